@@ -1,0 +1,171 @@
+//! The one place that asks the system for the time.
+//!
+//! Everything else takes `now` as an argument or holds a [`Clock`]. With a [`ManualClock`] a test decides when time passes:
+//! due runs, retries, timeouts and grace periods all follow it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::model::Timestamp;
+
+/// A pending sleep.
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Tells the time and waits for it.
+pub trait Clock: Send + Sync + 'static {
+    /// The time of day, in UTC. May step back or forward when somebody sets the clock.
+    fn now(&self) -> Timestamp;
+
+    /// Time that only passes: never steps. Counted from an arbitrary start.
+    fn elapsed(&self) -> Duration;
+
+    /// Ends once this much of [`elapsed`](Self::elapsed) has passed.
+    fn sleep(&self, span: Duration) -> Sleep;
+
+    /// How long a thread should block, in the machine's own time, for `span` to pass; `None` if it does not pass by itself
+    /// (then the thread is woken by [`on_jump`](Self::on_jump)).
+    fn block_for(&self, span: Duration) -> Option<Duration>;
+
+    /// Calls `wake` whenever the time changes other than by passing.
+    fn on_jump(&self, wake: Box<dyn Fn() + Send + Sync>);
+}
+
+/// The machine's clock.
+#[derive(Clone, Debug)]
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl SystemClock {
+    /// A clock whose [`elapsed`](Clock::elapsed) starts at zero.
+    #[allow(clippy::disallowed_methods, reason = "this is the file that may")]
+    pub fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    #[allow(clippy::disallowed_methods, reason = "this is the file that may")]
+    fn now(&self) -> Timestamp {
+        let micros = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+        i64::try_from(micros).ok().and_then(Timestamp::from_micros).unwrap_or(Timestamp::MAX)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn sleep(&self, span: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(span))
+    }
+
+    fn block_for(&self, span: Duration) -> Option<Duration> {
+        Some(span)
+    }
+
+    fn on_jump(&self, _wake: Box<dyn Fn() + Send + Sync>) {}
+}
+
+/// A clock that stands still until it is told to move. Cheap to clone; clones share the time.
+#[derive(Clone)]
+pub struct ManualClock {
+    shared: Arc<Mutex<Manual>>,
+}
+
+struct Manual {
+    now: Timestamp,
+    elapsed: Duration,
+    sleepers: Vec<(Duration, tokio::sync::oneshot::Sender<()>)>,
+    wakes: Vec<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl ManualClock {
+    /// A clock that stands at `now`.
+    pub fn new(now: Timestamp) -> Self {
+        let manual = Manual { now, elapsed: Duration::ZERO, sleepers: Vec::new(), wakes: Vec::new() };
+        Self { shared: Arc::new(Mutex::new(manual)) }
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, span: Duration) {
+        self.change(|manual| {
+            manual.now = manual.now.saturating_add(span);
+            manual.elapsed += span;
+        });
+    }
+
+    /// Sets the time of day, back or forward, as an operator would; [`elapsed`](Clock::elapsed) does not notice.
+    pub fn step_to(&self, now: Timestamp) {
+        self.change(|manual| manual.now = now);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Manual)) {
+        let wakes = {
+            let mut manual = self.lock();
+            change(&mut manual);
+            let elapsed = manual.elapsed;
+            manual.sleepers.retain(|(until, wake)| *until > elapsed && !wake.is_closed());
+            manual.wakes.clone()
+        };
+        wakes.iter().for_each(|wake| wake());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Manual> {
+        self.shared.lock().expect("nothing panics while it holds the clock")
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        self.lock().now
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.lock().elapsed
+    }
+
+    fn sleep(&self, span: Duration) -> Sleep {
+        let (wake, woken) = tokio::sync::oneshot::channel();
+        let mut manual = self.lock();
+        let until = manual.elapsed + span;
+        if until > manual.elapsed {
+            manual.sleepers.push((until, wake));
+        }
+        // Dropping the sender is what ends the sleep.
+        Box::pin(async move { drop(woken.await) })
+    }
+
+    fn block_for(&self, _span: Duration) -> Option<Duration> {
+        None
+    }
+
+    fn on_jump(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        self.lock().wakes.push(wake.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_manual_sleep_ends_when_told() {
+        let clock = ManualClock::new(Timestamp::MIN);
+        let mut sleep = clock.sleep(Duration::from_secs(10));
+        clock.advance(Duration::from_secs(9));
+        assert!(futures_util::poll!(&mut sleep).is_pending());
+        clock.step_to(Timestamp::MAX);
+        assert!(futures_util::poll!(&mut sleep).is_pending(), "stepping the time of day is not passing time");
+        clock.advance(Duration::from_secs(1));
+        sleep.await;
+        clock.sleep(Duration::ZERO).await;
+    }
+}

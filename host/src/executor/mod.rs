@@ -1,0 +1,172 @@
+//! The seam to the guests: run one attempt of one task.
+//!
+//! Called by the scheduler only. An executor knows components, grants and limits; it knows nothing of storage, of retries, or of
+//! what becomes of a run. What a guest may ask of the scheduler goes through [`HostCalls`], so that no executor imports it.
+
+pub mod wasm;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::model::{
+    Cursor, Digest, Due, Grants, Invalid, Metadata, Name, Origin, Outcome, Page, Payload, Progress, Run, RunFilter, RunId, Task,
+    TaskDefinition, Timestamp, UniqueKey, WriteSet,
+};
+use crate::storage::CancelSignal;
+
+/// Runs attempts.
+#[async_trait]
+pub trait Executor: Send + Sync + 'static {
+    /// Checks and compiles a component under these grants, and asks it for its tasks.
+    ///
+    /// Refuses, naming what to do, whatever could not be executed later: not a component, a missing export, an import that was not
+    /// granted, a definition that is out of bounds.
+    async fn inspect(&self, wasm: Arc<[u8]>, grants: &Grants) -> Result<Vec<TaskDefinition>, Invalid>;
+
+    /// Executes one attempt in an instance of its own, and reports how it ended. Never fails by itself: whatever goes
+    /// wrong is the attempt's outcome.
+    async fn execute(&self, attempt: AttemptRequest) -> AttemptReport;
+}
+
+/// Everything one attempt needs.
+pub struct AttemptRequest {
+    /// The task with its component's digest and its grants.
+    pub task: Arc<Task>,
+    /// The run.
+    pub run: RunId,
+    /// The attempt's number.
+    pub attempt: u32,
+    /// What the task is given.
+    pub input: Payload,
+    /// Additional metadata of the run.
+    pub metadata: Arc<Metadata>,
+    /// Who made the run.
+    pub origin: Origin,
+    /// The run that scheduled it.
+    pub parent: Option<RunId>,
+    /// The run's trigger time.
+    pub trigger_at: Timestamp,
+    /// Longest duration of the attempt, by the clock on the wall.
+    pub timeout: Duration,
+    /// Set when somebody asks for the run to be cancelled.
+    pub cancel: CancelSignal,
+    /// Set when the host shuts down and can't wait any longer.
+    pub shut_down: CancelSignal,
+    /// What the guest may ask of the scheduler.
+    pub calls: Box<dyn HostCalls>,
+}
+
+/// How one attempt ended.
+pub struct AttemptReport {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// When the guest was entered.
+    pub started_at: Timestamp,
+    /// What the guest asked to write: to be committed with its success or not at all.
+    pub writes: WriteSet,
+    /// Stdout, stderr and log lines in the order written, cut at the limit.
+    pub log: Vec<u8>,
+}
+
+/// What a guest may ask of the scheduler during one attempt. Bound to the run and its namespace.
+///
+/// Writes are validated at once and buffered; reads see them. All but the detached form answer without waiting for a commit.
+#[async_trait]
+pub trait HostCalls: Send + 'static {
+    /// Buffers a new run; its id is final.
+    fn schedule(&mut self, request: ScheduleRequest) -> Result<RunId, CallError>;
+
+    /// Stores a new run at once, whatever becomes of the attempt. The request has a unique key.
+    async fn schedule_detached(&mut self, request: ScheduleRequest) -> Result<RunId, CallError>;
+
+    /// Reads one run.
+    fn get(&mut self, run: RunId) -> Result<Run, CallError>;
+
+    /// Reads a page of runs, and where the next one begins.
+    fn list(&mut self, filter: &RunFilter, page: &Page) -> Result<(Vec<Run>, Option<Cursor>), CallError>;
+
+    /// Buffers a move.
+    fn reschedule(&mut self, run: RunId, due: Due) -> Result<(), CallError>;
+
+    /// Buffers a deletion.
+    fn delete(&mut self, run: RunId) -> Result<(), CallError>;
+
+    /// Buffers a cancellation.
+    fn cancel(&mut self, run: RunId) -> Result<(), CallError>;
+
+    /// The scheduled runs that match now and that the API may change: at most as many as there is room for writes, else the limit.
+    fn changeable(&mut self, filter: &RunFilter) -> Result<Vec<RunId>, CallError>;
+
+    /// Shows how far the attempt has come.
+    fn progress(&mut self, progress: Progress);
+
+    /// The writes so far, which are gone from here then.
+    fn take_writes(&mut self) -> WriteSet;
+}
+
+/// What a guest asks for when it schedules.
+#[derive(Clone, Debug)]
+pub struct ScheduleRequest {
+    /// The task's name.
+    pub task: Name,
+    /// When.
+    pub due: Due,
+    /// With what.
+    pub input: Payload,
+    /// What to find it by.
+    pub metadata: Metadata,
+    /// What makes it unique.
+    pub unique_key: Option<UniqueKey>,
+    /// Overrides the task's policy.
+    pub max_attempts: Option<u32>,
+    /// Overrides the task's policy.
+    pub timeout: Option<Duration>,
+    /// Overrides the task's policy.
+    pub priority: Option<u8>,
+}
+
+/// Why a guest's call changed nothing. Mirrors the variant `error` of the WIT interface `types`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// The call itself is wrong.
+    Invalid(Invalid),
+    /// A limit would be exceeded.
+    Limit {
+        /// Which one.
+        limit: &'static str,
+        /// What is allowed.
+        max: u64,
+        /// What was asked for.
+        asked: u64,
+    },
+    /// No such task.
+    TaskNotFound(String),
+    /// No such run.
+    RunNotFound(RunId),
+    /// Too late to move or delete it.
+    AlreadyTriggered(RunId),
+    /// Only a new version of its component changes it.
+    DefinedByCode(RunId),
+    /// There is nothing to cancel.
+    AlreadyEnded(RunId),
+    /// The unique key is this other run's.
+    UniqueKeyTaken(RunId),
+    /// The task lacks the grant.
+    Forbidden(&'static str),
+    /// The host can't answer now.
+    Unavailable,
+}
+
+impl From<Invalid> for CallError {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+/// Where an executor finds the bytes of a component it has not compiled yet. Implemented by the scheduler over storage.
+pub trait ComponentSource: Send + Sync + 'static {
+    /// The component's bytes, or why there are none.
+    fn load(&self, digest: &Digest) -> Result<Arc<[u8]>, String>;
+}

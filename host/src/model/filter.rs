@@ -1,0 +1,147 @@
+//! Which runs are meant, and in which portions they are read.
+
+use super::limits::{METADATA_ENTRIES_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
+use super::{Invalid, Metadata, Name, Origin, RunId, Status, Timestamp};
+
+/// Conditions on runs. The default matches every run of a namespace; different kinds of condition must all hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// One of these tasks; empty: any.
+    pub tasks: Vec<Name>,
+    /// One of these statuses; empty: any.
+    pub statuses: Vec<Status>,
+    /// One of these origins; empty: any.
+    pub origins: Vec<Origin>,
+    /// All of these entries.
+    pub metadata: Metadata,
+    /// A follow-up of this run.
+    pub parent: Option<RunId>,
+    /// Trigger time at or after this.
+    pub trigger_from: Option<Timestamp>,
+    /// Trigger time before this.
+    pub trigger_before: Option<Timestamp>,
+}
+
+impl RunFilter {
+    /// Refuses lists that no caller needs and no query should meet.
+    pub fn checked(self) -> Result<Self, Invalid> {
+        let too_many = |field: &str, seen: usize| {
+            Err(Invalid::new(
+                "invalid-filter",
+                field,
+                format!("{seen} values, the limit is {METADATA_ENTRIES_MAX}; ask in several requests"),
+            ))
+        };
+        match (self.tasks.len(), self.statuses.len()) {
+            (seen, _) if seen > METADATA_ENTRIES_MAX => too_many("task", seen),
+            (_, seen) if seen > METADATA_ENTRIES_MAX => too_many("status", seen),
+            _ => Ok(self),
+        }
+    }
+
+    /// Whether `run` is meant. The pure form of the query that storage runs.
+    pub fn matches(&self, run: &super::Run) -> bool {
+        (self.tasks.is_empty() || self.tasks.contains(&run.task))
+            && (self.statuses.is_empty() || self.statuses.contains(&run.status))
+            && (self.origins.is_empty() || self.origins.contains(&run.origin))
+            && self.metadata.iter().all(|(key, value)| run.metadata.get(key) == Some(value))
+            && self.parent.is_none_or(|parent| run.parent == Some(parent))
+            && self.trigger_from.is_none_or(|from| run.trigger_at >= from)
+            && self.trigger_before.is_none_or(|before| run.trigger_at < before)
+    }
+}
+
+/// The order of a list. Equal times are in order of id, so that pages neither repeat nor skip.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Last scheduled first.
+    #[default]
+    NewestFirst,
+    /// First scheduled first.
+    OldestFirst,
+    /// Earliest trigger time first.
+    TriggerTime,
+}
+
+impl Order {
+    /// Parses the text that doors take.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "newest-first" => Ok(Self::NewestFirst),
+            "oldest-first" => Ok(Self::OldestFirst),
+            "trigger-time" => Ok(Self::TriggerTime),
+            _ => Err(Invalid::new("invalid-order", "order", "one of newest-first, oldest-first, trigger-time").seen(text)),
+        }
+    }
+}
+
+/// Where a page begins: after this run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The last run of the page before.
+    pub after: RunId,
+    /// Its trigger time, which a list in order of trigger time continues from.
+    pub trigger_at: Timestamp,
+}
+
+impl Cursor {
+    /// The opaque text that callers hand back. It names a place and authorises nothing: every query is bound to a
+    /// namespace by itself, so a forged cursor shows its forger nothing new.
+    pub fn to_text(self) -> String {
+        format!("{}.{}", self.trigger_at.as_micros(), self.after)
+    }
+
+    /// Parses what [`to_text`](Self::to_text) wrote.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let bad = || Invalid::new("bad-cursor", "cursor", "not a cursor of this list; begin again without one").seen(text);
+        let (micros, id) = text.split_once('.').ok_or_else(bad)?;
+        let trigger_at = micros.parse().ok().and_then(Timestamp::from_micros).ok_or_else(bad)?;
+        Ok(Self { after: RunId::parse(id, "cursor").map_err(|_| bad())?, trigger_at })
+    }
+}
+
+/// Which portion of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    size: usize,
+    /// Where it begins; `None` at the start.
+    pub cursor: Option<Cursor>,
+    /// In which order.
+    pub order: Order,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self { size: PAGE_SIZE_DEFAULT, cursor: None, order: Order::default() }
+    }
+}
+
+impl Page {
+    /// A page of 1 to 500 runs.
+    pub fn new(size: usize, cursor: Option<Cursor>, order: Order) -> Result<Self, Invalid> {
+        if (1..=PAGE_SIZE_MAX).contains(&size) {
+            return Ok(Self { size, cursor, order });
+        }
+        Err(Invalid::new("invalid-page-size", "limit", format!("a page has 1 to {PAGE_SIZE_MAX} runs; go on with its cursor"))
+            .seen(size.to_string()))
+    }
+
+    /// How many runs at most.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors() {
+        let cursor = Cursor { after: RunId::from_key(77, 5), trigger_at: Timestamp::from_micros(9).unwrap() };
+        assert_eq!(Cursor::parse(&cursor.to_text()).unwrap(), cursor);
+        for text in ["", "x", "9.", "-1.00000000-0000-7000-8000-000000000000", "9.x"] {
+            assert_eq!(Cursor::parse(text).unwrap_err().code, "bad-cursor");
+        }
+    }
+}

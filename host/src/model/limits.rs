@@ -1,0 +1,109 @@
+//! Every bound on what a caller or a guest may ask for, with where the figure comes from.
+//!
+//! Constants are bounds of the data model; [`Limits`] holds those that an operator may change for one host.
+
+use std::time::Duration;
+
+/// Bytes of one input or output.
+pub const PAYLOAD_BYTES_MAX: usize = 256 << 10;
+/// Bytes of a media type.
+pub const MEDIA_TYPE_BYTES_MAX: usize = 128;
+/// Levels of nesting in a JSON input.
+pub const JSON_DEPTH_MAX: usize = 32;
+/// Entries of additional metadata on one run.
+pub const METADATA_ENTRIES_MAX: usize = 32;
+/// Bytes of a metadata key, and of a metadata value.
+pub const METADATA_BYTES_MAX: usize = 128;
+/// Characters of a task or namespace name.
+pub const NAME_CHARS_MAX: usize = 128;
+/// Bytes of a unique key.
+pub const UNIQUE_KEY_BYTES_MAX: usize = 256;
+/// How long a unique key outlives its run.
+pub const UNIQUE_KEY_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Runs in one page, and ids in one bulk request.
+pub const PAGE_SIZE_MAX: usize = 500;
+/// Runs in a page when nothing is said.
+pub const PAGE_SIZE_DEFAULT: usize = 50;
+/// Failed attempts that may be allowed.
+pub const ATTEMPTS_MAX: u32 = 100;
+/// Longest attempt.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Longest delay that a duration may express: 100 years, so that no sum with a valid time overflows.
+pub const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+/// Priorities run from 1 to this.
+pub const PRIORITY_MAX: u8 = 3;
+/// Writes (schedule, reschedule, delete, cancel) of one attempt.
+pub const WRITES_PER_ATTEMPT_MAX: usize = 1_000;
+/// Bytes of inputs and metadata in the writes of one attempt.
+pub const WRITE_BYTES_PER_ATTEMPT_MAX: usize = 4 << 20;
+/// Unfinished follow-ups of one root run: what a fork bomb can grow to.
+pub const LIVE_PER_ROOT_MAX: u64 = 100_000;
+/// How deep follow-ups may nest when they follow each other faster than [`CHAIN_PACE`].
+pub const DEPTH_MAX: u32 = 64;
+/// A follow-up due at least this long after it was scheduled does not deepen its chain, so that a chain
+/// that reschedules itself for ever is allowed, but not in a hot loop.
+pub const CHAIN_PACE: Duration = Duration::from_secs(1);
+/// Crashes of the host during a run's attempts after which the run is quarantined.
+pub const CRASHES_MAX: u32 = 3;
+/// How long a cancelled attempt may go on.
+pub const CANCEL_GRACE: Duration = Duration::from_secs(5);
+/// Bytes of a component.
+pub const COMPONENT_BYTES_MAX: usize = 32 << 20;
+/// Tasks in one component.
+pub const TASKS_PER_COMPONENT_MAX: usize = 256;
+/// Code-defined schedules of one task.
+pub const CODE_SCHEDULES_MAX: usize = 100;
+/// Bytes of a task's description.
+pub const DESCRIPTION_BYTES_MAX: usize = 1024;
+/// Bytes of a task's input schema.
+pub const SCHEMA_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a progress note.
+pub const PROGRESS_NOTE_BYTES_MAX: usize = 256;
+/// Bytes of a failure's explanation that are kept.
+pub const FAILURE_TEXT_BYTES_MAX: usize = 4096;
+
+/// Bounds on one attempt of a guest. The defaults are those of the documentation.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Limits {
+    /// Sum of all linear memories and tables of an attempt, in bytes.
+    pub memory_bytes: usize,
+    /// Bytes of wasm stack.
+    pub stack_bytes: usize,
+    /// Sum of all table elements.
+    pub table_elements: usize,
+    /// Core instances, memories and tables in one attempt: nested components have several.
+    pub instances: usize,
+    /// Memories in one attempt.
+    pub memories: usize,
+    /// Tables in one attempt.
+    pub tables: usize,
+    /// Bytes that may be copied out of the guest by one host call.
+    pub hostcall_bytes: usize,
+    /// Live resources in an attempt.
+    pub handles: usize,
+    /// Calls of our interfaces by one attempt.
+    pub host_calls: u64,
+    /// Bytes of stdout, stderr and log kept of an attempt.
+    pub log_bytes: usize,
+    /// Bytes of random data that one call may ask for.
+    pub random_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 128 << 20,
+            stack_bytes: 512 << 10,
+            table_elements: 100_000,
+            instances: 64,
+            memories: 8,
+            tables: 64,
+            // A payload of 256 KiB with its metadata fits several times; `list<string>` aliasing bombs do not.
+            hostcall_bytes: 1 << 20,
+            handles: 1_000,
+            host_calls: 100_000,
+            log_bytes: 256 << 10,
+            random_bytes: 64 << 10,
+        }
+    }
+}

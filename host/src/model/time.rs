@@ -1,0 +1,234 @@
+//! Moments and spans of time.
+//!
+//! A [`Timestamp`] is UTC in whole microseconds: what the database stores and every decision compares. Zones and offsets
+//! end at the doors.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::Invalid;
+use super::limits::DURATION_MAX;
+
+/// A moment in UTC, in microseconds since 1970-01-01T00:00:00Z. Never before that, never after the year 9999.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// 1970-01-01T00:00:00Z.
+    pub const MIN: Self = Self(0);
+    /// 9999-12-31T23:59:59.999999Z.
+    pub const MAX: Self = Self(253_402_300_799_999_999);
+
+    /// From microseconds since the epoch; `None` outside the accepted range.
+    pub const fn from_micros(micros: i64) -> Option<Self> {
+        if micros >= Self::MIN.0 && micros <= Self::MAX.0 { Some(Self(micros)) } else { None }
+    }
+
+    /// Microseconds since the epoch.
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// This much later, or the end of the accepted range.
+    pub fn saturating_add(self, span: Duration) -> Self {
+        let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(micros).min(Self::MAX.0))
+    }
+
+    /// This much earlier, or the start of the accepted range.
+    pub fn saturating_sub(self, span: Duration) -> Self {
+        let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(micros).max(Self::MIN.0))
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0 - earlier.0).unwrap_or(0))
+    }
+
+    /// Parses an RFC 3339 date and time with any offset. `field` names it in the error.
+    pub fn parse(text: &str, field: &str) -> Result<Self, Invalid> {
+        let invalid = |reason: &str| Invalid::new("invalid-time", field, reason).seen(text);
+        let at = DateTime::parse_from_rfc3339(text.trim()).map_err(|_| {
+            invalid("not an RFC 3339 date and time with an offset; write for example 2027-03-14T15:09:26Z or 2027-03-14T16:09:26+01:00")
+        })?;
+        // chrono reads a leap second as the second before it with 1,000,000,000 or more nanoseconds.
+        if at.timestamp_subsec_nanos() >= 1_000_000_000 {
+            return Err(invalid("second 60 can't be scheduled; use the second before or after it"));
+        }
+        Self::from_micros(at.timestamp_micros()).ok_or_else(|| invalid("outside 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z"))
+    }
+
+    /// As a chrono date and time.
+    pub fn to_chrono(self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.0).expect("the accepted range lies within chrono's")
+    }
+}
+
+impl TryFrom<DateTime<Utc>> for Timestamp {
+    type Error = Invalid;
+
+    fn try_from(at: DateTime<Utc>) -> Result<Self, Invalid> {
+        Self::from_micros(at.timestamp_micros())
+            .ok_or_else(|| Invalid::new("invalid-time", "at", "outside 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z").seen(at.to_string()))
+    }
+}
+
+/// RFC 3339 in UTC, with fractional seconds only where there are any.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_chrono().to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::parse(&text, "time").map_err(|invalid| serde::de::Error::custom(invalid.reason))
+    }
+}
+
+/// When a run becomes due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// At once.
+    Now,
+    /// At this moment; a moment in the past means at once.
+    At(Timestamp),
+    /// This long after the request is accepted.
+    After(Duration),
+}
+
+impl Due {
+    /// The trigger time it means at `now`. A time in the past stays as it was given: it is the run's due time that can't
+    /// lie before its creation.
+    pub fn trigger_at(self, now: Timestamp) -> Timestamp {
+        match self {
+            Due::Now => now,
+            Due::At(at) => at,
+            Due::After(span) => now.saturating_add(span),
+        }
+    }
+}
+
+impl From<Timestamp> for Due {
+    fn from(at: Timestamp) -> Self {
+        Due::At(at)
+    }
+}
+
+const UNITS: [(&str, u64); 7] =
+    [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000), ("d", 86_400_000_000), ("w", 604_800_000_000)];
+
+/// Parses spans such as `2s`, `1h30m` or `1.5d`. `field` names it in the error.
+///
+/// Units: `us ms s m h d w`. A number without a unit is refused, because nobody can tell what was meant.
+pub fn parse_duration(text: &str, field: &str) -> Result<Duration, Invalid> {
+    let invalid = || {
+        Invalid::new(
+            "invalid-duration",
+            field,
+            "not a duration; write for example 90s, 1h30m or 2d (units us, ms, s, m, h, d, w; at most 100 years)",
+        )
+        .seen(text)
+    };
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Err(invalid());
+    }
+    let mut micros = 0u128;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
+        let (number, tail) = rest.split_at(digits);
+        let unit_len = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_len);
+        let scale = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(invalid)?.1;
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        if whole.len() > 15 || fraction.is_empty() || fraction.len() > 9 || fraction.contains('.') {
+            return Err(invalid());
+        }
+        let whole: u128 = whole.parse().map_err(|_| invalid())?;
+        let numerator: u128 = fraction.parse().map_err(|_| invalid())?;
+        micros += whole * u128::from(scale) + numerator * u128::from(scale) / 10u128.pow(fraction.len() as u32);
+        rest = tail;
+    }
+    let span = u64::try_from(micros).map(Duration::from_micros).map_err(|_| invalid())?;
+    if span > DURATION_MAX { Err(invalid()) } else { Ok(span) }
+}
+
+/// Writes a span as [`parse_duration`] reads it, in the largest units that fit: `1h30m`, `2s`, `250ms`.
+pub fn format_duration(span: Duration) -> String {
+    let mut micros = span.as_micros();
+    if micros == 0 {
+        return "0s".into();
+    }
+    let mut text = String::new();
+    for (unit, scale) in UNITS.iter().rev().filter(|(unit, _)| *unit != "w") {
+        let count = micros / u128::from(*scale);
+        if count > 0 {
+            text.push_str(&format!("{count}{unit}"));
+            micros %= u128::from(*scale);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, micros) in
+            [("2s", 2_000_000), ("1h30m", 5_400_000_000), ("1.5d", 129_600_000_000), ("250ms", 250_000), ("0s", 0), ("1us", 1)]
+        {
+            assert_eq!(parse_duration(text, "after").unwrap(), Duration::from_micros(micros), "{text}");
+        }
+        for text in ["", "2", "-1s", "1e3s", "1ns", "1000000000d", "s", "1.s", "1.2.3s", "1 s", "9999999999999999s", "½s"] {
+            assert_eq!(parse_duration(text, "after").unwrap_err().code, "invalid-duration", "{text}");
+        }
+    }
+
+    #[test]
+    fn formatted_durations_parse_to_themselves() {
+        for micros in [0, 1, 250_000, 2_000_000, 5_400_000_000, 90_061_000_001] {
+            let span = Duration::from_micros(micros);
+            assert_eq!(parse_duration(&format_duration(span), "x").unwrap(), span);
+        }
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(Timestamp::parse("2027-03-14T16:09:26.5+01:00", "at").unwrap().to_string(), "2027-03-14T15:09:26.500Z");
+        for text in [
+            "",
+            "now",
+            "2027-03-14",
+            "2027-03-14T15:09:26",
+            "1969-12-31T23:59:59Z",
+            "10000-01-01T00:00:00Z",
+            "2027-03-14T24:00:00Z",
+            "2027-03-14T15:09:60Z",
+            "2027-02-29T00:00:00Z",
+            "2027-03-14T15:09:26+25:00",
+            "9999-12-31T23:59:59-01:00",
+            "-001-01-01T00:00:00Z",
+        ] {
+            assert_eq!(Timestamp::parse(text, "at").unwrap_err().code, "invalid-time", "{text}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What an attempt asked for, until its outcome commits it.
+
+use super::limits::{WRITE_BYTES_PER_ATTEMPT_MAX, WRITES_PER_ATTEMPT_MAX};
+use super::{NewRun, RunId, Timestamp};
+
+/// One write of a guest, validated and not yet committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Schedule this run. Its id is final.
+    Schedule(Box<NewRun>),
+    /// Move this run, which was still scheduled when the guest asked.
+    Reschedule(RunId, Timestamp),
+    /// Delete this run, which was still scheduled when the guest asked.
+    Delete(RunId),
+    /// Cancel this run, which had not ended when the guest asked.
+    Cancel(RunId),
+}
+
+/// The writes of one attempt, in the order in which the guest made them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WriteSet {
+    writes: Vec<Write>,
+    bytes: usize,
+}
+
+impl WriteSet {
+    /// Adds a write, or says which limit it would exceed: its name, the maximum, and what was asked for.
+    pub fn push(&mut self, write: Write) -> Result<(), (&'static str, u64, u64)> {
+        let bytes = match &write {
+            Write::Schedule(run) => run.input.bytes().len() + run.metadata.bytes(),
+            _ => 0,
+        };
+        if self.writes.len() == WRITES_PER_ATTEMPT_MAX {
+            return Err(("writes-per-attempt", WRITES_PER_ATTEMPT_MAX as u64, WRITES_PER_ATTEMPT_MAX as u64 + 1));
+        }
+        if self.bytes + bytes > WRITE_BYTES_PER_ATTEMPT_MAX {
+            return Err(("write-bytes-per-attempt", WRITE_BYTES_PER_ATTEMPT_MAX as u64, (self.bytes + bytes) as u64));
+        }
+        self.bytes += bytes;
+        self.writes.push(write);
+        Ok(())
+    }
+
+    /// How many further writes fit.
+    pub fn room(&self) -> usize {
+        WRITES_PER_ATTEMPT_MAX - self.writes.len()
+    }
+
+    /// In the order in which they were made.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Write> {
+        self.writes.iter()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+}
+
+/// Why a write-set can't be committed although each write was valid when it was made. Nothing of it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteRefused {
+    /// Somebody else changed what it builds on; a further attempt may succeed.
+    Conflict(String),
+    /// It would exceed what the chain of runs may have; a further attempt will too.
+    Quota(String),
+}

@@ -1,0 +1,71 @@
+//! What can go wrong in storage, sorted by what the caller can do about it.
+
+use crate::model::{Invalid, RunId};
+
+/// The database could not do it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StorageError {
+    /// It is unknown whether the change was stored. Repeat it with its unique key.
+    #[error("the outcome is unknown: {0}; repeat the request with the same unique key")]
+    OutcomeUnknown(String),
+    /// Nothing was changed: more writes are waiting than may. Try again.
+    #[error("the host is overloaded: {0} writes are waiting; try again")]
+    Overloaded(usize),
+    /// Nothing was changed: the disk is (nearly) full.
+    #[error("the disk is full; free some space, the host then goes on by itself")]
+    Full,
+    /// Nothing was changed: the storage is closed or was stopped by an earlier error.
+    #[error("the storage is not available: {0}")]
+    Unavailable(String),
+    /// What is stored can't be understood.
+    #[error("the database is damaged: {0}")]
+    Corrupt(String),
+}
+
+/// Why runs were not created. None of the request's was.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The unique key belongs to another run with another task, input or metadata.
+    #[error("the unique key belongs to run {0}, which has a different task, input or metadata")]
+    UniqueKeyTaken(RunId),
+    /// The chain has as many unfinished runs as it may.
+    #[error("{0}")]
+    Quota(String),
+    /// The database could not do it.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why a component was not registered.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// It can't be accepted.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The database could not do it.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why one run was not changed. It is as it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// There is no such run in this namespace.
+    #[error("there is no run {0}")]
+    NotFound(RunId),
+    /// It has triggered: it can't be moved or deleted any more.
+    #[error("run {0} has already triggered; it can't be moved or deleted any more")]
+    AlreadyTriggered(RunId),
+    /// A component's code declares it.
+    #[error("run {0} is defined by a component's code; register a new version of the component to change it")]
+    DefinedByCode(RunId),
+    /// It has ended.
+    #[error("run {0} has already ended")]
+    AlreadyEnded(RunId),
+    /// It waits or runs already.
+    #[error("run {0} is already under way")]
+    UnderWay(RunId),
+    /// The time it should be moved to lies outside the accepted range.
+    #[error("run {0} can't be moved out of 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z")]
+    OutOfRange(RunId),
+}
