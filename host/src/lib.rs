@@ -3,4 +3,9 @@
 pub mod clock;
 pub mod executor;
 pub mod model;
+pub mod scheduler;
 pub mod storage;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use model::{Due, Grant, Metadata, Page, Payload, Run, RunFilter, RunId, Status, Timestamp};
+pub use scheduler::{BulkOutcome, Error, Registered, Schedule, Scheduled, Scheduler, SchedulerBuilder, Selection};

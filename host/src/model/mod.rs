@@ -37,5 +37,6 @@ pub use run::{
     AttemptCounters, Lineage, NewRun, Next, Origin, ParentRun, Progress, Run, Status, next_after_attempt, next_after_host_crash,
 };
 pub use task::{Task, TaskId, TaskPolicy};
+pub(crate) use task::{check_max_attempts, check_priority, check_timeout};
 pub use time::{Due, Timestamp, format_duration, parse_duration};
 pub use write_set::{Write, WriteRefused, WriteSet};

@@ -33,6 +33,9 @@ pub trait Storage: Send + Sync + 'static {
     /// The namespace of this name; created if `create`, else `None` if it does not exist.
     async fn namespace(&self, name: &Name, create: bool) -> Result<Option<Namespace>, StorageError>;
 
+    /// All namespaces, in order of id. Answered from memory.
+    fn namespaces(&self) -> Vec<Namespace>;
+
     /// Stores the component and makes each of its tasks point at it, adding, moving and removing code-defined runs as
     /// `registration` says. Tasks of other components under the same names are replaced; their waiting runs go to the new one.
     async fn register(&self, registration: Registration, now: Timestamp) -> Result<Vec<Arc<Task>>, RegisterError>;
@@ -92,6 +95,15 @@ pub trait Storage: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<(Vec<Run>, Option<crate::model::Cursor>), StorageError>;
 
+    /// The ids of a page of the runs that match, and where the next page begins.
+    fn list_ids(
+        &self,
+        namespace: NamespaceId,
+        filter: &RunFilter,
+        page: &Page,
+        now: Timestamp,
+    ) -> Result<(Vec<RunId>, Option<crate::model::Cursor>), StorageError>;
+
     /// How many runs match.
     fn count(&self, namespace: NamespaceId, filter: &RunFilter, now: Timestamp) -> Result<u64, StorageError>;
 
@@ -120,6 +132,12 @@ pub trait Storage: Send + Sync + 'static {
     /// Marks as missed the runs that became due between `gap.from` and `gap.until`, while no host was running: up to
     /// `limit` of them. Returns how many.
     async fn miss(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError>;
+
+    /// The last moment at which the database knows that its host was alive; `None` in a new one.
+    fn alive_until(&self) -> Option<Timestamp>;
+
+    /// Records that the host is alive although nothing is committed, because due runs wait for a slot.
+    async fn heartbeat(&self, now: Timestamp) -> Result<(), StorageError>;
 
     /// Sees runs as they change, after their change is durable. Slow observers lose events and are told so.
     fn subscribe(&self) -> tokio::sync::broadcast::Receiver<RunEvent>;

@@ -1,0 +1,145 @@
+//! Changing many runs with one request.
+//!
+//! Runs named by id are changed in one transaction, each by its own verdict. Runs named by a filter are walked in order of id in
+//! slices, each its own transaction, so that a hundred thousand of them never hold up the writer: what was created or
+//! triggered meanwhile is left alone, and a slice that is committed stays so.
+
+use super::{Error, Scheduler};
+use crate::model::limits::PAGE_SIZE_MAX;
+use crate::model::{Due, Invalid, Order, Origin, Page, RunFilter, RunId, Status};
+use crate::storage::{ChangeError, Move};
+
+/// Runs changed between two commits. The writer serves everybody else in between.
+const SLICE: usize = 200;
+
+/// Which runs a bulk request means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Selection {
+    /// These: 1 to 500.
+    Ids(Vec<RunId>),
+    /// Those that match and may be changed through the API. An empty filter means all of the namespace's.
+    Matching(RunFilter),
+}
+
+/// What a bulk request did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BulkOutcome {
+    /// How many runs were changed, or would be in a dry run.
+    pub changed: u64,
+    /// The runs that were named and could not be changed, each with the reason.
+    pub refused: Vec<ChangeError>,
+}
+
+impl Scheduler {
+    /// Deletes scheduled runs. A dry run only counts.
+    pub async fn bulk_delete(&self, selection: Selection, dry_run: bool) -> Result<BulkOutcome, Error> {
+        self.bulk(selection, dry_run, None).await
+    }
+
+    /// Moves scheduled runs, each to its own time: 1 to 500.
+    pub async fn bulk_reschedule(&self, moves: Vec<(RunId, Due)>) -> Result<BulkOutcome, Error> {
+        check_count(moves.len())?;
+        let now = self.now();
+        let moves = moves.into_iter().map(|(run, due)| (run, Move::To(due.trigger_at(now)))).collect();
+        Ok(tally(self.core.storage.reschedule(self.namespace.id, moves, now).await?))
+    }
+
+    /// Moves all that are selected: to one time, or each by the same span. A dry run only counts.
+    pub async fn bulk_move(&self, selection: Selection, to: Move, dry_run: bool) -> Result<BulkOutcome, Error> {
+        self.bulk(selection, dry_run, Some(to)).await
+    }
+
+    async fn bulk(&self, selection: Selection, dry_run: bool, to: Option<Move>) -> Result<BulkOutcome, Error> {
+        match selection {
+            Selection::Ids(ids) => {
+                check_count(ids.len())?;
+                if dry_run {
+                    return self.verdicts(ids).await;
+                }
+                self.change(ids, to).await
+            }
+            Selection::Matching(filter) => match changeable(filter.checked()?) {
+                Some(filter) if dry_run => Ok(BulkOutcome { changed: self.count(&filter).await?, refused: Vec::new() }),
+                Some(filter) => self.sweep(filter, to).await,
+                None => Ok(BulkOutcome::default()),
+            },
+        }
+    }
+
+    async fn sweep(&self, filter: RunFilter, to: Option<Move>) -> Result<BulkOutcome, Error> {
+        // Ids rise with time: what is created from here on lies beyond this one and is left alone.
+        let last = self.core.storage.next_run_id(self.now());
+        let mut outcome = BulkOutcome::default();
+        let mut cursor = None;
+        loop {
+            let (ids, next) = {
+                let (filter, page) = (filter.clone(), Page::new(SLICE, cursor, Order::OldestFirst)?);
+                self.read(move |storage, namespace, now| storage.list_ids(namespace, &filter, &page, now)).await?
+            };
+            let ids: Vec<_> = ids.into_iter().take_while(|id| *id <= last).collect();
+            if !ids.is_empty() {
+                // What triggered between the look and the change is no error of the caller's: it just no longer matches.
+                outcome.changed += self.change(ids, to).await?.changed;
+            }
+            match next {
+                Some(next) if next.after <= last => cursor = Some(next),
+                _ => return Ok(outcome),
+            }
+        }
+    }
+
+    async fn change(&self, ids: Vec<RunId>, to: Option<Move>) -> Result<BulkOutcome, Error> {
+        let (storage, namespace, now) = (&self.core.storage, self.namespace.id, self.now());
+        Ok(tally(match to {
+            None => storage.delete(namespace, ids, now).await?,
+            Some(to) => storage.reschedule(namespace, ids.into_iter().map(|id| (id, to)).collect(), now).await?,
+        }))
+    }
+
+    /// What a change of these would say, without making it.
+    async fn verdicts(&self, ids: Vec<RunId>) -> Result<BulkOutcome, Error> {
+        let mut outcome = BulkOutcome::default();
+        for id in ids {
+            match self.get(id).await {
+                Ok(run) if run.status != Status::Scheduled => outcome.refused.push(ChangeError::AlreadyTriggered(id)),
+                Ok(run) if run.origin == Origin::Code => outcome.refused.push(ChangeError::DefinedByCode(id)),
+                Ok(_) => outcome.changed += 1,
+                Err(Error::RunNotFound(id)) => outcome.refused.push(ChangeError::NotFound(id)),
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+/// The part of `filter` that a bulk change may touch: not yet triggered, not defined by code. `None` if there is no such part.
+pub(super) fn changeable(mut filter: RunFilter) -> Option<RunFilter> {
+    if !filter.statuses.is_empty() && !filter.statuses.contains(&Status::Scheduled) {
+        return None;
+    }
+    filter.statuses = vec![Status::Scheduled];
+    if filter.origins.is_empty() {
+        filter.origins = Origin::ALL.to_vec();
+    }
+    filter.origins.retain(|origin| *origin != Origin::Code);
+    (!filter.origins.is_empty()).then_some(filter)
+}
+
+fn check_count(count: usize) -> Result<(), Invalid> {
+    if (1..=PAGE_SIZE_MAX).contains(&count) {
+        return Ok(());
+    }
+    Err(Invalid::new("invalid-bulk", "ids", format!("1 to {PAGE_SIZE_MAX} ids in one request; use a filter for more"))
+        .seen(count.to_string()))
+}
+
+fn tally(verdicts: Vec<Result<(), ChangeError>>) -> BulkOutcome {
+    let mut outcome = BulkOutcome::default();
+    for verdict in verdicts {
+        match verdict {
+            Ok(()) => outcome.changed += 1,
+            Err(refusal) => outcome.refused.push(refusal),
+        }
+    }
+    outcome
+}

@@ -1,0 +1,61 @@
+//! Why the façade refused, sorted by what the caller can do.
+
+use crate::model::{Invalid, RunId};
+use crate::storage::{ChangeError, CreateError, RegisterError, StorageError};
+
+/// Why a request changed nothing (but see [`StorageError::OutcomeUnknown`]).
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The request itself is wrong.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// No task of this name is registered in the namespace.
+    #[error("there is no task {0:?} in this namespace; register the component that has it, or see which there are with `runlater tasks`")]
+    TaskNotFound(String),
+    /// There is no such run in the namespace.
+    #[error("there is no run {0} in this namespace")]
+    RunNotFound(RunId),
+    /// The run can't be changed in this way (any more).
+    #[error(transparent)]
+    Change(ChangeError),
+    /// The unique key belongs to another run with another task, input or metadata.
+    #[error("the unique key belongs to run {0}, which has a different task, input or metadata")]
+    UniqueKeyTaken(RunId),
+    /// A quota would be exceeded.
+    #[error("{0}")]
+    Quota(String),
+    /// The database could not do it.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The host could not start.
+    #[error("{0}")]
+    Start(String),
+}
+
+impl From<ChangeError> for Error {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::NotFound(run) => Self::RunNotFound(run),
+            other => Self::Change(other),
+        }
+    }
+}
+
+impl From<CreateError> for Error {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::UniqueKeyTaken(run) => Self::UniqueKeyTaken(run),
+            CreateError::Quota(reason) => Self::Quota(reason),
+            CreateError::Storage(error) => Self::Storage(error),
+        }
+    }
+}
+
+impl From<RegisterError> for Error {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Invalid(invalid) => Self::Invalid(invalid),
+            RegisterError::Storage(error) => Self::Storage(error),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The façade that every door and every embedder uses.
+//!
+//! [`Scheduler`] turns requests into transitions of [`Storage`] and hands due runs to the [`Executor`]. It knows neither SQL nor
+//! wasm nor HTTP. One verb, one file: `schedule.rs`, `register.rs`, `bulk.rs`; what runs in the background is in `worker.rs` and
+//! `keeper.rs`; what a guest may ask for is in `guest_calls.rs`.
+
+mod builder;
+mod bulk;
+mod error;
+mod guest_calls;
+mod keeper;
+mod register;
+mod schedule;
+mod tokens;
+mod worker;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::executor::Executor;
+use crate::model::{Attempt, Cursor, Due, Name, Namespace, Page, Run, RunFilter, RunId, Task, Timestamp};
+use crate::storage::sqlite::SqliteStorage;
+use crate::storage::{Cancelled, Health, Move, RunEvent, Storage, StorageError};
+
+pub use builder::SchedulerBuilder;
+pub use bulk::{BulkOutcome, Selection};
+pub use error::Error;
+pub use register::{Register, Registered};
+pub use schedule::{Schedule, Scheduled};
+pub use tokens::{NewToken, Role, Token};
+
+/// A scheduler bound to one namespace. Cheap to clone; clones share everything.
+///
+/// ```no_run
+/// # async fn example() -> anyhow::Result<()> {
+/// use std::time::Duration;
+/// use runlater::{Grant, Scheduler};
+///
+/// let scheduler = Scheduler::builder().sqlite("app.db").build().await?;
+/// scheduler.register(std::fs::read("remind.wasm")?).grant(Grant::Runs).send().await?;
+/// let id = scheduler.schedule("remind").after(Duration::from_secs(2)).input(&"hello")?.send().await?;
+/// println!("{:?}", scheduler.wait(id).await?.status);
+/// scheduler.shutdown(Duration::from_secs(25)).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Scheduler {
+    core: Arc<Core>,
+    namespace: Namespace,
+}
+
+/// What all clones share.
+struct Core {
+    storage: Arc<dyn Storage>,
+    sqlite: Arc<SqliteStorage>,
+    executor: Arc<dyn Executor>,
+    clock: Arc<dyn Clock>,
+    background: builder::Background,
+}
+
+impl Scheduler {
+    /// Begins a scheduler: choose a database, then [`build`](SchedulerBuilder::build) it.
+    pub fn builder() -> SchedulerBuilder {
+        SchedulerBuilder::default()
+    }
+
+    /// The namespace that every call on this value concerns.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// The same scheduler bound to another namespace, which is created if it does not exist.
+    pub async fn in_namespace(&self, name: &str) -> Result<Self, Error> {
+        let name = Name::parse(name, "namespace")?;
+        let namespace = self.core.storage.namespace(&name, true).await?;
+        let namespace = namespace.expect("a namespace that was to be created exists");
+        Ok(Self { core: self.core.clone(), namespace })
+    }
+
+    /// The same scheduler bound to a namespace that somebody proved to have, such as that of a token.
+    pub(crate) fn with_namespace(&self, namespace: Namespace) -> Self {
+        Self { core: self.core.clone(), namespace }
+    }
+
+    /// The time, by the scheduler's clock.
+    pub fn now(&self) -> Timestamp {
+        self.core.clock.now()
+    }
+
+    /// Begins the registration of a component: its bytes, as built for `wasm32-wasip2`.
+    pub fn register(&self, wasm: impl Into<Arc<[u8]>>) -> Register<'_> {
+        Register::new(self, wasm.into())
+    }
+
+    /// The registered task of this name.
+    pub fn task(&self, name: &str) -> Option<Arc<Task>> {
+        self.core.storage.task(self.namespace.id, name)
+    }
+
+    /// All registered tasks, in order of name.
+    pub fn tasks(&self) -> Vec<Arc<Task>> {
+        self.core.storage.tasks(self.namespace.id)
+    }
+
+    /// Begins to schedule a run of a task; without a time, it is due at once.
+    pub fn schedule(&self, task: &str) -> Schedule<'_> {
+        Schedule::new(self, task)
+    }
+
+    /// Reads one run.
+    pub async fn get(&self, run: RunId) -> Result<Run, Error> {
+        // A look-up by key takes microseconds: cheaper here than a hop to another thread.
+        self.core.storage.get(self.namespace.id, run, self.now())?.ok_or(Error::RunNotFound(run))
+    }
+
+    /// Reads a page of the runs that match, and where the next page begins.
+    pub async fn list(&self, filter: &RunFilter, page: &Page) -> Result<(Vec<Run>, Option<Cursor>), Error> {
+        let (filter, page) = (filter.clone().checked()?, *page);
+        self.read(move |storage, namespace, now| storage.list(namespace, &filter, &page, now)).await
+    }
+
+    /// How many runs match.
+    pub async fn count(&self, filter: &RunFilter) -> Result<u64, Error> {
+        let filter = filter.clone().checked()?;
+        self.read(move |storage, namespace, now| storage.count(namespace, &filter, now)).await
+    }
+
+    /// The attempts of a run with their logs, oldest first.
+    pub async fn attempts(&self, run: RunId) -> Result<Vec<Attempt>, Error> {
+        self.get(run).await?;
+        self.read(move |storage, namespace, _| storage.attempts(namespace, run)).await
+    }
+
+    /// Moves a scheduled run to another time. Refused once it has triggered, and for runs defined by code.
+    pub async fn reschedule(&self, run: RunId, due: impl Into<Due>) -> Result<(), Error> {
+        let now = self.now();
+        let to = Move::To(due.into().trigger_at(now));
+        let mut verdicts = self.core.storage.reschedule(self.namespace.id, vec![(run, to)], now).await?;
+        Ok(verdicts.pop().expect("one verdict for one move")?)
+    }
+
+    /// Deletes a scheduled run. Refused once it has triggered (then [`cancel`](Self::cancel) it), and for runs defined by code.
+    pub async fn delete(&self, run: RunId) -> Result<(), Error> {
+        let mut verdicts = self.core.storage.delete(self.namespace.id, vec![run], self.now()).await?;
+        Ok(verdicts.pop().expect("one verdict for one id")?)
+    }
+
+    /// Makes a scheduled, missed, failed or cancelled run due at once.
+    pub async fn trigger_now(&self, run: RunId) -> Result<(), Error> {
+        Ok(self.core.storage.trigger(self.namespace.id, run, self.now()).await??)
+    }
+
+    /// Cancels a run. One that waits never starts; one that runs is told so, and dropped after a grace of 5 s.
+    pub async fn cancel(&self, run: RunId) -> Result<Cancelled, Error> {
+        Ok(self.core.storage.cancel(self.namespace.id, run, self.now()).await??)
+    }
+
+    /// Waits until the run has a final status, and reads it then. [`Error::RunNotFound`] if it is deleted meanwhile.
+    pub async fn wait(&self, run: RunId) -> Result<Run, Error> {
+        loop {
+            // Register before looking: an end between the two must not be missed.
+            let ended = self.core.storage.ended(run);
+            let seen = self.get(run).await?;
+            if seen.status.is_final() {
+                return Ok(seen);
+            }
+            if ended.await.is_err() {
+                return Err(StorageError::Unavailable("the scheduler is shut down".into()).into());
+            }
+        }
+    }
+
+    /// Sees the runs of all namespaces as they change, after each change is durable. Slow observers lose events and are told so.
+    pub fn subscribe(&self) -> tokio::sync::broadcast::Receiver<RunEvent> {
+        self.core.storage.subscribe()
+    }
+
+    /// How the storage does.
+    pub fn health(&self) -> Health {
+        self.core.storage.health()
+    }
+
+    /// Writes a consistent copy of the whole database to a new file, while work goes on. `progress` gets pages done and in all.
+    pub async fn backup(&self, to: impl Into<PathBuf>, progress: impl Fn(u64, u64) + Send + 'static) -> Result<(), Error> {
+        Ok(self.core.storage.backup(to.into(), Box::new(progress)).await?)
+    }
+
+    /// Works until `signal` ends, then shuts down with a grace of 25 s for the attempts in flight.
+    pub async fn run_until(&self, signal: impl Future<Output = ()>) -> Result<(), Error> {
+        signal.await;
+        self.shutdown(Duration::from_secs(25)).await
+    }
+
+    /// Starts nothing more, waits up to `grace` for the attempts in flight, returns the rest to the queue uncounted, and lets
+    /// the database go. Later calls fail with [`StorageError::Unavailable`].
+    pub async fn shutdown(&self, grace: Duration) -> Result<(), Error> {
+        self.core.background.stop(self.core.clock.as_ref(), grace).await;
+        self.core.storage.close().await?;
+        Ok(())
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Storage, crate::model::NamespaceId, Timestamp) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (core, namespace, now) = (self.core.clone(), self.namespace.id, self.now());
+        let done = tokio::task::spawn_blocking(move || read(core.storage.as_ref(), namespace, now)).await;
+        Ok(done.map_err(|_| StorageError::Unavailable("the runtime is shutting down".into()))??)
+    }
+}

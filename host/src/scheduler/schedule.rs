@@ -1,0 +1,193 @@
+//! Scheduling one run.
+
+use std::time::Duration;
+
+use super::{Error, Scheduler};
+use crate::model::{Due, Invalid, Metadata, NewRun, Origin, Payload, RunId, Timestamp, UniqueKey};
+use crate::model::{check_max_attempts, check_priority, check_timeout};
+use crate::storage::Created;
+
+/// A run about to be scheduled: set what it needs, then [`send`](Self::send) it.
+#[must_use = "nothing is scheduled until it is sent"]
+pub struct Schedule<'a> {
+    scheduler: &'a Scheduler,
+    task: String,
+    due: Due,
+    input: Payload,
+    metadata: Metadata,
+    unique_key: Option<UniqueKey>,
+    max_attempts: Option<u32>,
+    timeout: Option<Duration>,
+    priority: Option<u8>,
+    /// The first thing that was wrong: reported by `send`, so that the setters can be chained.
+    wrong: Option<Invalid>,
+}
+
+/// A run that is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scheduled {
+    /// The run.
+    pub id: RunId,
+    /// When it becomes due. Of a run that was there already, what this request asked for.
+    pub trigger_at: Timestamp,
+    /// False if an equal run under the same unique key was there already.
+    pub created: bool,
+}
+
+impl<'a> Schedule<'a> {
+    pub(super) fn new(scheduler: &'a Scheduler, task: &str) -> Self {
+        Self {
+            scheduler,
+            task: task.into(),
+            due: Due::Now,
+            input: Payload::null(),
+            metadata: Metadata::default(),
+            unique_key: None,
+            max_attempts: None,
+            timeout: None,
+            priority: None,
+            wrong: None,
+        }
+    }
+
+    /// Due at this moment (a [`Timestamp`], or a chrono `DateTime<Utc>`); a moment in the past means at once.
+    pub fn at<T: TryInto<Timestamp>>(mut self, at: T) -> Self
+    where
+        T::Error: Into<Invalid>,
+    {
+        match at.try_into() {
+            Ok(at) => self.due = Due::At(at),
+            Err(error) => self.note(error.into()),
+        }
+        self
+    }
+
+    /// Due this long after it is sent.
+    pub fn after(mut self, span: Duration) -> Self {
+        self.due = Due::After(span);
+        self
+    }
+
+    /// Due as said by a [`Due`].
+    pub fn due(mut self, due: Due) -> Self {
+        self.due = due;
+        self
+    }
+
+    /// With this value, as JSON, as the task's input.
+    pub fn input<T: serde::Serialize + ?Sized>(mut self, value: &T) -> Result<Self, Error> {
+        self.input = Payload::from_value(value, "input")?;
+        Ok(self)
+    }
+
+    /// With these bytes as the task's input.
+    pub fn payload(mut self, input: Payload) -> Self {
+        self.input = input;
+        self
+    }
+
+    /// With an entry of additional metadata, to find it by.
+    pub fn metadata(mut self, key: &str, value: &str) -> Self {
+        if let Err(invalid) = self.metadata.set(key, value) {
+            self.note(invalid);
+        }
+        self
+    }
+
+    /// With all of these entries.
+    pub fn all_metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = metadata;
+        self
+    }
+
+    /// At most once: a second request with this key returns the first one's run, while that is unfinished and for 24 h after.
+    pub fn unique_key(mut self, key: &str) -> Self {
+        match UniqueKey::parse(key, "unique_key") {
+            Ok(key) => self.unique_key = Some(key),
+            Err(invalid) => self.note(invalid),
+        }
+        self
+    }
+
+    /// Fails after this many failed attempts: 1 to 100.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        match check_max_attempts(attempts, "max_attempts") {
+            Ok(attempts) => self.max_attempts = Some(attempts),
+            Err(invalid) => self.note(invalid),
+        }
+        self
+    }
+
+    /// Stops an attempt after this long: 1 ms to 24 h.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        match check_timeout(timeout, "timeout") {
+            Ok(timeout) => self.timeout = Some(timeout),
+            Err(invalid) => self.note(invalid),
+        }
+        self
+    }
+
+    /// Before runs of lower priority that are due at the same time: 1 to 3.
+    pub fn priority(mut self, priority: u8) -> Self {
+        match check_priority(priority, "priority") {
+            Ok(priority) => self.priority = Some(priority),
+            Err(invalid) => self.note(invalid),
+        }
+        self
+    }
+
+    /// Stores the run; it is durable when this returns.
+    pub async fn send(self) -> Result<RunId, Error> {
+        Ok(self.send_unique().await?.id)
+    }
+
+    /// Stores the run, and says whether it was there already under its unique key.
+    pub async fn send_unique(self) -> Result<Scheduled, Error> {
+        let scheduler = self.scheduler;
+        let now = scheduler.now();
+        let run = self.into_run(now)?;
+        let trigger_at = run.trigger_at;
+        let created = scheduler.core.storage.create(scheduler.namespace.id, vec![run], now).await?;
+        Ok(scheduled(created[0], trigger_at))
+    }
+
+    /// Stores the run inside the caller's own transaction on the same database file: it exists if and only if that commits,
+    /// and becomes due no earlier. Nothing is durable until then.
+    pub fn send_in(self, transaction: &rusqlite::Transaction<'_>) -> Result<Scheduled, Error> {
+        let scheduler = self.scheduler;
+        let now = scheduler.now();
+        let run = self.into_run(now)?;
+        let trigger_at = run.trigger_at;
+        let created = scheduler.core.sqlite.create_in(transaction, scheduler.namespace.id, run, now)?;
+        Ok(scheduled(created, trigger_at))
+    }
+
+    fn into_run(self, now: Timestamp) -> Result<NewRun, Error> {
+        if let Some(invalid) = self.wrong {
+            return Err(invalid.into());
+        }
+        let scheduler = self.scheduler;
+        let task = scheduler.task(&self.task).ok_or(Error::TaskNotFound(self.task))?;
+        Ok(NewRun {
+            id: scheduler.core.storage.next_run_id(now),
+            task,
+            trigger_at: self.due.trigger_at(now),
+            input: self.input,
+            metadata: self.metadata,
+            unique_key: self.unique_key,
+            origin: Origin::Api,
+            lineage: None,
+            max_attempts: self.max_attempts,
+            timeout: self.timeout,
+            priority: self.priority,
+        })
+    }
+
+    fn note(&mut self, invalid: Invalid) {
+        self.wrong.get_or_insert(invalid);
+    }
+}
+
+fn scheduled(created: Created, trigger_at: Timestamp) -> Scheduled {
+    Scheduled { id: created.id(), trigger_at, created: matches!(created, Created::New(_)) }
+}
