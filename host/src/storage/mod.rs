@@ -65,6 +65,9 @@ pub trait Storage: Send + Sync + 'static {
     /// - The claim is durable before its `finish` is, and in cautious mode before it is handed out.
     fn claim(&self, limit: usize, now: Timestamp) -> Vec<Claim>;
 
+    /// Lets what was claimed reach the disk: called when the guests have been entered, so that they don't wait for it.
+    fn nudge(&self);
+
     /// When [`claim`](Self::claim) will have something, as far as is known now.
     fn next_due(&self) -> Option<Timestamp>;
 
@@ -106,6 +109,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// How many runs match.
     fn count(&self, namespace: NamespaceId, filter: &RunFilter, now: Timestamp) -> Result<u64, StorageError>;
+
+    /// What `create` would say of the unique key of `run` now: `None` if it is free, the run that holds it if that is an equal one.
+    fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Created>, CreateError>;
 
     /// The attempts of a run, oldest first.
     fn attempts(&self, namespace: NamespaceId, run: RunId) -> Result<Vec<Attempt>, StorageError>;
