@@ -25,6 +25,7 @@ use crate::model::{
     Payload, Progress, Run, RunFilter, RunId, Task, TaskDefinition, TaskPolicy, Timestamp, WriteSet,
 };
 
+pub use crate::model::Gap;
 pub use error::{ChangeError, CreateError, RegisterError, StorageError};
 
 /// Where runs and tasks are kept. See the module for what every implementation promises.
@@ -57,6 +58,9 @@ pub trait Storage: Send + Sync + 'static {
     /// A run whose unique key is held by an equal run is not stored: [`Created::Existing`] says which one holds it. Its due time
     /// is its trigger time, or `now` if that has passed.
     async fn create(&self, namespace: NamespaceId, runs: Vec<NewRun>, now: Timestamp) -> Result<Vec<Created>, CreateError>;
+
+    /// What [`create`](Self::create) would say of this run's unique key now: `None` if it is free, or the equal run that holds it.
+    fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Created>, CreateError>;
 
     /// Takes up to `limit` due runs for this host to execute, without waiting for the disk.
     ///
@@ -307,15 +311,6 @@ pub enum Cancelled {
     Now,
     /// The run is executing and was told; it ends within the grace.
     Requested,
-}
-
-/// A span during which no host was running.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gap {
-    /// The host was alive until then.
-    pub from: Timestamp,
-    /// What became due later than this is within the grace, and runs.
-    pub until: Timestamp,
 }
 
 /// A durable change of a run.

@@ -4,6 +4,10 @@ use crate::model::Cursor;
 /// Storage in one SQLite file.
 pub struct SqliteStorage {}
 impl SqliteStorage {
+    /// Opens the database, which is created if it does not exist. Blocks on the disk.
+    pub fn open(_path: &std::path::Path, _now: Timestamp) -> Result<Self, StorageError> {
+        todo!()
+    }
     pub(crate) fn create_in(
         &self,
         _tx: &rusqlite::Transaction<'_>,
@@ -39,6 +43,9 @@ impl Storage for SqliteStorage {
         todo!()
     }
     async fn create(&self, namespace: NamespaceId, runs: Vec<NewRun>, now: Timestamp) -> Result<Vec<Created>, CreateError> {
+        todo!()
+    }
+    fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Created>, CreateError> {
         todo!()
     }
     fn claim(&self, limit: usize, now: Timestamp) -> Vec<Claim> {
