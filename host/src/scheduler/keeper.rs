@@ -1,6 +1,6 @@
 //! Marks the runs that were missed while no host was running, and says that the host is alive while runs wait.
 //!
-//! One task, with a bounded tick each second; [`sweep`] is also called once before the workers start. Which runs are missed is
+//! One task, with a bounded tick each ten seconds; [`sweep`] is also called once before the workers start. Which runs are missed is
 //! decided by `model::gap` and done by `Storage::miss`.
 
 use std::sync::Arc;
@@ -11,30 +11,35 @@ use crate::clock::Clock;
 use crate::model::Gap;
 use crate::storage::{Storage, StorageError};
 
-/// How often the keeper looks at the clock: a jump is noticed within this time although every worker waits.
-const TICK: Duration = Duration::from_secs(1);
 /// Runs marked between two commits. The writer serves everybody else in between.
 const SLICE: usize = 500;
-/// How long the database may not know that the host is alive while due runs wait for a slot. Well within the default grace, so
-/// that a host that dies then does not make them look missed.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How often the keeper looks whether due runs wait for a slot, and has the database know that the host is alive. Well within the
+/// default grace, so that a host that dies then does not make them look missed. Jumps are noticed by the workers.
+const TICK: Duration = Duration::from_secs(10);
+/// How long to wait after storage could not do it.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Looks after missed runs until it is dropped.
 pub(super) async fn keep(crew: Arc<Crew>, storage: Arc<dyn Storage>, clock: Arc<dyn Clock>) {
+    let mut wait = TICK;
     loop {
         tokio::select! {
-            () = clock.sleep(TICK) => {}
-            // The worker that notices a jump first need not wait for the tick.
+            () = clock.sleep(wait) => {}
             () = crew.pulse.noticed() => {}
         }
-        crew.pulse.beat(clock.as_ref());
-        if let Err(error) = tick(&crew, storage.as_ref(), clock.as_ref()).await {
-            tracing::warn!(%error, "missed runs could not be marked, or a sign of life not be given; trying again");
-        }
+        wait = match tick(&crew, storage.as_ref(), clock.as_ref()).await {
+            Ok(()) => TICK,
+            Err(error) => {
+                // Until it succeeds, no worker claims: what was missed would run as if it were merely late.
+                tracing::warn!(%error, "storage could not mark what was missed, or note that the host is alive; trying again in a second");
+                RETRY
+            }
+        };
     }
 }
 
 async fn tick(crew: &Crew, storage: &dyn Storage, clock: &dyn Clock) -> Result<(), StorageError> {
+    crew.pulse.beat(clock);
     while let Some(gap) = crew.pulse.gap() {
         sweep(storage, clock, gap).await?;
         if crew.pulse.swept(gap) {
@@ -43,9 +48,8 @@ async fn tick(crew: &Crew, storage: &dyn Storage, clock: &dyn Clock) -> Result<(
         }
     }
     let now = clock.now();
-    let waiting = storage.next_due().is_some_and(|due| due <= now);
-    let silent = storage.alive_until().is_none_or(|alive_until| now.since(alive_until) >= HEARTBEAT);
-    if waiting && silent {
+    // Also when there were commits, which say the same: one small write in ten seconds is cheaper than to know.
+    if storage.next_due().is_some_and(|due| due <= now) {
         storage.heartbeat(now).await?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Notices that time passed which the host did not live through: the machine slept, or its clock was set forward.
 //!
-//! Each worker asks here before every claim, the keeper once a second. From the moment a gap is noticed until the keeper has
+//! Each worker asks here before every claim, and one of them at least once a second. From the moment a gap is noticed until the keeper has
 //! marked the runs missed in it, nobody may claim: they would start as if they were merely late.
 
 use std::sync::{Mutex, MutexGuard};

@@ -51,10 +51,14 @@ impl Worker {
         let mut fresh = false;
         loop {
             doorbell.take_look();
-            if doorbell.take_attempts() | std::mem::take(&mut fresh) {
+            let begun = std::mem::take(&mut fresh);
+            if doorbell.take_attempts() | begun {
                 // Whoever leads must be free to start what becomes due, and a guest may compute for a while now.
                 self.busy(&mut idle);
                 while let Poll::Ready(Some(())) = in_flight.poll_next_unpin(&mut context) {}
+                if begun {
+                    self.storage.nudge();
+                }
             }
             if self.crew.is_stopping() {
                 if in_flight.is_empty() {
@@ -93,23 +97,20 @@ impl Worker {
     }
 
     /// How long to wait after a look that found nothing due by `looked`; `None` if the time has come meanwhile.
+    ///
+    /// The leader never waits longer than a second: looks are also what makes storage bring what is due later into memory.
     fn wait(&self, looked: Option<Timestamp>) -> Option<Wait> {
         if !self.crew.leads(self.number) {
             return Some(Wait::Forever);
         }
         // While a gap is dealt with, the keeper rings when that is done.
         let Some(looked) = looked else { return Some(Wait::Forever) };
-        let Some(due) = self.storage.next_due() else { return Some(Wait::Forever) };
-        if due <= looked {
-            // It is due and was not handed out: storage holds it back, and rings when it no longer does.
-            return Some(self.wait_for(WAIT_MAX));
-        }
-        let span = due.since(self.clock.now());
-        (!span.is_zero()).then(|| self.wait_for(span.min(WAIT_MAX)))
-    }
-
-    fn wait_for(&self, span: Duration) -> Wait {
-        self.clock.block_for(span).map_or(Wait::Forever, Wait::AtMost)
+        let span = match self.storage.next_due() {
+            Some(due) if due > looked => due.since(self.clock.now()).min(WAIT_MAX),
+            // What is due and was not handed out is held back by storage, which rings when it no longer is.
+            _ => WAIT_MAX,
+        };
+        (!span.is_zero()).then(|| self.clock.block_for(span).map_or(Wait::Forever, Wait::AtMost))
     }
 }
 

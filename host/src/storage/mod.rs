@@ -59,15 +59,15 @@ pub trait Storage: Send + Sync + 'static {
     /// is its trigger time, or `now` if that has passed.
     async fn create(&self, namespace: NamespaceId, runs: Vec<NewRun>, now: Timestamp) -> Result<Vec<Created>, CreateError>;
 
-    /// What [`create`](Self::create) would say of this run's unique key now: `None` if it is free, or the equal run that holds it.
-    fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Created>, CreateError>;
-
     /// Takes up to `limit` due runs for this host to execute, without waiting for the disk.
     ///
     /// - In order of due time, then falling priority, then id; never before the due time.
     /// - A run is handed out once, until its attempt is finished or its host is dead.
     /// - The claim is durable before its `finish` is, and in cautious mode before it is handed out.
     fn claim(&self, limit: usize, now: Timestamp) -> Vec<Claim>;
+
+    /// Lets what was claimed reach the disk: called when the guests have been entered, so that they don't wait for it.
+    fn nudge(&self);
 
     /// When [`claim`](Self::claim) will have something, as far as is known now.
     fn next_due(&self) -> Option<Timestamp>;
@@ -110,6 +110,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// How many runs match.
     fn count(&self, namespace: NamespaceId, filter: &RunFilter, now: Timestamp) -> Result<u64, StorageError>;
+
+    /// What `create` would say of the unique key of `run` now: `None` if it is free, the run that holds it if that is an equal one.
+    fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Created>, CreateError>;
 
     /// The attempts of a run, oldest first.
     fn attempts(&self, namespace: NamespaceId, run: RunId) -> Result<Vec<Attempt>, StorageError>;
