@@ -14,7 +14,7 @@ use super::{check_policy, unnamed};
 
 /// A task definition while the guest makes it.
 #[derive(Debug)]
-pub(crate) struct DefinitionDraft {
+pub struct DefinitionDraft {
     /// As the guest gave it: a bad one is reported when `describe` returns.
     name: String,
     definition: TaskDefinition,

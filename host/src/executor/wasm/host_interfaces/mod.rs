@@ -3,14 +3,16 @@
 //! Each checks its arguments at once, in the contract's words, and hands what is sound to [`HostCalls`](crate::executor::HostCalls).
 //! They decide nothing: no interface knows what a schedule is.
 
+#![allow(unreachable_pub, reason = "the generated bindings re-export what they are told to use")]
+
 mod context;
 mod definition;
 mod runs;
 mod types;
 
-pub(super) use definition::DefinitionDraft;
-pub(super) use runs::ScheduleOptions;
-pub(super) use types::CallFailure;
+pub use definition::DefinitionDraft;
+pub use runs::ScheduleOptions;
+pub use types::CallFailure;
 
 use crate::model::{Invalid, Name, TaskDefinition, TaskPolicy};
 

@@ -15,7 +15,7 @@ use super::types::{CallFailure, due, duration, input, instant, metadata, origin,
 
 /// What a scheduled run can carry, while the guest sets it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ScheduleOptions {
+pub struct ScheduleOptions {
     metadata: Metadata,
     unique_key: Option<UniqueKey>,
     max_attempts: Option<u32>,

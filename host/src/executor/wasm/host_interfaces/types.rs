@@ -10,7 +10,7 @@ use crate::model::{Due, Invalid, Metadata, Origin, Payload, RunId, Status, Times
 
 /// Why a call of ours did not answer: with an error for the guest, or by ending it.
 #[derive(Debug)]
-pub(crate) enum CallFailure {
+pub enum CallFailure {
     /// The guest is told.
     Answer(CallError),
     /// The guest traps.
