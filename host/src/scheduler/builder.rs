@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::background::{Background, Parts};
+use super::background::{Background, IN_FLIGHT_MAX, Parts};
 use super::component_source::StorageComponentSource;
 use super::pulse::Pulse;
 use super::{Core, Error, Scheduler, keeper};
 use crate::clock::{Clock, SystemClock};
-use crate::executor::{ComponentSource, Executor};
+use crate::executor::Executor;
+use crate::executor::wasm::{AttemptState, Compiler, WasmConfig, WasmExecutor};
 use crate::model::limits::Limits;
 use crate::model::{Name, Namespace, gap};
 use crate::storage::sqlite::SqliteStorage;
@@ -26,17 +27,33 @@ const MISSED_GRACE: Duration = Duration::from_secs(60);
 /// # Ok(()) }
 /// ```
 #[must_use = "nothing is opened until it is built"]
-#[derive(Default)]
 pub struct SchedulerBuilder {
     sqlite: Option<PathBuf>,
     clock: Option<Arc<dyn Clock>>,
     executor: Option<Arc<dyn Executor>>,
     threads: Option<usize>,
-    limits: Limits,
+    wasm: WasmConfig,
     namespace: Option<String>,
     seed: Option<u64>,
     missed_grace: Option<Duration>,
     paused: bool,
+}
+
+impl Default for SchedulerBuilder {
+    fn default() -> Self {
+        Self {
+            sqlite: None,
+            clock: None,
+            executor: None,
+            threads: None,
+            // One pooled instance for each attempt that the workers may have in flight.
+            wasm: WasmConfig { attempts_at_once: IN_FLIGHT_MAX as u32, ..WasmConfig::default() },
+            namespace: None,
+            seed: None,
+            missed_grace: None,
+            paused: false,
+        }
+    }
 }
 
 impl SchedulerBuilder {
@@ -52,7 +69,7 @@ impl SchedulerBuilder {
         self
     }
 
-    /// Executes attempts with this instead of wasmtime.
+    /// Executes attempts with this instead of wasmtime. What is set for wasm components then means nothing.
     pub fn executor(mut self, executor: Arc<dyn Executor>) -> Self {
         self.executor = Some(executor);
         self
@@ -66,7 +83,30 @@ impl SchedulerBuilder {
 
     /// Bounds on each attempt.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.wasm.limits = limits;
+        self
+    }
+
+    /// Where components are compiled; default: in this process.
+    pub fn compiler(mut self, compiler: Compiler) -> Self {
+        self.wasm.compiler = compiler;
+        self
+    }
+
+    /// Keeps compiled code in this directory, so that a restart need not compile again; default: only in memory. The key seals it: 32
+    /// random bytes, the same each time, kept where nobody else can read them.
+    pub fn code_cache(mut self, directory: impl Into<PathBuf>, key: [u8; 32]) -> Self {
+        self.wasm.cache_dir = Some(directory.into());
+        self.wasm.cache_key = key;
+        self
+    }
+
+    /// Gives every guest imports of your own, beside those of its grants.
+    pub fn extend_linker(
+        mut self,
+        extend: impl Fn(&mut wasmtime::component::Linker<AttemptState>) -> wasmtime::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.wasm.extend.push(Arc::new(extend));
         self
     }
 
@@ -111,7 +151,11 @@ impl SchedulerBuilder {
         let storage: Arc<dyn Storage> = sqlite.clone();
         let executor = match self.executor {
             Some(executor) => executor,
-            None => wasm_executor(self.limits, Arc::new(StorageComponentSource(storage.clone())))?,
+            None => {
+                let components = Arc::new(StorageComponentSource(storage.clone()));
+                let executor = WasmExecutor::new(self.wasm, clock.clone(), components);
+                Arc::new(executor.map_err(|error| Error::Start(error.to_string()))?)
+            }
         };
         let namespace = storage.namespace(&name, true).await?.expect("a namespace that was to be created exists");
 
@@ -132,9 +176,4 @@ impl SchedulerBuilder {
         };
         Ok(Scheduler { core: Arc::new(Core { storage, sqlite, executor, clock, background }), namespace })
     }
-}
-
-/// The one place that makes the executor for wasm components.
-fn wasm_executor(_limits: Limits, _components: Arc<dyn ComponentSource>) -> Result<Arc<dyn Executor>, Error> {
-    Err(Error::Start("this build has no executor for wasm components; give it one with `executor`".into()))
 }
