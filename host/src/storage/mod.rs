@@ -25,6 +25,7 @@ use crate::model::{
     Payload, Progress, Run, RunFilter, RunId, Task, TaskDefinition, TaskPolicy, Timestamp, WriteSet,
 };
 
+pub use crate::model::Gap;
 pub use error::{ChangeError, CreateError, RegisterError, StorageError};
 
 /// Where runs and tasks are kept. See the module for what every implementation promises.
@@ -313,15 +314,6 @@ pub enum Cancelled {
     Now,
     /// The run is executing and was told; it ends within the grace.
     Requested,
-}
-
-/// A span during which no host was running.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gap {
-    /// The host was alive until then.
-    pub from: Timestamp,
-    /// What became due later than this is within the grace, and runs.
-    pub until: Timestamp,
 }
 
 /// A durable change of a run.
