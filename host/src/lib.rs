@@ -1,5 +1,7 @@
 //! **runlater** runs a sandboxed WebAssembly task at the time you asked for, exactly the way you asked, and never loses one.
 
+#[cfg(feature = "server")]
+pub mod bench;
 pub mod clock;
 pub mod executor;
 pub mod model;

@@ -6,13 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-
-use crate::executor::{AttemptRequest, CallError, HostCalls, ScheduleRequest};
+use crate::executor::{AttemptRequest, forbidden_calls};
 use crate::model::limits::TASKS_PER_COMPONENT_MAX;
 use crate::model::{
-    Cursor, Digest, Due, Grants, Invalid, Metadata, Name, NamespaceId, Origin, Page, Payload, Progress, Run, RunFilter, RunId, Task,
-    TaskDefinition, TaskId, TaskPolicy, Timestamp, WriteSet,
+    Digest, Grants, Invalid, Metadata, Name, NamespaceId, Origin, Payload, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp,
 };
 use crate::storage::CancelSignal;
 
@@ -106,52 +103,6 @@ fn sandbox() -> AttemptRequest {
         timeout: TIMEOUT,
         cancel: CancelSignal::default(),
         shut_down: CancelSignal::default(),
-        calls: Box::new(Forbidden),
-    }
-}
-
-/// Refuses everything.
-struct Forbidden;
-
-const FORBIDDEN: CallError = CallError::Forbidden("nothing may be asked of the scheduler during `describe`");
-
-#[async_trait]
-impl HostCalls for Forbidden {
-    fn schedule(&mut self, _request: ScheduleRequest) -> Result<RunId, CallError> {
-        Err(FORBIDDEN)
-    }
-
-    async fn schedule_detached(&mut self, _request: ScheduleRequest) -> Result<RunId, CallError> {
-        Err(FORBIDDEN)
-    }
-
-    fn get(&mut self, _run: RunId) -> Result<Run, CallError> {
-        Err(FORBIDDEN)
-    }
-
-    fn list(&mut self, _filter: &RunFilter, _page: &Page) -> Result<(Vec<Run>, Option<Cursor>), CallError> {
-        Err(FORBIDDEN)
-    }
-
-    fn reschedule(&mut self, _run: RunId, _due: Due) -> Result<(), CallError> {
-        Err(FORBIDDEN)
-    }
-
-    fn delete(&mut self, _run: RunId) -> Result<(), CallError> {
-        Err(FORBIDDEN)
-    }
-
-    fn cancel(&mut self, _run: RunId) -> Result<(), CallError> {
-        Err(FORBIDDEN)
-    }
-
-    fn changeable(&mut self, _filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
-        Err(FORBIDDEN)
-    }
-
-    fn progress(&mut self, _progress: Progress) {}
-
-    fn take_writes(&mut self) -> WriteSet {
-        WriteSet::default()
+        calls: forbidden_calls(),
     }
 }

@@ -6,6 +6,7 @@
 //! module except towards embedders who add imports of their own.
 
 mod attempt;
+mod bare;
 mod bindings;
 mod code_dir;
 mod compile;
@@ -40,6 +41,7 @@ use crate::storage::CancelSignal;
 use super::{AttemptReport, AttemptRequest, ComponentSource, Executor};
 
 pub use attempt::AttemptState;
+pub use bare::Bare;
 pub use compile::{Compiler, compile_child_main};
 pub use linkers::ExtendLinker;
 
