@@ -1,7 +1,11 @@
 //! **runlater** runs a sandboxed WebAssembly task at the time you asked for, exactly the way you asked, and never loses one.
 
+#[cfg(feature = "server")]
+pub mod cli;
 pub mod clock;
 pub mod executor;
+#[cfg(feature = "server")]
+pub mod http;
 pub mod model;
 pub mod scheduler;
 pub mod storage;

@@ -59,6 +59,7 @@ struct Core {
     executor: Arc<dyn Executor>,
     clock: Arc<dyn Clock>,
     background: builder::Background,
+    tokens: tokens::TokenCache,
 }
 
 impl Scheduler {
