@@ -23,7 +23,11 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
     };
     // A compressed body could unfold to any size: none is taken.
     if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding", "send the body as it is, without Content-Encoding"));
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content-encoding",
+            "send the body as it is, without Content-Encoding",
+        ));
     }
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {

@@ -116,7 +116,9 @@ impl From<StorageError> for Problem {
             }
             StorageError::Overloaded(_) => Self { retry_after: Some(1), ..Self::new(unavailable, "overloaded", error.to_string()) },
             StorageError::Full => Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage-full", error.to_string()),
-            StorageError::Unavailable(_) => Self { retry_after: Some(5), ..Self::new(unavailable, "unavailable", "the storage is not available") },
+            StorageError::Unavailable(_) => {
+                Self { retry_after: Some(5), ..Self::new(unavailable, "unavailable", "the storage is not available") }
+            }
             StorageError::Corrupt(_) => Self::new(damaged, "database-damaged", "what is stored can't be understood; see the host's log"),
         }
     }

@@ -117,7 +117,12 @@ impl ListQuery {
                 "limit" => &mut query.limit,
                 "cursor" => &mut query.cursor,
                 "order" => &mut query.order,
-                _ => return Err(unknown_parameter(&name, "task, status, origin, metadata, parent, trigger_from, trigger_before, order, limit, cursor")),
+                _ => {
+                    return Err(unknown_parameter(
+                        &name,
+                        "task, status, origin, metadata, parent, trigger_from, trigger_before, order, limit, cursor",
+                    ));
+                }
             };
             if single.replace(value).is_some() {
                 return Err(Invalid::new("invalid-parameter", name, "given twice"));
@@ -142,9 +147,9 @@ impl ListQuery {
 
 /// Splits an entry of metadata at the first separator, which is why a key can't hold one.
 pub fn split_entry(entry: &str, separator: char) -> Result<(&str, &str), Invalid> {
-    entry.split_once(separator).ok_or_else(|| {
-        Invalid::new("invalid-metadata", "metadata", format!("write key{separator}value")).seen(entry)
-    })
+    entry
+        .split_once(separator)
+        .ok_or_else(|| Invalid::new("invalid-metadata", "metadata", format!("write key{separator}value")).seen(entry))
 }
 
 /// A parameter that an endpoint does not have.
@@ -193,9 +198,8 @@ mod tests {
             (vec![("parent", "7")], "invalid-id"),
             (vec![("trigger_before", "tomorrow")], "invalid-time"),
         ] {
-            let refused = ListQuery::from_pairs(pairs(&query))
-                .and_then(|query| query.page().map(|_| query))
-                .and_then(|query| query.filter.parse());
+            let refused =
+                ListQuery::from_pairs(pairs(&query)).and_then(|query| query.page().map(|_| query)).and_then(|query| query.filter.parse());
             assert_eq!(refused.unwrap_err().code, code, "{query:?}");
         }
     }

@@ -17,7 +17,8 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
     if named.next().is_none() && host.is_some_and(is_loopback) {
         return next.run(request).await;
     }
-    Problem::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", "this server answers to localhost, 127.0.0.1 and [::1] only").into_response()
+    Problem::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", "this server answers to localhost, 127.0.0.1 and [::1] only")
+        .into_response()
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -37,7 +38,8 @@ mod tests {
         for good in ["localhost", "LOCALHOST:7180", "127.0.0.1:7180", "127.0.0.1", "[::1]", "[::1]:80"] {
             assert!(is_loopback(good), "{good}");
         }
-        for bad in ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example:7180", "localhost:", "::1", "127.0.0.2", "[::1]x"] {
+        for bad in ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example:7180", "localhost:", "::1", "127.0.0.2", "[::1]x"]
+        {
             assert!(!is_loopback(bad), "{bad}");
         }
     }

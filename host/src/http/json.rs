@@ -56,7 +56,8 @@ fn problem(status: StatusCode, code: &'static str, error: &serde_path_to_error::
     let (path, detail) = (error.path().to_string(), error.inner().to_string());
     let code = if detail.starts_with("duplicate key") { "duplicate-key" } else { code };
     // Control characters are escaped: what was sent may be quoted here.
-    let detail: String = detail.chars().take(300).flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
+    let detail: String =
+        detail.chars().take(300).flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
     let problem = Problem::new(status, code, detail);
     if path == "." { problem } else { problem.at(path.chars().take(200).collect::<String>()) }
 }
@@ -118,8 +119,7 @@ mod tests {
 
     #[test]
     fn good_bodies() {
-        let run: ScheduleRun =
-            parse(br#" {"task":"a","input":{"n":9007199254740993,"z":-0},"metadata":{"k":"v"},"after":"2s"} "#).unwrap();
+        let run: ScheduleRun = parse(br#" {"task":"a","input":{"n":9007199254740993,"z":-0},"metadata":{"k":"v"},"after":"2s"} "#).unwrap();
         assert_eq!(run.input.unwrap().get(), r#"{"n":9007199254740993,"z":-0}"#, "an input is passed on as it was written");
         assert_eq!(run.metadata["k"], "v");
     }

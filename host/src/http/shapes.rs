@@ -26,9 +26,9 @@ pub struct Bytes {
 
 impl Bytes {
     fn to_payload(&self, field: &str) -> Result<Payload, Invalid> {
-        let bytes = BASE64_STANDARD
-            .decode(&self.base64)
-            .map_err(|error| Invalid::new("invalid-base64", format!("{field}.base64"), format!("not base64: {error}")).seen(&self.base64))?;
+        let bytes = BASE64_STANDARD.decode(&self.base64).map_err(|error| {
+            Invalid::new("invalid-base64", format!("{field}.base64"), format!("not base64: {error}")).seen(&self.base64)
+        })?;
         Payload::new(&self.media_type, &bytes, field)
     }
 }
@@ -431,7 +431,8 @@ pub struct Refused {
 
 impl From<BulkOutcome> for Bulk {
     fn from(outcome: BulkOutcome) -> Self {
-        let refused = |error: ChangeError| Refused { id: run_of(&error), code: super::error::change_code(&error).into(), detail: error.to_string() };
+        let refused =
+            |error: ChangeError| Refused { id: run_of(&error), code: super::error::change_code(&error).into(), detail: error.to_string() };
         Self { changed: outcome.changed, refused: outcome.refused.into_iter().map(refused).collect() }
     }
 }

@@ -50,10 +50,7 @@ pub(super) async fn reschedule(caller: Caller, Json(request): Json<shapes::BulkR
 fn selection(ids: Option<Vec<String>>, filter: Option<Filter>) -> Result<Selection, Invalid> {
     match (ids, filter) {
         (Some(ids), None) => Ok(Selection::Ids(
-            ids.iter()
-                .enumerate()
-                .map(|(place, id)| RunId::parse(id, &format!("ids[{place}]")))
-                .collect::<Result<_, _>>()?,
+            ids.iter().enumerate().map(|(place, id)| RunId::parse(id, &format!("ids[{place}]"))).collect::<Result<_, _>>()?,
         )),
         (None, Some(filter)) => Ok(Selection::Matching(filter.parse().map_err(|invalid| invalid.within("filter"))?)),
         (Some(_), Some(_)) => Err(Invalid::new("invalid-bulk", "filter", "give either `ids` or `filter`, not both")),

@@ -122,8 +122,8 @@ impl FromRequestParts<Scheduler> for QueryPairs {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &Scheduler) -> Result<Self, Problem> {
-        axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(pairs)| Self(pairs)).map_err(|_| {
-            Problem::new(axum::http::StatusCode::BAD_REQUEST, "invalid-query", "the query string can't be decoded")
-        })
+        axum::extract::Query::try_from_uri(&parts.uri)
+            .map(|axum::extract::Query(pairs)| Self(pairs))
+            .map_err(|_| Problem::new(axum::http::StatusCode::BAD_REQUEST, "invalid-query", "the query string can't be decoded"))
     }
 }
