@@ -2,8 +2,12 @@
 
 #[cfg(feature = "server")]
 pub mod bench;
+#[cfg(feature = "server")]
+pub mod cli;
 pub mod clock;
 pub mod executor;
+#[cfg(feature = "server")]
+pub mod http;
 pub mod model;
 pub mod scheduler;
 pub mod storage;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The command `runlater`: see [`runlater::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runlater::cli::run()
+}

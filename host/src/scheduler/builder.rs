@@ -174,6 +174,7 @@ impl SchedulerBuilder {
             let parts = Parts { storage, executor, clock, threads, seed, pulse };
             Background::start(parts).map_err(|error| Error::Start(format!("the threads that execute guests can't be started: {error}")))?
         };
-        Ok(Scheduler { core: Arc::new(Core { storage, sqlite, executor, clock, background }), namespace })
+        let tokens = Default::default();
+        Ok(Scheduler { core: Arc::new(Core { storage, sqlite, executor, clock, background, tokens }), namespace })
     }
 }

@@ -67,6 +67,7 @@ struct Core {
     executor: Arc<dyn Executor>,
     clock: Arc<dyn Clock>,
     background: background::Background,
+    tokens: tokens::TokenCache,
 }
 
 impl Scheduler {

@@ -1,7 +1,293 @@
-//! tokens
-/// x
-pub struct NewToken {}
-/// x
-pub struct Role {}
-/// x
-pub struct Token {}
+//! API tokens: who may call, for which namespace, and how much.
+//!
+//! Called by the HTTP door and the command line. Knows nothing of headers: it is handed the text of a token and answers with a
+//! scheduler that is bound to the token's namespace. The secret itself is never stored, only its SHA-256: a random secret of
+//! 256 bits needs no slow hash.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sha2::Digest as _;
+use subtle::ConstantTimeEq;
+
+use super::{Error, Scheduler};
+use crate::model::{Invalid, Timestamp};
+use crate::storage::{StorageError, TokenRecord};
+
+/// Bytes of a token's note.
+const NOTE_BYTES_MAX: usize = 256;
+const PREFIX: &str = "rl_api_";
+const ID_CHARS: usize = 8;
+/// 62⁴³ is just above 2²⁵⁶.
+const SECRET_CHARS: usize = 43;
+const CHECKSUM_CHARS: usize = 6;
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// What a token may do. Each role may do what those before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// See tasks and runs.
+    Read,
+    /// Schedule runs, and make them due at once.
+    Trigger,
+    /// Move, delete and cancel runs.
+    Write,
+    /// Register components and grant them capabilities.
+    Deploy,
+    /// Make and revoke tokens, and copy the database.
+    Admin,
+}
+
+impl Role {
+    /// All of them, from the least to the most.
+    pub const ALL: [Self; 5] = [Self::Read, Self::Trigger, Self::Write, Self::Deploy, Self::Admin];
+
+    /// The word for it on every surface.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Trigger => "trigger",
+            Self::Write => "write",
+            Self::Deploy => "deploy",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Parses that word.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| Invalid::new("invalid-role", "role", "one of read, trigger, write, deploy, admin").seen(text))
+    }
+
+    /// Whether this role is enough where `needed` is asked for.
+    pub fn allows(self, needed: Self) -> bool {
+        self >= needed
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A token about to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewToken {
+    /// What it may do.
+    pub role: Role,
+    /// What it is for, in words: at most 256 bytes.
+    pub note: String,
+    /// When it stops working; `None`: when it is revoked.
+    pub expires: Option<Timestamp>,
+}
+
+/// The text of a token: `rl_api_`, a public id, `_`, the secret and a checksum. Shown once; whoever has it may use it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// Draws a token at random.
+    fn draw() -> Result<Self, Error> {
+        let mut random = [0; 32 + 8];
+        // Without the system's randomness every token could be guessed: better none.
+        getrandom::fill(&mut random).map_err(|error| Error::Start(format!("the system gives no random numbers: {error}")))?;
+        let (secret, id) = random.split_at(32);
+        let mut text = format!("{PREFIX}{}_{}", base62(id, ID_CHARS), base62(secret, SECRET_CHARS));
+        text += &checksum(&text);
+        Ok(Self(text))
+    }
+
+    /// Recognises the text of a token, and tells a mistyped one apart from one that was never made.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        // What was seen is not repeated: it may be most of a secret.
+        let wrong = |reason: &str| Err(Invalid::new("invalid-token", "token", reason));
+        if text.len() != PREFIX.len() + ID_CHARS + 1 + SECRET_CHARS + CHECKSUM_CHARS || !text.is_ascii() || !text.starts_with(PREFIX) {
+            return wrong("a token looks like rl_api_, 8 characters, _, and 49 more");
+        }
+        let (body, sum) = text.split_at(text.len() - CHECKSUM_CHARS);
+        let (id, rest) = body[PREFIX.len()..].split_at(ID_CHARS);
+        let well_formed = rest.starts_with('_') && id.bytes().chain(rest[1..].bytes()).all(|c| c.is_ascii_alphanumeric());
+        if !well_formed || checksum(body) != sum {
+            return wrong("the token's checksum does not fit: a character was lost or changed when it was copied");
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The secret text.
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+
+    /// The public part, by which it is listed and revoked.
+    pub fn id(&self) -> &str {
+        &self.0[PREFIX.len()..PREFIX.len() + ID_CHARS]
+    }
+
+    fn hash(&self) -> [u8; 32] {
+        sha2::Sha256::digest(self.0.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({PREFIX}{}_…)", self.id())
+    }
+}
+
+/// The tokens of all namespaces, kept in memory so that a request costs no query. Only this process changes them, and it
+/// reads them again under this lock after each change is durable: a revoked token is refused from then on.
+#[derive(Default)]
+pub(super) struct TokenCache(Mutex<Option<Arc<HashMap<String, TokenRecord>>>>);
+
+impl Scheduler {
+    /// Makes a token for this namespace. Its text is not stored and can't be shown again.
+    pub async fn create_token(&self, new: NewToken) -> Result<(Token, TokenRecord), Error> {
+        if new.note.len() > NOTE_BYTES_MAX {
+            return Err(Invalid::new("invalid-note", "note", format!("a note has at most {NOTE_BYTES_MAX} bytes")).seen(new.note).into());
+        }
+        let now = self.now();
+        if let Some(expires) = new.expires.filter(|expires| *expires <= now) {
+            return Err(Invalid::new("invalid-time", "expires", "lies in the past").seen(expires.to_string()).into());
+        }
+        let token = Token::draw()?;
+        let record = TokenRecord {
+            id: token.id().into(),
+            hash: token.hash(),
+            namespace: self.namespace.id,
+            role: new.role.as_str().into(),
+            note: new.note,
+            created_at: now,
+            expires_at: new.expires,
+            revoked_at: None,
+        };
+        self.core.storage.create_token(record.clone()).await?;
+        self.reload_tokens()?;
+        Ok((token, record))
+    }
+
+    /// The tokens of this namespace, revoked and expired ones too, in order of creation.
+    pub async fn tokens(&self) -> Result<Vec<TokenRecord>, Error> {
+        let mut tokens = self.read(|storage, _, _| storage.tokens()).await?;
+        tokens.retain(|token| token.namespace == self.namespace.id);
+        Ok(tokens)
+    }
+
+    /// Revokes a token of this namespace: it is refused from now on. False if there is none of this id. Idempotent.
+    pub async fn revoke_token(&self, id: &str) -> Result<bool, Error> {
+        // The record of another namespace's token must look as if there were none.
+        if !self.tokens().await?.iter().any(|token| token.id == id) {
+            return Ok(false);
+        }
+        let found = self.core.storage.revoke_token(id, self.now()).await?;
+        self.reload_tokens()?;
+        Ok(found)
+    }
+
+    /// Opens the namespace of a token, and says what the token may do there. `None` for every text that is not a token in
+    /// force, whatever the reason.
+    pub fn authenticate(&self, text: &str) -> Result<Option<(Self, Role)>, Error> {
+        let Ok(token) = Token::parse(text) else { return Ok(None) };
+        let known = self.known_tokens(false)?;
+        let Some(record) = known.get(token.id()) else { return Ok(None) };
+        if !bool::from(token.hash().ct_eq(&record.hash)) {
+            return Ok(None);
+        }
+        let now = self.now();
+        if record.revoked_at.is_some() || record.expires_at.is_some_and(|expires| expires <= now) {
+            return Ok(None);
+        }
+        let namespace = self.core.storage.namespaces().into_iter().find(|namespace| namespace.id == record.namespace);
+        let (Some(namespace), Ok(role)) = (namespace, Role::parse(&record.role)) else { return Ok(None) };
+        Ok(Some((self.with_namespace(namespace), role)))
+    }
+
+    fn reload_tokens(&self) -> Result<(), StorageError> {
+        self.known_tokens(true).map(drop)
+    }
+
+    fn known_tokens(&self, reload: bool) -> Result<Arc<HashMap<String, TokenRecord>>, StorageError> {
+        // The lock is held while the tokens are read, so that an older reading can't replace a newer one.
+        let mut cached = self.core.tokens.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*cached {
+            Some(known) if !reload => Ok(known.clone()),
+            _ => {
+                // If this fails, the next request reads again instead of trusting what may be revoked.
+                *cached = None;
+                let read = self.core.storage.tokens()?;
+                let known = Arc::new(read.into_iter().map(|token| (token.id.clone(), token)).collect::<HashMap<_, _>>());
+                *cached = Some(known.clone());
+                Ok(known)
+            }
+        }
+    }
+}
+
+/// The lowest `digits` digits to the base 62 of a big-endian number.
+fn base62(number: &[u8], digits: usize) -> String {
+    let mut number = number.to_vec();
+    let mut text = vec![0; digits];
+    for digit in text.iter_mut().rev() {
+        let mut remainder = 0u32;
+        for byte in &mut number {
+            let value = remainder << 8 | u32::from(*byte);
+            *byte = u8::try_from(value / 62).expect("a remainder below 62 leaves a quotient below 256");
+            remainder = value % 62;
+        }
+        *digit = ALPHABET[remainder as usize];
+    }
+    String::from_utf8(text).expect("the alphabet is ASCII")
+}
+
+/// CRC-32 (IEEE 802.3) in six digits to the base 62: tells a typing error from a stranger, proves nothing.
+fn checksum(text: &str) -> String {
+    let crc = text.bytes().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+    });
+    base62(&(!crc).to_be_bytes(), CHECKSUM_CHARS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_role_may_do_what_those_before_it_may() {
+        for (i, held) in Role::ALL.into_iter().enumerate() {
+            for (j, needed) in Role::ALL.into_iter().enumerate() {
+                assert_eq!(held.allows(needed), i >= j, "{held} where {needed} is needed");
+            }
+            assert_eq!(Role::parse(held.as_str()).unwrap(), held);
+        }
+        assert_eq!(Role::parse("Admin").unwrap_err().code, "invalid-role");
+    }
+
+    #[test]
+    fn tokens_tell_typing_errors() {
+        let token = Token::draw().unwrap();
+        let text = token.secret();
+        assert_eq!(text.len(), 65);
+        assert_eq!(Token::parse(text).unwrap(), token);
+        assert!(!format!("{token:?}").contains(&text[17..]), "a debug form must not leak the secret");
+        for place in 0..text.len() {
+            let mut changed = text.as_bytes().to_vec();
+            changed[place] = if changed[place] == b'x' { b'y' } else { b'x' };
+            let refused = Token::parse(std::str::from_utf8(&changed).unwrap()).unwrap_err();
+            assert_eq!((refused.code, refused.seen), ("invalid-token", None), "at {place}");
+        }
+        for text in ["", "rl_api_", &text[1..], &text.to_uppercase(), &format!("{text} "), &"ü".repeat(40)] {
+            assert!(Token::parse(text).is_err());
+        }
+    }
+
+    #[test]
+    fn digits() {
+        assert_eq!(base62(&[0, 61], 2), "0z");
+        assert_eq!(base62(&[255; 32], 43).len(), 43);
+        // The check value of CRC-32 is 0xcbf43926.
+        assert_eq!(checksum("123456789"), base62(&0xcbf4_3926u32.to_be_bytes(), 6));
+    }
+}

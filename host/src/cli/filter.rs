@@ -1,0 +1,57 @@
+//! The options by which commands select runs.
+
+use clap::Args;
+
+use crate::http::filter::{Filter, split_entry};
+use crate::model::{Invalid, RunId};
+
+/// Conditions that must all hold.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct FilterArgs {
+    /// Runs of this task (repeat for several)
+    #[arg(long, value_name = "NAME")]
+    task: Vec<String>,
+    /// Runs with this status (repeat for several)
+    #[arg(long, value_name = "STATUS", value_parser = ["scheduled", "queued", "running", "backoff", "succeeded", "failed", "cancelled", "missed"])]
+    status: Vec<String>,
+    /// Runs made by this: api, guest, cron, code or trigger (repeat for several)
+    #[arg(long, value_name = "ORIGIN", value_parser = ["api", "guest", "cron", "code", "trigger"])]
+    origin: Vec<String>,
+    /// Runs with this entry of additional metadata (repeat: all must match)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_entry)]
+    metadata: Vec<(String, String)>,
+    /// Follow-ups of this run
+    #[arg(long, value_name = "ID", value_parser = parse_id)]
+    parent: Option<RunId>,
+    /// Runs whose trigger time is this or later (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    trigger_from: Option<String>,
+    /// Runs whose trigger time is earlier than this (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    trigger_before: Option<String>,
+}
+
+impl FilterArgs {
+    /// As the API takes it.
+    pub(super) fn to_filter(&self) -> Filter {
+        Filter {
+            task: self.task.clone(),
+            status: self.status.clone(),
+            origin: self.origin.clone(),
+            metadata: self.metadata.iter().cloned().collect(),
+            parent: self.parent.map(|parent| parent.to_string()),
+            trigger_from: self.trigger_from.clone(),
+            trigger_before: self.trigger_before.clone(),
+        }
+    }
+}
+
+/// Reads `key=value`.
+pub(super) fn parse_entry(text: &str) -> Result<(String, String), String> {
+    split_entry(text, '=').map(|(key, value)| (key.into(), value.into())).map_err(|invalid: Invalid| invalid.reason)
+}
+
+/// Reads a run's id.
+pub(super) fn parse_id(text: &str) -> Result<RunId, String> {
+    RunId::parse(text, "id").map_err(|invalid| invalid.reason)
+}

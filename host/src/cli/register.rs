@@ -1,0 +1,61 @@
+//! `runlater register FILE.wasm`.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::client::Client;
+use super::failure::{self, Exit, Failure};
+use super::screen::{Screen, clean};
+use super::{Global, tasks};
+use crate::http::shapes;
+use crate::model::limits::COMPONENT_BYTES_MAX;
+
+/// Register a component, so that its tasks can be scheduled
+#[derive(Args)]
+#[command(after_help = "Examples:
+  runlater register target/wasm32-wasip2/guest/remind.wasm
+  runlater register remind.wasm --grant runs
+  runlater register report.wasm --grant tcp=192.0.2.7:5432")]
+pub(super) struct Register {
+    /// The component, as built for wasm32-wasip2
+    file: PathBuf,
+    /// Allow it something beyond computing: `runs` or `tcp=ADDRESS:PORT` (repeat for several)
+    #[arg(long, value_name = "GRANT")]
+    grant: Vec<String>,
+}
+
+impl Register {
+    pub(super) fn run(self, global: &Global, screen: &Screen) -> anyhow::Result<()> {
+        let wasm = read_component(&self.file)?;
+        let client = Client::find(global, screen)?;
+        let spinner = screen.spinner(format!("compiling {}", clean(&self.file.display().to_string())));
+        let grants: Vec<_> = self.grant.into_iter().map(|grant| ("grant", grant)).collect();
+        let registered: shapes::Registered = client.upload("/v1/tasks", &grants, &wasm)?;
+        spinner.finish_and_clear();
+        if screen.json {
+            return Ok(screen.value(&registered)?);
+        }
+        screen.line(format!("registered {}", clean(&registered.digest)))?;
+        tasks::show_list(screen, &registered.tasks)
+    }
+}
+
+/// Reads a component's file: never more than one may have, and never a pipe, which might not end.
+pub(super) fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let failed = |error| failure::io("read", path, &error);
+    let kind = fs::metadata(path).map_err(failed)?;
+    if !kind.is_file() {
+        let what = if kind.is_dir() { "is a folder" } else { "is not a file" };
+        return Err(Failure::new(Exit::Io, "io", format!("{} {what}; name the .wasm file", clean(&path.display().to_string()))).into());
+    }
+    let mut wasm = Vec::new();
+    fs::File::open(path).and_then(|file| file.take(COMPONENT_BYTES_MAX as u64 + 1).read_to_end(&mut wasm)).map_err(failed)?;
+    if wasm.len() > COMPONENT_BYTES_MAX {
+        let message = format!("{} has more than {COMPONENT_BYTES_MAX} bytes, which is the limit", clean(&path.display().to_string()));
+        return Err(Failure::new(Exit::Refused, "body-too-large", message).into());
+    }
+    Ok(wasm)
+}

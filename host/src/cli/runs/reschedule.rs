@@ -1,0 +1,67 @@
+//! `runlater runs reschedule`.
+
+use clap::{ArgGroup, Args};
+use serde_json::json;
+
+use super::selection::{self, Selected, SelectionArgs};
+use crate::cli::client::Client;
+use crate::cli::moment;
+use crate::cli::screen::Screen;
+use crate::http::shapes::{self, Bulk};
+
+/// Move scheduled runs to another time
+#[derive(Args)]
+#[command(group = ArgGroup::new("when").required(true).args(["at", "after", "by"]), after_help = "Examples:
+  runlater runs reschedule 019a0c5e-7b3c-7def-8123-456789abcdef --at 2027-03-14T15:09:26Z
+  runlater runs reschedule --task reminder --by +1h --dry-run
+  runlater runs reschedule --metadata customer=7 --after 2d --yes")]
+pub(super) struct Reschedule {
+    #[command(flatten)]
+    selection: SelectionArgs,
+    /// To this time: RFC 3339 with any offset
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// To this long from now
+    #[arg(long, value_name = "DURATION")]
+    after: Option<String>,
+    /// Each later (+1h) or earlier (-30m) by this
+    #[arg(long, value_name = "+|-DURATION", allow_hyphen_values = true)]
+    by: Option<String>,
+}
+
+impl Reschedule {
+    pub(super) fn run(self, client: impl Fn() -> anyhow::Result<Client>, screen: &Screen) -> anyhow::Result<()> {
+        let selected = self.selection.selected()?;
+        let client = client()?;
+        let to = shapes::Reschedule { at: self.at, after: self.after };
+        if let (Selected::One(id), None) = (&selected, &self.by) {
+            // By itself, so that its refusal has its own code.
+            let run: shapes::Run = client.patch(&format!("/v1/runs/{id}"), &to)?;
+            if screen.json {
+                return Ok(screen.value(&run)?);
+            }
+            return Ok(screen.line(format!("moved run {id} to {}", moment::with_hint(run.trigger_at, moment::now())))?);
+        }
+        let body = |selection: (&str, serde_json::Value), dry_run: bool| {
+            let mut body = json!({ selection.0: selection.1, "dry_run": dry_run });
+            match &self.by {
+                Some(by) => body["by"] = json!(by),
+                None => body["to"] = json!(to),
+            }
+            body
+        };
+        let path = "/v1/runs/bulk-reschedule";
+        let count = || {
+            let Selected::Matching(filter) = &selected else { return Ok(0) };
+            let counted: Bulk = client.post(path, &body(("filter", json!(filter)), true))?;
+            Ok(counted.changed)
+        };
+        self.selection.confirm("Move", &selected, count)?;
+        let dry_run = self.selection.dry_run;
+        let bulk = selection::send(&client, path, selected, |ids, filter| match ids {
+            Some(ids) => body(("ids", json!(ids)), dry_run),
+            None => body(("filter", json!(filter)), dry_run),
+        })?;
+        selection::show(screen, "moved", dry_run, &bulk)
+    }
+}

@@ -1,0 +1,136 @@
+//! `runlater schedule TASK`.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+
+use clap::Args;
+use serde_json::value::RawValue;
+
+use super::client::Client;
+use super::failure::{self, Exit, Failure};
+use super::filter::parse_entry;
+use super::screen::{Screen, clean};
+use super::{Global, moment, tasks, waiting};
+use crate::http::shapes;
+use crate::model::Name;
+use crate::model::limits::PAYLOAD_BYTES_MAX;
+
+/// Schedule a run of a task: now, at a time, or after a while
+#[derive(Args)]
+#[command(after_help = "Examples:
+  runlater schedule reminder --after 2s --wait
+  runlater schedule report --at 2027-03-14T15:09:26+01:00 --input @report.json
+  echo '{\"id\": 7}' | runlater schedule remind --input - --metadata customer=7 --unique-key order-7")]
+pub(super) struct Schedule {
+    /// The task
+    #[arg(value_parser = tasks::parse_name)]
+    task: Name,
+    /// Due at this time: RFC 3339 with any offset; a time in the past means at once
+    #[arg(long, value_name = "TIME", conflicts_with = "after")]
+    at: Option<String>,
+    /// Due after this long: for example 90s, 1h30m or 2d
+    #[arg(long, value_name = "DURATION")]
+    after: Option<String>,
+    /// What the task is given: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
+    input: Option<String>,
+    /// Additional metadata to find the run by (repeat for several)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_entry)]
+    metadata: Vec<(String, String)>,
+    /// At most one run under this key: a repeated request finds the first one's run
+    #[arg(long, value_name = "KEY")]
+    unique_key: Option<String>,
+    /// Fail after this many failed attempts (1 to 100), instead of what the task says
+    #[arg(long, value_name = "N")]
+    max_attempts: Option<u32>,
+    /// Stop an attempt after this long, instead of what the task says
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<String>,
+    /// 1 to 3: runs due at the same time start in falling order
+    #[arg(long, value_name = "N")]
+    priority: Option<u8>,
+    /// Wait for the end, and show the outcome, the output and the follow-ups
+    #[arg(long)]
+    wait: bool,
+}
+
+impl Schedule {
+    pub(super) fn run(self, global: &Global, screen: &Screen) -> anyhow::Result<()> {
+        let input = self.input.as_deref().map(read_input).transpose()?;
+        let client = Client::find(global, screen)?;
+        let request = shapes::ScheduleRun {
+            task: self.task.to_string(),
+            at: self.at,
+            after: self.after,
+            input,
+            input_bytes: None,
+            metadata: self.metadata.into_iter().collect(),
+            unique_key: self.unique_key,
+            max_attempts: self.max_attempts,
+            timeout: self.timeout,
+            priority: self.priority,
+        };
+        let scheduled: shapes::Scheduled = client.post("/v1/runs", &request)?;
+        if !self.wait {
+            return show(screen, &self.task, &scheduled);
+        }
+        if !screen.json {
+            show(screen, &self.task, &scheduled)?;
+        }
+        let Some(run) = waiting::until_ended(&client, screen, scheduled.id, None)? else { return Ok(()) };
+        waiting::show_end(&client, screen, &run)?;
+        waiting::check_success(&run)
+    }
+}
+
+fn show(screen: &Screen, task: &Name, scheduled: &shapes::Scheduled) -> anyhow::Result<()> {
+    if screen.json {
+        return Ok(screen.value(scheduled)?);
+    }
+    let due = moment::with_hint(scheduled.trigger_at, moment::now());
+    match scheduled.created {
+        true => screen.line(format!("scheduled {task} for {due}: run {}", scheduled.id))?,
+        false => screen.line(format!("{task} was scheduled before under this unique key: run {}", scheduled.id))?,
+    }
+    Ok(())
+}
+
+/// Reads an input, and checks here already that it is JSON: the shell's quotes are easily got wrong.
+fn read_input(text: &str) -> anyhow::Result<Box<RawValue>> {
+    let (json, whence) = match text.strip_prefix('@') {
+        _ if text == "-" => (read_bounded(io::stdin().lock(), Path::new("standard input"))?, "standard input".to_string()),
+        Some(path) => {
+            let path = Path::new(path);
+            let file = fs::File::open(path).map_err(|error| failure::io("read", path, &error))?;
+            (read_bounded(file, path)?, clean(&path.display().to_string()))
+        }
+        None => (text.into(), "--input".into()),
+    };
+    RawValue::from_string(json.trim().into())
+        .map_err(|error| failure::usage(format!("{whence} is not JSON: {error}; text needs quotes: --input '\"text\"'")))
+}
+
+fn read_bounded(from: impl Read, path: &Path) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    from.take(PAYLOAD_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| failure::io("read", path, &error))?;
+    if bytes.len() > PAYLOAD_BYTES_MAX {
+        let message = format!("{} has more than {PAYLOAD_BYTES_MAX} bytes; store the data elsewhere and pass its address", path.display());
+        return Err(Failure::new(Exit::Refused, "payload-too-large", message).into());
+    }
+    String::from_utf8(bytes).map_err(|_| failure::usage(format!("{} is not UTF-8", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs() {
+        assert_eq!(read_input(" {\"a\": 1} ").unwrap().get(), "{\"a\": 1}");
+        assert_eq!(read_input("-7").unwrap().get(), "-7");
+        assert!(read_input("hello").unwrap_err().to_string().contains("quotes"));
+        assert!(read_input("@/no/such/file").unwrap_err().to_string().contains("/no/such/file"));
+        assert!(read_bounded(io::repeat(b' '), Path::new("x")).is_err());
+    }
+}

@@ -1,0 +1,97 @@
+//! Writing to the terminal, or to whatever stands in for it.
+//!
+//! Whatever came from the server, a guest or a file goes through [`clean`] before it is shown: a task's output must not be able
+//! to move the cursor, set the window's title or reverse the reading order.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+/// Where a command writes.
+pub(super) struct Screen {
+    /// Results are written as JSON.
+    pub(super) json: bool,
+    /// Columns of a line; `None` if the output is not a terminal, and nothing is cut.
+    pub(super) width: Option<usize>,
+}
+
+impl Screen {
+    pub(super) fn new(json: bool) -> Self {
+        let width = io::stdout().is_terminal().then(|| console::Term::stdout().size().1.max(20).into());
+        Self { json, width }
+    }
+
+    /// Writes a line of text that is clean already.
+    pub(super) fn line(&self, text: impl Display) -> io::Result<()> {
+        writeln!(io::stdout(), "{text}")
+    }
+
+    /// Writes a value as one line of JSON.
+    pub(super) fn value<T: serde::Serialize>(&self, value: &T) -> io::Result<()> {
+        let text = serde_json::to_string(value).map_err(io::Error::other)?;
+        writeln!(io::stdout(), "{}", escape_json(&text))
+    }
+
+    /// Tells the user something beside the result: on stderr, and not at all where programs read.
+    pub(super) fn note(&self, text: impl Display) {
+        if !self.json {
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
+    /// A spinner, where somebody watches.
+    pub(super) fn spinner(&self, text: String) -> indicatif::ProgressBar {
+        if self.json || !io::stderr().is_terminal() {
+            return indicatif::ProgressBar::hidden();
+        }
+        let spinner = indicatif::ProgressBar::new_spinner().with_message(text);
+        spinner.enable_steady_tick(std::time::Duration::from_millis(100));
+        spinner
+    }
+}
+
+/// Replaces what a terminal would obey or that changes the reading order by its escaped form. Line breaks go, too.
+pub(super) fn clean(text: &str) -> String {
+    let mut cleaned = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_unsafe(c) { cleaned.extend(c.escape_default()) } else { cleaned.push(c) }
+    }
+    cleaned
+}
+
+/// The same, with line breaks and tabs kept: for logs.
+pub(super) fn clean_lines(text: &str) -> String {
+    text.split_inclusive('\n')
+        .map(|line| {
+            line.split('\t').map(|part| clean(part.trim_end_matches('\n'))).collect::<Vec<_>>().join("\t")
+                + if line.ends_with('\n') { "\n" } else { "" }
+        })
+        .collect()
+}
+
+/// Escapes in JSON text what JSON allows in strings but terminals obey.
+pub(super) fn escape_json(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Outside of strings there is none of these, and they all fit into one unit of UTF-16.
+        if is_unsafe(c) { escaped.push_str(&format!("\\u{:04x}", c as u32)) } else { escaped.push(c) }
+    }
+    escaped
+}
+
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_gets_through() {
+        assert_eq!(clean("a\u{1b}[31mb\u{9b}c\u{202e}d\ne"), "a\\u{1b}[31mb\\u{9b}c\\u{202e}d\\ne");
+        assert_eq!(clean("naïve 日本 ✓"), "naïve 日本 ✓");
+        assert_eq!(clean_lines("a\tb\r\nc\u{7}\n"), "a\tb\\r\nc\\u{7}\n");
+        assert_eq!(escape_json("{\"a\":\"\u{9b}\u{202e}ü\"}"), "{\"a\":\"\\u009b\\u202eü\"}");
+    }
+}

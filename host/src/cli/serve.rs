@@ -1,0 +1,142 @@
+//! `runlater serve`, and what it shares with `dev`: the composition root, where a scheduler and its doors are put together.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::discovery::{self, ServerFile};
+use super::failure::{self, Exit, Failure};
+use super::screen::{Screen, clean};
+use crate::http;
+use crate::scheduler::{NewToken, Role, Scheduler};
+
+/// Where a host listens unless it is told otherwise.
+pub(super) const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7180);
+/// How long attempts in flight may go on once the host is told to stop.
+const STOP_GRACE: Duration = Duration::from_secs(25);
+
+/// Run the scheduler and its HTTP API on a database file
+#[derive(Args)]
+#[command(after_help = "Examples:
+  runlater serve --db /var/lib/runlater/runlater.db
+  runlater serve --db runlater.db --listen 127.0.0.1:8080
+
+The first start makes an admin token and keeps it, with the address, in ./.runlater/server.json, where client commands in the
+same folder find it. Beyond this machine, put a proxy with TLS in front.")]
+pub(super) struct Serve {
+    /// The database; made if it does not exist
+    #[arg(long, value_name = "FILE")]
+    db: PathBuf,
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = ADDRESS)]
+    listen: SocketAddr,
+    /// Listen beyond this machine although tokens then travel unencrypted
+    #[arg(long)]
+    insecure: bool,
+}
+
+impl Serve {
+    pub(super) fn run(self, screen: &Screen) -> anyhow::Result<()> {
+        if !self.listen.ip().is_loopback() && !self.insecure {
+            return Err(failure::usage(format!(
+                "{} can be reached from other machines, and tokens would travel unencrypted: listen on 127.0.0.1 behind a proxy with TLS, \
+                 or add --insecure",
+                self.listen
+            )));
+        }
+        runtime()?.block_on(async {
+            let stop = StopSignal::new()?;
+            // The address first: a taken one must not cost a start of the scheduler.
+            let listener = bind(self.listen).await?;
+            let scheduler = open(&self.db).await?;
+            let address = listener.local_addr()?;
+            let file = announce(&scheduler, address, Path::new(".")).await?;
+            if screen.json {
+                screen.value(&serde_json::json!({ "url": format!("http://{address}"), "server_file": file }))?;
+            } else {
+                screen.line(format!("listening on http://{address}, with the database {}", clean(&self.db.display().to_string())))?;
+                screen.line(format!("client commands in this folder find address and token in {}", clean(&file.display().to_string())))?;
+            }
+            let served = http::serve(scheduler.clone(), listener, stop.wait()).await;
+            close(&scheduler, screen).await?;
+            Ok(served?)
+        })
+    }
+}
+
+/// The threads of a host.
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Opens the database and starts to execute.
+pub(super) async fn open(db: &Path) -> anyhow::Result<Scheduler> {
+    Scheduler::builder().sqlite(db).build().await.map_err(|error| failure::database(db, &error))
+}
+
+/// Listens.
+pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => "; another server listens there: stop it, or choose another port with --listen",
+            io::ErrorKind::PermissionDenied => "; choose a port above 1023 with --listen",
+            _ => "",
+        };
+        Failure::new(Exit::Io, "listen", format!("can't listen on {address}: {error}{hint}")).into()
+    })
+}
+
+/// Writes where the host listens, with a token: the one that is there already if this database knows it, else a new one.
+pub(super) async fn announce(scheduler: &Scheduler, address: SocketAddr, folder: &Path) -> anyhow::Result<PathBuf> {
+    let known = discovery::of_folder(folder)
+        .map(|file| file.token)
+        .filter(|token| scheduler.authenticate(token).is_ok_and(|caller| caller.is_some_and(|(_, role)| role == Role::Admin)));
+    let token = match known {
+        Some(token) => token,
+        None => {
+            let new = NewToken { role: Role::Admin, note: format!("made at the first start, for {}", discovery::FOLDER), expires: None };
+            scheduler.create_token(new).await?.0.secret().to_string()
+        }
+    };
+    // Who listens on all addresses is reached on this machine's own.
+    let mut reached = address;
+    if address.ip().is_unspecified() {
+        reached.set_ip(ADDRESS.ip());
+    }
+    discovery::write(folder, &ServerFile { url: format!("http://{reached}"), token })
+}
+
+/// Shuts down with a grace for the attempts in flight. A further signal ends the process at once: nothing acknowledged is lost.
+pub(super) async fn close(scheduler: &Scheduler, screen: &Screen) -> anyhow::Result<()> {
+    screen.note("stopping; once more to stop at once");
+    let again = StopSignal::new()?;
+    tokio::select! {
+        closed = scheduler.shutdown(STOP_GRACE) => Ok(closed?),
+        () = again.wait() => std::process::exit(130),
+    }
+}
+
+/// SIGINT or SIGTERM.
+pub(super) struct StopSignal {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl StopSignal {
+    /// From now on, neither ends the process by itself.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    pub(super) async fn wait(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Changing many runs: `POST /v1/runs/bulk-delete`, `POST /v1/runs/bulk-reschedule`.
+
+use axum::Json as Answer;
+
+use crate::http::auth::Caller;
+use crate::http::error::Problem;
+use crate::http::filter::Filter;
+use crate::http::json::Json;
+use crate::http::shapes;
+use crate::model::{Invalid, RunId, parse_duration};
+use crate::scheduler::Selection;
+use crate::storage::Move;
+
+pub(super) async fn delete(caller: Caller, Json(request): Json<shapes::BulkDelete>) -> Result<Answer<shapes::Bulk>, Problem> {
+    let selection = selection(request.ids, request.filter)?;
+    Ok(Answer(caller.scheduler.bulk_delete(selection, request.dry_run).await?.into()))
+}
+
+pub(super) async fn reschedule(caller: Caller, Json(request): Json<shapes::BulkReschedule>) -> Result<Answer<shapes::Bulk>, Problem> {
+    let refused = |field: &str, reason: &str| Err(Problem::from(Invalid::new("invalid-bulk", field, reason)));
+    if let Some(moves) = request.moves {
+        if request.ids.is_some() || request.filter.is_some() || request.to.is_some() || request.by.is_some() {
+            return refused("moves", "has its own ids and times: give it without `ids`, `filter`, `to` and `by`");
+        }
+        if request.dry_run {
+            return refused("dry_run", "goes with `ids` or `filter`, not with `moves`");
+        }
+        let mut parsed = Vec::with_capacity(moves.len());
+        for (place, one) in moves.iter().enumerate() {
+            let within = |invalid: Invalid| invalid.within(&format!("moves[{place}]"));
+            let due = shapes::due_required(one.at.as_deref(), one.after.as_deref()).map_err(within)?;
+            parsed.push((RunId::parse(&one.id, "id").map_err(within)?, due));
+        }
+        return Ok(Answer(caller.scheduler.bulk_reschedule(parsed).await?.into()));
+    }
+    let to = match (&request.to, &request.by) {
+        (Some(_), Some(_)) => return refused("by", "give either `to` or `by`, not both"),
+        (None, None) => return refused("to", "say where to: `to` a time, or `by` a span such as +1h or -30m"),
+        (Some(to), None) => {
+            let due = shapes::due_required(to.at.as_deref(), to.after.as_deref()).map_err(|invalid| invalid.within("to"))?;
+            Move::To(due.trigger_at(caller.scheduler.now()))
+        }
+        (None, Some(by)) => Move::By(signed_span(by)?),
+    };
+    let selection = selection(request.ids, request.filter)?;
+    Ok(Answer(caller.scheduler.bulk_move(selection, to, request.dry_run).await?.into()))
+}
+
+/// Which runs are meant. To mean all, a caller must say so with an empty filter: forgetting it must not.
+fn selection(ids: Option<Vec<String>>, filter: Option<Filter>) -> Result<Selection, Invalid> {
+    match (ids, filter) {
+        (Some(ids), None) => Ok(Selection::Ids(
+            ids.iter().enumerate().map(|(place, id)| RunId::parse(id, &format!("ids[{place}]"))).collect::<Result<_, _>>()?,
+        )),
+        (None, Some(filter)) => Ok(Selection::Matching(filter.parse().map_err(|invalid| invalid.within("filter"))?)),
+        (Some(_), Some(_)) => Err(Invalid::new("invalid-bulk", "filter", "give either `ids` or `filter`, not both")),
+        (None, None) => Err(Invalid::new("invalid-bulk", "filter", "say which runs: `ids`, or a `filter`, of which {} means all")),
+    }
+}
+
+/// Parses `+1h` or `-30m` as microseconds.
+fn signed_span(text: &str) -> Result<i64, Invalid> {
+    let (sign, span) = match (text.strip_prefix('+'), text.strip_prefix('-')) {
+        (Some(later), _) => (1, later),
+        (_, Some(earlier)) => (-1, earlier),
+        _ => return Err(Invalid::new("invalid-duration", "by", "begins with + for later or - for earlier, for example +1h").seen(text)),
+    };
+    let micros = parse_duration(span, "by")?.as_micros();
+    Ok(sign * i64::try_from(micros).expect("a duration has at most 100 years"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_a_sign() {
+        assert_eq!(signed_span("+1h").unwrap(), 3_600_000_000);
+        assert_eq!(signed_span("-30m").unwrap(), -1_800_000_000);
+        for bad in ["", "1h", "+", "+-1h", "--1h", "+1"] {
+            assert_eq!(signed_span(bad).unwrap_err().code, "invalid-duration", "{bad}");
+        }
+    }
+
+    #[test]
+    fn all_must_be_meant() {
+        assert_eq!(selection(None, None).unwrap_err().code, "invalid-bulk");
+        assert!(selection(Some(Vec::new()), Some(Filter::default())).is_err());
+        assert!(matches!(selection(None, Some(Filter::default())).unwrap(), Selection::Matching(_)));
+        assert_eq!(selection(Some(vec!["x".into()]), None).unwrap_err().field, "ids[0]");
+    }
+}

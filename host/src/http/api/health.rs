@@ -1,0 +1,17 @@
+//! `GET /healthz`: whether this host can do its work. Needs no token, and tells no more than that.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::http::error::Problem;
+use crate::scheduler::Scheduler;
+
+pub(super) async fn healthz(State(scheduler): State<Scheduler>) -> Result<Json<Value>, Problem> {
+    if scheduler.health().writable {
+        return Ok(Json(json!({ "status": "ok" })));
+    }
+    let detail = "the storage does not take writes; the host's log says why";
+    Err(Problem { retry_after: Some(5), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail) })
+}

@@ -1,0 +1,129 @@
+//! Every route of the API with the role that it needs. One file per resource and kind of verb.
+
+mod backup;
+mod bulk;
+mod change;
+mod health;
+mod read;
+mod register;
+mod schedule;
+mod tasks;
+mod tokens;
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::http::request::Parts;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::{Router, middleware};
+
+use super::auth;
+use super::error::Problem;
+use crate::model::RunId;
+use crate::scheduler::{Role, Scheduler};
+
+/// An operation of the API.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The method.
+    pub method: Method,
+    /// The path, with parameters in braces.
+    pub path: &'static str,
+    /// The role that the caller's token needs; `None`: no token at all.
+    pub needs: Option<Role>,
+}
+
+/// Everything that the API can do.
+pub fn endpoints() -> Vec<Endpoint> {
+    table().into_iter().map(|(endpoint, _)| endpoint).collect()
+}
+
+pub(super) fn router() -> Router<Scheduler> {
+    table().into_iter().fold(Router::new(), |router, (endpoint, handler)| router.route(endpoint.path, handler))
+}
+
+type Route = (Endpoint, MethodRouter<Scheduler>);
+
+fn table() -> Vec<Route> {
+    use Role::{Admin, Deploy, Read, Trigger, Write};
+    const GET: Method = Method::GET;
+    const POST: Method = Method::POST;
+    vec![
+        public(GET, "/healthz", health::healthz),
+        route(GET, "/v1/tasks", Read, tasks::list),
+        route(POST, "/v1/tasks", Deploy, register::register),
+        route(GET, "/v1/tasks/{name}", Read, tasks::show),
+        route(GET, "/v1/runs", Read, read::list),
+        route(POST, "/v1/runs", Trigger, schedule::schedule),
+        route(GET, "/v1/runs/{id}", Read, read::show),
+        route(Method::PATCH, "/v1/runs/{id}", Write, change::reschedule),
+        route(Method::DELETE, "/v1/runs/{id}", Write, change::delete),
+        route(GET, "/v1/runs/{id}/wait", Read, read::wait),
+        route(GET, "/v1/runs/{id}/attempts", Read, read::attempts),
+        route(POST, "/v1/runs/{id}/trigger", Trigger, change::trigger),
+        route(POST, "/v1/runs/{id}/cancel", Write, change::cancel),
+        route(POST, "/v1/runs/bulk-delete", Write, bulk::delete),
+        route(POST, "/v1/runs/bulk-reschedule", Write, bulk::reschedule),
+        route(GET, "/v1/tokens", Admin, tokens::list),
+        route(POST, "/v1/tokens", Admin, tokens::create),
+        route(Method::DELETE, "/v1/tokens/{id}", Admin, tokens::revoke),
+        route(POST, "/v1/backup", Admin, backup::backup),
+    ]
+}
+
+fn route<H, T>(method: Method, path: &'static str, needs: Role, handler: H) -> Route
+where
+    H: Handler<T, Scheduler>,
+    T: 'static,
+{
+    let (endpoint, handler) = public(method, path, handler);
+    let handler = handler.route_layer(middleware::from_fn_with_state(needs, auth::require));
+    (Endpoint { needs: Some(needs), ..endpoint }, handler)
+}
+
+fn public<H, T>(method: Method, path: &'static str, handler: H) -> Route
+where
+    H: Handler<T, Scheduler>,
+    T: 'static,
+{
+    let filter = MethodFilter::try_from(method.clone()).expect("the table has only methods that axum knows");
+    (Endpoint { method, path, needs: None }, on(filter, handler))
+}
+
+/// The run that the path names.
+struct PathRun(RunId);
+
+impl FromRequestParts<Scheduler> for PathRun {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Scheduler) -> Result<Self, Problem> {
+        Ok(Self(RunId::parse(&PathText::from_request_parts(parts, state).await?.0, "id")?))
+    }
+}
+
+/// The one parameter of the path, decoded.
+struct PathText(String);
+
+impl FromRequestParts<Scheduler> for PathText {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Scheduler) -> Result<Self, Problem> {
+        let unreadable = || Problem::new(axum::http::StatusCode::NOT_FOUND, "not-found", "there is nothing at this address");
+        let parameters = RawPathParams::from_request_parts(parts, state).await.map_err(|_| unreadable())?;
+        let (_, text) = parameters.iter().next().ok_or_else(unreadable)?;
+        Ok(Self(text.into()))
+    }
+}
+
+/// The parameters of the query string, in order.
+struct QueryPairs(Vec<(String, String)>);
+
+impl FromRequestParts<Scheduler> for QueryPairs {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &Scheduler) -> Result<Self, Problem> {
+        axum::extract::Query::try_from_uri(&parts.uri)
+            .map(|axum::extract::Query(pairs)| Self(pairs))
+            .map_err(|_| Problem::new(axum::http::StatusCode::BAD_REQUEST, "invalid-query", "the query string can't be decoded"))
+    }
+}

@@ -1,0 +1,51 @@
+//! `GET /v1/runs` and what is below one run: reading, waiting, attempts.
+
+use std::time::Duration;
+
+use axum::Json;
+
+use super::{PathRun, QueryPairs};
+use crate::http::auth::Caller;
+use crate::http::error::Problem;
+use crate::http::filter::{ListQuery, unknown_parameter};
+use crate::http::shapes;
+use crate::model::{Invalid, parse_duration};
+
+/// Longest wait in one request: below what proxies commonly allow.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_DEFAULT: Duration = Duration::from_secs(30);
+
+pub(super) async fn list(caller: Caller, QueryPairs(query): QueryPairs) -> Result<Json<shapes::RunPage>, Problem> {
+    let query = ListQuery::from_pairs(query)?;
+    let (filter, page) = (query.filter.parse()?, query.page()?);
+    let (runs, next) = caller.scheduler.list(&filter, &page).await?;
+    Ok(Json(shapes::RunPage { runs: runs.into_iter().map(Into::into).collect(), next: next.map(|cursor| cursor.to_text()) }))
+}
+
+pub(super) async fn show(caller: Caller, PathRun(run): PathRun) -> Result<Json<shapes::Run>, Problem> {
+    Ok(Json(caller.scheduler.get(run).await?.into()))
+}
+
+/// Answers once the run has ended, or with the run as it stands when the time is over.
+pub(super) async fn wait(caller: Caller, PathRun(run): PathRun, QueryPairs(query): QueryPairs) -> Result<Json<shapes::Run>, Problem> {
+    let mut timeout = WAIT_DEFAULT;
+    for (name, value) in query {
+        if name != "timeout" {
+            return Err(unknown_parameter(&name, "timeout").into());
+        }
+        timeout = parse_duration(&value, "timeout")?;
+    }
+    if timeout > WAIT_MAX {
+        return Err(Invalid::new("invalid-timeout", "timeout", "one request waits at most 60s; ask again to wait longer").into());
+    }
+    let ended = match tokio::time::timeout(timeout, caller.scheduler.wait(run)).await {
+        Ok(ended) => ended?,
+        Err(_) => caller.scheduler.get(run).await?,
+    };
+    Ok(Json(ended.into()))
+}
+
+pub(super) async fn attempts(caller: Caller, PathRun(run): PathRun) -> Result<Json<shapes::Attempts>, Problem> {
+    let attempts = caller.scheduler.attempts(run).await?;
+    Ok(Json(shapes::Attempts { attempts: attempts.into_iter().map(Into::into).collect() }))
+}

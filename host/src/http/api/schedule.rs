@@ -1,0 +1,58 @@
+//! `POST /v1/runs`: schedules a run.
+
+use axum::Json as Answer;
+use axum::http::{HeaderMap, StatusCode};
+
+use crate::http::auth::Caller;
+use crate::http::error::Problem;
+use crate::http::json::Json;
+use crate::http::shapes;
+use crate::model::{Invalid, Name, parse_duration};
+
+/// 201 if the run is new; 200 if an equal one was there already under the same unique key.
+pub(super) async fn schedule(
+    caller: Caller,
+    headers: HeaderMap,
+    Json(request): Json<shapes::ScheduleRun>,
+) -> Result<(StatusCode, Answer<shapes::Scheduled>), Problem> {
+    let task = Name::parse(&request.task, "task")?;
+    let mut schedule = caller
+        .scheduler
+        .schedule(task.as_str())
+        .due(shapes::due(request.at.as_deref(), request.after.as_deref())?)
+        .payload(request.payload()?)
+        .all_metadata(shapes::metadata(&request.metadata)?);
+    if let Some(key) = unique_key(&headers, request.unique_key.as_deref())? {
+        schedule = schedule.unique_key(key);
+    }
+    if let Some(attempts) = request.max_attempts {
+        schedule = schedule.max_attempts(attempts);
+    }
+    if let Some(timeout) = &request.timeout {
+        schedule = schedule.timeout(parse_duration(timeout, "timeout")?);
+    }
+    if let Some(priority) = request.priority {
+        schedule = schedule.priority(priority);
+    }
+    let scheduled = schedule.send_unique().await?;
+    let status = if scheduled.created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Answer(shapes::Scheduled { id: scheduled.id, trigger_at: scheduled.trigger_at, created: scheduled.created })))
+}
+
+/// The unique key of the body, or of the header that other tools send for the same purpose.
+fn unique_key<'a>(headers: &'a HeaderMap, in_body: Option<&'a str>) -> Result<Option<&'a str>, Invalid> {
+    let mut named = headers.get_all("idempotency-key").iter();
+    let wrong = |reason: &str| Err(Invalid::new("invalid-unique-key", "Idempotency-Key", reason));
+    let in_header = match (named.next(), named.next()) {
+        (None, _) => None,
+        (Some(_), Some(_)) => return wrong("given twice"),
+        (Some(key), None) => match key.to_str() {
+            Ok(key) => Some(key),
+            Err(_) => return wrong("a header takes printable ASCII; put other keys into the body"),
+        },
+    };
+    match (in_header, in_body) {
+        (Some(header), Some(body)) if header != body => wrong("differs from `unique_key` in the body"),
+        (header, body) => Ok(header.or(body)),
+    }
+}

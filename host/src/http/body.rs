@@ -1,0 +1,65 @@
+//! Reading request bodies within bounds of size and time.
+//!
+//! Called by `json.rs` and by the endpoint that takes components. Knows nothing of what is in them.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, header};
+use futures_util::StreamExt;
+
+use super::error::Problem;
+
+/// Longest pause between two pieces of a body.
+const IDLE_MAX: Duration = Duration::from_secs(10);
+/// Longest time for a whole body.
+const TOTAL_MAX: Duration = Duration::from_secs(60);
+
+/// Reads a body of at most `limit` bytes; refuses it as soon as it is known to be longer.
+pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    let too_large = || {
+        let detail = format!("the body has more than {limit} bytes, which is the limit here");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail)
+    };
+    // A compressed body could unfold to any size: none is taken.
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content-encoding",
+            "send the body as it is, without Content-Encoding",
+        ));
+    }
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    let collect = async {
+        let mut bytes = Vec::new();
+        let mut pieces = body.into_data_stream();
+        loop {
+            match tokio::time::timeout(IDLE_MAX, pieces.next()).await {
+                Err(_) => return Err(slow()),
+                Ok(None) => return Ok(bytes),
+                Ok(Some(Err(_))) => return Err(Problem::new(StatusCode::BAD_REQUEST, "body-cut", "the body ended before it was complete")),
+                Ok(Some(Ok(piece))) if bytes.len() + piece.len() > limit => return Err(too_large()),
+                Ok(Some(Ok(piece))) => bytes.extend_from_slice(&piece),
+            }
+        }
+    };
+    tokio::time::timeout(TOTAL_MAX, collect).await.unwrap_or_else(|_| Err(slow()))
+}
+
+fn slow() -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", "the body did not arrive in time: 10 s between two pieces, 60 s in all")
+}
+
+/// Whether the body is said to be of this media type; parameters such as a charset are ignored.
+pub(super) fn check_media_type(headers: &HeaderMap, expected: &str) -> Result<(), Problem> {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = said.split(';').next().unwrap_or("").trim();
+    if essence.eq_ignore_ascii_case(expected) && headers.get_all(header::CONTENT_TYPE).iter().count() == 1 {
+        return Ok(());
+    }
+    let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", format!("send `Content-Type: {expected}`"));
+    Err(problem.at("Content-Type"))
+}

@@ -1,0 +1,194 @@
+//! Refusals as RFC 9457 problem details.
+//!
+//! Made by handlers and layers, written by `answer.rs`, which adds the id of the request. Says what is wrong, where, and how to
+//! mend it; never a path, a statement or a stack of the host.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::model::Invalid;
+use crate::scheduler::{Error, Role};
+use crate::storage::{ChangeError, StorageError};
+
+/// The media type of a problem.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Why a request was refused. Read by the client, too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A URI for the kind of problem: `about:blank`, as the code says more than a page could.
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// What the status means.
+    #[serde(default)]
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// A stable, machine-readable code.
+    #[serde(default)]
+    pub code: Cow<'static, str>,
+    /// What is wrong here, the limit, and how to mend it.
+    #[serde(default)]
+    pub detail: String,
+    /// The path of the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// The value seen, cut and escaped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<String>,
+    /// The request, as the server's log knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Seconds after which another try is worth it.
+    #[serde(skip)]
+    pub retry_after: Option<u32>,
+}
+
+impl Problem {
+    /// A problem without a field.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: "about:blank".into(),
+            title: status.canonical_reason().unwrap_or("Error").into(),
+            status: status.as_u16(),
+            code: code.into(),
+            detail: detail.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The same, at this field.
+    pub fn at(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// The caller is nobody. One text for every reason, so that it tells nothing to who guesses.
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "send a token in force as `Authorization: Bearer rl_api_…`")
+    }
+
+    /// The caller may not do this.
+    pub fn forbidden(held: Role, needed: Role) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", format!("this needs a token with the role `{needed}`; this one has `{held}`"))
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Self {
+        let status = match invalid.code {
+            "bad-cursor" => StatusCode::BAD_REQUEST,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        let mut problem = Self::new(status, invalid.code, invalid.reason);
+        problem.field = (!invalid.field.is_empty()).then_some(invalid.field);
+        problem.seen = invalid.seen;
+        problem
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let detail = error.to_string();
+        match error {
+            Error::Invalid(invalid) => invalid.into(),
+            Error::TaskNotFound(_) => Self::new(StatusCode::NOT_FOUND, "task-not-found", detail),
+            Error::RunNotFound(_) => Self::new(StatusCode::NOT_FOUND, "run-not-found", detail),
+            Error::Change(change) => Self::new(change_status(&change), change_code(&change), detail),
+            Error::UniqueKeyTaken(_) => Self::new(StatusCode::CONFLICT, "unique-key-taken", detail).at("unique_key"),
+            Error::Quota(_) => Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", detail),
+            Error::Storage(storage) => storage.into(),
+            // What the host can't do is told to its operator, not to callers.
+            Error::Start(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the host could not do it; see its log"),
+        }
+    }
+}
+
+impl From<StorageError> for Problem {
+    fn from(error: StorageError) -> Self {
+        let (unavailable, damaged) = (StatusCode::SERVICE_UNAVAILABLE, StatusCode::INTERNAL_SERVER_ERROR);
+        match error {
+            StorageError::OutcomeUnknown(_) => {
+                Self::new(unavailable, "outcome-unknown", "it is unknown whether the change was stored; repeat it with the same unique key")
+            }
+            StorageError::Overloaded(_) => Self { retry_after: Some(1), ..Self::new(unavailable, "overloaded", error.to_string()) },
+            StorageError::Full => Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage-full", error.to_string()),
+            StorageError::Unavailable(_) => {
+                Self { retry_after: Some(5), ..Self::new(unavailable, "unavailable", "the storage is not available") }
+            }
+            StorageError::Corrupt(_) => Self::new(damaged, "database-damaged", "what is stored can't be understood; see the host's log"),
+        }
+    }
+}
+
+fn change_status(error: &ChangeError) -> StatusCode {
+    match error {
+        ChangeError::NotFound(_) => StatusCode::NOT_FOUND,
+        ChangeError::OutOfRange(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        _ => StatusCode::CONFLICT,
+    }
+}
+
+/// The stable code of a change that was refused.
+pub(super) fn change_code(error: &ChangeError) -> &'static str {
+    match error {
+        ChangeError::NotFound(_) => "run-not-found",
+        ChangeError::AlreadyTriggered(_) => "already-triggered",
+        ChangeError::DefinedByCode(_) => "defined-by-code",
+        ChangeError::AlreadyEnded(_) => "already-ended",
+        ChangeError::UnderWay(_) => "under-way",
+        ChangeError::OutOfRange(_) => "invalid-time",
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = status.into_response();
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"runlater\""));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        // The body is written where the id of the request is known.
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::RunId;
+
+    #[test]
+    fn every_refusal_has_its_status() {
+        let run = RunId::from_key(1, 1);
+        for (error, status, code) in [
+            (Error::Invalid(Invalid::new("invalid-time", "at", "no")), 422, "invalid-time"),
+            (Error::Invalid(Invalid::new("bad-cursor", "cursor", "no")), 400, "bad-cursor"),
+            (Error::TaskNotFound("x".into()), 404, "task-not-found"),
+            (Error::RunNotFound(run), 404, "run-not-found"),
+            (Error::Change(ChangeError::AlreadyTriggered(run)), 409, "already-triggered"),
+            (Error::Change(ChangeError::DefinedByCode(run)), 409, "defined-by-code"),
+            (Error::Change(ChangeError::AlreadyEnded(run)), 409, "already-ended"),
+            (Error::Change(ChangeError::UnderWay(run)), 409, "under-way"),
+            (Error::UniqueKeyTaken(run), 409, "unique-key-taken"),
+            (Error::Quota("full".into()), 429, "quota-exceeded"),
+            (Error::Storage(StorageError::OutcomeUnknown("EIO at /secret/path".into())), 503, "outcome-unknown"),
+            (Error::Storage(StorageError::Overloaded(9)), 503, "overloaded"),
+            (Error::Storage(StorageError::Full), 507, "storage-full"),
+            (Error::Storage(StorageError::Unavailable("at /secret/path".into())), 503, "unavailable"),
+            (Error::Storage(StorageError::Corrupt("SELECT x".into())), 500, "database-damaged"),
+        ] {
+            let problem = Problem::from(error);
+            assert_eq!((problem.status, problem.code.as_ref()), (status, code));
+            assert!(!problem.detail.contains("/secret") && !problem.detail.contains("SELECT"));
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Filters and pages, as a query string and as JSON.
+//!
+//! Both forms have the same names, so that what lists runs also names them in a bulk request. Used by the server to read and by
+//! the client to write.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Cursor, Invalid, Metadata, Name, Order, Origin, Page, RunFilter, RunId, Status, Timestamp, limits};
+
+/// Conditions on runs, of which all must hold. Without any, all runs match.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Filter {
+    /// One of these tasks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub task: Vec<String>,
+    /// One of these statuses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub status: Vec<String>,
+    /// One of these origins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub origin: Vec<String>,
+    /// All of these entries.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// A follow-up of this run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// Trigger time at or after this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trigger_from: Option<String>,
+    /// Trigger time before this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trigger_before: Option<String>,
+}
+
+impl Filter {
+    /// Checks it.
+    pub fn parse(&self) -> Result<RunFilter, Invalid> {
+        let time = |text: &Option<String>, field| text.as_deref().map(|text| Timestamp::parse(text, field)).transpose();
+        RunFilter {
+            tasks: self.task.iter().map(|task| Name::parse(task, "task")).collect::<Result<_, _>>()?,
+            statuses: self.status.iter().map(|status| Status::parse(status)).collect::<Result<_, _>>()?,
+            origins: self.origin.iter().map(|origin| Origin::parse(origin)).collect::<Result<_, _>>()?,
+            metadata: Metadata::from_entries(&self.metadata)?,
+            parent: self.parent.as_deref().map(|parent| RunId::parse(parent, "parent")).transpose()?,
+            trigger_from: time(&self.trigger_from, "trigger_from")?,
+            trigger_before: time(&self.trigger_before, "trigger_before")?,
+        }
+        .checked()
+    }
+
+    /// Whether every run matches.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The parameters of the query string.
+    pub fn to_query(&self) -> Vec<(&'static str, String)> {
+        let mut query = Vec::new();
+        query.extend(self.task.iter().map(|task| ("task", task.clone())));
+        query.extend(self.status.iter().map(|status| ("status", status.clone())));
+        query.extend(self.origin.iter().map(|origin| ("origin", origin.clone())));
+        query.extend(self.metadata.iter().map(|(key, value)| ("metadata", format!("{key}:{value}"))));
+        query.extend(self.parent.iter().map(|parent| ("parent", parent.clone())));
+        query.extend(self.trigger_from.iter().map(|from| ("trigger_from", from.clone())));
+        query.extend(self.trigger_before.iter().map(|before| ("trigger_before", before.clone())));
+        query
+    }
+}
+
+/// Which runs, and which portion of them: the query string of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Which runs.
+    pub filter: Filter,
+    /// How many in a page.
+    pub limit: Option<String>,
+    /// Where the page begins.
+    pub cursor: Option<String>,
+    /// In which order.
+    pub order: Option<String>,
+}
+
+impl ListQuery {
+    /// Reads the parameters of a query string. Unknown ones, and a second value where there can be one, are refused: a filter
+    /// that is silently wider than meant would show too much, or delete it.
+    pub fn from_pairs(pairs: Vec<(String, String)>) -> Result<Self, Invalid> {
+        let mut query = Self::default();
+        for (name, value) in pairs {
+            let filter = &mut query.filter;
+            let single = match name.as_str() {
+                "task" => {
+                    filter.task.push(value);
+                    continue;
+                }
+                "status" => {
+                    filter.status.push(value);
+                    continue;
+                }
+                "origin" => {
+                    filter.origin.push(value);
+                    continue;
+                }
+                "metadata" => {
+                    let (key, value) = split_entry(&value, ':')?;
+                    if filter.metadata.insert(key.into(), value.into()).is_some_and(|before| before != value) {
+                        return Err(Invalid::new("invalid-metadata", format!("metadata.{key}"), "no run has two values under one key"));
+                    }
+                    continue;
+                }
+                "parent" => &mut filter.parent,
+                "trigger_from" => &mut filter.trigger_from,
+                "trigger_before" => &mut filter.trigger_before,
+                "limit" => &mut query.limit,
+                "cursor" => &mut query.cursor,
+                "order" => &mut query.order,
+                _ => {
+                    return Err(unknown_parameter(
+                        &name,
+                        "task, status, origin, metadata, parent, trigger_from, trigger_before, order, limit, cursor",
+                    ));
+                }
+            };
+            if single.replace(value).is_some() {
+                return Err(Invalid::new("invalid-parameter", name, "given twice"));
+            }
+        }
+        Ok(query)
+    }
+
+    /// Checks the portion.
+    pub fn page(&self) -> Result<Page, Invalid> {
+        let size = match &self.limit {
+            None => limits::PAGE_SIZE_DEFAULT,
+            Some(limit) => limit.parse().map_err(|_| {
+                Invalid::new("invalid-page-size", "limit", format!("a page has 1 to {} runs", limits::PAGE_SIZE_MAX)).seen(limit)
+            })?,
+        };
+        let cursor = self.cursor.as_deref().map(Cursor::parse).transpose()?;
+        let order = self.order.as_deref().map(Order::parse).transpose()?.unwrap_or_default();
+        Page::new(size, cursor, order)
+    }
+}
+
+/// Splits an entry of metadata at the first separator, which is why a key can't hold one.
+pub fn split_entry(entry: &str, separator: char) -> Result<(&str, &str), Invalid> {
+    entry
+        .split_once(separator)
+        .ok_or_else(|| Invalid::new("invalid-metadata", "metadata", format!("write key{separator}value")).seen(entry))
+}
+
+/// A parameter that an endpoint does not have.
+pub(super) fn unknown_parameter(name: &str, known: &str) -> Invalid {
+    Invalid::new("unknown-parameter", "query", format!("there is no such parameter; there are: {known}")).seen(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(text: &[(&str, &str)]) -> Vec<(String, String)> {
+        text.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    }
+
+    #[test]
+    fn queries_are_read_as_they_are_written() {
+        let filter = Filter {
+            task: vec!["a".into(), "b".into()],
+            status: vec!["failed".into()],
+            metadata: [("customer".to_string(), "7:x".to_string())].into(),
+            trigger_from: Some("2027-03-14T15:09:26Z".into()),
+            ..Filter::default()
+        };
+        let written = filter.to_query().into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+        assert_eq!(ListQuery::from_pairs(written).unwrap().filter, filter);
+        let parsed = filter.parse().unwrap();
+        assert_eq!((parsed.tasks.len(), parsed.metadata.get("customer")), (2, Some("7:x")));
+        assert!(Filter::default().is_empty() && !filter.is_empty());
+    }
+
+    #[test]
+    fn bad_queries_are_refused() {
+        for (query, code) in [
+            (vec![("tsak", "x")], "unknown-parameter"),
+            (vec![("limit", "1"), ("limit", "2")], "invalid-parameter"),
+            (vec![("metadata", "novalue")], "invalid-metadata"),
+            (vec![("metadata", "k:1"), ("metadata", "k:2")], "invalid-metadata"),
+            (vec![("limit", "0")], "invalid-page-size"),
+            (vec![("limit", "501")], "invalid-page-size"),
+            (vec![("limit", "-1")], "invalid-page-size"),
+            (vec![("cursor", "x")], "bad-cursor"),
+            (vec![("order", "random")], "invalid-order"),
+            (vec![("status", "done")], "invalid-status"),
+            (vec![("task", "../x")], "invalid-name"),
+            (vec![("parent", "7")], "invalid-id"),
+            (vec![("trigger_before", "tomorrow")], "invalid-time"),
+        ] {
+            let refused =
+                ListQuery::from_pairs(pairs(&query)).and_then(|query| query.page().map(|_| query)).and_then(|query| query.filter.parse());
+            assert_eq!(refused.unwrap_err().code, code, "{query:?}");
+        }
+    }
+}
