@@ -1,8 +1,8 @@
 //! The façade that every door and every embedder uses.
 //!
 //! [`Scheduler`] turns requests into transitions of [`Storage`] and hands due runs to the [`Executor`]. It knows neither SQL nor
-//! wasm nor HTTP. One verb, one file: `schedule.rs`, `register.rs`, `bulk.rs`; what runs in the background is in `worker.rs` and
-//! `keeper.rs`; what a guest may ask for is in `guest_calls.rs`.
+//! wasm nor HTTP. One verb, one file: `schedule.rs`, `register.rs`, `bulk.rs`; what runs in the background is owned by
+//! `background.rs`: the threads of `worker.rs`, which share a `crew.rs`, and `keeper.rs`; what a guest may ask for is in `guest_calls.rs`.
 
 mod attempt;
 mod background;
