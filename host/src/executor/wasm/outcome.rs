@@ -141,8 +141,13 @@ fn out_of_memory(refused: Refused) -> String {
 }
 
 fn with_frames(message: &str, backtrace: &WasmBacktrace) -> String {
-    // Its first line says that a backtrace follows.
-    backtrace.to_string().lines().skip(1).take(FRAMES_MAX).fold(message.to_owned(), |text, frame| text + "\n  at " + frame.trim_start())
+    let mut text = message.to_owned();
+    // Its first line says that a backtrace follows; each further one begins with the frame's number.
+    for frame in backtrace.to_string().lines().skip(1).take(FRAMES_MAX) {
+        text.push_str("\n  at ");
+        text.push_str(frame.split_once(": ").map_or(frame, |(_, frame)| frame).trim_start());
+    }
+    text
 }
 
 /// Shortens to what is kept of an explanation.

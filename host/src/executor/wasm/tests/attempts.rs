@@ -48,7 +48,9 @@ async fn a_guest_is_given_its_input_and_task() {
 #[tokio::test]
 async fn writes_are_those_of_success() {
     let host = Host::new();
-    let guest = |handle| Guest { imports: DELETE, handle, ..SOUND };
+    fn guest(handle: &str) -> Guest<'_> {
+        Guest { imports: DELETE, handle, ..SOUND }
+    }
     let count = |report: &AttemptReport| report.writes.iter().count();
     assert_eq!(count(&host.run(guest(DELETE_ONE)).await), 1);
     let report = host.run(guest(&format!("{DELETE_ONE} unreachable"))).await;

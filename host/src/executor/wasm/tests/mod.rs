@@ -33,7 +33,7 @@ const OTHERS: &str = r#"
     package acme:billing@1.0.0 { interface api { charge: func() -> u32; } }
 "#;
 const WORLD: &str = r#"
-    package test:world;
+    package test:guests;
     world guest {
         include runlater:scheduler/tasks@0.1.0;
         import wasi:clocks/monotonic-clock@0.2.0;
