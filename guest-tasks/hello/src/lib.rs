@@ -1,4 +1,4 @@
-//! The smallest task: takes a name, prints a line, returns a greeting.
+//! The smallest task: takes a name, logs a line, returns a greeting.
 
 use runlater_task::prelude::*;
 
@@ -22,7 +22,7 @@ struct Greeting {
 #[task]
 fn hello(input: Hello) -> Result<Greeting, Failure> {
     let greeting = format!("Hello, {}!", input.name);
-    println!("{greeting}");
+    log::info(&greeting);
     Ok(Greeting { greeting })
 }
 

@@ -14,9 +14,12 @@ pub fn describe(tasks: &[Entry]) -> Vec<TaskDefinition> {
     tasks
         .iter()
         .map(|task| {
-            let made = define(&(task.definition)());
             // A definition that the host refuses is a fault in the code; its registration says what this prints.
-            made.unwrap_or_else(|error| panic!("task `{}` can't be defined: {error:?}", task.name))
+            define(&(task.definition)()).unwrap_or_else(|error| match error {
+                WitError::Invalid(wrong) => panic!("task `{}`: `{}` {}", task.name, wrong.field, wrong.reason),
+                // Not in full: writing out every case would be 4 KB in every component.
+                _ => panic!("task `{}` is too large to be described", task.name),
+            })
         })
         .collect()
 }
