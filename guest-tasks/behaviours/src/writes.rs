@@ -1,0 +1,145 @@
+//! What an attempt writes, and whether that commits.
+
+use std::collections::BTreeMap;
+
+use runlater_task::prelude::*;
+use serde_json::{Value, json};
+
+/// One run that is to be scheduled.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Follow {
+    task: String,
+    /// Now, unless it is said.
+    after: Option<Duration>,
+    at: Option<Instant>,
+    #[serde(default)]
+    input: Value,
+    unique_key: Option<String>,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Follows {
+    runs: Vec<Follow>,
+}
+
+impl Follow {
+    fn prepared(&self) -> runlater_task::Schedule {
+        let mut run = runlater_task::schedule(&self.task);
+        if let Some(delay) = self.after {
+            run = run.after(delay);
+        }
+        if let Some(at) = self.at {
+            run = run.at(at);
+        }
+        for (key, value) in &self.metadata {
+            run = run.metadata(key, value);
+        }
+        run
+    }
+
+    fn send(&self) -> Result<RunId, runlater_task::Error> {
+        match &self.unique_key {
+            Some(key) => self.prepared().unique_key(key).send(&self.input),
+            None => self.prepared().send(&self.input),
+        }
+    }
+}
+
+fn send_all(follows: &Follows) -> Result<Vec<RunId>, Failure> {
+    Ok(follows.runs.iter().map(Follow::send).collect::<Result<_, _>>()?)
+}
+
+/// Schedules runs, and returns their ids.
+#[task]
+pub(crate) fn schedule(input: Follows) -> Result<Vec<RunId>, Failure> {
+    send_all(&input)
+}
+
+/// Schedules runs, then fails: none of them may exist.
+#[task(name = "schedule-then-fail")]
+pub(crate) fn schedule_then_fail(input: Follows) -> Result<(), Failure> {
+    Err(Failure::reject(format!("after scheduling {}", send_all(&input)?.len())))
+}
+
+/// Schedules runs, then traps: none of them may exist.
+#[task(name = "schedule-then-trap")]
+pub(crate) fn schedule_then_trap(input: Follows) -> Result<(), Failure> {
+    send_all(&input)?;
+    std::process::abort()
+}
+
+/// Schedules runs at once, under their keys, then traps: all of them exist.
+#[task(name = "schedule-detached-then-trap")]
+pub(crate) fn schedule_detached_then_trap(input: Follows) -> Result<(), Failure> {
+    for follow in &input.runs {
+        let key = follow.unique_key.as_deref().ok_or_else(|| Failure::reject("every run needs a `unique_key`"))?;
+        follow.prepared().send_detached(key, &follow.input)?;
+    }
+    std::process::abort()
+}
+
+/// Writes, and reads its writes back after each one. Returns what it saw; leaves the run `kept` behind.
+#[task(name = "own-writes")]
+pub(crate) fn own_writes(run: &Run) -> Result<Value, Failure> {
+    let own = || runs::filter().parent(&run.id()).status(Status::Scheduled);
+    let listed = || runs::list(own()).map(|run| Ok(run?.id())).collect::<Result<Vec<_>, Failure>>();
+
+    let kept = runlater_task::schedule("touch").after(days(1)).metadata("own", "kept").send(&json!({ "n": 1 }))?;
+    let gone = runlater_task::schedule("touch").after(days(2)).metadata("own", "gone").send(&json!({ "n": 2 }))?;
+    let read = runs::get(&kept)?;
+    let after_schedule = listed()?.len();
+
+    let moved_to = run.now() + days(7);
+    runs::reschedule(&kept, moved_to)?;
+    let moved = runs::get(&kept)?.trigger_at() == moved_to;
+
+    runs::delete(&gone)?;
+    let get_deleted = runs::get(&gone).err().map(|error| error.to_string());
+    let delete_again = runs::delete(&gone).err().map(|error| error.to_string());
+    Ok(json!({
+        "kept": kept,
+        "gone": gone,
+        "status": read.status().to_string(),
+        "input": read.input::<Value>()?,
+        "metadata": read.metadata(),
+        "origin": read.origin().to_string(),
+        "parent_is_me": read.parent() == Some(run.id()),
+        "listed_after_schedule": after_schedule,
+        "moved": moved,
+        "get_deleted": get_deleted,
+        "delete_again": delete_again,
+        "listed_at_end": listed()?,
+    }))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub(crate) enum Bulk {
+    /// Deletes the runs of these ids.
+    Delete { ids: Vec<RunId> },
+    /// Deletes the runs whose metadata has this entry.
+    DeleteMatching { key: String, value: String },
+    /// Moves the runs of these ids.
+    Reschedule { ids: Vec<RunId>, after: Duration },
+    /// Moves the runs whose metadata has this entry.
+    RescheduleMatching { key: String, value: String, after: Duration },
+}
+
+/// Changes many runs in one call, and returns what was changed and what was refused.
+#[task]
+pub(crate) fn bulk(input: Bulk) -> Result<Value, Failure> {
+    let with = |key: &str, value: &str| runs::filter().metadata(key, value);
+    let outcome = match &input {
+        Bulk::Delete { ids } => runs::bulk_delete(ids)?,
+        Bulk::DeleteMatching { key, value } => runs::bulk_delete_matching(&with(key, value))?,
+        Bulk::Reschedule { ids, after } => {
+            let moves: Vec<_> = ids.iter().map(|id| (id.clone(), Due::After(*after))).collect();
+            runs::bulk_reschedule(&moves)?
+        }
+        Bulk::RescheduleMatching { key, value, after } => runs::bulk_reschedule_matching(&with(key, value), *after)?,
+    };
+    let refused: Vec<_> = outcome.refused.iter().map(|(id, why)| json!({ "id": id, "error": why.to_string() })).collect();
+    Ok(json!({ "changed": outcome.changed, "refused": refused }))
+}

@@ -1,0 +1,25 @@
+//! Tasks that try to take more than they may, so that the host's limits are tested by what they are for.
+//!
+//! `compute` holds those that need no import of the scheduler, `calls` those that abuse its calls.
+
+mod calls;
+mod compute;
+
+runlater_task::export_tasks!(
+    compute::endless_loop,
+    compute::grow,
+    compute::recurse,
+    compute::huge_output,
+    compute::huge_log,
+    compute::trap,
+    compute::panic,
+    compute::exit,
+    compute::random_1g,
+    compute::canary,
+    calls::flood,
+    calls::handles,
+    calls::huge_argument,
+    calls::fork_bomb,
+    calls::many_children,
+    calls::self_now,
+);

@@ -1,0 +1,150 @@
+//! What stands in `#[task(…)]`, and what is wrong with it.
+
+use proc_macro2::TokenStream;
+use syn::meta::ParseNestedMeta;
+use syn::parse::Parser as _;
+use syn::{LitInt, LitStr, Result};
+
+/// The attributes of a task, checked as far as that needs no clock.
+#[derive(Default)]
+pub(crate) struct Attributes {
+    pub(crate) name: Option<LitStr>,
+    pub(crate) max_attempts: Option<LitInt>,
+    pub(crate) timeout: Option<LitStr>,
+    pub(crate) retry_delay: Option<(LitStr, LitStr)>,
+    pub(crate) priority: Option<LitInt>,
+    pub(crate) schedules: Vec<Schedule>,
+}
+
+/// One run at a fixed time.
+pub(crate) struct Schedule {
+    pub(crate) key: LitStr,
+    pub(crate) at: LitStr,
+    pub(crate) input: Option<LitStr>,
+}
+
+const KNOWN: &str = "name, max_attempts, timeout, retry_delay, priority, schedule";
+const KNOWN_OF_SCHEDULE: &str = "key, at, input";
+
+pub(crate) fn parse(tokens: TokenStream) -> Result<Attributes> {
+    let mut parsed = Attributes::default();
+    let parser = syn::meta::parser(|meta| attribute(&mut parsed, &meta));
+    parser.parse2(tokens)?;
+    Ok(parsed)
+}
+
+fn attribute(parsed: &mut Attributes, meta: &ParseNestedMeta<'_>) -> Result<()> {
+    match meta.path.get_ident().map(ToString::to_string).as_deref() {
+        Some("name") => {
+            let name: LitStr = meta.value()?.parse()?;
+            check_name(&name.value()).map_err(|reason| syn::Error::new(name.span(), reason))?;
+            set(&mut parsed.name, name, meta)
+        }
+        Some("max_attempts") => set(&mut parsed.max_attempts, within(meta, 1, 100)?, meta),
+        Some("timeout") => set(&mut parsed.timeout, meta.value()?.parse()?, meta),
+        Some("retry_delay") => set(&mut parsed.retry_delay, range(&meta.value()?.parse()?)?, meta),
+        Some("priority") => set(&mut parsed.priority, within(meta, 1, 3)?, meta),
+        Some("schedule") => {
+            let schedule = schedule(meta)?;
+            if parsed.schedules.iter().any(|other| other.key.value() == schedule.key.value()) {
+                return Err(syn::Error::new(schedule.key.span(), "another schedule of this task has the same key"));
+            }
+            parsed.schedules.push(schedule);
+            Ok(())
+        }
+        Some("cron" | "timezone") => Err(meta.error("a task can't declare a cron yet: make one at the scheduler")),
+        Some(other) => Err(meta.error(format!("unknown attribute `{other}` of a task; known are: {KNOWN}"))),
+        None => Err(meta.error(format!("expected one of the attributes of a task: {KNOWN}"))),
+    }
+}
+
+fn set<T>(slot: &mut Option<T>, value: T, meta: &ParseNestedMeta<'_>) -> Result<()> {
+    if slot.replace(value).is_some() { Err(meta.error("this attribute is given twice")) } else { Ok(()) }
+}
+
+fn within(meta: &ParseNestedMeta<'_>, min: u32, max: u32) -> Result<LitInt> {
+    let number: LitInt = meta.value()?.parse()?;
+    match number.base10_parse::<u32>() {
+        Ok(value) if (min..=max).contains(&value) => Ok(number),
+        _ => Err(syn::Error::new(number.span(), format!("expected a number from {min} to {max}"))),
+    }
+}
+
+fn range(text: &LitStr) -> Result<(LitStr, LitStr)> {
+    match text.value().split_once("..") {
+        Some((base, max)) => Ok((LitStr::new(base, text.span()), LitStr::new(max, text.span()))),
+        None => Err(syn::Error::new(text.span(), "expected the first delay and the longest one, for example \"10s..6h\"")),
+    }
+}
+
+fn schedule(meta: &ParseNestedMeta<'_>) -> Result<Schedule> {
+    let (mut key, mut at, mut input) = (None, None, None);
+    meta.parse_nested_meta(|meta| match meta.path.get_ident().map(ToString::to_string).as_deref() {
+        Some("key") => set(&mut key, meta.value()?.parse()?, &meta),
+        Some("at") => set(&mut at, meta.value()?.parse()?, &meta),
+        Some("input") => set(&mut input, meta.value()?.parse()?, &meta),
+        _ => Err(meta.error(format!("unknown attribute of a schedule; known are: {KNOWN_OF_SCHEDULE}"))),
+    })?;
+    match (key, at) {
+        (Some(key), Some(at)) => Ok(Schedule { key, at, input }),
+        _ => Err(meta.error("a schedule needs `key` and `at`, for example schedule(key = \"new-year\", at = \"2030-01-01T00:00:00Z\")")),
+    }
+}
+
+/// The names that the contract allows, so that a bad one fails the build and not the registration.
+pub(crate) fn check_name(name: &str) -> std::result::Result<(), String> {
+    let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    if first && name.len() <= 128 && name.bytes().all(inner) {
+        return Ok(());
+    }
+    Err(format!(
+        "`{name}` can't be the name of a task: 1 to 128 of a-z 0-9 . _ - and a letter or digit first; \
+         give it another with #[task(name = \"…\")]"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(attributes: &str) -> String {
+        parse(attributes.parse().unwrap()).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn every_attribute_is_read() {
+        let text = r#"name = "send-mail", max_attempts = 5, timeout = "30s", retry_delay = "10s..6h", priority = 2,
+            schedule(key = "a", at = "2030-01-01T00:00:00Z"), schedule(key = "b", at = "2031-01-01T00:00:00Z", input = "{}")"#;
+        let parsed = parse(text.parse().unwrap()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(parsed.name.unwrap().value(), "send-mail");
+        assert_eq!(parsed.retry_delay.map(|(base, max)| (base.value(), max.value())), Some(("10s".into(), "6h".into())));
+        assert_eq!(parsed.schedules.len(), 2);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_what_would_be_right() {
+        for (attributes, expected) in [
+            ("max_attempt = 5", "unknown attribute `max_attempt` of a task; known are: name, max_attempts, timeout, retry_delay, priority, schedule"),
+            ("max_attempts = 0", "expected a number from 1 to 100"),
+            ("priority = 4", "expected a number from 1 to 3"),
+            ("priority = 1, priority = 2", "this attribute is given twice"),
+            ("retry_delay = \"10s\"", "expected the first delay and the longest one, for example \"10s..6h\""),
+            ("schedule(key = \"a\")", "a schedule needs `key` and `at`, for example schedule(key = \"new-year\", at = \"2030-01-01T00:00:00Z\")"),
+            ("schedule(key = \"a\", when = \"\")", "unknown attribute of a schedule; known are: key, at, input"),
+            ("cron = \"* * * * *\"", "a task can't declare a cron yet: make one at the scheduler"),
+        ] {
+            assert_eq!(error(attributes), expected);
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_contract() {
+        for name in ["a", "send-mail", "a.b_c-9", "9", &"x".repeat(128)] {
+            assert_eq!(check_name(name), Ok(()));
+        }
+        for name in ["", "Send", "-a", "_a", "a b", "ä", &"x".repeat(129)] {
+            assert!(check_name(name).is_err_and(|reason| reason.contains("can't be the name of a task")), "{name}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The checks of the contract that a unit test is likely to meet. The real host has more, and the last word.
+
+use crate::error::Error;
+use crate::seam::NewRun;
+use crate::time::{hours, milliseconds};
+
+const METADATA_ENTRIES_MAX: usize = 32;
+const METADATA_BYTES_MAX: usize = 128;
+const UNIQUE_KEY_BYTES_MAX: usize = 256;
+const INPUT_BYTES_MAX: usize = 256 * 1024;
+const BULK_MAX: usize = 500;
+
+pub(super) fn run(run: &NewRun) -> Result<(), Error> {
+    let options = &run.options;
+    if run.input.len() > INPUT_BYTES_MAX {
+        return limit("input-bytes", INPUT_BYTES_MAX, run.input.len());
+    }
+    if options.metadata.len() > METADATA_ENTRIES_MAX {
+        return limit("metadata-entries", METADATA_ENTRIES_MAX, options.metadata.len());
+    }
+    let fits = |text: &str, max| (1..=max).contains(&text.len());
+    for (key, value) in &options.metadata {
+        if !fits(key, METADATA_BYTES_MAX) || !fits(value, METADATA_BYTES_MAX) {
+            return Err(Error::invalid(&format!("metadata.{key}"), "key and value have 1 to 128 bytes"));
+        }
+    }
+    if options.unique_key.as_ref().is_some_and(|key| !fits(key, UNIQUE_KEY_BYTES_MAX)) {
+        return Err(Error::invalid("unique-key", "1 to 256 bytes"));
+    }
+    if options.max_attempts.is_some_and(|attempts| !(1..=100).contains(&attempts)) {
+        return Err(Error::invalid("max-attempts", "1 to 100"));
+    }
+    if options.timeout.is_some_and(|timeout| !(milliseconds(1)..=hours(24)).contains(&timeout)) {
+        return Err(Error::invalid("timeout", "1 ms to 24 h"));
+    }
+    if options.priority.is_some_and(|priority| !(1..=3).contains(&priority)) {
+        return Err(Error::invalid("priority", "1 to 3"));
+    }
+    Ok(())
+}
+
+pub(super) fn page_size(size: u32) -> Result<(), Error> {
+    if (1..=500).contains(&size) { Ok(()) } else { Err(Error::invalid("page.size", "1 to 500")) }
+}
+
+pub(super) fn bulk(field: &str, count: usize) -> Result<(), Error> {
+    if (1..=BULK_MAX).contains(&count) { Ok(()) } else { Err(Error::invalid(field, "1 to 500")) }
+}
+
+fn limit(limit: &str, max: usize, asked: usize) -> Result<(), Error> {
+    Err(Error::Limit { limit: limit.to_owned(), max: max as u64, asked: asked as u64 })
+}

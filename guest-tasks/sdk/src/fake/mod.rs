@@ -1,0 +1,371 @@
+//! The fake scheduler of native unit tests: one for each thread, in memory, without time of its own.
+//!
+//! It holds what the contract says of an attempt: writes are seen by the attempt's own reads, ids are final, and
+//! unknown ids are errors. It starts nothing by itself; `testing` is what a test sees of it.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::Error;
+use crate::runs::{BulkOutcome, Filter, Order};
+use crate::seam::{Host, NewRun, Page, View};
+use crate::time::{Duration, Instant, minutes};
+use crate::values::{Due, Level, Origin, RunId, Status};
+
+mod check;
+
+/// One run of the fake scheduler.
+#[derive(Clone, Debug)]
+pub(crate) struct FakeRun {
+    pub(crate) id: RunId,
+    pub(crate) task: String,
+    pub(crate) input: Vec<u8>,
+    pub(crate) output: Option<Vec<u8>>,
+    pub(crate) trigger_at: Instant,
+    pub(crate) created_at: Instant,
+    pub(crate) status: Status,
+    pub(crate) attempts: u32,
+    pub(crate) origin: Origin,
+    pub(crate) parent: Option<RunId>,
+    pub(crate) metadata: Vec<(String, String)>,
+    pub(crate) unique_key: Option<String>,
+    pub(crate) max_attempts: Option<u32>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) priority: Option<u8>,
+    pub(crate) detached: bool,
+}
+
+/// What writes change, and a failed attempt takes back.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Writes {
+    pub(crate) runs: BTreeMap<RunId, FakeRun>,
+    pub(crate) moved: Vec<(RunId, Instant)>,
+    pub(crate) deleted: Vec<RunId>,
+    pub(crate) cancelled: Vec<RunId>,
+}
+
+/// Everything of one fake scheduler, and the attempt that it plays.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) writes: Writes,
+    pub(crate) tasks: Option<BTreeSet<String>>,
+    pub(crate) runs_made: u32,
+    pub(crate) now: Instant,
+    pub(crate) id: RunId,
+    pub(crate) task: String,
+    pub(crate) attempt: u32,
+    pub(crate) trigger_at: Option<Instant>,
+    pub(crate) timeout: Duration,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) origin: Origin,
+    pub(crate) parent: Option<RunId>,
+    pub(crate) is_cancelled: bool,
+    pub(crate) progress: Vec<(u64, u64, String)>,
+    pub(crate) log: Vec<(Level, String)>,
+}
+
+impl State {
+    pub(crate) fn new() -> Self {
+        State {
+            writes: Writes::default(),
+            tasks: None,
+            runs_made: 0,
+            now: Instant::from_unix(1_767_225_600, 0),
+            id: RunId::from("01900000-0000-7000-8000-000000000000"),
+            task: "task".to_owned(),
+            attempt: 1,
+            trigger_at: None,
+            timeout: minutes(1),
+            metadata: BTreeMap::new(),
+            origin: Origin::Api,
+            parent: None,
+            is_cancelled: false,
+            progress: Vec::new(),
+            log: Vec::new(),
+        }
+    }
+
+    fn moment(&self, due: Due) -> Instant {
+        match due {
+            Due::Now => self.now,
+            Due::At(at) => at.max(self.now),
+            Due::After(delay) => self.now + delay,
+        }
+    }
+
+    fn schedule(&mut self, new: &NewRun, detached: bool) -> Result<RunId, Error> {
+        check::run(new)?;
+        if self.tasks.as_ref().is_some_and(|tasks| !tasks.contains(&new.task)) {
+            return Err(Error::TaskNotFound(new.task.clone()));
+        }
+        let mut metadata: Vec<_> = new.options.metadata.iter().cloned().collect::<BTreeMap<_, _>>().into_iter().collect();
+        metadata.sort();
+        if let Some(key) = &new.options.unique_key
+            && let Some(first) = self.writes.runs.values().find(|run| run.unique_key.as_ref() == Some(key))
+        {
+            let same = first.task == new.task && first.input == new.input && first.metadata == metadata;
+            return if same { Ok(first.id.clone()) } else { Err(Error::UniqueKeyTaken(first.id.clone())) };
+        }
+        self.runs_made += 1;
+        let id = RunId::from(format!("01900000-0000-7000-8000-{:012x}", self.runs_made));
+        let run = FakeRun {
+            id: id.clone(),
+            task: new.task.clone(),
+            input: new.input.clone(),
+            output: None,
+            trigger_at: self.moment(new.due),
+            created_at: self.now,
+            status: Status::Scheduled,
+            attempts: 0,
+            origin: Origin::Guest,
+            parent: Some(self.id.clone()),
+            metadata,
+            unique_key: new.options.unique_key.clone(),
+            max_attempts: new.options.max_attempts,
+            timeout: new.options.timeout,
+            priority: new.options.priority,
+            detached,
+        };
+        self.writes.runs.insert(id.clone(), run);
+        Ok(id)
+    }
+
+    fn scheduled(&self, id: &RunId) -> Result<&FakeRun, Error> {
+        match self.writes.runs.get(id) {
+            None => Err(Error::RunNotFound(id.clone())),
+            Some(run) if run.origin == Origin::Code => Err(Error::DefinedByCode(id.clone())),
+            Some(run) if run.status != Status::Scheduled => Err(Error::AlreadyTriggered(id.clone())),
+            Some(run) => Ok(run),
+        }
+    }
+
+    fn delete(&mut self, id: &RunId) -> Result<(), Error> {
+        self.scheduled(id)?;
+        self.writes.runs.remove(id);
+        self.writes.deleted.push(id.clone());
+        Ok(())
+    }
+
+    fn reschedule(&mut self, id: &RunId, due: Due) -> Result<(), Error> {
+        self.scheduled(id)?;
+        let at = self.moment(due);
+        if let Some(run) = self.writes.runs.get_mut(id) {
+            run.trigger_at = at;
+        }
+        self.writes.moved.push((id.clone(), at));
+        Ok(())
+    }
+
+    fn cancel(&mut self, id: &RunId) -> Result<(), Error> {
+        let run = self.writes.runs.get_mut(id).ok_or_else(|| Error::RunNotFound(id.clone()))?;
+        if matches!(run.status, Status::Succeeded | Status::Failed | Status::Cancelled | Status::Missed) {
+            return Err(Error::AlreadyEnded(id.clone()));
+        }
+        run.status = Status::Cancelled;
+        self.writes.cancelled.push(id.clone());
+        Ok(())
+    }
+
+    fn matching(&self, filter: &Filter) -> impl Iterator<Item = &FakeRun> {
+        self.writes.runs.values().filter(|run| {
+            (filter.tasks.is_empty() || filter.tasks.contains(&run.task))
+                && (filter.statuses.is_empty() || filter.statuses.contains(&run.status))
+                && filter.metadata.iter().all(|entry| run.metadata.contains(entry))
+                && filter.parent.as_ref().is_none_or(|parent| run.parent.as_ref() == Some(parent))
+                && filter.trigger_from.is_none_or(|from| run.trigger_at >= from)
+                && filter.trigger_before.is_none_or(|before| run.trigger_at < before)
+        })
+    }
+
+    /// Those that a bulk call by filter may change: the others are left alone without a word.
+    fn changeable(&self, filter: &Filter) -> Vec<RunId> {
+        self.matching(filter).map(|run| run.id.clone()).filter(|id| self.scheduled(id).is_ok()).collect()
+    }
+}
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::new(State::new());
+}
+
+/// Looks at, or changes, the fake scheduler of this thread.
+pub(crate) fn with<R>(look: impl FnOnce(&mut State) -> R) -> R {
+    STATE.with_borrow_mut(look)
+}
+
+fn bulk<T>(all: impl IntoIterator<Item = T>, mut one: impl FnMut(&T) -> (RunId, Result<(), Error>)) -> BulkOutcome {
+    let mut outcome = BulkOutcome::default();
+    for item in all {
+        match one(&item) {
+            (_, Ok(())) => outcome.changed += 1,
+            (id, Err(why)) => outcome.refused.push((id, why)),
+        }
+    }
+    outcome
+}
+
+/// The fake scheduler of this thread.
+pub(crate) struct Fake;
+
+impl Host for Fake {
+    type View = FakeRun;
+
+    fn schedule(run: &NewRun) -> Result<RunId, Error> {
+        with(|state| state.schedule(run, false))
+    }
+
+    fn schedule_detached(run: &NewRun, unique_key: &str) -> Result<RunId, Error> {
+        let mut run = run.clone();
+        run.options.unique_key = Some(unique_key.to_owned());
+        with(|state| state.schedule(&run, true))
+    }
+
+    fn get(id: &RunId) -> Result<FakeRun, Error> {
+        with(|state| state.writes.runs.get(id).cloned().ok_or_else(|| Error::RunNotFound(id.clone())))
+    }
+
+    fn list(filter: &Filter, order: Order, size: u32, cursor: Option<&str>) -> Result<Page<FakeRun>, Error> {
+        check::page_size(size)?;
+        let from = cursor.unwrap_or("0").parse::<usize>().map_err(|_| Error::invalid("cursor", "not one that a list returned"))?;
+        let mut runs: Vec<_> = with(|state| state.matching(filter).cloned().collect());
+        match order {
+            Order::NewestFirst => runs.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| b.id.cmp(&a.id))),
+            Order::OldestFirst => runs.sort_by_key(|run| (run.created_at, run.id.clone())),
+            Order::TriggerTime => runs.sort_by_key(|run| (run.trigger_at, run.id.clone())),
+        }
+        let end = from + size as usize;
+        let next = (end < runs.len()).then(|| end.to_string());
+        Ok((runs.into_iter().skip(from).take(size as usize).collect(), next))
+    }
+
+    fn reschedule(id: &RunId, due: Due) -> Result<(), Error> {
+        with(|state| state.reschedule(id, due))
+    }
+
+    fn delete(id: &RunId) -> Result<(), Error> {
+        with(|state| state.delete(id))
+    }
+
+    fn cancel(id: &RunId) -> Result<(), Error> {
+        with(|state| state.cancel(id))
+    }
+
+    fn bulk_delete(ids: &[RunId]) -> Result<BulkOutcome, Error> {
+        check::bulk("ids", ids.len())?;
+        with(|state| Ok(bulk(ids, |id| ((*id).clone(), state.delete(id)))))
+    }
+
+    fn bulk_delete_matching(filter: &Filter) -> Result<BulkOutcome, Error> {
+        with(|state| Ok(bulk(state.changeable(filter), |id| (id.clone(), state.delete(id)))))
+    }
+
+    fn bulk_reschedule(moves: &[(RunId, Due)]) -> Result<BulkOutcome, Error> {
+        check::bulk("moves", moves.len())?;
+        with(|state| Ok(bulk(moves, |(id, due)| (id.clone(), state.reschedule(id, *due)))))
+    }
+
+    fn bulk_reschedule_matching(filter: &Filter, due: Due) -> Result<BulkOutcome, Error> {
+        with(|state| Ok(bulk(state.changeable(filter), |id| (id.clone(), state.reschedule(id, due)))))
+    }
+
+    fn id() -> RunId {
+        with(|state| state.id.clone())
+    }
+
+    fn task() -> String {
+        with(|state| state.task.clone())
+    }
+
+    fn attempt() -> u32 {
+        with(|state| state.attempt)
+    }
+
+    fn trigger_at() -> Instant {
+        with(|state| state.trigger_at.unwrap_or(state.now))
+    }
+
+    fn deadline() -> Instant {
+        with(|state| state.now + state.timeout)
+    }
+
+    fn now() -> Instant {
+        with(|state| state.now)
+    }
+
+    fn metadata() -> Vec<(String, String)> {
+        with(|state| state.metadata.clone().into_iter().collect())
+    }
+
+    fn origin() -> Origin {
+        with(|state| state.origin.clone())
+    }
+
+    fn parent() -> Option<RunId> {
+        with(|state| state.parent.clone())
+    }
+
+    fn is_cancelled() -> bool {
+        with(|state| state.is_cancelled)
+    }
+
+    fn set_progress(done: u64, total: u64, note: &str) {
+        with(|state| state.progress.push((done, total, note.to_owned())));
+    }
+
+    fn log(level: Level, message: &str) {
+        with(|state| state.log.push((level, message.to_owned())));
+    }
+}
+
+impl View for FakeRun {
+    fn id(&self) -> RunId {
+        self.id.clone()
+    }
+
+    fn task(&self) -> String {
+        self.task.clone()
+    }
+
+    fn status(&self) -> Status {
+        self.status.clone()
+    }
+
+    fn reason(&self) -> Option<String> {
+        None
+    }
+
+    fn trigger_at(&self) -> Instant {
+        self.trigger_at
+    }
+
+    fn created_at(&self) -> Instant {
+        self.created_at
+    }
+
+    fn finished_at(&self) -> Option<Instant> {
+        None
+    }
+
+    fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    fn origin(&self) -> Origin {
+        self.origin.clone()
+    }
+
+    fn parent(&self) -> Option<RunId> {
+        self.parent.clone()
+    }
+
+    fn metadata(&self) -> Vec<(String, String)> {
+        self.metadata.clone()
+    }
+
+    fn input(&self) -> Vec<u8> {
+        self.input.clone()
+    }
+
+    fn output(&self) -> Option<Vec<u8>> {
+        self.output.clone()
+    }
+}

@@ -1,0 +1,266 @@
+//! Reading runs, and changing those that are scheduled.
+//!
+//! Needs the grant `runs`. Writes commit when this attempt succeeds, and are seen by its own reads before.
+
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+use crate::seam::{Here, Host, View};
+use crate::time::Instant;
+use crate::values::{Due, Origin, RunId, Status};
+
+/// How many runs a page has unless something else is asked for: a compromise of calls and memory.
+const PAGE_SIZE: u32 = 100;
+
+/// Which runs are meant. Different kinds of condition must all hold.
+#[derive(Clone, Debug, Default)]
+#[must_use = "a filter does nothing by itself: give it to `list` or to a bulk call"]
+pub struct Filter {
+    pub(crate) tasks: Vec<String>,
+    pub(crate) statuses: Vec<Status>,
+    pub(crate) metadata: Vec<(String, String)>,
+    pub(crate) parent: Option<RunId>,
+    pub(crate) trigger_from: Option<Instant>,
+    pub(crate) trigger_before: Option<Instant>,
+}
+
+/// A filter that matches every run, to be narrowed.
+pub fn filter() -> Filter {
+    Filter::default()
+}
+
+impl Filter {
+    /// Only runs of this task; called again, of either.
+    pub fn task(mut self, name: &str) -> Self {
+        self.tasks.push(name.to_owned());
+        self
+    }
+
+    /// Only runs of this status; called again, of either.
+    pub fn status(mut self, status: Status) -> Self {
+        self.statuses.push(status);
+        self
+    }
+
+    /// Only runs whose metadata has this entry; called again, both entries.
+    pub fn metadata(mut self, key: &str, value: &str) -> Self {
+        self.metadata.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Only follow-ups that were scheduled by this run.
+    pub fn parent(mut self, parent: &RunId) -> Self {
+        self.parent = Some(parent.clone());
+        self
+    }
+
+    /// Only runs with a trigger time at or after this.
+    pub fn trigger_from(mut self, at: Instant) -> Self {
+        self.trigger_from = Some(at);
+        self
+    }
+
+    /// Only runs with a trigger time before this.
+    pub fn trigger_before(mut self, at: Instant) -> Self {
+        self.trigger_before = Some(at);
+        self
+    }
+}
+
+/// In which order runs are listed. Runs with equal times are in order of id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Last scheduled first.
+    #[default]
+    NewestFirst,
+    /// First scheduled first.
+    OldestFirst,
+    /// Earliest trigger time first.
+    TriggerTime,
+}
+
+/// A run as it stood when it was read.
+// `View::` throughout: the bindings' own type has methods of the same names, in its own types.
+#[derive(Debug)]
+pub struct Snapshot(<Here as Host>::View);
+
+impl Snapshot {
+    /// Its name.
+    pub fn id(&self) -> RunId {
+        View::id(&self.0)
+    }
+
+    /// The task it executes.
+    pub fn task(&self) -> String {
+        View::task(&self.0)
+    }
+
+    /// Where it stands.
+    pub fn status(&self) -> Status {
+        View::status(&self.0)
+    }
+
+    /// Why it stands there, machine-readable, for example `timeout`.
+    pub fn reason(&self) -> Option<String> {
+        View::reason(&self.0)
+    }
+
+    /// When it becomes, or became, due.
+    pub fn trigger_at(&self) -> Instant {
+        View::trigger_at(&self.0)
+    }
+
+    /// When it was scheduled.
+    pub fn created_at(&self) -> Instant {
+        View::created_at(&self.0)
+    }
+
+    /// When it ended.
+    pub fn finished_at(&self) -> Option<Instant> {
+        View::finished_at(&self.0)
+    }
+
+    /// How many attempts were started.
+    pub fn attempts(&self) -> u32 {
+        View::attempts(&self.0)
+    }
+
+    /// Who made it.
+    pub fn origin(&self) -> Origin {
+        View::origin(&self.0)
+    }
+
+    /// The run that scheduled it.
+    pub fn parent(&self) -> Option<RunId> {
+        View::parent(&self.0)
+    }
+
+    /// Its additional metadata, in order of key.
+    pub fn metadata(&self) -> Vec<(String, String)> {
+        View::metadata(&self.0)
+    }
+
+    /// What its task is given.
+    pub fn input<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        read(&View::input(&self.0), "input")
+    }
+
+    /// What its last attempt returned; none also stands for an output that is not there yet.
+    pub fn output<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        View::output(&self.0).map(|json| read(&json, "output")).transpose()
+    }
+}
+
+fn read<T: DeserializeOwned>(json: &[u8], field: &str) -> Result<T, Error> {
+    serde_json::from_slice(json).map_err(|error| Error::invalid(field, error))
+}
+
+/// Reads one run.
+pub fn get(id: &RunId) -> Result<Snapshot, Error> {
+    Here::get(id).map(Snapshot)
+}
+
+/// Lists runs, all pages of them: `for run in runs::list(filter().task("remind")) { let run = run?; … }`.
+pub fn list(filter: Filter) -> List {
+    List { filter, order: Order::default(), page_size: PAGE_SIZE, page: Vec::new().into_iter(), next: Next::First }
+}
+
+/// The runs that match a filter. A page is fetched when the one before is used up; after an error there is no more.
+#[derive(Debug)]
+#[must_use = "nothing is listed until it is iterated over"]
+pub struct List {
+    filter: Filter,
+    order: Order,
+    page_size: u32,
+    page: std::vec::IntoIter<<Here as Host>::View>,
+    next: Next,
+}
+
+#[derive(Debug)]
+enum Next {
+    First,
+    At(String),
+    End,
+}
+
+impl List {
+    /// Another order than newest first.
+    pub fn order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// Another page size than 100: 1 to 500.
+    pub fn page_size(mut self, runs: u32) -> Self {
+        self.page_size = runs;
+        self
+    }
+}
+
+impl Iterator for List {
+    type Item = Result<Snapshot, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(view) = self.page.next() {
+                return Some(Ok(Snapshot(view)));
+            }
+            let cursor = match std::mem::replace(&mut self.next, Next::End) {
+                Next::First => None,
+                Next::At(cursor) => Some(cursor),
+                Next::End => return None,
+            };
+            match Here::list(&self.filter, self.order, self.page_size, cursor.as_deref()) {
+                Ok((views, next)) => {
+                    self.page = views.into_iter();
+                    self.next = next.map_or(Next::End, Next::At);
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// Moves a scheduled run to another time. Refused once it has triggered, and for runs defined by code.
+pub fn reschedule(id: &RunId, due: impl Into<Due>) -> Result<(), Error> {
+    Here::reschedule(id, due.into())
+}
+
+/// Deletes a scheduled run. Refused once it has triggered (then [`cancel`] it), and for runs defined by code.
+pub fn delete(id: &RunId) -> Result<(), Error> {
+    Here::delete(id)
+}
+
+/// Cancels a run that has not ended. One that is running is told so, and dropped after a grace of 5 s.
+pub fn cancel(id: &RunId) -> Result<(), Error> {
+    Here::cancel(id)
+}
+
+/// What a bulk call did. Each run was changed or refused by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BulkOutcome {
+    /// How many were changed.
+    pub changed: u64,
+    /// The others, each with the reason.
+    pub refused: Vec<(RunId, Error)>,
+}
+
+/// Deletes the scheduled runs of these ids: 1 to 500.
+pub fn bulk_delete(ids: &[RunId]) -> Result<BulkOutcome, Error> {
+    Here::bulk_delete(ids)
+}
+
+/// Deletes the scheduled runs that match now, and leaves alone what has triggered or is defined by code.
+pub fn bulk_delete_matching(filter: &Filter) -> Result<BulkOutcome, Error> {
+    Here::bulk_delete_matching(filter)
+}
+
+/// Moves scheduled runs, each to its own time: 1 to 500.
+pub fn bulk_reschedule(moves: &[(RunId, Due)]) -> Result<BulkOutcome, Error> {
+    Here::bulk_reschedule(moves)
+}
+
+/// Moves the scheduled runs that match now to one time.
+pub fn bulk_reschedule_matching(filter: &Filter, due: impl Into<Due>) -> Result<BulkOutcome, Error> {
+    Here::bulk_reschedule_matching(filter, due.into())
+}

@@ -1,0 +1,92 @@
+//! What the SDK asks of a scheduler: the contract, in the SDK's own types.
+//!
+//! Two hosts stand behind it: `wasm.rs` calls the real one through the generated bindings, `fake/` is the one of
+//! native unit tests. What each call promises is written down once, in the contract's WIT; it holds for both.
+
+use crate::error::Error;
+use crate::runs::{BulkOutcome, Filter, Order};
+use crate::time::{Duration, Instant};
+use crate::values::{Due, Level, Origin, RunId, Status};
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use crate::fake::Fake as Here;
+#[cfg(target_family = "wasm")]
+pub(crate) use crate::wasm::Wasm as Here;
+
+/// A run that is to be scheduled.
+#[derive(Clone, Debug)]
+pub(crate) struct NewRun {
+    pub(crate) task: String,
+    pub(crate) due: Due,
+    pub(crate) input: Vec<u8>,
+    pub(crate) options: Options,
+}
+
+/// What a run can carry beyond task, time and input.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) metadata: Vec<(String, String)>,
+    pub(crate) unique_key: Option<String>,
+    pub(crate) max_attempts: Option<u32>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) priority: Option<u8>,
+}
+
+impl Options {
+    /// Whether the task's own defaults hold throughout.
+    #[cfg(target_family = "wasm")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.metadata.is_empty() && self.unique_key.is_none() && self.max_attempts.is_none() && self.timeout.is_none() && self.priority.is_none()
+    }
+}
+
+/// One page of a list, and the cursor of the next.
+pub(crate) type Page<View> = (Vec<View>, Option<String>);
+
+/// A scheduler, seen from inside an attempt. Functions, not methods: an attempt has exactly one.
+pub(crate) trait Host {
+    /// A run as it stood when it was read.
+    type View: View;
+
+    fn schedule(run: &NewRun) -> Result<RunId, Error>;
+    fn schedule_detached(run: &NewRun, unique_key: &str) -> Result<RunId, Error>;
+    fn get(id: &RunId) -> Result<Self::View, Error>;
+    fn list(filter: &Filter, order: Order, size: u32, cursor: Option<&str>) -> Result<Page<Self::View>, Error>;
+    fn reschedule(id: &RunId, due: Due) -> Result<(), Error>;
+    fn delete(id: &RunId) -> Result<(), Error>;
+    fn cancel(id: &RunId) -> Result<(), Error>;
+    fn bulk_delete(ids: &[RunId]) -> Result<BulkOutcome, Error>;
+    fn bulk_delete_matching(filter: &Filter) -> Result<BulkOutcome, Error>;
+    fn bulk_reschedule(moves: &[(RunId, Due)]) -> Result<BulkOutcome, Error>;
+    fn bulk_reschedule_matching(filter: &Filter, due: Due) -> Result<BulkOutcome, Error>;
+
+    fn id() -> RunId;
+    fn task() -> String;
+    fn attempt() -> u32;
+    fn trigger_at() -> Instant;
+    fn deadline() -> Instant;
+    fn now() -> Instant;
+    fn metadata() -> Vec<(String, String)>;
+    fn origin() -> Origin;
+    fn parent() -> Option<RunId>;
+    fn is_cancelled() -> bool;
+    fn set_progress(done: u64, total: u64, note: &str);
+    fn log(level: Level, message: &str);
+}
+
+/// What can be read of a run.
+pub(crate) trait View {
+    fn id(&self) -> RunId;
+    fn task(&self) -> String;
+    fn status(&self) -> Status;
+    fn reason(&self) -> Option<String>;
+    fn trigger_at(&self) -> Instant;
+    fn created_at(&self) -> Instant;
+    fn finished_at(&self) -> Option<Instant>;
+    fn attempts(&self) -> u32;
+    fn origin(&self) -> Origin;
+    fn parent(&self) -> Option<RunId>;
+    fn metadata(&self) -> Vec<(String, String)>;
+    fn input(&self) -> Vec<u8>;
+    fn output(&self) -> Option<Vec<u8>>;
+}

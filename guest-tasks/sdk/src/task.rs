@@ -1,0 +1,146 @@
+//! A task as the rest of the SDK sees it. The attribute implements [`Task`]; an author never writes these names.
+
+use serde::de::DeserializeOwned;
+
+use crate::outcome::{Failure, JsonOutcome};
+use crate::run::Run;
+use crate::schema::{JsonSchema, Schema};
+use crate::time::{Duration, Instant};
+
+/// A task: what `#[task]` makes of a function, under the function's own name.
+pub trait Task {
+    /// The name runs are scheduled under.
+    const NAME: &'static str;
+
+    /// What is said of it at registration.
+    fn definition() -> Definition;
+
+    /// Executes one attempt with the JSON it was given.
+    fn handle(input: &[u8], run: &Run) -> Result<JsonOutcome, Failure>;
+}
+
+/// What is said of a task at registration. What is not set is the host's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Definition {
+    /// The name runs are scheduled under.
+    pub name: &'static str,
+    /// What it does, in a sentence.
+    pub description: Option<&'static str>,
+    /// The JSON Schema of its input.
+    pub input_schema: Option<String>,
+    /// How many attempts may fail before a run does.
+    pub max_attempts: Option<u32>,
+    /// The delay after the first failed attempt, and the longest one.
+    pub retry_delay: Option<(Duration, Duration)>,
+    /// How long one attempt may take.
+    pub timeout: Option<Duration>,
+    /// The priority of its runs.
+    pub priority: Option<u8>,
+    /// Its runs at fixed times.
+    pub schedules: Vec<CodeSchedule>,
+}
+
+/// A run that the component itself declares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeSchedule {
+    /// Tells it from the task's other schedules.
+    pub key: &'static str,
+    /// When it triggers.
+    pub at: Instant,
+    /// Its input, as JSON.
+    pub input: Option<&'static str>,
+}
+
+/// One row of a component's table of tasks.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// [`Task::NAME`].
+    pub name: &'static str,
+    /// [`Task::definition`].
+    pub definition: fn() -> Definition,
+    /// [`Task::handle`].
+    pub handle: fn(&[u8], &Run) -> Result<JsonOutcome, Failure>,
+}
+
+impl Entry {
+    /// The row of this task.
+    pub const fn of<T: Task>() -> Self {
+        Entry { name: T::NAME, definition: T::definition, handle: T::handle }
+    }
+}
+
+/// Stops the build when two tasks of a component share a name.
+pub const fn assert_distinct(tasks: &[Entry]) {
+    let mut one = 0;
+    while one < tasks.len() {
+        let mut other = one + 1;
+        while other < tasks.len() {
+            assert!(!equal(tasks[one].name.as_bytes(), tasks[other].name.as_bytes()), "two tasks of this component have the same name");
+            other += 1;
+        }
+        one += 1;
+    }
+}
+
+const fn equal(left: &[u8], right: &[u8]) -> bool {
+    let mut at = 0;
+    while at < left.len() && at < right.len() && left[at] == right[at] {
+        at += 1;
+    }
+    at == left.len() && at == right.len()
+}
+
+/// Reads a task's input. A wrong one will never be right, so it rejects the run.
+///
+/// `null`, which stands for no input, is also read as `{}`: a task whose input has only optional fields needs none.
+pub fn read_input<T: DeserializeOwned>(json: &[u8]) -> Result<T, Failure> {
+    let nothing = json.trim_ascii();
+    let error = match serde_json::from_slice(json) {
+        Ok(input) => return Ok(input),
+        Err(error) => error,
+    };
+    if matches!(nothing, b"" | b"null")
+        && let Ok(input) = serde_json::from_slice(b"{}")
+    {
+        return Ok(input);
+    }
+    Err(Failure::reject(format!("the input does not fit the task: {error}")))
+}
+
+/// The JSON Schema of an input type.
+pub fn input_schema<T: JsonSchema>() -> Option<String> {
+    let mut schema = Schema::new();
+    schema.of::<T>();
+    Some(schema.into_json())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Deserialize, PartialEq, Debug)]
+    struct Input {
+        #[serde(default)]
+        times: u8,
+    }
+
+    #[derive(serde::Deserialize, PartialEq, Debug)]
+    struct Named {
+        name: String,
+    }
+
+    #[test]
+    fn no_input_is_an_empty_object_if_that_fits() {
+        assert_eq!(read_input::<Input>(b" null "), Ok(Input { times: 0 }));
+        assert_eq!(read_input::<Input>(b"{\"times\":3}"), Ok(Input { times: 3 }));
+        assert_eq!(read_input::<Option<Named>>(b"null"), Ok(None));
+        assert_eq!(read_input::<()>(b"null"), Ok(()));
+    }
+
+    #[test]
+    fn a_wrong_input_says_what_is_wrong_and_where() {
+        let reason = |json: &[u8]| read_input::<Named>(json).unwrap_err().reason().to_owned();
+        assert_eq!(reason(b"{}"), "the input does not fit the task: missing field `name` at line 1 column 2");
+        assert_eq!(reason(b"null"), "the input does not fit the task: invalid type: null, expected struct Named at line 1 column 4");
+    }
+}

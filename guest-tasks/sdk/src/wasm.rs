@@ -1,0 +1,307 @@
+//! The scheduler behind the component's imports: each call in the contract's own types.
+//!
+//! Nothing here is called unless a task calls it, and what is not called is not imported.
+
+use crate::bindings::runlater::scheduler::{context, runs, types};
+use crate::error::Error;
+use crate::runs::{BulkOutcome, Filter, Order};
+use crate::seam::{Host, NewRun, Options, Page, View};
+use crate::time::{Duration, Instant};
+use crate::values::{Due, Level, Origin, RunId, Status};
+
+pub(crate) struct Wasm;
+
+impl Host for Wasm {
+    type View = runs::Run;
+
+    fn schedule(run: &NewRun) -> Result<RunId, Error> {
+        let options = options(&run.options)?;
+        let id = runs::schedule(&run.task, due(run.due), Some(&json_payload(&run.input)), options.as_ref());
+        id.map(RunId::from).map_err(error)
+    }
+
+    fn schedule_detached(run: &NewRun, unique_key: &str) -> Result<RunId, Error> {
+        let options = options(&run.options)?;
+        let id = runs::schedule_detached(&run.task, due(run.due), Some(&json_payload(&run.input)), unique_key, options.as_ref());
+        id.map(RunId::from).map_err(error)
+    }
+
+    fn get(id: &RunId) -> Result<runs::Run, Error> {
+        runs::get(id.as_str()).map_err(error)
+    }
+
+    fn list(which: &Filter, order: Order, size: u32, cursor: Option<&str>) -> Result<Page<runs::Run>, Error> {
+        let order = match order {
+            Order::NewestFirst => runs::Order::NewestFirst,
+            Order::OldestFirst => runs::Order::OldestFirst,
+            Order::TriggerTime => runs::Order::TriggerTime,
+        };
+        let page = runs::list(&filter(which)?, &runs::Page { size, cursor: cursor.map(str::to_owned), order }).map_err(error)?;
+        Ok((page.runs, page.next))
+    }
+
+    fn reschedule(id: &RunId, then: Due) -> Result<(), Error> {
+        runs::reschedule(id.as_str(), due(then)).map_err(error)
+    }
+
+    fn delete(id: &RunId) -> Result<(), Error> {
+        runs::delete(id.as_str()).map_err(error)
+    }
+
+    fn cancel(id: &RunId) -> Result<(), Error> {
+        runs::cancel(id.as_str()).map_err(error)
+    }
+
+    fn bulk_delete(ids: &[RunId]) -> Result<BulkOutcome, Error> {
+        let ids: Vec<_> = ids.iter().map(|id| id.as_str().to_owned()).collect();
+        runs::bulk_delete(&ids).map(bulk_outcome).map_err(error)
+    }
+
+    fn bulk_delete_matching(which: &Filter) -> Result<BulkOutcome, Error> {
+        runs::bulk_delete_matching(&filter(which)?).map(bulk_outcome).map_err(error)
+    }
+
+    fn bulk_reschedule(moves: &[(RunId, Due)]) -> Result<BulkOutcome, Error> {
+        let moves: Vec<_> = moves.iter().map(|(id, then)| (id.as_str().to_owned(), due(*then))).collect();
+        runs::bulk_reschedule(&moves).map(bulk_outcome).map_err(error)
+    }
+
+    fn bulk_reschedule_matching(which: &Filter, then: Due) -> Result<BulkOutcome, Error> {
+        runs::bulk_reschedule_matching(&filter(which)?, due(then)).map(bulk_outcome).map_err(error)
+    }
+
+    fn id() -> RunId {
+        context::id().into()
+    }
+
+    fn task() -> String {
+        context::task()
+    }
+
+    fn attempt() -> u32 {
+        context::attempt()
+    }
+
+    fn trigger_at() -> Instant {
+        moment(context::trigger_at())
+    }
+
+    fn deadline() -> Instant {
+        moment(context::deadline())
+    }
+
+    fn now() -> Instant {
+        moment(context::now())
+    }
+
+    fn metadata() -> Vec<(String, String)> {
+        context::metadata()
+    }
+
+    fn origin() -> Origin {
+        origin(context::origin())
+    }
+
+    fn parent() -> Option<RunId> {
+        context::parent().map(RunId::from)
+    }
+
+    fn is_cancelled() -> bool {
+        context::is_cancelled()
+    }
+
+    fn set_progress(done: u64, total: u64, note: &str) {
+        context::set_progress(done, total, note);
+    }
+
+    fn log(level: Level, message: &str) {
+        let level = match level {
+            Level::Debug => context::Level::Debug,
+            Level::Info => context::Level::Info,
+            Level::Warn => context::Level::Warn,
+            Level::Error => context::Level::Error,
+        };
+        context::log(level, message);
+    }
+}
+
+impl View for runs::Run {
+    fn id(&self) -> RunId {
+        runs::Run::id(self).into()
+    }
+
+    fn task(&self) -> String {
+        runs::Run::task(self)
+    }
+
+    fn status(&self) -> Status {
+        match runs::Run::status(self) {
+            types::Status::Scheduled => Status::Scheduled,
+            types::Status::Queued => Status::Queued,
+            types::Status::Running => Status::Running,
+            types::Status::Backoff => Status::Backoff,
+            types::Status::Succeeded => Status::Succeeded,
+            types::Status::Failed => Status::Failed,
+            types::Status::Cancelled => Status::Cancelled,
+            types::Status::Missed => Status::Missed,
+            types::Status::Other(other) => Status::Other(other),
+        }
+    }
+
+    fn reason(&self) -> Option<String> {
+        runs::Run::reason(self)
+    }
+
+    fn trigger_at(&self) -> Instant {
+        moment(runs::Run::trigger_at(self))
+    }
+
+    fn created_at(&self) -> Instant {
+        moment(runs::Run::created_at(self))
+    }
+
+    fn finished_at(&self) -> Option<Instant> {
+        runs::Run::finished_at(self).map(moment)
+    }
+
+    fn attempts(&self) -> u32 {
+        runs::Run::attempts(self)
+    }
+
+    fn origin(&self) -> Origin {
+        origin(runs::Run::origin(self))
+    }
+
+    fn parent(&self) -> Option<RunId> {
+        runs::Run::parent(self).map(RunId::from)
+    }
+
+    fn metadata(&self) -> Vec<(String, String)> {
+        runs::Run::metadata(self)
+    }
+
+    fn input(&self) -> Vec<u8> {
+        runs::Run::input(self).bytes
+    }
+
+    fn output(&self) -> Option<Vec<u8>> {
+        runs::Run::output(self).map(|payload| payload.bytes)
+    }
+}
+
+pub(crate) fn json_payload(json: &[u8]) -> types::Payload {
+    types::Payload { media_type: "application/json".to_owned(), bytes: json.to_vec() }
+}
+
+pub(crate) fn instant(at: Instant) -> types::Instant {
+    types::Instant { seconds: at.unix_seconds(), nanoseconds: at.subsec_nanos() }
+}
+
+fn moment(at: types::Instant) -> Instant {
+    Instant::from_unix(at.seconds, at.nanoseconds)
+}
+
+fn due(due: Due) -> types::Due {
+    match due {
+        Due::Now => types::Due::Now,
+        Due::At(at) => types::Due::At(instant(at)),
+        Due::After(delay) => types::Due::After(delay.as_nanos()),
+    }
+}
+
+fn origin(origin: types::Origin) -> Origin {
+    match origin {
+        types::Origin::Api => Origin::Api,
+        types::Origin::Guest => Origin::Guest,
+        types::Origin::Cron => Origin::Cron,
+        types::Origin::Code => Origin::Code,
+        types::Origin::Trigger => Origin::Trigger,
+        types::Origin::Other(other) => Origin::Other(other),
+    }
+}
+
+fn options(options: &Options) -> Result<Option<runs::ScheduleOptions>, Error> {
+    if options.is_empty() {
+        return Ok(None);
+    }
+    let set = || {
+        let made = runs::ScheduleOptions::new();
+        for (key, value) in &options.metadata {
+            made.set_metadata(key, value)?;
+        }
+        if let Some(key) = &options.unique_key {
+            made.set_unique_key(key)?;
+        }
+        if let Some(attempts) = options.max_attempts {
+            made.set_max_attempts(attempts)?;
+        }
+        if let Some(timeout) = options.timeout {
+            made.set_timeout(timeout.as_nanos())?;
+        }
+        if let Some(priority) = options.priority {
+            made.set_priority(priority)?;
+        }
+        Ok(Some(made))
+    };
+    set().map_err(error)
+}
+
+fn filter(filter: &Filter) -> Result<runs::RunFilter, Error> {
+    let set = || {
+        let made = runs::RunFilter::new();
+        for task in &filter.tasks {
+            made.add_task(task)?;
+        }
+        for status in &filter.statuses {
+            made.add_status(&wit_status(status))?;
+        }
+        for (key, value) in &filter.metadata {
+            made.add_metadata(key, value)?;
+        }
+        if let Some(parent) = &filter.parent {
+            made.set_parent(parent.as_str())?;
+        }
+        if let Some(at) = filter.trigger_from {
+            made.set_trigger_from(instant(at))?;
+        }
+        if let Some(at) = filter.trigger_before {
+            made.set_trigger_before(instant(at))?;
+        }
+        Ok(made)
+    };
+    set().map_err(error)
+}
+
+fn wit_status(status: &Status) -> types::Status {
+    match status {
+        Status::Scheduled => types::Status::Scheduled,
+        Status::Queued => types::Status::Queued,
+        Status::Running => types::Status::Running,
+        Status::Backoff => types::Status::Backoff,
+        Status::Succeeded => types::Status::Succeeded,
+        Status::Failed => types::Status::Failed,
+        Status::Cancelled => types::Status::Cancelled,
+        Status::Missed => types::Status::Missed,
+        Status::Other(other) => types::Status::Other(other.clone()),
+    }
+}
+
+fn bulk_outcome(outcome: runs::BulkOutcome) -> BulkOutcome {
+    BulkOutcome { changed: outcome.changed, refused: outcome.refused.into_iter().map(|(id, why)| (id.into(), error(why))).collect() }
+}
+
+fn error(error: types::Error) -> Error {
+    match error {
+        types::Error::Invalid(wrong) => Error::Invalid { field: wrong.field, reason: wrong.reason },
+        types::Error::Limit(over) => Error::Limit { limit: over.limit, max: over.max, asked: over.asked },
+        types::Error::TaskNotFound(task) => Error::TaskNotFound(task),
+        types::Error::RunNotFound(id) => Error::RunNotFound(id.into()),
+        types::Error::AlreadyTriggered(id) => Error::AlreadyTriggered(id.into()),
+        types::Error::DefinedByCode(id) => Error::DefinedByCode(id.into()),
+        types::Error::AlreadyEnded(id) => Error::AlreadyEnded(id.into()),
+        types::Error::UniqueKeyTaken(id) => Error::UniqueKeyTaken(id.into()),
+        types::Error::Forbidden(grant) => Error::Forbidden(grant),
+        types::Error::Unavailable(delay) => Error::Unavailable(delay.map(Duration::from_nanos)),
+        types::Error::Other(other) => Error::Other(other),
+    }
+}
