@@ -1,6 +1,8 @@
 //! **runlater** runs a sandboxed WebAssembly task at the time you asked for, exactly the way you asked, and never loses one.
 
 #[cfg(feature = "server")]
+pub mod bench;
+#[cfg(feature = "server")]
 pub mod cli;
 pub mod clock;
 pub mod executor;

@@ -3,7 +3,12 @@
 //! Called by the scheduler only. An executor knows components, grants and limits; it knows nothing of storage, of retries, or of
 //! what becomes of a run. What a guest may ask of the scheduler goes through [`HostCalls`], so that no executor imports it.
 
+mod forbidden;
+#[cfg(any(test, feature = "test-util"))]
+pub mod scripted;
 pub mod wasm;
+
+pub use forbidden::forbidden_calls;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -50,3 +50,10 @@ impl fmt::Display for Invalid {
         }
     }
 }
+
+/// For conversions that can't fail, where a signature allows for those that can.
+impl From<std::convert::Infallible> for Invalid {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}

@@ -16,6 +16,23 @@ pub enum Write {
     Cancel(RunId),
 }
 
+impl Write {
+    /// The run that it concerns.
+    pub fn run(&self) -> RunId {
+        match self {
+            Self::Schedule(run) => run.id,
+            Self::Reschedule(run, _) | Self::Delete(run) | Self::Cancel(run) => *run,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Schedule(run) => run.input.bytes().len() + run.metadata.bytes(),
+            _ => 0,
+        }
+    }
+}
+
 /// The writes of one attempt, in the order in which the guest made them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WriteSet {
@@ -26,10 +43,7 @@ pub struct WriteSet {
 impl WriteSet {
     /// Adds a write, or says which limit it would exceed: its name, the maximum, and what was asked for.
     pub fn push(&mut self, write: Write) -> Result<(), (&'static str, u64, u64)> {
-        let bytes = match &write {
-            Write::Schedule(run) => run.input.bytes().len() + run.metadata.bytes(),
-            _ => 0,
-        };
+        let bytes = write.bytes();
         if self.writes.len() == WRITES_PER_ATTEMPT_MAX {
             return Err(("writes-per-attempt", WRITES_PER_ATTEMPT_MAX as u64, WRITES_PER_ATTEMPT_MAX as u64 + 1));
         }
@@ -39,6 +53,14 @@ impl WriteSet {
         self.bytes += bytes;
         self.writes.push(write);
         Ok(())
+    }
+
+    /// Takes back the last write that concerns this run, so that it is as if it had never been made.
+    pub fn take_back(&mut self, run: RunId) -> Option<Write> {
+        let last = self.writes.iter().rposition(|write| write.run() == run)?;
+        let write = self.writes.remove(last);
+        self.bytes -= write.bytes();
+        Some(write)
     }
 
     /// How many further writes fit.

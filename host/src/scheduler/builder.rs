@@ -1,54 +1,180 @@
-//! Builds a scheduler.
-use super::{Error, Scheduler};
-use crate::clock::Clock;
-use crate::executor::Executor;
-use crate::model::limits::Limits;
+//! Builds a scheduler: the one place that knows which storage, executor and clock it is made of.
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a scheduler is built from.
-#[derive(Default)]
-pub struct SchedulerBuilder {}
-impl SchedulerBuilder {
-    /// Keeps everything in this SQLite file, which is created if it does not exist.
-    pub fn sqlite(self, _path: impl Into<PathBuf>) -> Self {
-        self
-    }
-    /// Tells the time by this clock.
-    pub fn clock(self, _clock: impl Clock) -> Self {
-        self
-    }
-    /// Executes attempts with this instead of wasmtime.
-    pub fn executor(self, _executor: Arc<dyn Executor>) -> Self {
-        self
-    }
-    /// How many threads execute guests; default: one per core.
-    pub fn threads(self, _threads: usize) -> Self {
-        self
-    }
-    /// Bounds on each attempt.
-    pub fn limits(self, _limits: Limits) -> Self {
-        self
-    }
-    /// The namespace that the scheduler is bound to; default: `default`.
-    pub fn namespace(self, _name: &str) -> Self {
-        self
-    }
-    /// Seeds the chance in retry delays.
-    pub fn seed(self, _seed: u64) -> Self {
-        self
-    }
-    /// How late a scheduled run may start because no host was running; later, it is missed. Default 60 s.
-    pub fn missed_grace(self, _grace: Duration) -> Self {
-        self
-    }
-    /// Opens the database, recovers what an earlier host left, and starts to execute.
-    pub async fn build(self) -> Result<Scheduler, Error> {
-        todo!()
+use super::background::{Background, IN_FLIGHT_MAX, Parts};
+use super::component_source::StorageComponentSource;
+use super::pulse::Pulse;
+use super::{Core, Error, Scheduler, keeper};
+use crate::clock::{Clock, SystemClock};
+use crate::executor::Executor;
+use crate::executor::wasm::{AttemptState, Compiler, WasmConfig, WasmExecutor};
+use crate::model::limits::Limits;
+use crate::model::{Name, Namespace, gap};
+use crate::storage::sqlite::SqliteStorage;
+use crate::storage::{Storage, StorageError};
+
+/// How late a scheduled run may start because no host was running. A restart or an upgrade takes less.
+const MISSED_GRACE: Duration = Duration::from_secs(60);
+
+/// What a scheduler is built from. Only the database must be said.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), runlater::Error> {
+/// let scheduler = runlater::Scheduler::builder().sqlite("app.db").threads(2).build().await?;
+/// # Ok(()) }
+/// ```
+#[must_use = "nothing is opened until it is built"]
+pub struct SchedulerBuilder {
+    sqlite: Option<PathBuf>,
+    clock: Option<Arc<dyn Clock>>,
+    executor: Option<Arc<dyn Executor>>,
+    threads: Option<usize>,
+    wasm: WasmConfig,
+    namespace: Option<String>,
+    seed: Option<u64>,
+    missed_grace: Option<Duration>,
+    paused: bool,
+}
+
+impl Default for SchedulerBuilder {
+    fn default() -> Self {
+        Self {
+            sqlite: None,
+            clock: None,
+            executor: None,
+            threads: None,
+            // One pooled instance for each attempt that the workers may have in flight.
+            wasm: WasmConfig { attempts_at_once: IN_FLIGHT_MAX as u32, ..WasmConfig::default() },
+            namespace: None,
+            seed: None,
+            missed_grace: None,
+            paused: false,
+        }
     }
 }
-pub(super) struct Background {}
-impl Background {
-    pub(super) async fn stop(&self, _clock: &dyn Clock, _grace: Duration) {}
+
+impl SchedulerBuilder {
+    /// Keeps everything in this SQLite file, which is created if it does not exist.
+    pub fn sqlite(mut self, path: impl Into<PathBuf>) -> Self {
+        self.sqlite = Some(path.into());
+        self
+    }
+
+    /// Tells the time by this clock; default: the machine's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Executes attempts with this instead of wasmtime. What is set for wasm components then means nothing.
+    pub fn executor(mut self, executor: Arc<dyn Executor>) -> Self {
+        self.executor = Some(executor);
+        self
+    }
+
+    /// How many threads execute guests; default: one per core.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Bounds on each attempt.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.wasm.limits = limits;
+        self
+    }
+
+    /// Where components are compiled; default: in this process.
+    pub fn compiler(mut self, compiler: Compiler) -> Self {
+        self.wasm.compiler = compiler;
+        self
+    }
+
+    /// Keeps compiled code in this directory, so that a restart need not compile again; default: only in memory. The key seals it: 32
+    /// random bytes, the same each time, kept where nobody else can read them.
+    pub fn code_cache(mut self, directory: impl Into<PathBuf>, key: [u8; 32]) -> Self {
+        self.wasm.cache_dir = Some(directory.into());
+        self.wasm.cache_key = key;
+        self
+    }
+
+    /// Gives every guest imports of your own, beside those of its grants.
+    pub fn extend_linker(
+        mut self,
+        extend: impl Fn(&mut wasmtime::component::Linker<AttemptState>) -> wasmtime::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.wasm.extend.push(Arc::new(extend));
+        self
+    }
+
+    /// The namespace that the scheduler is bound to, which is created if it does not exist; default: `default`.
+    pub fn namespace(mut self, name: &str) -> Self {
+        self.namespace = Some(name.into());
+        self
+    }
+
+    /// Seeds the chance in retry delays, so that a test sees the same ones each time.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// How late a scheduled run may start because no host was running; later, it is missed. Default 60 s.
+    pub fn missed_grace(mut self, grace: Duration) -> Self {
+        self.missed_grace = Some(grace);
+        self
+    }
+
+    /// Opens the database without executing anything: runs wait until a host that is not paused opens it.
+    pub fn paused(mut self) -> Self {
+        self.paused = true;
+        self
+    }
+
+    /// Opens the database, recovers what an earlier host left, marks what was missed, and starts to execute.
+    ///
+    /// Called within a tokio runtime with time and I/O enabled, which must outlive the scheduler: guests use its timers and sockets.
+    pub async fn build(self) -> Result<Scheduler, Error> {
+        let path = self.sqlite.ok_or_else(|| Error::Start("no database was chosen; call `sqlite(path)` on the builder".into()))?;
+        let name = Name::parse(self.namespace.as_deref().unwrap_or(Namespace::DEFAULT), "namespace")?;
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let grace = self.missed_grace.unwrap_or(MISSED_GRACE);
+        let threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+
+        let now = clock.now();
+        // Opening recovers what an unclean stop left, which may take a while.
+        let opened = tokio::task::spawn_blocking(move || SqliteStorage::open(&path, now)).await;
+        let sqlite = Arc::new(opened.map_err(|_| StorageError::Unavailable("it could not be opened".into()))??);
+        let storage: Arc<dyn Storage> = sqlite.clone();
+        let executor = match self.executor {
+            Some(executor) => executor,
+            None => {
+                let components = Arc::new(StorageComponentSource(storage.clone()));
+                let executor = WasmExecutor::new(self.wasm, clock.clone(), components);
+                Arc::new(executor.map_err(|error| Error::Start(error.to_string()))?)
+            }
+        };
+        let namespace = storage.namespace(&name, true).await?.expect("a namespace that was to be created exists");
+
+        // The pulse begins before the sweep, so that time which jumps during it is noticed; the workers start after it, because a
+        // missed run must not be claimed as if it were merely late.
+        let pulse = Pulse::new(clock.as_ref(), grace);
+        let last = storage.alive_until();
+        if let Some(gap) = last.and_then(|last| gap(last, Duration::ZERO, clock.now(), grace)) {
+            keeper::sweep(storage.as_ref(), clock.as_ref(), gap).await?;
+        }
+        let background = if self.paused {
+            Background::default()
+        } else {
+            let (storage, executor, clock) = (storage.clone(), executor.clone(), clock.clone());
+            let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
+            let parts = Parts { storage, executor, clock, threads, seed, pulse };
+            Background::start(parts).map_err(|error| Error::Start(format!("the threads that execute guests can't be started: {error}")))?
+        };
+        let tokens = Default::default();
+        Ok(Scheduler { core: Arc::new(Core { storage, sqlite, executor, clock, background, tokens }), namespace })
+    }
 }

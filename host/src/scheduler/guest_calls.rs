@@ -1,1 +1,264 @@
-//! guest_calls
+//! What a guest may ask for during one attempt.
+//!
+//! Made for each attempt and handed to the executor, which calls it. Each write is checked at once against what is stored and what
+//! the attempt wrote before, and is then kept until the attempt's outcome commits it; reads see it meanwhile.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::bulk;
+use super::own_writes::{OwnWrites, merge};
+use crate::clock::Clock;
+use crate::executor::{CallError, HostCalls, ScheduleRequest};
+use crate::model::limits::{DEPTH_MAX, LIVE_PER_ROOT_MAX, PAGE_SIZE_MAX, WRITES_PER_ATTEMPT_MAX};
+use crate::model::{
+    Cursor, Due, Invalid, Lineage, NamespaceId, NewRun, Order, Origin, Page, ParentRun, Progress, Run, RunFilter, RunId, Status, Timestamp,
+    Write, WriteSet, check_max_attempts, check_priority, check_timeout,
+};
+use crate::storage::{CreateError, Created, Storage, StorageError};
+
+/// The calls of one attempt, bound to its run and namespace.
+pub(super) struct GuestCalls {
+    storage: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+    namespace: NamespaceId,
+    parent: ParentRun,
+    /// To be committed, in this order.
+    writes: WriteSet,
+    /// The same, as reads see it.
+    own: OwnWrites,
+}
+
+impl GuestCalls {
+    pub(super) fn new(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>, namespace: NamespaceId, parent: ParentRun) -> Self {
+        Self { storage, clock, namespace, parent, writes: WriteSet::default(), own: OwnWrites::default() }
+    }
+
+    /// The run that `request` asks for, with its final id.
+    fn new_run(&self, request: ScheduleRequest, now: Timestamp) -> Result<NewRun, CallError> {
+        let task = self.storage.task(self.namespace, request.task.as_str());
+        let task = task.ok_or_else(|| CallError::TaskNotFound(request.task.as_str().into()))?;
+        let trigger_at = request.due.trigger_at(now);
+        Ok(NewRun {
+            id: self.storage.next_run_id(now),
+            task,
+            trigger_at,
+            input: request.input,
+            metadata: request.metadata,
+            unique_key: request.unique_key,
+            origin: Origin::Guest,
+            lineage: Some(self.lineage(trigger_at, now)?),
+            max_attempts: request.max_attempts.map(|attempts| check_max_attempts(attempts, "max-attempts")).transpose()?,
+            timeout: request.timeout.map(|timeout| check_timeout(timeout, "timeout")).transpose()?,
+            priority: request.priority.map(|priority| check_priority(priority, "priority")).transpose()?,
+        })
+    }
+
+    fn lineage(&self, trigger_at: Timestamp, now: Timestamp) -> Result<Lineage, CallError> {
+        let too_deep = |depth| CallError::Limit { limit: "depth", max: DEPTH_MAX.into(), asked: u64::from(depth) };
+        Lineage::follow_up(self.parent, trigger_at, now).map_err(too_deep)
+    }
+
+    /// The run of this attempt, not yet committed, that has the same unique key.
+    fn own_holder(&self, run: &NewRun) -> Option<&NewRun> {
+        let key = run.unique_key.as_ref()?;
+        self.writes.iter().find_map(|write| match write {
+            Write::Schedule(own) if own.unique_key.as_ref() == Some(key) => Some(&**own),
+            _ => None,
+        })
+    }
+
+    /// The run, stored and equal, that holds the unique key.
+    fn stored_holder(&self, run: &NewRun, now: Timestamp) -> Result<Option<RunId>, CallError> {
+        if run.unique_key.is_none() {
+            return Ok(None);
+        }
+        match self.storage.holder(self.namespace, run, now) {
+            Ok(held) => Ok(held.map(Created::id).filter(|holder| !self.own.is_deleted(*holder))),
+            // Its deletion is committed first.
+            Err(CreateError::UniqueKeyTaken(holder)) if self.own.is_deleted(holder) => Ok(None),
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    /// The run as this attempt sees it, if it may still be moved or deleted.
+    fn movable(&mut self, run: RunId) -> Result<Run, CallError> {
+        let seen = self.get(run)?;
+        match (seen.status, seen.origin) {
+            (Status::Scheduled, Origin::Code) => Err(CallError::DefinedByCode(run)),
+            (Status::Scheduled, _) => Ok(seen),
+            _ => Err(CallError::AlreadyTriggered(run)),
+        }
+    }
+
+    /// Replaces the attempt's earlier write to a run that is still scheduled, so that at the commit it is judged by the
+    /// last one alone: the time of an earlier move may have passed by then.
+    fn supersede(&mut self, run: RunId) -> Option<NewRun> {
+        match self.writes.take_back(run) {
+            Some(Write::Schedule(run)) => Some(*run),
+            _ => None,
+        }
+    }
+
+    fn push(&mut self, write: Write) -> Result<(), CallError> {
+        self.writes.push(write).map_err(|(limit, max, asked)| CallError::Limit { limit, max, asked })
+    }
+}
+
+#[async_trait]
+impl HostCalls for GuestCalls {
+    fn schedule(&mut self, request: ScheduleRequest) -> Result<RunId, CallError> {
+        let now = self.clock.now();
+        let run = self.new_run(request, now)?;
+        match self.own_holder(&run) {
+            Some(own) if is_equal(own, &run) => return Ok(own.id),
+            Some(own) => return Err(CallError::UniqueKeyTaken(own.id)),
+            None => {}
+        }
+        if let Some(holder) = self.stored_holder(&run, now)? {
+            return Ok(holder);
+        }
+        let id = run.id;
+        self.push(Write::Schedule(Box::new(run.clone())))?;
+        self.own.schedule(&run, now);
+        Ok(id)
+    }
+
+    async fn schedule_detached(&mut self, request: ScheduleRequest) -> Result<RunId, CallError> {
+        if request.unique_key.is_none() {
+            return Err(Invalid::new("invalid-unique-key", "unique-key", "a detached run needs one, because the attempt may repeat").into());
+        }
+        let now = self.clock.now();
+        let run = self.new_run(request, now)?;
+        // An equal one too: it is not committed, and would find its key taken when it is.
+        if let Some(own) = self.own_holder(&run) {
+            return Err(CallError::UniqueKeyTaken(own.id));
+        }
+        let created = self.storage.create(self.namespace, vec![run], now).await.map_err(refused)?;
+        Ok(created[0].id())
+    }
+
+    fn get(&mut self, run: RunId) -> Result<Run, CallError> {
+        if let Some(own) = self.own.new_run(run) {
+            return Ok(own.clone());
+        }
+        let stored = self.storage.get(self.namespace, run, self.clock.now()).map_err(unavailable)?;
+        stored.and_then(|stored| self.own.apply(stored)).ok_or(CallError::RunNotFound(run))
+    }
+
+    fn list(&mut self, filter: &RunFilter, page: &Page) -> Result<(Vec<Run>, Option<Cursor>), CallError> {
+        let filter = filter.clone().checked()?;
+        let mut page = *page;
+        loop {
+            let (mut stored, next) = self.storage.list(self.namespace, &filter, &page, self.clock.now()).map_err(unavailable)?;
+            stored.retain(|run| !self.own.concern(run.id));
+            let (mut runs, next) = merge(&page, stored, next, self.own.matching(&filter));
+            for run in &mut runs {
+                // Of a stored run that was changed, only what it is found by was kept.
+                if self.own.concern(run.id) {
+                    match self.get(run.id) {
+                        // Deleted by somebody else meanwhile: the rest of what is known of it stays true for this page.
+                        Err(CallError::RunNotFound(_)) => {}
+                        seen => *run = seen?,
+                    }
+                }
+            }
+            if !runs.is_empty() || next.is_none() {
+                return Ok((runs, next));
+            }
+            // The attempt has deleted or moved the whole page.
+            page.cursor = next;
+        }
+    }
+
+    fn reschedule(&mut self, run: RunId, due: Due) -> Result<(), CallError> {
+        let now = self.clock.now();
+        let to = due.trigger_at(now);
+        let seen = self.movable(run)?;
+        if self.own.is_new(run) {
+            let lineage = self.lineage(to, now)?;
+            let own = self.supersede(run).expect("a scheduled run of the attempt's own is among its writes");
+            let own = NewRun { trigger_at: to, lineage: Some(lineage), ..own };
+            self.push(Write::Schedule(Box::new(own)))?;
+        } else {
+            self.supersede(run);
+            self.push(Write::Reschedule(run, to))?;
+        }
+        self.own.reschedule(seen, to);
+        Ok(())
+    }
+
+    fn delete(&mut self, run: RunId) -> Result<(), CallError> {
+        let seen = self.movable(run)?;
+        self.supersede(run);
+        if !self.own.is_new(run) {
+            self.push(Write::Delete(run))?;
+        }
+        self.own.delete(seen);
+        Ok(())
+    }
+
+    fn cancel(&mut self, run: RunId) -> Result<(), CallError> {
+        if run == self.parent.id {
+            return Err(Invalid::new("invalid-id", "id", "a run can't cancel itself; return from the task instead").into());
+        }
+        let seen = self.get(run)?;
+        if seen.status.is_final() && !self.own.is_cancelled(run) {
+            return Err(CallError::AlreadyEnded(run));
+        }
+        if !self.own.is_cancelled(run) {
+            self.push(Write::Cancel(run))?;
+            self.own.cancel(seen, self.clock.now());
+        }
+        Ok(())
+    }
+
+    fn changeable(&mut self, filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
+        let Some(filter) = bulk::changeable(filter.clone().checked()?) else { return Ok(Vec::new()) };
+        let room = self.writes.room();
+        let mut ids: Vec<_> = self.own.matching(&filter).map(|run| run.id).collect();
+        let mut cursor = None;
+        loop {
+            let page = Page::new(PAGE_SIZE_MAX, cursor, Order::OldestFirst)?;
+            let (stored, next) = self.storage.list_ids(self.namespace, &filter, &page, self.clock.now()).map_err(unavailable)?;
+            ids.extend(stored.into_iter().filter(|run| !self.own.concern(*run)));
+            if ids.len() > room {
+                let asked = (WRITES_PER_ATTEMPT_MAX - room + ids.len()) as u64;
+                return Err(CallError::Limit { limit: "writes-per-attempt", max: WRITES_PER_ATTEMPT_MAX as u64, asked });
+            }
+            if next.is_none() {
+                ids.sort_unstable();
+                return Ok(ids);
+            }
+            cursor = next;
+        }
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        self.storage.progress(self.parent.id, progress);
+    }
+
+    fn take_writes(&mut self) -> WriteSet {
+        self.own = OwnWrites::default();
+        std::mem::take(&mut self.writes)
+    }
+}
+
+/// Whether two requests under one unique key ask for the same. The time does not count: a repeated request has a later one.
+fn is_equal(a: &NewRun, b: &NewRun) -> bool {
+    a.task.id == b.task.id && a.input == b.input && a.metadata == b.metadata
+}
+
+fn refused(error: CreateError) -> CallError {
+    match error {
+        CreateError::UniqueKeyTaken(holder) => CallError::UniqueKeyTaken(holder),
+        CreateError::Quota(_) => CallError::Limit { limit: "live-per-root", max: LIVE_PER_ROOT_MAX, asked: LIVE_PER_ROOT_MAX + 1 },
+        CreateError::Storage(error) => unavailable(error),
+    }
+}
+
+/// A guest can only try again; what is wrong is for the host's log, where storage puts it.
+fn unavailable(_: StorageError) -> CallError {
+    CallError::Unavailable
+}

@@ -1,1 +1,70 @@
-//! keeper
+//! Marks the runs that were missed while no host was running, and says that the host is alive while runs wait.
+//!
+//! One task, with a bounded tick each ten seconds; [`sweep`] is also called once before the workers start. Which runs are missed is
+//! decided by `model::gap` and done by `Storage::miss`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::crew::Crew;
+use crate::clock::Clock;
+use crate::model::Gap;
+use crate::storage::{Storage, StorageError};
+
+/// Runs marked between two commits. The writer serves everybody else in between.
+const SLICE: usize = 500;
+/// How often the keeper looks whether due runs wait for a slot, and has the database know that the host is alive. Well within the
+/// default grace, so that a host that dies then does not make them look missed. Jumps are noticed by the workers.
+const TICK: Duration = Duration::from_secs(10);
+/// How long to wait after storage could not do it.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Looks after missed runs until it is dropped.
+pub(super) async fn keep(crew: Arc<Crew>, storage: Arc<dyn Storage>, clock: Arc<dyn Clock>) {
+    let mut wait = TICK;
+    loop {
+        tokio::select! {
+            () = clock.sleep(wait) => {}
+            () = crew.pulse.noticed() => {}
+        }
+        wait = match tick(&crew, storage.as_ref(), clock.as_ref()).await {
+            Ok(()) => TICK,
+            Err(error) => {
+                // Until it succeeds, no worker claims: what was missed would run as if it were merely late.
+                tracing::warn!(%error, "storage could not mark what was missed, or note that the host is alive; trying again in a second");
+                RETRY
+            }
+        };
+    }
+}
+
+async fn tick(crew: &Crew, storage: &dyn Storage, clock: &dyn Clock) -> Result<(), StorageError> {
+    crew.pulse.beat(clock);
+    while let Some(gap) = crew.pulse.gap() {
+        sweep(storage, clock, gap).await?;
+        if crew.pulse.swept(gap) {
+            // The workers found claims forbidden and wait.
+            crew.look();
+        }
+    }
+    let now = clock.now();
+    // Also when there were commits, which say the same: one small write in ten seconds is cheaper than to know.
+    if storage.next_due().is_some_and(|due| due <= now) {
+        storage.heartbeat(now).await?;
+    }
+    Ok(())
+}
+
+/// Marks everything that was missed in `gap`, a slice at a time. Stopped half-way, it is begun anew without harm.
+pub(super) async fn sweep(storage: &dyn Storage, clock: &dyn Clock, gap: Gap) -> Result<(), StorageError> {
+    let mut missed = 0;
+    loop {
+        let marked = storage.miss(gap, SLICE, clock.now()).await?;
+        missed += marked;
+        if marked < SLICE {
+            break;
+        }
+    }
+    tracing::info!(missed, from = %gap.from, until = %gap.until, "no host was running");
+    Ok(())
+}

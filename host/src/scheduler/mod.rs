@@ -4,12 +4,20 @@
 //! wasm nor HTTP. One verb, one file: `schedule.rs`, `register.rs`, `bulk.rs`; what runs in the background is in `worker.rs` and
 //! `keeper.rs`; what a guest may ask for is in `guest_calls.rs`.
 
+mod attempt;
+mod background;
 mod builder;
 mod bulk;
+mod component_source;
+mod crew;
+mod doorbell;
 mod error;
 mod guest_calls;
 mod keeper;
+mod own_writes;
+mod pulse;
 mod register;
+mod roster;
 mod schedule;
 mod tokens;
 mod worker;
@@ -58,7 +66,7 @@ struct Core {
     sqlite: Arc<SqliteStorage>,
     executor: Arc<dyn Executor>,
     clock: Arc<dyn Clock>,
-    background: builder::Background,
+    background: background::Background,
     tokens: tokens::TokenCache,
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Error, Scheduler};
+use crate::model::limits::PAGE_SIZE_MAX;
 use crate::model::{Due, Invalid, Metadata, NewRun, Origin, Payload, RunId, Timestamp, UniqueKey};
 use crate::model::{check_max_attempts, check_priority, check_timeout};
 use crate::storage::Created;
@@ -185,6 +186,21 @@ impl<'a> Schedule<'a> {
 
     fn note(&mut self, invalid: Invalid) {
         self.wrong.get_or_insert(invalid);
+    }
+}
+
+impl Scheduler {
+    /// Stores several runs at once: all of them, durable when this returns, or none if one is refused. At most 500.
+    pub async fn schedule_all(&self, runs: Vec<Schedule<'_>>) -> Result<Vec<Scheduled>, Error> {
+        if runs.len() > PAGE_SIZE_MAX {
+            let reason = format!("at most {PAGE_SIZE_MAX} runs at once; send them in portions");
+            return Err(Invalid::new("invalid-bulk", "runs", reason).seen(runs.len().to_string()).into());
+        }
+        let now = self.now();
+        let runs = runs.into_iter().map(|run| run.into_run(now)).collect::<Result<Vec<_>, _>>()?;
+        let times: Vec<_> = runs.iter().map(|run| run.trigger_at).collect();
+        let created = self.core.storage.create(self.namespace.id, runs, now).await?;
+        Ok(created.into_iter().zip(times).map(|(created, trigger_at)| scheduled(created, trigger_at)).collect())
     }
 }
 

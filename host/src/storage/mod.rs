@@ -25,6 +25,7 @@ use crate::model::{
     Payload, Progress, Run, RunFilter, RunId, Task, TaskDefinition, TaskPolicy, Timestamp, WriteSet,
 };
 
+pub use crate::model::Gap;
 pub use error::{ChangeError, CreateError, RegisterError, StorageError};
 
 /// Where runs and tasks are kept. See the module for what every implementation promises.
@@ -64,6 +65,9 @@ pub trait Storage: Send + Sync + 'static {
     /// - A run is handed out once, until its attempt is finished or its host is dead.
     /// - The claim is durable before its `finish` is, and in cautious mode before it is handed out.
     fn claim(&self, limit: usize, now: Timestamp) -> Vec<Claim>;
+
+    /// Lets what was claimed reach the disk: called when the guests have been entered, so that they don't wait for it.
+    fn nudge(&self);
 
     /// When [`claim`](Self::claim) will have something, as far as is known now.
     fn next_due(&self) -> Option<Timestamp>;
@@ -106,6 +110,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// How many runs match.
     fn count(&self, namespace: NamespaceId, filter: &RunFilter, now: Timestamp) -> Result<u64, StorageError>;
+
+    /// What `create` would say of the unique key of `run` now: `None` if it is free, the run that holds it if that is an equal one.
+    fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Created>, CreateError>;
 
     /// The attempts of a run, oldest first.
     fn attempts(&self, namespace: NamespaceId, run: RunId) -> Result<Vec<Attempt>, StorageError>;
@@ -307,15 +314,6 @@ pub enum Cancelled {
     Now,
     /// The run is executing and was told; it ends within the grace.
     Requested,
-}
-
-/// A span during which no host was running.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gap {
-    /// The host was alive until then.
-    pub from: Timestamp,
-    /// What became due later than this is within the grace, and runs.
-    pub until: Timestamp,
 }
 
 /// A durable change of a run.

@@ -1,1 +1,204 @@
-//! wasm
+//! Executes tasks as WebAssembly components, each attempt in an instance of its own.
+//!
+//! The one implementation of [`Executor`] that runs guests. An attempt takes a component that is compiled and linked
+//! ([`component_cache`]), an instance from a pool ([`engine`]), a store with limits and nothing in it that was not granted
+//! ([`attempt`]), calls `handle` until it returns or must end ([`watch`]), and says how that went ([`outcome`]). No wasmtime type leaves this
+//! module except towards embedders who add imports of their own.
+
+mod attempt;
+mod bare;
+mod bindings;
+mod code_dir;
+mod compile;
+mod component_cache;
+mod describe;
+mod engine;
+mod host_interfaces;
+mod imports;
+mod limiter;
+mod linkers;
+mod log;
+mod outcome;
+mod precheck;
+mod wasi;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+
+use crate::clock::Clock;
+use crate::model::limits::Limits;
+use crate::model::{Digest, FailureReason, Grants, Invalid, Outcome, TaskDefinition, WriteSet};
+use crate::storage::CancelSignal;
+
+use super::{AttemptReport, AttemptRequest, ComponentSource, Executor};
+
+pub use attempt::AttemptState;
+pub use bare::Bare;
+pub use compile::{Compiler, compile_child_main};
+pub use linkers::ExtendLinker;
+
+use component_cache::{ComponentCache, Loaded};
+use engine::EpochTicker;
+use outcome::Stop;
+
+/// Instances kept free for registrations, which describe components while attempts take the rest.
+const DESCRIBING_AT_ONCE: u32 = 4;
+
+/// How a [`WasmExecutor`] is set up.
+#[derive(Clone)]
+pub struct WasmConfig {
+    /// Bounds on each attempt.
+    pub limits: Limits,
+    /// Attempts in flight; more wait. Each reserves address space, not memory.
+    pub attempts_at_once: u32,
+    /// Where compiled code is kept between starts; `None` compiles anew.
+    pub cache_dir: Option<PathBuf>,
+    /// What compiled code on disk is sealed with: random, kept where guests and other users can't read it.
+    pub cache_key: [u8; 32],
+    /// Bytes of machine code kept in memory; components unused for longest are dropped first.
+    pub code_bytes_max: usize,
+    /// Where components are compiled.
+    pub compiler: Compiler,
+    /// Imports of the embedder's own, which every guest may use.
+    pub extend: Vec<ExtendLinker>,
+}
+
+impl Default for WasmConfig {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            attempts_at_once: 1_100,
+            cache_dir: None,
+            cache_key: [0; 32],
+            code_bytes_max: 512 << 20,
+            compiler: Compiler::default(),
+            extend: Vec::new(),
+        }
+    }
+}
+
+/// Why an executor can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The engine refused its configuration, or the system the address space for it.
+    #[error("can't set up the WebAssembly engine: {0}")]
+    Engine(String),
+    /// The directory for compiled code, or a thread.
+    #[error("can't set up the executor: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs attempts in WebAssembly.
+pub struct WasmExecutor {
+    host: Arc<Host>,
+    components: ComponentCache,
+    attempts: Semaphore,
+    describing: Semaphore,
+    /// Whether there are imports that only the linker knows.
+    extended: bool,
+}
+
+/// What every attempt shares.
+struct Host {
+    engine: Engine,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    epochs: EpochTicker,
+}
+
+impl WasmExecutor {
+    /// Sets up an engine, its pool and its caches.
+    pub fn new(config: WasmConfig, clock: Arc<dyn Clock>, source: Arc<dyn ComponentSource>) -> Result<Self, SetupError> {
+        let failed = |error: wasmtime::Error| SetupError::Engine(format!("{error:#}"));
+        let engine = engine::pooled(&config.limits, config.attempts_at_once + DESCRIBING_AT_ONCE).map_err(failed)?;
+        let linkers = linkers::linkers(&engine, &config.extend).map_err(failed)?;
+        let dir = config.cache_dir.as_deref().map(|dir| (dir, config.cache_key));
+        let components = ComponentCache::new(engine.clone(), linkers, source, config.compiler, dir, config.code_bytes_max)?;
+        let epochs = EpochTicker::start(&engine)?;
+        Ok(Self {
+            host: Arc::new(Host { engine, limits: config.limits, clock, epochs }),
+            components,
+            attempts: Semaphore::new(config.attempts_at_once as usize),
+            describing: Semaphore::new(DESCRIBING_AT_ONCE as usize),
+            extended: !config.extend.is_empty(),
+        })
+    }
+
+    /// The component in memory; waits for it only if it is not there.
+    async fn component(&self, digest: Digest, cancel: &CancelSignal, shut_down: &CancelSignal) -> Result<Arc<Loaded>, NotStarted> {
+        match self.components.get(&digest) {
+            Some(loaded) => Ok(loaded),
+            None => Ok(watch::unless_stopped(self.components.load(digest, None), cancel, shut_down).await??),
+        }
+    }
+
+    async fn try_execute(&self, request: AttemptRequest) -> Result<AttemptReport, NotStarted> {
+        let loaded = self.component(request.task.digest, &request.cancel, &request.shut_down).await?;
+        let tasks = loaded.linked(&self.components, &request.task.grants)?;
+        let _slot = match self.attempts.try_acquire() {
+            Ok(slot) => slot,
+            Err(_) => watch::unless_stopped(self.attempts.acquire(), &request.cancel, &request.shut_down)
+                .await?
+                .expect("the semaphore is never closed"),
+        };
+        Ok(attempt::execute(&self.host, tasks, request).await)
+    }
+}
+
+/// Why an attempt ended before its guest was entered.
+enum NotStarted {
+    Stopped(Stop),
+    Unusable(Invalid),
+}
+
+impl From<Stop> for NotStarted {
+    fn from(stop: Stop) -> Self {
+        Self::Stopped(stop)
+    }
+}
+
+impl From<Invalid> for NotStarted {
+    fn from(invalid: Invalid) -> Self {
+        Self::Unusable(invalid)
+    }
+}
+
+#[async_trait]
+impl Executor for WasmExecutor {
+    async fn inspect(&self, wasm: Arc<[u8]>, grants: &Grants) -> Result<Vec<TaskDefinition>, Invalid> {
+        let outline = precheck::precheck(&wasm, self.host.limits.memory_bytes)?;
+        let foreign = imports::check(&outline, grants)?;
+        if let Some(import) = foreign.first()
+            && !self.extended
+        {
+            return Err(imports::unknown(import));
+        }
+        let loaded = self.components.load(Digest::of(&wasm), Some(wasm)).await?;
+        let tasks = loaded.linked(&self.components, grants).map_err(|refused| match foreign.first() {
+            Some(import) => imports::unknown(import),
+            None => refused,
+        })?;
+        let _slot = self.describing.acquire().await.expect("the semaphore is never closed");
+        describe::describe(&self.host, tasks).await
+    }
+
+    async fn execute(&self, attempt: AttemptRequest) -> AttemptReport {
+        let clock = Arc::clone(&self.host.clock);
+        self.try_execute(attempt).await.unwrap_or_else(|why| {
+            let outcome = match why {
+                NotStarted::Stopped(Stop::ShutDown) => Outcome::ShutDown,
+                NotStarted::Stopped(_) => Outcome::Cancelled,
+                NotStarted::Unusable(invalid) => Outcome::failed(FailureReason::Instantiation, invalid.to_string()),
+            };
+            AttemptReport { outcome, started_at: clock.now(), writes: WriteSet::default(), log: Vec::new() }
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! Measures this host, and beside each figure the raw limit of the machine in the same run.
+//!
+//! Called by `runlater bench`. Knows the façade, and for the raw limits wasmtime and SQLite through modules that do nothing else; nothing
+//! depends on it. Absolute figures differ from machine to machine and from hour to hour: what can be compared is a ratio.
+
+mod bulk;
+mod create;
+mod figure;
+mod lateness;
+mod memory;
+mod overhead;
+mod sqlite;
+mod throughput;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::executor::wasm::Bare;
+use crate::model::{Payload, Timestamp};
+use crate::scheduler::{Error, Schedule, Scheduler};
+
+pub use figure::{Figure, Report};
+
+/// How much is measured.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Repeats of each measurement that can be repeated cheaply.
+    pub repeats: usize,
+    /// Calls of a bare instance, and of an executed attempt.
+    pub calls: usize,
+    /// Runs drained, and sent through from end to end.
+    pub runs: usize,
+    /// Runs that lie in the future while others are measured.
+    pub stored: usize,
+    /// Seconds of the lateness measurement, at 1,000 runs a second.
+    pub lateness_seconds: usize,
+    /// Runs created one by one.
+    pub creates: usize,
+    /// Runs moved and deleted by filter.
+    pub bulk: usize,
+    /// Tasks registered, and guests waiting, when memory is read.
+    pub crowd: usize,
+}
+
+impl Plan {
+    /// About five minutes.
+    pub fn full() -> Self {
+        Self {
+            repeats: 5,
+            calls: 20_000,
+            runs: 100_000,
+            stored: 1_000_000,
+            lateness_seconds: 10,
+            creates: 2_000,
+            bulk: 100_000,
+            crowd: 1_000,
+        }
+    }
+
+    /// About 30 seconds, with smaller numbers.
+    pub fn quick() -> Self {
+        Self { repeats: 3, calls: 5_000, runs: 20_000, stored: 100_000, lateness_seconds: 3, creates: 500, bulk: 10_000, crowd: 200 }
+    }
+}
+
+/// What the measurements share.
+pub(crate) struct Bench<'a> {
+    plan: &'a Plan,
+    wasm: Arc<[u8]>,
+    folder: PathBuf,
+    report: Report,
+}
+
+/// Measures everything. `wasm` is a component with the tasks `touch` (returns its input), `clock` (returns the time at which it was entered, in
+/// microseconds) and `sleep` (`{"ms": n}`). Databases are made in `folder`, and removed. `say` is told what is being done.
+pub async fn run(plan: &Plan, wasm: Arc<[u8]>, folder: &Path, say: &dyn Fn(&str)) -> Result<Report, Error> {
+    let mut bench = Bench { plan, wasm, folder: folder.to_path_buf(), report: Report::default() };
+    // Memory first, while the process is fresh: the allocator does not give back what the others needed.
+    say("memory");
+    memory::measure(&mut bench).await?;
+    say("bare instances, and the same under the host");
+    overhead::measure(&mut bench).await?;
+    say("bare SQLite");
+    sqlite::measure(&mut bench)?;
+    say("throughput");
+    throughput::measure(&mut bench).await?;
+    say("creates");
+    create::measure(&mut bench).await?;
+    say("lateness, lists and bulk changes, with many runs stored");
+    lateness::measure(&mut bench).await?;
+    Ok(bench.report)
+}
+
+impl Bench<'_> {
+    fn database(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.db"))
+    }
+
+    /// A scheduler on a fresh database, with the measured component registered.
+    async fn scheduler(&self, name: &str, threads: usize) -> Result<Scheduler, Error> {
+        let path = self.database(name);
+        for suffix in ["", "-wal", "-shm", ".lock"] {
+            let mut file = path.clone().into_os_string();
+            file.push(suffix);
+            drop(std::fs::remove_file(file));
+        }
+        let scheduler = Scheduler::builder().sqlite(&path).threads(threads).build().await?;
+        scheduler.register(self.wasm.clone()).send().await?;
+        Ok(scheduler)
+    }
+}
+
+/// The input that is measured with: 100 bytes.
+fn input() -> Payload {
+    let text = format!("{{\"op\":\"noop\",\"payload\":\"{}\"}}", "x".repeat(74));
+    Payload::json(text.as_bytes(), "input").expect("it is JSON")
+}
+
+/// Runs of `touch` at these times.
+fn touches<'a>(scheduler: &'a Scheduler, times: impl Iterator<Item = Timestamp>) -> Vec<Schedule<'a>> {
+    times.map(|at| scheduler.schedule("touch").at(at).payload(input())).collect()
+}
+
+/// Stores `count` runs from `first` on, a millisecond apart, many at once.
+async fn fill(scheduler: &Scheduler, count: usize, first: Timestamp, metadata: Option<(&str, &str)>) -> Result<(), Error> {
+    use futures_util::stream::{StreamExt, TryStreamExt};
+    const PORTION: usize = 500;
+    let portions = (0..count.div_ceil(PORTION)).map(|portion| {
+        let range = portion * PORTION..count.min((portion + 1) * PORTION);
+        let times = range.map(move |i| first.saturating_add(Duration::from_millis(i as u64)));
+        let mut runs = touches(scheduler, times);
+        if let Some((key, value)) = metadata {
+            runs = runs.into_iter().map(|run| run.metadata(key, value)).collect();
+        }
+        async move { scheduler.schedule_all(runs).await.map(drop) }
+    });
+    futures_util::stream::iter(portions).buffer_unordered(8).try_collect::<()>().await
+}
+
+/// Waits until nothing is due and nothing is in flight.
+async fn drained(scheduler: &Scheduler) {
+    loop {
+        let health = scheduler.health();
+        if health.armed == 0 && health.running == 0 && health.queued_writes == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}

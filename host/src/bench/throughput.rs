@@ -1,0 +1,96 @@
+//! Runs a second: of runs that were due already (drain), and from create to durable outcome (end to end).
+
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{StreamExt, TryStreamExt};
+
+use super::{Bench, drained, fill, touches};
+use crate::scheduler::{Error, Scheduler};
+use crate::{RunFilter, Status};
+
+/// Runs in one create request, as a busy producer sends them.
+const PORTION: usize = 64;
+
+pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
+    for threads in [1, 2] {
+        let (mut drain, mut through) = (Vec::new(), Vec::new());
+        for _ in 0..bench.plan.repeats {
+            drain.push(self::drain(bench, threads).await?);
+            through.push(end_to_end(bench, threads).await?);
+        }
+        let keys = match threads {
+            1 => ["drain_runs_per_s_1t", "end_to_end_runs_per_s_1t"],
+            _ => ["drain_runs_per_s", "end_to_end_runs_per_s"],
+        };
+        bench.report.add(keys[0], "due runs executed and durably recorded, runs/s (1t: one worker thread, else two)", drain);
+        bench.report.add(keys[1], "create → outcome, both durable, runs/s", through);
+    }
+    Ok(())
+}
+
+async fn drain(bench: &Bench<'_>, threads: usize) -> Result<f64, Error> {
+    let scheduler = bench.scheduler("drain", threads).await?;
+    // Stored as due in a while, so that they are drained by the host that opens the file after that.
+    let due = scheduler.now().saturating_add(Duration::from_secs(3600));
+    fill(&scheduler, bench.plan.runs, due, None).await?;
+    scheduler.shutdown(Duration::from_secs(5)).await?;
+    let clock = Ahead(crate::SystemClock::new());
+    let start = Instant::now();
+    let scheduler =
+        Scheduler::builder().sqlite(bench.database("drain")).threads(threads).clock(clock).missed_grace(Duration::from_secs(7200));
+    let scheduler = scheduler.build().await?;
+    drained(&scheduler).await;
+    let took = start.elapsed();
+    check(&scheduler, bench.plan.runs).await?;
+    scheduler.shutdown(Duration::from_secs(5)).await?;
+    Ok(bench.plan.runs as f64 / took.as_secs_f64())
+}
+
+async fn end_to_end(bench: &Bench<'_>, threads: usize) -> Result<f64, Error> {
+    let scheduler = bench.scheduler("through", threads).await?;
+    let start = Instant::now();
+    let portions = (0..bench.plan.runs.div_ceil(PORTION)).map(|portion| {
+        let (scheduler, count) = (&scheduler, PORTION.min(bench.plan.runs - portion * PORTION));
+        async move {
+            let now = scheduler.now();
+            scheduler.schedule_all(touches(scheduler, (0..count).map(|_| now))).await.map(drop)
+        }
+    });
+    futures_util::stream::iter(portions).buffer_unordered(32).try_collect::<()>().await?;
+    drained(&scheduler).await;
+    let took = start.elapsed();
+    check(&scheduler, bench.plan.runs).await?;
+    scheduler.shutdown(Duration::from_secs(5)).await?;
+    Ok(bench.plan.runs as f64 / took.as_secs_f64())
+}
+
+/// A figure counts only if every run succeeded.
+async fn check(scheduler: &Scheduler, runs: usize) -> Result<(), Error> {
+    let succeeded = scheduler.count(&RunFilter { statuses: vec![Status::Succeeded], ..RunFilter::default() }).await?;
+    if succeeded == runs as u64 { Ok(()) } else { Err(Error::Start(format!("{succeeded} of {runs} runs succeeded"))) }
+}
+
+/// The machine's clock, two hours ahead: what was stored for later is due.
+struct Ahead(crate::SystemClock);
+
+impl crate::Clock for Ahead {
+    fn now(&self) -> crate::Timestamp {
+        self.0.now().saturating_add(Duration::from_secs(7200))
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn sleep(&self, span: Duration) -> crate::clock::Sleep {
+        self.0.sleep(span)
+    }
+
+    fn block_for(&self, span: Duration) -> Option<Duration> {
+        self.0.block_for(span)
+    }
+
+    fn on_jump(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        self.0.on_jump(wake);
+    }
+}

@@ -1,0 +1,147 @@
+//! One attempt: a store of its own, one call of `handle`, and a report.
+//!
+//! Called by the executor with a component that is ready. Knows neither caches nor compiling.
+
+use std::sync::Arc;
+
+use wasmtime::Store;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::executor::{AttemptReport, AttemptRequest};
+use crate::model::{Invalid, Outcome, RunId, Timestamp, WriteSet};
+
+use super::Host;
+use super::bindings::{TasksPre, types};
+use super::limiter::Limiter;
+use super::log::LogSink;
+use super::outcome::{TooManyHostCalls, outcome};
+use super::wasi;
+use super::watch::{Watch, until_ended};
+
+/// What the host keeps for one attempt while it runs: the data of its store. An embedder's own imports are given it.
+pub struct AttemptState {
+    pub(super) request: AttemptRequest,
+    pub(super) host: Arc<Host>,
+    pub(super) started_at: Timestamp,
+    pub(super) table: ResourceTable,
+    pub(super) limiter: Limiter,
+    host_calls: u64,
+    /// Made when the guest first writes to it, or asks WASI for anything: most tasks do neither.
+    log: Option<LogSink>,
+    wasi: Option<Box<WasiCtx>>,
+    /// What the setters of task definitions refused, should the guest ignore it.
+    pub(super) refused_definitions: Vec<Invalid>,
+}
+
+impl AttemptState {
+    pub(super) fn new(host: &Arc<Host>, request: AttemptRequest) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(host.limits.handles);
+        Self {
+            request,
+            started_at: host.clock.now(),
+            table,
+            limiter: Limiter::new(&host.limits),
+            host_calls: 0,
+            log: None,
+            wasi: None,
+            refused_definitions: Vec::new(),
+            host: Arc::clone(host),
+        }
+    }
+
+    /// The run that is executed.
+    pub fn run(&self) -> RunId {
+        self.request.run
+    }
+
+    /// The attempt's number.
+    pub fn attempt(&self) -> u32 {
+        self.request.attempt
+    }
+
+    /// The task that is executed.
+    pub fn task(&self) -> &crate::model::Task {
+        &self.request.task
+    }
+
+    /// Where host resources are kept. Bounded by the limit on handles.
+    pub fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+
+    /// Appends to the attempt's log.
+    pub fn write_log(&mut self, bytes: &[u8]) {
+        self.log_sink().write(bytes);
+    }
+
+    /// Counts one call of our interfaces.
+    pub(super) fn count_call(&mut self) -> wasmtime::Result<()> {
+        self.host_calls += 1;
+        if self.host_calls > self.host.limits.host_calls {
+            return Err(TooManyHostCalls(self.host.limits.host_calls).into());
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_log(&mut self) -> Vec<u8> {
+        self.log.take().map(|log| log.take()).unwrap_or_default()
+    }
+
+    fn log_sink(&mut self) -> &LogSink {
+        self.log.get_or_insert_with(|| LogSink::new(self.host.limits.log_bytes))
+    }
+}
+
+impl WasiView for AttemptState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        if self.wasi.is_none() {
+            let log = self.log_sink().clone();
+            let wasi = wasi::context(&self.request.task.grants, &self.host.limits, &self.host.clock, &log);
+            self.wasi = Some(Box::new(wasi));
+        }
+        let Some(ctx) = &mut self.wasi else { unreachable!("it was made above") };
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+/// A store for one call into a guest: bounded, and yielding at every epoch.
+pub(super) fn store(state: AttemptState) -> Store<AttemptState> {
+    let (engine, hostcall_bytes) = (state.host.engine.clone(), state.host.limits.hostcall_bytes);
+    let mut store = Store::new(&engine, state);
+    store.limiter(|state| &mut state.limiter);
+    store.set_hostcall_fuel(hostcall_bytes);
+    // The guest yields at each epoch; whether it may go on is decided where it is polled.
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_async_yield_and_update(1);
+    store
+}
+
+/// Executes the attempt.
+pub(super) async fn execute(host: &Arc<Host>, tasks: &TasksPre<AttemptState>, request: AttemptRequest) -> AttemptReport {
+    let task = Arc::clone(&request.task);
+    let timeout = request.timeout;
+    let watch = Watch {
+        clock: &*host.clock,
+        deadline: host.clock.elapsed().saturating_add(timeout),
+        cancel: request.cancel.clone(),
+        shut_down: request.shut_down.clone(),
+    };
+    let input = types::Payload { media_type: request.input.media_type().to_owned(), bytes: request.input.bytes().to_vec() };
+    let mut store = store(AttemptState::new(host, request));
+    let _epochs_advance = host.epochs.attempt();
+    let call = async {
+        let instance = tasks.instantiate_async(&mut store).await?;
+        instance.runlater_scheduler_task().call_handle(&mut store, task.name.as_str(), &input).await
+    };
+    let ended = until_ended(call, watch).await;
+    let state = store.data_mut();
+    let outcome = outcome(ended, state.limiter.refused(), &host.limits, timeout);
+    let writes = match outcome {
+        Outcome::Done(_) | Outcome::Snooze(_) => state.request.calls.take_writes(),
+        // None of them happened.
+        Outcome::Failed { .. } | Outcome::Cancelled | Outcome::ShutDown => WriteSet::default(),
+    };
+    AttemptReport { outcome, started_at: state.started_at, writes, log: state.take_log() }
+}

@@ -1,0 +1,61 @@
+//! What the platform itself costs: a fresh store, an instance, one call, and the end of both, with nothing of ours around it.
+//!
+//! The raw limit beside which the bench shows what a run costs here. Same engine settings, same component, same call; the host
+//! functions are traps, because the measured task calls none.
+
+use std::time::{Duration, Instant};
+
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
+
+use super::bindings::{TasksPre, types};
+use super::engine;
+use crate::model::Invalid;
+use crate::model::limits::Limits;
+
+/// A component compiled for measuring.
+pub struct Bare {
+    engine: Engine,
+    tasks: TasksPre<StoreLimits>,
+}
+
+impl Bare {
+    /// Compiles the component.
+    pub fn new(wasm: &[u8]) -> Result<Self, Invalid> {
+        let build = || -> wasmtime::Result<Self> {
+            let engine = engine::pooled(&Limits::default(), 16)?;
+            let component = Component::new(&engine, wasm)?;
+            let mut linker = Linker::new(&engine);
+            linker.define_unknown_imports_as_traps(&component)?;
+            let tasks = TasksPre::new(linker.instantiate_pre(&component)?)?;
+            Ok(Self { engine, tasks })
+        };
+        build().map_err(|error| Invalid::new("invalid-component", "component", format!("{error:#}")))
+    }
+
+    /// The time that one call takes, when each of `threads` makes `calls` of them: wall time over all calls.
+    pub fn measure(&self, task: &str, input: &[u8], threads: usize, calls: usize) -> Duration {
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    for _ in 0..calls {
+                        futures_util::FutureExt::now_or_never(self.call(task, input)).expect("the task does not wait");
+                    }
+                });
+            }
+        });
+        start.elapsed() / (threads * calls) as u32
+    }
+
+    async fn call(&self, task: &str, input: &[u8]) {
+        let limits = StoreLimitsBuilder::new().memory_size(Limits::default().memory_bytes).build();
+        let mut store = Store::new(&self.engine, limits);
+        store.limiter(|limits| limits);
+        store.set_epoch_deadline(u64::MAX / 2);
+        let input = types::Payload { media_type: "application/json".into(), bytes: input.to_vec() };
+        let instance = self.tasks.instantiate_async(&mut store).await.expect("it was compiled for this engine");
+        let ended = instance.runlater_scheduler_task().call_handle(&mut store, task, &input).await;
+        assert!(matches!(ended, Ok(Ok(_))), "the measured task fails: {ended:?}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Keeps machine code on disk, and gives back only what it wrote.
+//!
+//! Used by the component cache. Loading machine code is trusting it, so every file is sealed with a key that is kept elsewhere:
+//! whoever can write to the directory, but has no key, can cost a recompilation and nothing else.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+/// Bytes of HMAC-SHA256 before the code.
+const SEAL_BYTES: usize = 32;
+/// The block size of SHA-256, by which HMAC (RFC 2104) is defined.
+const BLOCK: usize = 64;
+
+/// A directory of sealed files, mode 0700, the files 0600.
+#[derive(Debug)]
+pub(super) struct CodeDir {
+    path: PathBuf,
+    key: [u8; 32],
+}
+
+impl CodeDir {
+    /// Creates the directory if there is none.
+    pub(super) fn open(path: &Path, key: [u8; 32]) -> std::io::Result<Self> {
+        use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
+        Ok(Self { path: path.to_owned(), key })
+    }
+
+    /// The code stored under `name`, or `None` if there is none, or none that can be trusted.
+    pub(super) fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let mut file = std::fs::read(self.path.join(name)).ok()?;
+        let code = file.split_off(file.len().min(SEAL_BYTES));
+        if file.len() == SEAL_BYTES && equal(&file, &self.seal(name, &code)) {
+            return Some(code);
+        }
+        tracing::warn!(file = name, "cached code was changed by somebody else; compiling again");
+        None
+    }
+
+    /// Stores `code` under `name`: readers see all of it or none.
+    pub(super) fn write(&self, name: &str, code: &[u8]) -> std::io::Result<()> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let (temporary, to) = (self.path.join(format!("{name}.{}.new", std::process::id())), self.path.join(name));
+        drop(std::fs::remove_file(&temporary));
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let written = file.write_all(&self.seal(name, code)).and_then(|()| file.write_all(code));
+        // Not synced: a file that a crash cut short has a wrong seal.
+        written.and_then(|()| std::fs::rename(&temporary, to)).inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+    }
+
+    /// The name is sealed too, so that no file can take another's place.
+    fn seal(&self, name: &str, code: &[u8]) -> [u8; 32] {
+        hmac(&self.key, &[name.as_bytes(), &[0], code])
+    }
+}
+
+fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    let keyed = |pad: u8| {
+        let mut block = [pad; BLOCK];
+        block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+        Sha256::new().chain_update(block)
+    };
+    let inner = parts.iter().fold(keyed(0x36), |hash, part| hash.chain_update(part)).finalize();
+    keyed(0x5c).chain_update(inner).finalize().into()
+}
+
+/// In a time that does not depend on where they differ.
+fn equal(a: &[u8], b: &[u8; 32]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |different, (a, b)| different | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn hmac_is_that_of_the_rfc() {
+        // RFC 4231, test case 4 has a key of 25 bytes: HMAC pads keys with zeros, so it is also this key of 32.
+        let mut key = [0; 32];
+        (1..=25).for_each(|i| key[usize::from(i) - 1] = i);
+        let hex = hmac(&key, &[&[0xcd; 20], &[0xcd; 30]]).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(hex, "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b");
+    }
+
+    #[test]
+    fn a_changed_file_is_not_given_back() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("code");
+        let dir = CodeDir::open(&path, [7; 32]).unwrap();
+        dir.write("a", b"machine code").unwrap();
+        assert_eq!(dir.read("a").unwrap(), b"machine code");
+        assert_eq!(dir.read("b"), None);
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(&path.join("a"))), (0o700, 0o600));
+
+        let good = std::fs::read(path.join("a")).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            std::fs::write(path.join("a"), &bad).unwrap();
+            assert_eq!(dir.read("a"), None, "byte {at}");
+            std::fs::write(path.join("a"), &good[..at]).unwrap();
+            assert_eq!(dir.read("a"), None, "cut at {at}");
+        }
+        std::fs::write(path.join("b"), &good).unwrap();
+        assert_eq!(dir.read("b"), None, "under another name");
+        dir.write("a", b"again").unwrap();
+        assert_eq!(dir.read("a").unwrap(), b"again");
+        assert_eq!(CodeDir::open(&path, [8; 32]).unwrap().read("a"), None, "under another key");
+    }
+}

@@ -1,0 +1,29 @@
+//! What guests may call: one file for each interface of the WIT contract.
+//!
+//! Each checks its arguments at once, in the contract's words, and hands what is sound to [`HostCalls`](crate::executor::HostCalls).
+//! They decide nothing: no interface knows what a schedule is.
+
+#![allow(unreachable_pub, reason = "the generated bindings re-export what they are told to use")]
+
+mod context;
+mod definition;
+mod runs;
+mod types;
+
+pub use definition::DefinitionDraft;
+pub use runs::ScheduleOptions;
+pub use types::CallFailure;
+
+use crate::model::{Invalid, Name, TaskDefinition, TaskPolicy};
+
+/// Checks a task's defaults, or a run's overrides of them, by the rules of [`TaskPolicy`].
+fn check_policy(set: impl FnOnce(&mut TaskDefinition)) -> Result<(), Invalid> {
+    let mut definition = TaskDefinition::new(unnamed());
+    set(&mut definition);
+    TaskPolicy::from_definition(&definition).map(drop)
+}
+
+/// Stands where a definition has no name yet.
+fn unnamed() -> Name {
+    Name::parse("unnamed", "name").expect("a sound name")
+}

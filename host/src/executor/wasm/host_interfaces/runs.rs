@@ -1,0 +1,361 @@
+//! The interface `runs`: scheduling runs, and changing those that are scheduled. Linked only with the grant.
+
+use std::time::Duration;
+
+use wasmtime::component::Resource;
+
+use crate::executor::wasm::attempt::AttemptState;
+use crate::executor::wasm::bindings::{runs, types};
+use crate::executor::{CallError, ScheduleRequest};
+use crate::model::limits::PAGE_SIZE_MAX;
+use crate::model::{Cursor, Due, Invalid, Metadata, Name, Order, Page, Run, RunFilter, RunId, UniqueKey};
+
+use super::check_policy;
+use super::types::{CallFailure, due, duration, input, instant, metadata, origin, payload, run_id, status, timestamp, to_error, to_status};
+
+/// What a scheduled run can carry, while the guest sets it.
+#[derive(Clone, Debug, Default)]
+pub struct ScheduleOptions {
+    metadata: Metadata,
+    unique_key: Option<UniqueKey>,
+    max_attempts: Option<u32>,
+    timeout: Option<Duration>,
+    priority: Option<u8>,
+}
+
+impl AttemptState {
+    fn request(
+        &mut self,
+        task: &str,
+        when: types::Due,
+        payload: Option<types::Payload>,
+        options: Option<Resource<ScheduleOptions>>,
+    ) -> Result<ScheduleRequest, CallFailure> {
+        let options = match options {
+            Some(handle) => self.table.get(&handle)?.clone(),
+            None => ScheduleOptions::default(),
+        };
+        Ok(ScheduleRequest {
+            task: Name::parse(task, "task")?,
+            due: due(when)?,
+            input: input(payload)?,
+            metadata: options.metadata,
+            unique_key: options.unique_key,
+            max_attempts: options.max_attempts,
+            timeout: options.timeout,
+            priority: options.priority,
+        })
+    }
+
+    fn change_matching(
+        &mut self,
+        filter: &Resource<RunFilter>,
+        change: impl Fn(&mut Self, RunId) -> Result<(), CallError>,
+    ) -> Result<runs::BulkOutcome, CallFailure> {
+        let filter = self.table.get(filter)?.clone().checked()?;
+        let matching = self.request.calls.changeable(&filter)?;
+        Ok(self.change_each(matching.into_iter().map(|run| (run.to_string(), Ok(run))), change))
+    }
+
+    fn change_each(
+        &mut self,
+        runs: impl IntoIterator<Item = (String, Result<RunId, Invalid>)>,
+        change: impl Fn(&mut Self, RunId) -> Result<(), CallError>,
+    ) -> runs::BulkOutcome {
+        let mut outcome = runs::BulkOutcome { changed: 0, refused: Vec::new() };
+        for (text, run) in runs {
+            match run.map_err(CallError::from).and_then(|run| change(self, run)) {
+                Ok(()) => outcome.changed += 1,
+                Err(error) => outcome.refused.push((text, to_error(error))),
+            }
+        }
+        outcome
+    }
+}
+
+fn check_bulk(count: usize, field: &str) -> Result<(), Invalid> {
+    if (1..=PAGE_SIZE_MAX).contains(&count) {
+        return Ok(());
+    }
+    Err(Invalid::new("invalid-bulk", field, format!("1 to {PAGE_SIZE_MAX} in one call")).seen(count.to_string()))
+}
+
+fn order(order: runs::Order) -> Order {
+    match order {
+        runs::Order::NewestFirst => Order::NewestFirst,
+        runs::Order::OldestFirst => Order::OldestFirst,
+        runs::Order::TriggerTime => Order::TriggerTime,
+    }
+}
+
+impl runs::Host for AttemptState {
+    fn schedule(
+        &mut self,
+        task: String,
+        due: types::Due,
+        input: Option<types::Payload>,
+        options: Option<Resource<ScheduleOptions>>,
+    ) -> Result<String, CallFailure> {
+        self.count_call()?;
+        let request = self.request(&task, due, input, options)?;
+        Ok(self.request.calls.schedule(request)?.to_string())
+    }
+
+    async fn schedule_detached(
+        &mut self,
+        task: String,
+        due: types::Due,
+        input: Option<types::Payload>,
+        unique_key: String,
+        options: Option<Resource<ScheduleOptions>>,
+    ) -> Result<String, CallFailure> {
+        self.count_call()?;
+        let mut request = self.request(&task, due, input, options)?;
+        request.unique_key = Some(UniqueKey::parse(&unique_key, "unique-key")?);
+        Ok(self.request.calls.schedule_detached(request).await?.to_string())
+    }
+
+    fn get(&mut self, id: String) -> Result<Resource<Run>, CallFailure> {
+        self.count_call()?;
+        let run = self.request.calls.get(run_id(&id)?)?;
+        Ok(self.table.push(run)?)
+    }
+
+    fn list(&mut self, filter: Resource<RunFilter>, page: runs::Page) -> Result<runs::RunPage, CallFailure> {
+        self.count_call()?;
+        let cursor = page.cursor.as_deref().map(Cursor::parse).transpose().map_err(|invalid| invalid.within("page"))?;
+        let size = usize::try_from(page.size).unwrap_or(usize::MAX);
+        let page = Page::new(size, cursor, order(page.order)).map_err(|invalid| Invalid { field: "page.size".into(), ..invalid })?;
+        let filter = self.table.get(&filter)?.clone().checked()?;
+        let (runs, next) = self.request.calls.list(&filter, &page)?;
+        let runs = runs.into_iter().map(|run| self.table.push(run)).collect::<Result<_, _>>()?;
+        Ok(runs::RunPage { runs, next: next.map(Cursor::to_text) })
+    }
+
+    fn reschedule(&mut self, id: String, when: types::Due) -> Result<(), CallFailure> {
+        self.count_call()?;
+        Ok(self.request.calls.reschedule(run_id(&id)?, due(when)?)?)
+    }
+
+    fn delete(&mut self, id: String) -> Result<(), CallFailure> {
+        self.count_call()?;
+        Ok(self.request.calls.delete(run_id(&id)?)?)
+    }
+
+    fn cancel(&mut self, id: String) -> Result<(), CallFailure> {
+        self.count_call()?;
+        Ok(self.request.calls.cancel(run_id(&id)?)?)
+    }
+
+    fn bulk_delete(&mut self, ids: Vec<String>) -> Result<runs::BulkOutcome, CallFailure> {
+        self.count_call()?;
+        check_bulk(ids.len(), "ids")?;
+        let runs = ids.into_iter().map(|id| {
+            let run = run_id(&id);
+            (id, run)
+        });
+        Ok(self.change_each(runs, |state, run| state.request.calls.delete(run)))
+    }
+
+    fn bulk_delete_matching(&mut self, filter: Resource<RunFilter>) -> Result<runs::BulkOutcome, CallFailure> {
+        self.count_call()?;
+        self.change_matching(&filter, |state, run| state.request.calls.delete(run))
+    }
+
+    fn bulk_reschedule(&mut self, moves: Vec<(String, types::Due)>) -> Result<runs::BulkOutcome, CallFailure> {
+        self.count_call()?;
+        check_bulk(moves.len(), "moves")?;
+        let mut outcome = runs::BulkOutcome { changed: 0, refused: Vec::new() };
+        for (id, when) in moves {
+            let moved = run_id(&id).and_then(|run| Ok((run, due(when)?))).map_err(CallError::from);
+            match moved.and_then(|(run, due)| self.request.calls.reschedule(run, due)) {
+                Ok(()) => outcome.changed += 1,
+                Err(error) => outcome.refused.push((id, to_error(error))),
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn bulk_reschedule_matching(&mut self, filter: Resource<RunFilter>, when: types::Due) -> Result<runs::BulkOutcome, CallFailure> {
+        self.count_call()?;
+        let due: Due = due(when)?;
+        self.change_matching(&filter, |state, run| state.request.calls.reschedule(run, due))
+    }
+}
+
+impl runs::HostScheduleOptions for AttemptState {
+    fn new(&mut self) -> wasmtime::Result<Resource<ScheduleOptions>> {
+        self.count_call()?;
+        Ok(self.table.push(ScheduleOptions::default())?)
+    }
+
+    fn set_metadata(&mut self, options: Resource<ScheduleOptions>, key: String, value: String) -> Result<(), CallFailure> {
+        self.count_call()?;
+        Ok(self.table.get_mut(&options)?.metadata.set(&key, &value)?)
+    }
+
+    fn set_unique_key(&mut self, options: Resource<ScheduleOptions>, key: String) -> Result<(), CallFailure> {
+        self.count_call()?;
+        self.table.get_mut(&options)?.unique_key = Some(UniqueKey::parse(&key, "unique-key")?);
+        Ok(())
+    }
+
+    fn set_max_attempts(&mut self, options: Resource<ScheduleOptions>, attempts: u32) -> Result<(), CallFailure> {
+        self.count_call()?;
+        check_policy(|policy| policy.max_attempts = Some(attempts))?;
+        self.table.get_mut(&options)?.max_attempts = Some(attempts);
+        Ok(())
+    }
+
+    fn set_timeout(&mut self, options: Resource<ScheduleOptions>, timeout: u64) -> Result<(), CallFailure> {
+        self.count_call()?;
+        let timeout = Some(duration(timeout, "timeout")?);
+        check_policy(|policy| policy.timeout = timeout)?;
+        self.table.get_mut(&options)?.timeout = timeout;
+        Ok(())
+    }
+
+    fn set_priority(&mut self, options: Resource<ScheduleOptions>, priority: u8) -> Result<(), CallFailure> {
+        self.count_call()?;
+        check_policy(|policy| policy.priority = Some(priority))?;
+        self.table.get_mut(&options)?.priority = Some(priority);
+        Ok(())
+    }
+
+    fn drop(&mut self, options: Resource<ScheduleOptions>) -> wasmtime::Result<()> {
+        self.table.delete(options)?;
+        Ok(())
+    }
+}
+
+impl runs::HostRunFilter for AttemptState {
+    fn new(&mut self) -> wasmtime::Result<Resource<RunFilter>> {
+        self.count_call()?;
+        Ok(self.table.push(RunFilter::default())?)
+    }
+
+    fn add_task(&mut self, filter: Resource<RunFilter>, name: String) -> Result<(), CallFailure> {
+        let name = Name::parse(&name, "task");
+        self.condition(&filter, |filter| {
+            filter.tasks.push(name?);
+            Ok(())
+        })
+    }
+
+    fn add_status(&mut self, filter: Resource<RunFilter>, wanted: types::Status) -> Result<(), CallFailure> {
+        self.condition(&filter, |filter| {
+            filter.statuses.push(status(wanted)?);
+            Ok(())
+        })
+    }
+
+    fn add_metadata(&mut self, filter: Resource<RunFilter>, key: String, value: String) -> Result<(), CallFailure> {
+        self.condition(&filter, |filter| filter.metadata.set(&key, &value))
+    }
+
+    fn set_parent(&mut self, filter: Resource<RunFilter>, parent: String) -> Result<(), CallFailure> {
+        self.condition(&filter, |filter| {
+            filter.parent = Some(RunId::parse(&parent, "parent")?);
+            Ok(())
+        })
+    }
+
+    fn set_trigger_from(&mut self, filter: Resource<RunFilter>, at: types::Instant) -> Result<(), CallFailure> {
+        self.condition(&filter, |filter| {
+            filter.trigger_from = Some(timestamp(at, "trigger-from")?);
+            Ok(())
+        })
+    }
+
+    fn set_trigger_before(&mut self, filter: Resource<RunFilter>, at: types::Instant) -> Result<(), CallFailure> {
+        self.condition(&filter, |filter| {
+            filter.trigger_before = Some(timestamp(at, "trigger-before")?);
+            Ok(())
+        })
+    }
+
+    fn drop(&mut self, filter: Resource<RunFilter>) -> wasmtime::Result<()> {
+        self.table.delete(filter)?;
+        Ok(())
+    }
+}
+
+impl AttemptState {
+    /// Adds to a filter, which stays as it was if that makes it too long: it grows with each call.
+    fn condition(
+        &mut self,
+        filter: &Resource<RunFilter>,
+        add: impl FnOnce(&mut RunFilter) -> Result<(), Invalid>,
+    ) -> Result<(), CallFailure> {
+        self.count_call()?;
+        let filter = self.table.get_mut(filter)?;
+        let mut longer = filter.clone();
+        add(&mut longer)?;
+        *filter = longer.checked()?;
+        Ok(())
+    }
+
+    fn read<R>(&mut self, run: &Resource<Run>, read: impl FnOnce(&Run) -> R) -> wasmtime::Result<R> {
+        self.count_call()?;
+        Ok(read(self.table.get(run)?))
+    }
+}
+
+impl runs::HostRun for AttemptState {
+    fn id(&mut self, run: Resource<Run>) -> wasmtime::Result<String> {
+        self.read(&run, |run| run.id.to_string())
+    }
+
+    fn task(&mut self, run: Resource<Run>) -> wasmtime::Result<String> {
+        self.read(&run, |run| run.task.to_string())
+    }
+
+    fn status(&mut self, run: Resource<Run>) -> wasmtime::Result<types::Status> {
+        self.read(&run, |run| to_status(run.status))
+    }
+
+    fn reason(&mut self, run: Resource<Run>) -> wasmtime::Result<Option<String>> {
+        self.read(&run, |run| run.reason.as_deref().map(str::to_owned))
+    }
+
+    fn trigger_at(&mut self, run: Resource<Run>) -> wasmtime::Result<types::Instant> {
+        self.read(&run, |run| instant(run.trigger_at))
+    }
+
+    fn created_at(&mut self, run: Resource<Run>) -> wasmtime::Result<types::Instant> {
+        self.read(&run, |run| instant(run.created_at))
+    }
+
+    fn finished_at(&mut self, run: Resource<Run>) -> wasmtime::Result<Option<types::Instant>> {
+        self.read(&run, |run| run.finished_at.map(instant))
+    }
+
+    fn attempts(&mut self, run: Resource<Run>) -> wasmtime::Result<u32> {
+        self.read(&run, |run| run.attempts)
+    }
+
+    fn origin(&mut self, run: Resource<Run>) -> wasmtime::Result<types::Origin> {
+        self.read(&run, |run| origin(run.origin))
+    }
+
+    fn parent(&mut self, run: Resource<Run>) -> wasmtime::Result<Option<String>> {
+        self.read(&run, |run| run.parent.map(|parent| parent.to_string()))
+    }
+
+    fn metadata(&mut self, run: Resource<Run>) -> wasmtime::Result<Vec<(String, String)>> {
+        self.read(&run, |run| metadata(&run.metadata))
+    }
+
+    fn input(&mut self, run: Resource<Run>) -> wasmtime::Result<types::Payload> {
+        self.read(&run, |run| payload(&run.input))
+    }
+
+    fn output(&mut self, run: Resource<Run>) -> wasmtime::Result<Option<types::Payload>> {
+        self.read(&run, |run| run.output.as_ref().map(payload))
+    }
+
+    fn drop(&mut self, run: Resource<Run>) -> wasmtime::Result<()> {
+        self.table.delete(run)?;
+        Ok(())
+    }
+}

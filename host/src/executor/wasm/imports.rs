@@ -1,0 +1,200 @@
+//! Decides which imports a component may have, and words the refusal.
+//!
+//! Called at registration. Pure: names in, verdict out. What is not granted is also not linked (`linkers`), so this check only
+//! says early and clearly what would fail anyway.
+
+use crate::model::{Grants, Invalid};
+
+use super::precheck::Outline;
+
+/// The version of our WIT package.
+const VERSION: &str = "0.1.0";
+/// The export that makes a component one of tasks.
+pub(super) const TASK_EXPORT: &str = "runlater:scheduler/task@0.1.0";
+/// Our interfaces that every guest may import.
+const OURS: [&str; 3] = ["types", "context", "definition"];
+/// What the standard libraries of languages need. There is nothing in it: no environment, arguments, files or input.
+const WASI: [&str; 5] = ["cli", "io", "clocks", "filesystem", "random"];
+
+/// Which of the interfaces that need a grant are linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LinkSet {
+    pub(super) runs: bool,
+    pub(super) sockets: bool,
+}
+
+impl LinkSet {
+    pub(super) const COUNT: usize = 4;
+    pub(super) const ALL: [Self; Self::COUNT] = [
+        Self { runs: false, sockets: false },
+        Self { runs: true, sockets: false },
+        Self { runs: false, sockets: true },
+        Self { runs: true, sockets: true },
+    ];
+
+    pub(super) fn of(grants: &Grants) -> Self {
+        Self { runs: grants.runs(), sockets: grants.tcp().next().is_some() }
+    }
+
+    /// Its place in [`ALL`](Self::ALL).
+    pub(super) const fn index(self) -> usize {
+        self.runs as usize | (self.sockets as usize) << 1
+    }
+}
+
+/// Refuses a component that lacks the export, or imports what it may not. Returns the imports that only an embedder's own
+/// functions can satisfy: whether they do is for the linker to say.
+pub(super) fn check(outline: &Outline, grants: &Grants) -> Result<Vec<String>, Invalid> {
+    check_exports(&outline.exports)?;
+    let mut foreign = Vec::new();
+    for import in &outline.imports {
+        match verdict(import, LinkSet::of(grants)) {
+            Verdict::Linked => {}
+            Verdict::Foreign => foreign.push(import.clone()),
+            Verdict::Refused(code, reason) => return Err(Invalid::new(code, "component", format!("imports {import}: {reason}"))),
+        }
+    }
+    Ok(foreign)
+}
+
+/// The refusal of an import that neither we nor the embedder know.
+pub(super) fn unknown(import: &str) -> Invalid {
+    let reason = if import.starts_with("wasi:http/") {
+        "no grant offers it: there is no outgoing HTTP; `--grant tcp=ADDRESS:PORT` allows TCP connections to one address"
+    } else {
+        "no grant offers it; build without what needs it"
+    };
+    Invalid::new("import-not-granted", "component", format!("imports {import}: {reason}"))
+}
+
+enum Verdict {
+    Linked,
+    Foreign,
+    Refused(&'static str, String),
+}
+
+fn verdict(import: &str, linked: LinkSet) -> Verdict {
+    let (name, version) = import.split_once('@').map_or((import, None), |(name, version)| (name, Some(version)));
+    let Some((package, interface)) = name.split_once('/') else {
+        return Verdict::Foreign;
+    };
+    let refused = |reason: &str| Verdict::Refused("import-not-granted", reason.to_owned());
+    match package {
+        "runlater:scheduler" if interface == "runs" && !linked.runs => refused("needs a grant; register with --grant runs"),
+        "runlater:scheduler" if version != Some(VERSION) => {
+            let reason = format!("this host offers version {VERSION}; build against its wit/");
+            Verdict::Refused("unsupported-version", reason)
+        }
+        "runlater:scheduler" if OURS.contains(&interface) || interface == "runs" => Verdict::Linked,
+        "runlater:scheduler" => refused("there is no such interface; build against the host's wit/"),
+        "wasi:sockets" if linked.sockets => Verdict::Linked,
+        "wasi:sockets" => refused("needs a grant; register with --grant tcp=ADDRESS:PORT for each address it connects to"),
+        _ => match package.strip_prefix("wasi:") {
+            Some(wasi) if WASI.contains(&wasi) && version.is_some_and(|version| version.starts_with("0.2.")) => Verdict::Linked,
+            Some(wasi) if WASI.contains(&wasi) => {
+                Verdict::Refused("unsupported-version", "this host offers WASI 0.2; build with --target wasm32-wasip2".into())
+            }
+            _ => Verdict::Foreign,
+        },
+    }
+}
+
+fn check_exports(exports: &[String]) -> Result<(), Invalid> {
+    if exports.iter().any(|export| export == TASK_EXPORT) {
+        return Ok(());
+    }
+    let missing = |reason: String| Err(Invalid::new("missing-export", "component", format!("does not export {TASK_EXPORT}: {reason}")));
+    let other_version = TASK_EXPORT.split_once('@').map_or(TASK_EXPORT, |(name, _)| name);
+    if let Some(export) = exports.iter().find(|export| export.split('@').next() == Some(other_version)) {
+        return missing(format!("it exports {export}; this host speaks version {VERSION}: build against its wit/"));
+    }
+    if exports.iter().any(|export| export.starts_with("wasi:cli/run@")) {
+        return missing("it is a command with a `main`; make it a library with `crate-type = [\"cdylib\"]` that exports tasks".into());
+    }
+    if exports.is_empty() {
+        return missing("it exports nothing; does it call `export!` (or `export_tasks!`), with `crate-type = [\"cdylib\"]`?".into());
+    }
+    let mut names = exports.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    if exports.len() > 5 {
+        names.push_str(", …");
+    }
+    missing(format!("it exports {names}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::Grant;
+
+    use super::*;
+
+    /// The verdict on one import, as `code reason`, `linked` or `foreign`.
+    fn of(import: &str, grants: &[&str]) -> String {
+        let grants = grants.iter().map(|grant| Grant::parse(grant).unwrap()).collect();
+        let outline = Outline { imports: vec![import.into()], exports: vec![TASK_EXPORT.into()] };
+        match check(&outline, &grants) {
+            Ok(foreign) if foreign.is_empty() => "linked".into(),
+            Ok(_) => "foreign".into(),
+            Err(invalid) => format!("{}: {}", invalid.code, invalid.reason),
+        }
+    }
+
+    #[test]
+    fn imports() {
+        for linked in [
+            "runlater:scheduler/context@0.1.0",
+            "runlater:scheduler/types@0.1.0",
+            "wasi:cli/environment@0.2.3",
+            "wasi:io/streams@0.2.0",
+            "wasi:filesystem/preopens@0.2.6",
+        ] {
+            assert_eq!(of(linked, &[]), "linked");
+        }
+        assert_eq!(of("runlater:scheduler/runs@0.1.0", &["runs"]), "linked");
+        assert_eq!(of("wasi:sockets/tcp@0.2.3", &["tcp=192.0.2.7:80"]), "linked");
+        for foreign in ["acme:billing/api@1.0.0", "wasi:http/outgoing-handler@0.2.3", "log", "wasi:keyvalue/store@0.2.0"] {
+            assert_eq!(of(foreign, &["runs"]), "foreign");
+        }
+        for (import, grants, words) in [
+            (
+                "runlater:scheduler/runs@0.1.0",
+                &["tcp=192.0.2.7:80"][..],
+                "import-not-granted: imports runlater:scheduler/runs@0.1.0: needs a grant; register with --grant runs",
+            ),
+            ("wasi:sockets/tcp@0.2.3", &["runs"], "register with --grant tcp=ADDRESS:PORT"),
+            (
+                "runlater:scheduler/types@0.2.0",
+                &[],
+                "unsupported-version: imports runlater:scheduler/types@0.2.0: this host offers version 0.1.0",
+            ),
+            ("runlater:scheduler/crons@0.1.0", &[], "no such interface"),
+            ("wasi:io/streams@0.3.0", &[], "unsupported-version"),
+        ] {
+            let seen = of(import, grants);
+            assert!(seen.contains(words), "{seen}");
+        }
+        assert!(unknown("wasi:http/outgoing-handler@0.2.3").reason.contains("no outgoing HTTP"));
+        assert!(unknown("acme:x/y").reason.contains("no grant offers it"));
+    }
+
+    #[test]
+    fn exports() {
+        for (exports, words) in [
+            (&[][..], "exports nothing"),
+            (&["runlater:scheduler/task@0.2.0"], "it exports runlater:scheduler/task@0.2.0; this host speaks version 0.1.0"),
+            (&["wasi:cli/run@0.2.3"], "a command"),
+            (&["a:b/c", "d"], "it exports a:b/c, d"),
+        ] {
+            let exports = exports.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+            let refused = check_exports(&exports).unwrap_err();
+            assert_eq!(refused.code, "missing-export");
+            assert!(refused.reason.contains(words), "{refused}");
+        }
+    }
+
+    #[test]
+    fn every_link_set_knows_its_place() {
+        for (index, set) in LinkSet::ALL.into_iter().enumerate() {
+            assert_eq!(set.index(), index);
+        }
+    }
+}

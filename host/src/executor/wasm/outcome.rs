@@ -1,0 +1,242 @@
+//! What the end of a call into a guest means for its attempt.
+//!
+//! Pure: an ended call and what the limiter refused go in, an [`Outcome`] comes out.
+
+use std::time::Duration;
+
+use wasmtime::component::ResourceTableError;
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use crate::model::limits::{CANCEL_GRACE, DURATION_MAX, FAILURE_TEXT_BYTES_MAX, Limits};
+use crate::model::{FailureReason, Outcome, Payload, format_duration};
+
+use super::bindings::task;
+use super::engine::FRAMES_MAX;
+use super::limiter::Refused;
+
+/// Why a call did not return.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The guest trapped, or a host function made it.
+    Trapped(wasmtime::Error),
+    /// A host function panicked.
+    Panicked(String),
+    /// The host ended it.
+    Stopped(Stop),
+}
+
+/// Why the host ends a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Its time is over.
+    Timeout,
+    /// The run was cancelled, and the grace is over.
+    Cancelled,
+    /// The host can't wait any longer.
+    ShutDown,
+}
+
+/// A guest that called our interfaces too often.
+#[derive(Debug, thiserror::Error)]
+#[error("more than {0} host calls")]
+pub(super) struct TooManyHostCalls(pub(super) u64);
+
+/// What is decided at `elapsed` for a call that has not returned. `cancelled_at` is when its cancellation was noticed.
+pub(super) fn stop(elapsed: Duration, deadline: Duration, cancelled_at: Option<Duration>, shut_down: bool) -> Option<Stop> {
+    if shut_down {
+        return Some(Stop::ShutDown);
+    }
+    if cancelled_at.is_some_and(|at| elapsed >= at.saturating_add(CANCEL_GRACE)) {
+        return Some(Stop::Cancelled);
+    }
+    (elapsed >= deadline).then_some(Stop::Timeout)
+}
+
+/// The outcome of a call to `handle`.
+pub(super) fn outcome(
+    ended: Result<Result<task::Outcome, task::Failure>, Fault>,
+    refused: Option<Refused>,
+    limits: &Limits,
+    timeout: Duration,
+) -> Outcome {
+    match ended {
+        Ok(Ok(task::Outcome::Done(None))) => Outcome::Done(None),
+        Ok(Ok(task::Outcome::Done(Some(output)))) => match Payload::new(&output.media_type, &output.bytes, "output") {
+            Ok(output) => Outcome::Done(Some(output)),
+            Err(invalid) => Outcome::failed(FailureReason::InvalidOutput, invalid.to_string()),
+        },
+        Ok(Ok(task::Outcome::Snooze(nanos))) => match Duration::from_nanos(nanos) {
+            span if span <= DURATION_MAX => Outcome::Snooze(span),
+            span => {
+                let message =
+                    format!("snooze: {} is longer than the longest duration, {}", format_duration(span), format_duration(DURATION_MAX));
+                Outcome::failed(FailureReason::InvalidOutput, message)
+            }
+        },
+        Ok(Err(task::Failure::Retry(task::Retry { reason, after }))) => Outcome::Failed {
+            reason: FailureReason::Returned,
+            message: cut(reason),
+            after: after.map(|nanos| Duration::from_nanos(nanos).min(DURATION_MAX)),
+        },
+        Ok(Err(task::Failure::Reject(reason))) => Outcome::failed(FailureReason::Rejected, cut(reason)),
+        Ok(Err(task::Failure::Other(reason))) => Outcome::failed(FailureReason::Returned, cut(reason)),
+        Err(Fault::Stopped(Stop::Cancelled)) => Outcome::Cancelled,
+        Err(Fault::Stopped(Stop::ShutDown)) => Outcome::ShutDown,
+        Err(fault) => {
+            let (reason, message) = explain(fault, refused, limits, timeout);
+            Outcome::failed(reason, message)
+        }
+    }
+}
+
+/// What kind of failure a fault is, and what to say of it.
+pub(super) fn explain(fault: Fault, refused: Option<Refused>, limits: &Limits, timeout: Duration) -> (FailureReason, String) {
+    let (reason, message) = match fault {
+        Fault::Stopped(_) => (FailureReason::Timeout, format!("took longer than its timeout of {}", format_duration(timeout))),
+        Fault::Panicked(message) => (FailureReason::Trap, format!("the host panicked in a call of this guest: {message}")),
+        Fault::Trapped(error) => trapped(&error, refused, limits),
+    };
+    (reason, cut(message))
+}
+
+fn trapped(error: &wasmtime::Error, refused: Option<Refused>, limits: &Limits) -> (FailureReason, String) {
+    let backtrace = error.downcast_ref::<WasmBacktrace>();
+    let cause = error.root_cause().to_string();
+    let (reason, message) = if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        (FailureReason::Exit, format!("ended its process with status {} instead of returning", exit.0))
+    } else if let Some(calls) = error.downcast_ref::<TooManyHostCalls>() {
+        (FailureReason::HostcallQuota, format!("{calls}, the limit of an attempt"))
+    } else if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
+        (FailureReason::HostcallQuota, format!("kept more than {} handles, the limit of an attempt", limits.handles))
+    } else if cause.contains("fuel allocated for hostcalls") {
+        // The host copies out of the guest when the guest calls, and when it returns: then no guest is on the stack.
+        if backtrace.is_some() {
+            let message = format!("passed more than {} bytes to one host call", limits.hostcall_bytes);
+            (FailureReason::HostcallTooLarge, message)
+        } else {
+            let message = format!("returned more than {} bytes; store the data elsewhere and return its address", limits.hostcall_bytes);
+            (FailureReason::InvalidOutput, message)
+        }
+    } else if let Some(refused) = refused {
+        (FailureReason::OutOfMemory, out_of_memory(refused))
+    } else if let Some(Trap::StackOverflow) = error.downcast_ref::<Trap>() {
+        (FailureReason::StackOverflow, format!("recursed deeper than its stack of {} bytes", limits.stack_bytes))
+    } else if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
+        (FailureReason::Instantiation, format!("the host has no room for another instance: {cause}"))
+    } else {
+        (FailureReason::Trap, cause)
+    };
+    match backtrace {
+        Some(backtrace) => (reason, with_frames(&message, backtrace)),
+        None => (reason, message),
+    }
+}
+
+fn out_of_memory(refused: Refused) -> String {
+    match refused {
+        Refused::Bytes { asked, max } => format!("asked for {asked} bytes of memory in all, the limit is {max}"),
+        Refused::Elements { asked, max } => format!("asked for {asked} table elements in all, the limit is {max}"),
+    }
+}
+
+fn with_frames(message: &str, backtrace: &WasmBacktrace) -> String {
+    // Its first line says that a backtrace follows.
+    backtrace.to_string().lines().skip(1).take(FRAMES_MAX).fold(message.to_owned(), |text, frame| text + "\n  at " + frame.trim_start())
+}
+
+/// Shortens to what is kept of an explanation.
+fn cut(mut text: String) -> String {
+    if text.len() > FAILURE_TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(FAILURE_TEXT_BYTES_MAX - '…'.len_utf8()));
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bindings::types;
+    use super::*;
+
+    fn ended(ended: Result<Result<task::Outcome, task::Failure>, Fault>, refused: Option<Refused>) -> String {
+        match outcome(ended, refused, &Limits::default(), Duration::from_secs(60)) {
+            Outcome::Done(output) => {
+                format!("done {:?}", output.as_ref().map(|output| String::from_utf8_lossy(output.bytes()).into_owned()))
+            }
+            Outcome::Failed { reason, message, after } => format!("{} {message} {after:?}", reason.code()),
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn payload(media_type: &str, bytes: &[u8]) -> types::Payload {
+        types::Payload { media_type: media_type.into(), bytes: bytes.into() }
+    }
+
+    fn trap(error: impl Into<wasmtime::Error>) -> Result<Result<task::Outcome, task::Failure>, Fault> {
+        Err(Fault::Trapped(error.into()))
+    }
+
+    #[test]
+    fn what_a_guest_returns() {
+        let done = |output| Ok(Ok(task::Outcome::Done(output)));
+        let day = Duration::from_secs(24 * 3600);
+        for (end, expected) in [
+            (done(None), "done None"),
+            (done(Some(payload("application/json", b"[1]"))), "done Some(\"[1]\")"),
+            (done(Some(payload("application/json", b"[1"))), "invalid-output output: not JSON"),
+            (done(Some(payload("x", b""))), "invalid-output output.media-type: a media type looks like text/plain"),
+            (done(Some(payload("a/b", &[0; 262_145]))), "invalid-output output: 262145 bytes, the limit is 262144"),
+            (Ok(Ok(task::Outcome::Snooze(5_000_000_000))), "Snooze(5s)"),
+            (Ok(Ok(task::Outcome::Snooze(u64::MAX))), "invalid-output snooze: "),
+            (
+                Ok(Err(task::Failure::Retry(task::Retry { reason: "busy".into(), after: Some(day.as_nanos() as u64) }))),
+                "failed busy Some(86400s)",
+            ),
+            (Ok(Err(task::Failure::Reject("never".into()))), "rejected never None"),
+            (Ok(Err(task::Failure::Other("what".into()))), "failed what None"),
+        ] {
+            let seen = ended(end, None);
+            assert!(seen.starts_with(expected), "{seen} / {expected}");
+        }
+        let long = ended(Ok(Err(task::Failure::Reject("ü".repeat(5_000)))), None);
+        assert!(long.len() < 4_200 && long.contains('…'));
+    }
+
+    #[test]
+    fn how_a_guest_fails() {
+        let refused = Some(Refused::Bytes { asked: 200, max: 100 });
+        for (end, refused, expected) in [
+            (trap(Trap::UnreachableCodeReached), None, "trap wasm trap: wasm `unreachable` instruction executed"),
+            (trap(Trap::UnreachableCodeReached), refused, "out-of-memory asked for 200 bytes of memory in all, the limit is 100"),
+            (trap(Trap::StackOverflow), None, "stack-overflow recursed deeper than its stack of 524288 bytes"),
+            (trap(I32Exit(3)), refused, "exit ended its process with status 3"),
+            (trap(ResourceTableError::Full), None, "hostcall-quota kept more than 1000 handles"),
+            (trap(ResourceTableError::NotPresent), None, "trap resource not present"),
+            (trap(TooManyHostCalls(7)), None, "hostcall-quota more than 7 host calls"),
+            (Err(Fault::Panicked("oh".into())), None, "trap the host panicked in a call of this guest: oh"),
+            (Err(Fault::Stopped(Stop::Timeout)), refused, "timeout took longer than its timeout of 1m"),
+            (Err(Fault::Stopped(Stop::Cancelled)), None, "Cancelled"),
+            (Err(Fault::Stopped(Stop::ShutDown)), None, "ShutDown"),
+        ] {
+            let seen = ended(end, refused);
+            assert!(seen.starts_with(expected), "{seen} / {expected}");
+        }
+    }
+
+    #[test]
+    fn when_a_call_is_ended() {
+        let at = Duration::from_secs;
+        for (elapsed, deadline, cancelled_at, shut_down, expected) in [
+            (9, 10, None, false, None),
+            (10, 10, None, false, Some(Stop::Timeout)),
+            (9, 10, Some(5), false, None),
+            (10, 20, Some(5), false, Some(Stop::Cancelled)),
+            (10, 10, Some(5), false, Some(Stop::Cancelled)),
+            (10, 10, Some(9), false, Some(Stop::Timeout)),
+            (0, 10, None, true, Some(Stop::ShutDown)),
+        ] {
+            assert_eq!(stop(at(elapsed), at(deadline), cancelled_at.map(at), shut_down), expected);
+        }
+    }
+}

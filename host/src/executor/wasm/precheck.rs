@@ -1,0 +1,272 @@
+//! Looks a component over before anything compiles it: is it one, is it sound, is it small enough to compile.
+//!
+//! Called at registration, in the process that will not compile it. Pure: bytes in, names of imports and exports out, or what is
+//! wrong and where. Compiling is outside what wasmtime promises about hostile input, so what is known to make it
+//! slow or large is refused here; the child process of `compile` bounds the rest.
+
+use wasmparser::{BinaryReaderError, Encoding, Operator, Parser, Payload, Validator, WasmFeatures};
+
+use crate::model::Invalid;
+use crate::model::limits::COMPONENT_BYTES_MAX;
+
+/// Functions in all core modules: 200,000 tiny ones take Cranelift 1.1 GB.
+const FUNCTIONS_MAX: u64 = 50_000;
+/// Bytes of one function.
+const BODY_BYTES_MAX: u64 = 1 << 20;
+/// Targets of all `br_table`s: 1 MB of them takes Cranelift 33 s.
+const BR_TABLE_TARGETS_MAX: u64 = 100_000;
+/// Locals of one function.
+const LOCALS_MAX: u64 = 5_000;
+/// Components within components.
+const NESTING_MAX: u64 = 10;
+const TYPES_MAX: u64 = 10_000;
+const EXPORTS_MAX: u64 = 1_000;
+const DATA_SEGMENTS_MAX: u64 = 10_000;
+/// What an author forgot most often.
+const HINT: &str = "build with --target wasm32-wasip2";
+
+/// What a component asks of the host, and offers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Outline {
+    /// Names of its imports.
+    pub(super) imports: Vec<String>,
+    /// Names of its exports.
+    pub(super) exports: Vec<String>,
+}
+
+/// Checks everything that can be checked without compiling.
+pub(super) fn precheck(wasm: &[u8], memory_bytes_max: usize) -> Result<Outline, Invalid> {
+    if wasm.len() > COMPONENT_BYTES_MAX {
+        let reason = format!("{} bytes, the limit is {COMPONENT_BYTES_MAX}; build it with opt-level \"s\", lto and strip", wasm.len());
+        return Err(Invalid::new("component-too-large", "component", reason));
+    }
+    if wasmtime::Engine::detect_precompiled(wasm).is_some() {
+        return Err(invalid("precompiled code is never accepted: it can't be checked; send the .wasm file that it was made from"));
+    }
+    if !wasm.starts_with(b"\0asm") {
+        return Err(invalid(format!("not a WebAssembly file: it does not begin with \\0asm; {HINT}")).seen(prefix(wasm)));
+    }
+    let outline = count(wasm, memory_bytes_max)?;
+    validate(wasm)?;
+    Ok(outline)
+}
+
+fn invalid(reason: impl Into<String>) -> Invalid {
+    Invalid::new("invalid-component", "component", reason)
+}
+
+fn malformed(error: &BinaryReaderError) -> Invalid {
+    invalid(format!("{} at byte {}; is the file complete? {HINT}", error.message(), error.offset()))
+}
+
+fn prefix(wasm: &[u8]) -> String {
+    String::from_utf8_lossy(&wasm[..wasm.len().min(16)]).into_owned()
+}
+
+/// The features of [`super::engine`], in the words of the validator.
+fn features() -> WasmFeatures {
+    let off = WasmFeatures::GC
+        | WasmFeatures::GC_TYPES
+        | WasmFeatures::FUNCTION_REFERENCES
+        | WasmFeatures::EXCEPTIONS
+        | WasmFeatures::THREADS
+        | WasmFeatures::MEMORY64
+        | WasmFeatures::RELAXED_SIMD;
+    (WasmFeatures::WASM3 | WasmFeatures::COMPONENT_MODEL) & !off
+}
+
+fn validate(wasm: &[u8]) -> Result<(), Invalid> {
+    let Err(error) = Validator::new_with_features(features()).validate_all(wasm) else {
+        return Ok(());
+    };
+    if Validator::new_with_features(WasmFeatures::all()).validate_all(wasm).is_ok() {
+        let reason = format!("needs a WebAssembly feature that is off here: {} at byte {}; {HINT}", error.message(), error.offset());
+        return Err(Invalid::new("unsupported-feature", "component", reason));
+    }
+    Err(malformed(&error))
+}
+
+/// A sum with a limit.
+struct Count {
+    what: &'static str,
+    seen: u64,
+    max: u64,
+}
+
+impl Count {
+    const fn new(what: &'static str, max: u64) -> Self {
+        Self { what, seen: 0, max }
+    }
+
+    fn add(&mut self, more: u64, offset: usize) -> Result<(), Invalid> {
+        self.seen = self.seen.saturating_add(more);
+        if self.seen > self.max {
+            let Self { what, seen, max } = self;
+            return Err(Invalid::new("compile-limit", "component", format!("{seen} {what} by byte {offset}, the limit is {max}")));
+        }
+        Ok(())
+    }
+}
+
+fn count(wasm: &[u8], memory_bytes_max: usize) -> Result<Outline, Invalid> {
+    let mut outline = Outline::default();
+    let mut functions = Count::new("functions", FUNCTIONS_MAX);
+    let mut targets = Count::new("branch table targets", BR_TABLE_TARGETS_MAX);
+    let mut types = Count::new("types", TYPES_MAX);
+    let mut exports = Count::new("exports", EXPORTS_MAX);
+    let mut segments = Count::new("data segments", DATA_SEGMENTS_MAX);
+    let mut memory = Count::new("bytes of initial memory", memory_bytes_max as u64);
+    let mut depth = 0u64;
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload.map_err(|error| malformed(&error))? {
+            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                return Err(invalid(format!("a core module, not a component; {HINT} (or wrap it with `wasm-tools component new`)")));
+            }
+            Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
+                depth += 1;
+                let mut nesting = Count::new("levels of nesting", NESTING_MAX);
+                nesting.add(depth, unchecked_range.start)?;
+            }
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::TypeSection(section) => types.add(section.count().into(), section.range().start)?,
+            Payload::CoreTypeSection(section) => types.add(section.count().into(), section.range().start)?,
+            Payload::ComponentTypeSection(section) => types.add(section.count().into(), section.range().start)?,
+            Payload::FunctionSection(section) => functions.add(section.count().into(), section.range().start)?,
+            Payload::ExportSection(section) => exports.add(section.count().into(), section.range().start)?,
+            Payload::DataSection(section) => segments.add(section.count().into(), section.range().start)?,
+            Payload::MemorySection(section) => {
+                let at = section.range().start;
+                for each in section {
+                    let each = each.map_err(|error| malformed(&error))?;
+                    let page = 1u64.checked_shl(each.page_size_log2.unwrap_or(16)).unwrap_or(u64::MAX);
+                    memory.add(each.initial.saturating_mul(page), at)?;
+                }
+            }
+            Payload::CodeSectionEntry(body) => check_body(&body, &mut targets)?,
+            Payload::ComponentCanonicalSection(section) => {
+                for each in section {
+                    // The handles of a guest's own resources are kept by the host, without a limit of their own.
+                    if let wasmparser::CanonicalFunction::ResourceNew { .. } = each.map_err(|error| malformed(&error))? {
+                        let reason = "it defines resources of its own (`resource.new`), which tasks can't do";
+                        return Err(Invalid::new("unsupported-feature", "component", reason));
+                    }
+                }
+            }
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    outline.imports.push(import.map_err(|error| malformed(&error))?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) => {
+                exports.add(section.count().into(), section.range().start)?;
+                if depth == 0 {
+                    for export in section {
+                        outline.exports.push(export.map_err(|error| malformed(&error))?.name.name.to_owned());
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(outline)
+}
+
+fn check_body(body: &wasmparser::FunctionBody<'_>, targets: &mut Count) -> Result<(), Invalid> {
+    let at = body.range().start;
+    Count::new("bytes in one function", BODY_BYTES_MAX).add(body.range().len() as u64, at)?;
+    let mut locals = Count::new("locals in one function", LOCALS_MAX);
+    for group in body.get_locals_reader().map_err(|error| malformed(&error))? {
+        locals.add(group.map_err(|error| malformed(&error))?.0.into(), at)?;
+    }
+    for operator in body.get_operators_reader().map_err(|error| malformed(&error))? {
+        if let Operator::BrTable { targets: table } = operator.map_err(|error| malformed(&error))? {
+            targets.add(u64::from(table.len()) + 1, at)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(wat: &str) -> Result<Outline, Invalid> {
+        precheck(&wat::parse_str(wat).expect("the test's own text"), 128 << 20)
+    }
+
+    #[test]
+    fn what_is_not_a_component_is_told_apart() {
+        for (bytes, code, words) in [
+            (&b""[..], "invalid-component", "not a WebAssembly file"),
+            (b"\x7fELF\x02\x01", "invalid-component", "not a WebAssembly file"),
+            (b"\0asm", "invalid-component", "at byte 4"),
+            (b"\0asm\x01\0\0\0", "invalid-component", "core module"),
+        ] {
+            let refused = precheck(bytes, 1 << 20).unwrap_err();
+            assert_eq!(refused.code, code, "{refused}");
+            assert!(refused.reason.contains(words), "{refused}");
+            assert!(refused.reason.contains("wasm32-wasip2"), "{refused}");
+        }
+        let huge = vec![0; COMPONENT_BYTES_MAX + 1];
+        assert_eq!(precheck(&huge, 1 << 20).unwrap_err().code, "component-too-large");
+    }
+
+    #[test]
+    fn precompiled_code_is_refused() {
+        let engine = super::super::engine::compiling(&crate::model::limits::Limits::default()).unwrap();
+        let code = engine.precompile_component(&wat::parse_str("(component)").unwrap()).unwrap();
+        assert!(precheck(&code, 1 << 20).unwrap_err().reason.contains("precompiled"));
+    }
+
+    #[test]
+    fn names_are_those_of_the_outermost_component() {
+        let outline = check(
+            r#"(component
+                (import "a:b/c@1.0.0" (instance))
+                (component (import "inner" (instance)) (export "x" (instance 0)))
+                (export "d:e/f" (instance 0)))"#,
+        );
+        assert_eq!(outline.unwrap(), Outline { imports: vec!["a:b/c@1.0.0".into()], exports: vec!["d:e/f".into()] });
+    }
+
+    #[test]
+    fn features_that_are_off_are_named() {
+        for (wat, words) in [
+            ("(component (core module (memory i64 1)))", "memory64"),
+            ("(component (core module (memory 1 1 shared)))", "threads"),
+            ("(component (core module (type (struct))))", "gc"),
+            ("(component (core module (tag)))", "exceptions"),
+            ("(component (core module (func (param v128) local.get 0 i32x4.relaxed_trunc_f32x4_s drop)))", "relaxed SIMD"),
+            ("(component (core module (table 1 externref)))", "gc types"),
+            ("(component (type $r (resource (rep i32))) (core func (canon resource.new $r)))", "resource"),
+        ] {
+            let refused = check(wat).unwrap_err();
+            assert_eq!(refused.code, "unsupported-feature", "{wat}: {refused}");
+            assert!(refused.reason.to_lowercase().contains(&words.to_lowercase()), "{wat}: {refused}");
+        }
+    }
+
+    #[test]
+    fn compile_bombs_are_refused() {
+        let module = |inner: String| format!("(component (core module {inner}))");
+        let nested = |levels: usize| format!("(component {} {})", "(component".repeat(levels), ")".repeat(levels));
+        let bombs = [
+            (module("(func)".repeat(50_001)), "functions"),
+            (module(format!("(func {})", "(local i32)".repeat(5_001))), "locals"),
+            (module(format!("(func i32.const 0 br_table {})", "0 ".repeat(100_001))), "branch table"),
+            (module(format!("(func {})", "nop ".repeat((1 << 20) + 1))), "bytes in one function"),
+            (module((0..1_001).map(|i| format!("(func (export \"e{i}\"))")).collect()), "exports"),
+            (module(format!("(memory 1) {}", "(data (i32.const 0) \"\")".repeat(10_001))), "data segments"),
+            (module("(memory 65536)".into()), "initial memory"),
+            (module("(memory 1024) (memory 1024) (memory 1)".into()), "initial memory"),
+            (format!("(component {})", "(type u32)".repeat(10_001)), "types"),
+            (nested(11), "nesting"),
+        ];
+        for (wat, words) in bombs {
+            let refused = check(&wat).unwrap_err();
+            assert_eq!(refused.code, "compile-limit", "{words}: {refused}");
+            assert!(refused.reason.contains(words), "{words}: {refused}");
+        }
+        check(&nested(9)).unwrap();
+    }
+}

@@ -1,0 +1,151 @@
+//! Guests that mean harm, or are merely broken: each ends with an outcome of its own, and the host goes on.
+
+use super::*;
+
+const OPTIONS: &str = r#"(import "runlater:scheduler/runs@0.1.0" "[constructor]schedule-options" (func $options (result i32)))"#;
+const LOOP: &str = "(loop $again (br $again))";
+
+/// Runs the guest and expects an outcome that begins so; then a sound guest, to see that the host is unharmed.
+async fn check(host: &Host, guest: Guest<'_>, expected: &str) {
+    let request = host.request(guest);
+    let report = host.executor.execute(AttemptRequest { timeout: Duration::from_secs(5), ..request }).await;
+    let seen = words(&report);
+    assert!(seen.starts_with(expected), "expected {expected}, seen {seen}");
+    assert!(report.writes.is_empty());
+    assert_eq!(words(&host.run(SOUND).await), "done None");
+}
+
+#[tokio::test]
+async fn traps_have_a_reason_and_frames() {
+    let host = Host::new();
+    for (body, reason) in [
+        ("unreachable", "trap: wasm trap: wasm `unreachable` instruction executed\n  at 0: "),
+        ("(drop (i32.div_u (i32.const 1) (i32.const 0)))", "trap: wasm trap: integer divide by zero\n  at "),
+        ("(drop (i32.load (i32.const -1)))", "trap: "),
+    ] {
+        check(&host, handle(body), reason).await;
+    }
+    let start = Guest { more: "(func $start unreachable) (start $start)", ..SOUND };
+    check(&host, start, "trap: ").await;
+    let deep = Guest {
+        more: "(func $f (param i32) (if (local.get 0) (then (call $f (i32.sub (local.get 0) (i32.const 1)))) (else unreachable)))",
+        handle: "(call $f (i32.const 100))",
+        ..SOUND
+    };
+    let report = host.run(deep).await;
+    assert_eq!(words(&report).matches("\n  at ").count(), 20);
+}
+
+#[tokio::test]
+async fn endless_loops_everywhere_are_timed_out() {
+    let host = Host::new();
+    for guest in
+        [handle(LOOP), Guest { more: "(func $start (loop $again (br $again))) (start $start)", ..SOUND }, Guest { realloc: LOOP, ..SOUND }]
+    {
+        let request = host.request(guest);
+        let report = host.executor.execute(AttemptRequest { timeout: Duration::from_millis(50), ..request }).await;
+        assert!(words(&report).starts_with("timeout"), "{}", words(&report));
+    }
+}
+
+#[tokio::test]
+async fn memory_and_stack_are_bounded() {
+    let host = Host::new();
+    let grow = "(loop $again (br_if $again (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable";
+    check(&host, handle(grow), "out-of-memory: asked for 135266304 bytes of memory in all, the limit is 134217728").await;
+    let tables = Guest {
+        more: "(table $t 0 funcref)",
+        handle: "(if (i32.eq (table.grow $t (ref.null func) (i32.const 100001)) (i32.const -1)) (then unreachable))",
+        ..SOUND
+    };
+    check(&host, tables, "out-of-memory: asked for 100001 table elements in all, the limit is 100000").await;
+    let recursion = Guest {
+        more: "(func $f (param i64) (result i64) (i64.add (call $f (local.get 0)) (i64.const 1)))",
+        handle: "(drop (call $f (i64.const 1)))",
+        ..SOUND
+    };
+    check(&host, recursion, "stack-overflow: recursed deeper than its stack of 524288 bytes").await;
+}
+
+#[tokio::test]
+async fn leaving_early_is_no_success() {
+    let host = Host::new();
+    let exit = r#"(import "wasi:cli/exit@0.2.0" "exit" (func $exit (param i32)))"#;
+    check(&host, Guest { imports: exit, handle: "(call $exit (i32.const 0))", ..SOUND }, "exit: ended its process with status 0").await;
+    check(&host, Guest { imports: exit, handle: "(call $exit (i32.const 1))", ..SOUND }, "exit: ended its process with status 1").await;
+}
+
+#[tokio::test]
+async fn host_calls_and_handles_are_bounded() {
+    let host = Host::new();
+    let attempt = r#"(import "runlater:scheduler/context@0.1.0" "attempt" (func $attempt (result i32)))"#;
+    let calls = "(loop $again (drop (call $attempt)) (br $again))";
+    check(&host, Guest { imports: attempt, handle: calls, ..SOUND }, "hostcall-quota: more than 100000 host calls").await;
+    let handles = "(loop $again (drop (call $options)) (br $again))";
+    check(&host, Guest { imports: OPTIONS, handle: handles, ..SOUND }, "hostcall-quota: kept more than 1000 handles").await;
+}
+
+#[tokio::test]
+async fn what_crosses_the_border_is_bounded_and_checked() {
+    let host = Host::new();
+    let bulk = r#"(import "runlater:scheduler/runs@0.1.0" "bulk-delete" (func $bulk (param i32 i32 i32)))"#;
+    let bulk = |handle| Guest { imports: bulk, handle, ..SOUND };
+    // 8 KB of addresses that all name the same 4 MB.
+    let aliased = "(local $i i32) (loop $again
+        (i32.store (i32.add (i32.const 8192) (local.get $i)) (i32.const 0))
+        (i32.store (i32.add (i32.const 8196) (local.get $i)) (i32.const 4000000))
+        (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 8))) (i32.const 8192))))
+        (call $bulk (i32.const 8192) (i32.const 1024) (i32.const 2048))";
+    check(&host, bulk(aliased), "hostcall-too-large: passed more than 1048576 bytes to one host call").await;
+    for (address, length) in [(8192, i32::MAX), (8192, -1), (-8, 1), (8193, 1)] {
+        check(&host, bulk(&format!("(call $bulk (i32.const {address}) (i32.const {length}) (i32.const 2048))")), "").await;
+    }
+    let forged = r#"(import "runlater:scheduler/runs@0.1.0" "[method]schedule-options.set-priority" (func $set (param i32 i32 i32)))
+                    (import "runlater:scheduler/runs@0.1.0" "[resource-drop]schedule-options" (func $drop (param i32)))"#;
+    for body in ["(call $set (i32.const 77) (i32.const 1) (i32.const 2048))", "(call $drop (i32.const 1))"] {
+        check(&host, Guest { imports: forged, handle: body, ..SOUND }, "trap: ").await;
+    }
+    // done(some) with 2 MB, with 300 KB, with an impossible discriminant, outside memory.
+    let output = |length: u32| {
+        format!(
+            "(i32.store8 (i32.const 16) (i32.const 1)) (i32.store (i32.const 20) (i32.const 3072)) (i32.store (i32.const 24) (i32.const 3))
+             (i32.store (i32.const 3072) (i32.const 0x00622f61)) (i32.store (i32.const 32) (i32.const {length}))"
+        )
+    };
+    check(&host, handle(&output(2_000_000)), "invalid-output: returned more than 1048576 bytes").await;
+    check(&host, handle(&output(300_000)), "invalid-output: output: 300000 bytes, the limit is 262144").await;
+    check(&host, handle(&output(u32::MAX)), "").await;
+    check(&host, handle("(i32.store8 (i32.const 0) (i32.const 9))"), "trap: ").await;
+    for realloc in ["(return (i32.const -8))", "(return (i32.const 4097))", "(return (i32.const 0x10000000))"] {
+        check(&host, Guest { realloc, ..SOUND }, "trap: ").await;
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_the_host_ends_the_attempt_only() {
+    let host = Host::new();
+    let get = r#"(import "runlater:scheduler/runs@0.1.0" "get" (func $get (param i32 i32 i32)))"#;
+    let guest = Guest { imports: get, handle: "(call $get (i32.const 1040) (i32.const 36) (i32.const 2048))", ..SOUND };
+    check(&host, guest, "trap: the host panicked in a call of this guest: the storage is on fire").await;
+}
+
+#[tokio::test]
+async fn what_is_not_granted_is_not_linked() {
+    let host = Host::new();
+    let request = host.request(Guest { imports: OPTIONS, handle: "(drop (call $options))", ..SOUND });
+    let task = Arc::new(Task { grants: Grants::none(), ..(*request.task).clone() });
+    let report = host.executor.execute(AttemptRequest { task, ..request }).await;
+    assert!(words(&report).starts_with("instantiation: "), "{}", words(&report));
+    assert!(words(&report).contains("runlater:scheduler/runs"), "{}", words(&report));
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_an_earlier_attempt() {
+    let host = Host::new();
+    // Traps if its memory is not fresh, and soils it.
+    let soil = "(if (i32.load (i32.const 100000)) (then unreachable)) (i32.store (i32.const 100000) (i32.const 1))";
+    let digest = host.components.add(&handle(soil).build());
+    for _ in 0..1_000 {
+        assert_eq!(host.executor.execute(request(digest)).await.outcome, Outcome::Done(None));
+    }
+}

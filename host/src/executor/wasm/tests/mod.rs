@@ -1,0 +1,232 @@
+//! What the executor promises, tried with small guests written in the text format.
+//!
+//! A case is the body of `handle` (or `describe`) in a module that is otherwise sound: see [`Guest`]. The guests that authors would
+//! write, in Rust, are tried in the workspace's own suite.
+
+mod attempts;
+mod cache;
+mod hostile;
+mod registration;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::clock::SystemClock;
+use crate::executor::{CallError, HostCalls, ScheduleRequest};
+use crate::model::{
+    Cursor, Due, Grant, Metadata, Name, NamespaceId, Origin, Page, Payload, Progress, Run, RunFilter, RunId, Task, TaskId, TaskPolicy,
+    Timestamp, Write,
+};
+
+/// The parts of WASI that the guests here use, and an interface of an embedder.
+const OTHERS: &str = r#"
+    package test:guest;
+    package wasi:io@0.2.0 { interface poll { resource pollable { block: func(); } } }
+    package wasi:clocks@0.2.0 {
+        interface monotonic-clock { use wasi:io/poll@0.2.0.{pollable}; subscribe-duration: func(when: u64) -> pollable; }
+    }
+    package wasi:cli@0.2.0 { interface exit { exit: func(status: result); } }
+    package acme:billing@1.0.0 { interface api { charge: func() -> u32; } }
+"#;
+const WORLD: &str = r#"
+    package test:world;
+    world guest {
+        include runlater:scheduler/tasks@0.1.0;
+        import wasi:clocks/monotonic-clock@0.2.0;
+        import wasi:cli/exit@0.2.0;
+        import acme:billing/api@1.0.0;
+    }
+"#;
+
+/// A guest in parts. The result of `handle` lies at address 0, which is zero unless the body writes there: `ok(done(none))`.
+#[derive(Clone, Copy)]
+struct Guest<'a> {
+    imports: &'a str,
+    describe: &'a str,
+    handle: &'a str,
+    more: &'a str,
+    realloc: &'a str,
+}
+
+/// Describes one task, `remind`.
+const ONE_TASK: &str = "
+    (i32.store (i32.const 512) (call $new (i32.const 1024) (i32.const 6)))
+    (i32.store (i32.const 520) (i32.const 512))
+    (i32.store (i32.const 524) (i32.const 1))
+    (i32.const 520)";
+
+const SOUND: Guest<'static> = Guest { imports: "", describe: ONE_TASK, handle: "", more: "", realloc: "" };
+
+impl Guest<'_> {
+    fn build(&self) -> Arc<[u8]> {
+        let Self { imports, describe, handle, more, realloc } = self;
+        let core = format!(
+            r#"(module
+                (import "runlater:scheduler/definition@0.1.0" "[constructor]task-definition" (func $new (param i32 i32) (result i32)))
+                {imports}
+                (memory (export "memory") 64)
+                (data (i32.const 1024) "remind")
+                (data (i32.const 1040) "019a0c5e-7b3c-7def-8123-456789abcdef")
+                (global $next (mut i32) (i32.const 4096))
+                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                    {realloc}
+                    (global.set $next (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -8)))
+                    (global.get $next)
+                    (global.set $next (i32.add (global.get $next) (local.get 3))))
+                (func (export "runlater:scheduler/task@0.1.0#describe") (result i32) {describe})
+                (func (export "runlater:scheduler/task@0.1.0#handle") (param i32 i32 i32 i32 i32 i32) (result i32)
+                    {handle} (i32.const 0))
+                {more})"#
+        );
+        let mut module = wat::parse_str(core).expect("the test's own text");
+        let mut resolve = wit_parser::Resolve::default();
+        let (ours, _) = resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).unwrap();
+        let _ = ours;
+        resolve.push_str("others.wit", OTHERS).unwrap();
+        let package = resolve.push_str("world.wit", WORLD).unwrap();
+        let world = resolve.select_world(&[package], Some("guest")).unwrap();
+        wit_component::embed_component_metadata(&mut module, &resolve, world, wit_component::StringEncoding::UTF8).unwrap();
+        let encoder = wit_component::ComponentEncoder::default().module(&module).unwrap();
+        encoder.validate(false).encode().unwrap().into()
+    }
+}
+
+fn handle(handle: &str) -> Guest<'_> {
+    Guest { handle, ..SOUND }
+}
+
+/// Components by digest, and how often one was asked for.
+#[derive(Default)]
+struct Components {
+    all: Mutex<HashMap<Digest, Arc<[u8]>>>,
+    loads: std::sync::atomic::AtomicUsize,
+}
+
+impl Components {
+    fn add(&self, wasm: &Arc<[u8]>) -> Digest {
+        let digest = Digest::of(wasm);
+        self.all.lock().unwrap().insert(digest, Arc::clone(wasm));
+        digest
+    }
+}
+
+impl ComponentSource for Components {
+    fn load(&self, digest: &Digest) -> Result<Arc<[u8]>, String> {
+        self.loads.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        self.all.lock().unwrap().get(digest).cloned().ok_or_else(|| format!("no component {digest}"))
+    }
+}
+
+/// An executor with what it needs.
+struct Host {
+    executor: WasmExecutor,
+    components: Arc<Components>,
+}
+
+impl Host {
+    fn new() -> Self {
+        Self::with(WasmConfig::default(), Arc::new(SystemClock::new()))
+    }
+
+    fn with(config: WasmConfig, clock: Arc<dyn Clock>) -> Self {
+        let components = Arc::new(Components::default());
+        let executor = WasmExecutor::new(WasmConfig { attempts_at_once: 8, ..config }, clock, Arc::clone(&components) as _).unwrap();
+        Self { executor, components }
+    }
+
+    /// A request to execute this guest, with all of our interfaces and 30 s.
+    fn request(&self, guest: Guest<'_>) -> AttemptRequest {
+        request(self.components.add(&guest.build()))
+    }
+
+    async fn run(&self, guest: Guest<'_>) -> AttemptReport {
+        self.executor.execute(self.request(guest)).await
+    }
+}
+
+fn request(digest: Digest) -> AttemptRequest {
+    let task = Task {
+        id: TaskId(1),
+        namespace: NamespaceId(1),
+        name: Name::parse("remind", "task").unwrap(),
+        digest,
+        grants: [Grant::Runs].into_iter().collect(),
+        description: None,
+        input_schema: None,
+        policy: TaskPolicy::default(),
+        created_at: Timestamp::MIN,
+        updated_at: Timestamp::MIN,
+    };
+    AttemptRequest {
+        task: Arc::new(task),
+        run: RunId::from_key(7, 7),
+        attempt: 1,
+        input: Payload::null(),
+        metadata: Arc::new(Metadata::default()),
+        origin: Origin::Api,
+        parent: None,
+        trigger_at: Timestamp::MIN,
+        timeout: Duration::from_secs(30),
+        cancel: CancelSignal::default(),
+        shut_down: CancelSignal::default(),
+        calls: Box::new(Recorder::default()),
+    }
+}
+
+/// Takes deletions as writes, panics when asked for a run, and forbids the rest.
+#[derive(Default)]
+struct Recorder(WriteSet);
+
+#[async_trait]
+impl HostCalls for Recorder {
+    fn schedule(&mut self, _request: ScheduleRequest) -> Result<RunId, CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    async fn schedule_detached(&mut self, _request: ScheduleRequest) -> Result<RunId, CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn get(&mut self, _run: RunId) -> Result<Run, CallError> {
+        panic!("the storage is on fire")
+    }
+
+    fn list(&mut self, _filter: &RunFilter, _page: &Page) -> Result<(Vec<Run>, Option<Cursor>), CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn reschedule(&mut self, _run: RunId, _due: Due) -> Result<(), CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn delete(&mut self, run: RunId) -> Result<(), CallError> {
+        self.0.push(Write::Delete(run)).map_err(|(limit, max, asked)| CallError::Limit { limit, max, asked })
+    }
+
+    fn cancel(&mut self, _run: RunId) -> Result<(), CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn changeable(&mut self, _filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
+        Ok(Vec::new())
+    }
+
+    fn progress(&mut self, _progress: Progress) {}
+
+    fn take_writes(&mut self) -> WriteSet {
+        std::mem::take(&mut self.0)
+    }
+}
+
+/// The outcome as `code: message`, or as the word for it.
+fn words(report: &AttemptReport) -> String {
+    match &report.outcome {
+        Outcome::Done(output) => format!("done {:?}", output.as_ref().map(|output| String::from_utf8_lossy(output.bytes()).into_owned())),
+        Outcome::Failed { reason, message, .. } => format!("{}: {message}", reason.code()),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,105 @@
+//! Lets a call into a guest go on until it returns, or until the host has a reason to end it.
+//!
+//! Used by attempts and by registration. The guest's own work comes first: clocks and signals are looked at only when it waits or when an
+//! epoch made it yield, so that a short call costs no timer.
+
+use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use crate::clock::{Clock, Sleep};
+use crate::model::limits::CANCEL_GRACE;
+use crate::storage::CancelSignal;
+
+use super::outcome::{Fault, Stop, stop};
+
+/// What may end a call.
+pub(super) struct Watch<'a> {
+    pub(super) clock: &'a dyn Clock,
+    /// By [`Clock::elapsed`].
+    pub(super) deadline: Duration,
+    pub(super) cancel: CancelSignal,
+    pub(super) shut_down: CancelSignal,
+}
+
+/// Drives `call` to its end. A panic in it ends the call, not the process.
+pub(super) async fn until_ended<R>(call: impl Future<Output = wasmtime::Result<R>>, watch: Watch<'_>) -> Result<R, Fault> {
+    let mut call = pin!(AssertUnwindSafe(call).catch_unwind());
+    let mut alarms = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(ended) = call.as_mut().poll(cx) {
+            return Poll::Ready(match ended {
+                Ok(returned) => returned.map_err(Fault::Trapped),
+                Err(panic) => Err(Fault::Panicked(panic_message(&*panic))),
+            });
+        }
+        alarms.get_or_insert_with(|| Alarms::new(&watch)).poll(&watch, cx).map(|stop| Err(Fault::Stopped(stop)))
+    })
+    .await
+}
+
+/// Waits for `work`, which no guest takes part in, unless the host shuts down or the run is cancelled.
+pub(super) async fn unless_stopped<R>(work: impl Future<Output = R>, cancel: &CancelSignal, shut_down: &CancelSignal) -> Result<R, Stop> {
+    let (work, cancelled, ended) = (pin!(work), pin!(cancel.wait()), pin!(shut_down.wait()));
+    let stopped = pin!(futures_util::future::select(ended, cancelled).map(|which| match which {
+        futures_util::future::Either::Left(_) => Stop::ShutDown,
+        futures_util::future::Either::Right(_) => Stop::Cancelled,
+    }));
+    match futures_util::future::select(work, stopped).await {
+        futures_util::future::Either::Left((done, _)) => Ok(done),
+        futures_util::future::Either::Right((stop, _)) => Err(stop),
+    }
+}
+
+/// What wakes a call that waits, so that it can be ended.
+struct Alarms {
+    timeout: Sleep,
+    cancel: Sleep,
+    shut_down: Sleep,
+    /// Begins when the cancellation is noticed.
+    grace: Option<(Duration, Sleep)>,
+}
+
+impl Alarms {
+    fn new(watch: &Watch<'_>) -> Self {
+        let signal = |signal: CancelSignal| -> Sleep { Box::pin(async move { signal.wait().await }) };
+        Self {
+            timeout: watch.clock.sleep(watch.deadline.saturating_sub(watch.clock.elapsed())),
+            cancel: signal(watch.cancel.clone()),
+            shut_down: signal(watch.shut_down.clone()),
+            grace: None,
+        }
+    }
+
+    fn poll(&mut self, watch: &Watch<'_>, cx: &mut Context<'_>) -> Poll<Stop> {
+        if self.grace.is_none() && watch.cancel.is_set() {
+            self.grace = Some((watch.clock.elapsed(), watch.clock.sleep(CANCEL_GRACE)));
+        }
+        let cancelled_at = self.grace.as_ref().map(|(at, _)| *at);
+        if let Some(stop) = stop(watch.clock.elapsed(), watch.deadline, cancelled_at, watch.shut_down.is_set()) {
+            return Poll::Ready(stop);
+        }
+        let grace = self.grace.as_mut().map(|(_, sleep)| sleep);
+        let cancel = if grace.is_some() { None } else { Some(&mut self.cancel) };
+        let rang = |alarm: &mut Sleep| Pin::new(alarm).poll(cx).is_ready();
+        // All of them, so that each knows whom to wake. One that rings too early for the clock is set anew by the next poll.
+        let mut rang = rang;
+        let mut any = rang(&mut self.timeout) | rang(&mut self.shut_down);
+        any |= cancel.is_some_and(&mut rang);
+        any |= grace.is_some_and(&mut rang);
+        if any {
+            self.timeout = watch.clock.sleep(watch.deadline.saturating_sub(watch.clock.elapsed()).max(Duration::from_millis(1)));
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
+}

@@ -1,0 +1,305 @@
+//! What an attempt's own writes have made of the runs they concern, so that its reads see them before they are committed.
+//!
+//! Used by `guest_calls.rs` only. Pure: it is told what storage says, and never asks.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use rustc_hash::FxHashMap;
+
+use crate::model::{Cursor, NewRun, Order, Page, Payload, Run, RunFilter, RunId, Status, Timestamp};
+
+/// The runs that an attempt's writes concern.
+#[derive(Default)]
+pub(super) struct OwnWrites {
+    runs: FxHashMap<RunId, Own>,
+}
+
+/// One of them.
+struct Own {
+    /// As the attempt sees it. Of a stored run without input and output, which would take the memory of all that it ever touched.
+    seen: Run,
+    /// Whether it is the attempt's own, and not stored yet.
+    new: bool,
+    moved_to: Option<Timestamp>,
+    cancelled_at: Option<Timestamp>,
+    deleted: bool,
+}
+
+impl OwnWrites {
+    /// The attempt schedules this run. Until that is committed its time has not come, whatever it is.
+    pub(super) fn schedule(&mut self, run: &NewRun, now: Timestamp) {
+        let seen = Run {
+            id: run.id,
+            task: run.task.name.clone(),
+            status: Status::Scheduled,
+            reason: None,
+            message: None,
+            trigger_at: run.trigger_at,
+            due_at: Some(run.trigger_at),
+            created_at: now,
+            started_at: None,
+            finished_at: None,
+            attempts: 0,
+            cancel_requested: false,
+            priority: run.priority.unwrap_or(run.task.policy.priority),
+            origin: run.origin,
+            parent: run.lineage.map(|lineage| lineage.parent),
+            root: run.lineage.map(|lineage| lineage.root),
+            metadata: run.metadata.clone(),
+            unique_key: run.unique_key.as_ref().map(|key| key.as_str().into()),
+            input: run.input.clone(),
+            output: None,
+            progress: None,
+        };
+        self.runs.insert(run.id, Own { seen, new: true, moved_to: None, cancelled_at: None, deleted: false });
+    }
+
+    /// The attempt moves this run, as it saw it.
+    pub(super) fn reschedule(&mut self, seen: Run, to: Timestamp) {
+        self.change(seen, |own| own.moved_to = Some(to));
+    }
+
+    /// The attempt cancels this run, as it saw it.
+    pub(super) fn cancel(&mut self, seen: Run, now: Timestamp) {
+        self.change(seen, |own| own.cancelled_at = Some(now));
+    }
+
+    /// The attempt deletes this run, as it saw it. One of its own is as if it had never been.
+    pub(super) fn delete(&mut self, seen: Run) {
+        if self.is_new(seen.id) {
+            self.runs.remove(&seen.id);
+        } else {
+            self.change(seen, |own| own.deleted = true);
+        }
+    }
+
+    /// Whether the attempt scheduled this run.
+    pub(super) fn is_new(&self, run: RunId) -> bool {
+        self.runs.get(&run).is_some_and(|own| own.new)
+    }
+
+    /// Whether the attempt deleted this run.
+    pub(super) fn is_deleted(&self, run: RunId) -> bool {
+        self.runs.get(&run).is_some_and(|own| own.deleted)
+    }
+
+    /// Whether the attempt cancelled this run.
+    pub(super) fn is_cancelled(&self, run: RunId) -> bool {
+        self.runs.get(&run).is_some_and(|own| own.cancelled_at.is_some())
+    }
+
+    /// Whether a write concerns this run.
+    pub(super) fn concern(&self, run: RunId) -> bool {
+        self.runs.contains_key(&run)
+    }
+
+    /// The run as the attempt scheduled it.
+    pub(super) fn new_run(&self, run: RunId) -> Option<&Run> {
+        self.runs.get(&run).filter(|own| own.new).map(|own| &own.seen)
+    }
+
+    /// A stored run with the attempt's writes applied; `None` if it deleted it.
+    pub(super) fn apply(&self, stored: Run) -> Option<Run> {
+        match self.runs.get(&stored.id) {
+            None => Some(stored),
+            Some(own) if own.deleted => None,
+            Some(own) => Some(own.apply(stored)),
+        }
+    }
+
+    /// The runs that a write concerns and that match now, in no order.
+    pub(super) fn matching(&self, filter: &RunFilter) -> impl Iterator<Item = &Run> {
+        self.runs.values().filter(|own| !own.deleted && filter.matches(&own.seen)).map(|own| &own.seen)
+    }
+
+    fn change(&mut self, seen: Run, change: impl FnOnce(&mut Own)) {
+        let own = self.runs.entry(seen.id).or_insert_with(|| {
+            let seen = Run { input: Payload::null(), output: None, ..seen };
+            Own { seen, new: false, moved_to: None, cancelled_at: None, deleted: false }
+        });
+        change(own);
+        own.seen = own.apply(own.seen.clone());
+    }
+}
+
+impl Own {
+    fn apply(&self, mut run: Run) -> Run {
+        // What has triggered meanwhile is shown as it is: the commit will find the conflict.
+        if let (Some(to), Status::Scheduled) = (self.moved_to, run.status) {
+            run.trigger_at = to;
+            run.due_at = Some(to);
+        }
+        if let Some(at) = self.cancelled_at {
+            match run.status {
+                Status::Running => run.cancel_requested = true,
+                status if status.is_final() => {}
+                _ => {
+                    run.status = Status::Cancelled;
+                    run.reason = Some(Cow::Borrowed("cancelled"));
+                    run.due_at = None;
+                    run.finished_at = Some(at);
+                }
+            }
+        }
+        run
+    }
+}
+
+/// The page that a list has when the attempt's writes are applied.
+///
+/// `stored` is the same page of what is stored, without the runs that a write concerns, and `next` where storage's next one
+/// begins; `own` are the runs that a write concerns and that match. Storage has shown everything up to `next` and nothing beyond:
+/// what the attempt put beyond it belongs to a later page.
+pub(super) fn merge<'a>(
+    page: &Page,
+    mut stored: Vec<Run>,
+    next: Option<Cursor>,
+    own: impl Iterator<Item = &'a Run>,
+) -> (Vec<Run>, Option<Cursor>) {
+    let order = page.order;
+    let mut own: Vec<_> = own
+        .filter(|run| page.cursor.is_none_or(|begin| compare(order, place(run), begin).is_gt()))
+        .filter(|run| next.is_none_or(|end| compare(order, place(run), end).is_le()))
+        .collect();
+    own.sort_unstable_by(|a, b| compare(order, place(a), place(b)));
+    // One more than fits, to know whether the page ends here.
+    own.truncate(page.size() + 1);
+    stored.extend(own.into_iter().cloned());
+    stored.sort_by(|a, b| compare(order, place(a), place(b)));
+    if stored.len() <= page.size() {
+        return (stored, next);
+    }
+    stored.truncate(page.size());
+    let next = stored.last().map(place);
+    (stored, next)
+}
+
+fn place(run: &Run) -> Cursor {
+    Cursor { after: run.id, trigger_at: run.trigger_at }
+}
+
+fn compare(order: Order, a: Cursor, b: Cursor) -> Ordering {
+    match order {
+        Order::NewestFirst => b.after.cmp(&a.after),
+        Order::OldestFirst => a.after.cmp(&b.after),
+        Order::TriggerTime => (a.trigger_at, a.after).cmp(&(b.trigger_at, b.after)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Metadata, Name, Origin};
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000).unwrap()
+    }
+
+    fn run(key: i64, trigger_at: i64) -> Run {
+        Run {
+            id: RunId::from_key(key, 0),
+            task: Name::parse("t", "task").unwrap(),
+            status: Status::Scheduled,
+            reason: None,
+            message: None,
+            trigger_at: at(trigger_at),
+            due_at: Some(at(trigger_at)),
+            created_at: at(0),
+            started_at: None,
+            finished_at: None,
+            attempts: 0,
+            cancel_requested: false,
+            priority: 1,
+            origin: Origin::Api,
+            parent: None,
+            root: None,
+            metadata: Metadata::default(),
+            unique_key: None,
+            input: Payload::null(),
+            output: None,
+            progress: None,
+        }
+    }
+
+    /// A page of `runs`, as storage would give it.
+    fn list(runs: &[Run], filter: &RunFilter, page: &Page) -> (Vec<Run>, Option<Cursor>) {
+        let mut found: Vec<_> = runs.iter().filter(|run| filter.matches(run)).cloned().collect();
+        found.retain(|run| page.cursor.is_none_or(|begin| compare(page.order, place(run), begin).is_gt()));
+        found.sort_by(|a, b| compare(page.order, place(a), place(b)));
+        let more = found.len() > page.size();
+        found.truncate(page.size());
+        let next = found.last().map(place).filter(|_| more);
+        (found, next)
+    }
+
+    #[test]
+    fn pages_with_own_writes_are_the_pages_of_what_the_writes_would_leave() {
+        let mut chance = fastrand::Rng::with_seed(17);
+        for case in 0..3_000 {
+            let stored: Vec<_> = (0..chance.i64(0..12)).map(|key| run(key, chance.i64(0..9))).collect();
+            let mut own = OwnWrites::default();
+            let mut left = stored.clone();
+            for before in &stored {
+                let place = left.iter().position(|run| run.id == before.id).unwrap();
+                match chance.u8(0..6) {
+                    0 => {
+                        own.delete(before.clone());
+                        left.remove(place);
+                    }
+                    1 => {
+                        let to = at(chance.i64(0..9));
+                        own.reschedule(before.clone(), to);
+                        (left[place].trigger_at, left[place].due_at) = (to, Some(to));
+                    }
+                    2 => {
+                        own.cancel(before.clone(), at(50));
+                        left[place] = own.apply(before.clone()).unwrap();
+                    }
+                    _ => {}
+                }
+            }
+            for key in 100..100 + chance.i64(0..4) {
+                let new = run(key, chance.i64(0..9));
+                own.runs.insert(new.id, Own { seen: new.clone(), new: true, moved_to: None, cancelled_at: None, deleted: false });
+                left.push(new);
+            }
+            let filter = RunFilter {
+                statuses: if chance.bool() { vec![] } else { vec![Status::Scheduled] },
+                trigger_before: chance.bool().then(|| at(6)),
+                ..RunFilter::default()
+            };
+            for order in [Order::NewestFirst, Order::OldestFirst, Order::TriggerTime] {
+                let expected = list(&left, &filter, &Page::new(500, None, order).unwrap()).0;
+                let mut page = Page::new(chance.usize(1..7), None, order).unwrap();
+                let mut seen = Vec::new();
+                loop {
+                    let (mut runs, next) = list(&stored, &filter, &page);
+                    runs.retain(|run| !own.concern(run.id));
+                    let (runs, next) = merge(&page, runs, next, own.matching(&filter));
+                    assert!(runs.len() <= page.size(), "case {case}");
+                    seen.extend(runs);
+                    page.cursor = next;
+                    if next.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(seen, expected, "case {case}, {order:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_happened_meanwhile_is_shown_as_it_is() {
+        let mut own = OwnWrites::default();
+        own.reschedule(run(1, 10), at(20));
+        assert_eq!(own.apply(run(1, 10)).unwrap().trigger_at, at(20));
+        let triggered = Run { status: Status::Running, ..run(1, 10) };
+        assert_eq!(own.apply(triggered.clone()), Some(triggered.clone()), "it is too late to move it");
+
+        own.cancel(triggered.clone(), at(30));
+        assert!(own.apply(triggered).unwrap().cancel_requested);
+        let ended = Run { status: Status::Succeeded, ..run(1, 10) };
+        assert_eq!(own.apply(ended.clone()), Some(ended), "it is too late to cancel it");
+    }
+}

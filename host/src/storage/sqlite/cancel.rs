@@ -1,0 +1,35 @@
+//! Cancels runs.
+
+use super::chain;
+use super::change::{disarm, find, note};
+use super::writer::Tx;
+use crate::model::{NamespaceId, RunId, Status, Timestamp};
+use crate::storage::{Cancelled, ChangeError, RunChange};
+
+/// A run that waits never starts once this is committed; one in flight is told after the commit.
+pub(super) fn one(tx: &mut Tx<'_>, namespace: NamespaceId, run: RunId, now: Timestamp) -> rusqlite::Result<Result<Cancelled, ChangeError>> {
+    let Some(seen) = find(tx, namespace, run, now)? else { return Ok(Err(ChangeError::NotFound(run))) };
+    match seen.status {
+        Status::Cancelled => return Ok(Ok(Cancelled::Now)),
+        status if status.is_final() => return Ok(Err(ChangeError::AlreadyEnded(run))),
+        _ => {}
+    }
+    if let Some(signal) = tx.shared.due.in_flight(seen.id, |flight| flight.cancel.clone()) {
+        tx.conn.prepare_cached("-- cancel: request\nUPDATE runlater_runs SET cancel_requested = 1 WHERE id = ?1")?.execute([seen.id])?;
+        tx.after_commit.push(Box::new(move || signal.set()));
+        return Ok(Ok(Cancelled::Requested));
+    }
+    // Between the look above and here a worker may have taken it: then it is asked again, as one in flight.
+    if !disarm(tx, seen.id) {
+        return one(tx, namespace, run, now);
+    }
+    tx.conn
+        .prepare_cached("-- cancel\nUPDATE runlater_runs SET status = 5, due_at = NULL, finished_at = ?2, reason = 'cancelled', cancel_requested = 1 WHERE id = ?1")?
+        .execute((seen.id, now.as_micros()))?;
+    if let Some(root) = seen.root {
+        chain::leave(tx.conn, root)?;
+    }
+    tx.ended.push(seen.id);
+    note(tx, namespace, run, &seen, RunChange::Marked(Status::Cancelled));
+    Ok(Ok(Cancelled::Now))
+}

@@ -1,0 +1,94 @@
+//! Copies the write-ahead log into the database file, out of the way of commits.
+//!
+//! SQLite's automatic checkpoint runs inside a commit and stalls it for up to 100 ms. Here a thread of its own copies while the writer
+//! goes on; what remains is little, and the writer copies that itself when the log has grown long, so that
+//! the log starts over and stays bounded.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+
+use rusqlite::Connection;
+
+use super::connection::open_checkpointer;
+use super::writer::Shared;
+
+/// Pages of 4 KiB in the log from which on it is copied.
+const PAGES_LOW: i64 = 1_000;
+/// Pages from which on the writer itself copies the rest, so that the log starts over: 16 MiB.
+const PAGES_HIGH: i64 = 4_096;
+
+pub(super) struct Checkpointer {
+    /// Dropped first, which ends the thread.
+    ask: Option<mpsc::SyncSender<()>>,
+    busy: Arc<AtomicBool>,
+    /// The log's length when it was last copied.
+    copied: std::cell::Cell<i64>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Checkpointer {
+    pub(super) fn start(path: &Path) -> rusqlite::Result<Self> {
+        let conn = open_checkpointer(path)?;
+        let (ask, asked) = mpsc::sync_channel::<()>(1);
+        let busy = Arc::new(AtomicBool::new(false));
+        let still = busy.clone();
+        let run = move || {
+            while asked.recv().is_ok() {
+                if let Err(error) = copy(&conn) {
+                    tracing::warn!(%error, "a checkpoint failed; it is tried again");
+                }
+                still.store(false, Ordering::Release);
+            }
+        };
+        let thread = std::thread::Builder::new().name("runlater-wal".into()).spawn(run).ok();
+        Ok(Self { ask: Some(ask), busy, copied: 0.into(), thread })
+    }
+
+    /// Called by the writer after each commit.
+    pub(super) fn after_commit(&self, conn: &mut Connection, shared: &Shared) {
+        let pages = shared.wal_pages.load(Ordering::Relaxed);
+        if pages < self.copied.get() {
+            // The log has started over.
+            self.copied.set(0);
+        }
+        if pages < PAGES_LOW || self.busy.load(Ordering::Acquire) {
+            return;
+        }
+        if pages - self.copied.get() >= PAGES_LOW {
+            self.copied.set(pages);
+            self.busy.store(true, Ordering::Release);
+            if let Some(ask) = &self.ask
+                && ask.try_send(()).is_err()
+            {
+                self.busy.store(false, Ordering::Release);
+            }
+        } else if pages >= PAGES_HIGH {
+            // The thread has just copied all but the last pages. Once they are copied too, the next commit starts over.
+            if let Err(error) = copy(conn) {
+                tracing::warn!(%error, "a checkpoint failed; it is tried again");
+            }
+            self.copied.set(pages);
+        }
+    }
+
+    /// Copies everything and empties the log: the host stops.
+    pub(super) fn finish(&self, conn: &Connection) {
+        if let Err(error) = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+            tracing::warn!(%error, "the write-ahead log was not emptied; the next start does it");
+        }
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        self.ask = None;
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+fn copy(conn: &Connection) -> rusqlite::Result<()> {
+    conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}

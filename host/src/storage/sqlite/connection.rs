@@ -1,0 +1,210 @@
+//! Opens the database file: settings, checks, migrations, and the lock that keeps a second host out.
+//!
+//! Called when the storage opens. Knows nothing of runs.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use crate::storage::StorageError;
+
+/// Before this release SQLite could corrupt a database when a checkpoint met a reset of the write-ahead log.
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+/// How long a statement waits for another connection's transaction: an embedder's own, on the same file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Up to this size a file is checked whole when it is opened.
+const QUICK_CHECK_BYTES_MAX: u64 = 1 << 30;
+
+/// Each migration in a transaction of its own; the schema's version is how many were applied.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_runs.sql")];
+
+/// Held for as long as this process owns the file. The lock dies with the process, so a crash leaves none behind.
+#[derive(Debug)]
+pub(super) struct OwnerLock {
+    _file: File,
+}
+
+impl OwnerLock {
+    /// Takes the lock beside the database file.
+    pub(super) fn take(path: &Path) -> Result<Self, StorageError> {
+        let lock = beside(path, ".lock");
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).open(&lock).map_err(|error| cannot(&lock, "opened", &error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(std::fs::TryLockError::WouldBlock) => Err(StorageError::Unavailable(format!(
+                "{} is in use by another runlater host; stop that one, or talk to it instead of opening its file",
+                path.display()
+            ))),
+            Err(std::fs::TryLockError::Error(error)) => Err(cannot(&lock, "locked", &error)),
+        }
+    }
+}
+
+/// The file of this name with a suffix appended.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn cannot(path: &Path, verb: &str, error: &dyn std::fmt::Display) -> StorageError {
+    StorageError::Unavailable(format!("{} can't be {verb}: {error}", path.display()))
+}
+
+/// Opens the one connection that writes, creating and migrating the schema.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, StorageError> {
+    assert!(
+        rusqlite::version_number() >= SQLITE_VERSION_MIN,
+        "the SQLite linked into this program is {}, which can corrupt data",
+        rusqlite::version()
+    );
+    refuse_strange_files(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = Connection::open_with_flags(path, flags).map_err(|error| cannot(path, "opened", &error))?;
+    restrict_to_owner(path)?;
+    let settle = |conn: &Connection| -> rusqlite::Result<()> {
+        conn.busy_timeout(BUSY_TIMEOUT)?;
+        conn.set_prepared_statement_cache_capacity(128);
+        // No automatic checkpoint: one inside a commit stalls the writer for up to 100 ms (see checkpoint.rs).
+        conn.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 16777216;
+             PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
+        )
+    };
+    settle(&conn).map_err(|error| unreadable(path, error))?;
+    if std::fs::metadata(path).is_ok_and(|meta| meta.len() < QUICK_CHECK_BYTES_MAX) {
+        let verdict: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| unreadable(path, error))?;
+        if verdict != "ok" {
+            return Err(StorageError::Corrupt(format!(
+                "{}: {verdict}; restore a backup, or recover it with SQLite's own `.recover`",
+                path.display()
+            )));
+        }
+    }
+    migrate(&mut conn, path)?;
+    Ok(conn)
+}
+
+/// Opens a connection that only reads.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    conn.execute_batch("PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;")?;
+    Ok(conn)
+}
+
+/// Opens a connection that only copies the write-ahead log into the database file.
+pub(super) fn open_checkpointer(path: &Path) -> rusqlite::Result<Connection> {
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -256;")?;
+    Ok(conn)
+}
+
+fn unreadable(path: &Path, error: rusqlite::Error) -> StorageError {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => StorageError::Corrupt(format!(
+            "{} is not a SQLite database; choose another file, nothing was changed in this one",
+            path.display()
+        )),
+        Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
+            StorageError::Corrupt(format!("{}: {error}; restore a backup, or recover it with SQLite's own `.recover`", path.display()))
+        }
+        Some(rusqlite::ErrorCode::ReadOnly) => {
+            StorageError::Unavailable(format!("{} is read-only; give this user write access to it and its folder", path.display()))
+        }
+        _ => cannot(path, "opened", &error),
+    }
+}
+
+fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StorageError> {
+    let found = schema_version(conn).map_err(|error| unreadable(path, error))?;
+    let known = MIGRATIONS.len() as i64;
+    if found > known {
+        return Err(StorageError::Unavailable(format!(
+            "{} was written by a newer runlater (schema {found}, this one knows up to {known}); run that version, or restore an older backup",
+            path.display()
+        )));
+    }
+    if (1..known).contains(&found) {
+        let copy = beside(path, &format!(".schema-{found}.backup"));
+        conn.execute("VACUUM INTO ?1", [copy.to_string_lossy()]).map_err(|error| cannot(&copy, "written before the migration", &error))?;
+    }
+    for (version, migration) in (found + 1..).zip(&MIGRATIONS[found as usize..]) {
+        let apply = |conn: &mut Connection| -> rusqlite::Result<()> {
+            let transaction = conn.transaction()?;
+            transaction.execute_batch(migration)?;
+            transaction.execute("INSERT OR REPLACE INTO runlater_meta (key, value) VALUES ('schema_version', ?1)", [version])?;
+            transaction.commit()
+        };
+        apply(conn)
+            .map_err(|error| StorageError::Unavailable(format!("{} can't be migrated to schema {version}: {error}", path.display())))?;
+    }
+    Ok(())
+}
+
+fn schema_version(conn: &Connection) -> rusqlite::Result<i64> {
+    let ours: Option<i64> = conn.query_row("SELECT 1 FROM sqlite_schema WHERE name = 'runlater_meta'", [], |row| row.get(0)).optional()?;
+    match ours {
+        Some(_) => conn.query_row("SELECT value FROM runlater_meta WHERE key = 'schema_version'", [], |row| row.get(0)),
+        None => Ok(0),
+    }
+}
+
+/// Refuses what is no place for a database: a folder, a pipe, a file system on the network.
+fn refuse_strange_files(path: &Path) -> Result<(), StorageError> {
+    if let Ok(meta) = std::fs::metadata(path)
+        && !meta.is_file()
+    {
+        return Err(StorageError::Unavailable(format!("{} is not a file", path.display())));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(StorageError::Unavailable(format!("the folder {} does not exist; create it first", folder.display())));
+    }
+    #[cfg(target_os = "linux")]
+    if let Some(kind) = network_file_system(folder) {
+        return Err(StorageError::Unavailable(format!(
+            "{} is on {kind}, where locks and durable writes can't be relied on; choose a local disk",
+            folder.display()
+        )));
+    }
+    Ok(())
+}
+
+/// The name of the network file system that `folder` is on. The numbers are those of statfs(2).
+#[cfg(target_os = "linux")]
+fn network_file_system(folder: &Path) -> Option<&'static str> {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = std::ffi::CString::new(folder.as_os_str().as_bytes()).ok()?;
+    let mut stat = std::mem::MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: `folder` is a NUL-terminated string and `stat` is writable; both outlive the call, and all-zero is a valid `statfs`.
+    let stat = unsafe {
+        if libc::statfs(folder.as_ptr(), stat.as_mut_ptr()) != 0 {
+            return None;
+        }
+        stat.assume_init()
+    };
+    match stat.f_type as i64 & 0xffff_ffff {
+        0x6969 => Some("NFS"),
+        0xff53_4d42 | 0xfe53_4d42 | 0x517b => Some("a Windows share"),
+        0x6573_5546 => Some("FUSE"),
+        _ => None,
+    }
+}
+
+/// The file holds inputs and outputs: nobody else's business.
+fn restrict_to_owner(path: &Path) -> Result<(), StorageError> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let fresh = std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0);
+        if fresh {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(|error| cannot(path, "made private", &error))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! Stores runs.
+
+use rusqlite::Connection;
+
+use super::rows::{Waiting, metadata_text, origin_code};
+use super::unique_key::{self, Holder};
+use super::writer::Tx;
+use super::{SqliteStorage, chain};
+use crate::model::{NamespaceId, NewRun, RunId, Timestamp};
+use crate::storage::{CreateError, Created, RunChange, RunEvent, StorageError};
+
+/// Why a run was not stored; the caller sees it as a [`CreateError`].
+pub(super) enum Refused {
+    UniqueKeyTaken(RunId),
+    Quota(String),
+}
+
+impl From<Refused> for CreateError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::UniqueKeyTaken(run) => Self::UniqueKeyTaken(run),
+            Refused::Quota(reason) => Self::Quota(reason),
+        }
+    }
+}
+
+/// Stores all of `runs`, or none.
+pub(super) fn create(
+    tx: &mut Tx<'_>,
+    namespace: NamespaceId,
+    runs: &[NewRun],
+    now: Timestamp,
+) -> rusqlite::Result<Result<Vec<Created>, Refused>> {
+    // One run is checked before it writes anything; several may find out late, and then take back what was written.
+    let several = runs.len() > 1;
+    if several {
+        tx.conn.prepare_cached("SAVEPOINT bunch")?.execute([])?;
+    }
+    let marks = super::write_set::Marks::of(tx);
+    let mut created = Vec::with_capacity(runs.len());
+    for run in runs {
+        match create_one(tx, namespace, run, now)? {
+            Ok(one) => created.push(one),
+            Err(refused) => {
+                if several {
+                    tx.conn.prepare_cached("ROLLBACK TO bunch")?.execute([])?;
+                    tx.conn.prepare_cached("RELEASE bunch")?.execute([])?;
+                    marks.restore(tx);
+                }
+                return Ok(Err(refused));
+            }
+        }
+    }
+    if several {
+        tx.conn.prepare_cached("RELEASE bunch")?.execute([])?;
+    }
+    Ok(Ok(created))
+}
+
+/// Stores one run, and notes what its commit changes in memory.
+pub(super) fn create_one(
+    tx: &mut Tx<'_>,
+    namespace: NamespaceId,
+    run: &NewRun,
+    now: Timestamp,
+) -> rusqlite::Result<Result<Created, Refused>> {
+    let (created, waiting) = match insert(tx.conn, tx.shared.id_origin, namespace, run, now)? {
+        Ok(done) => done,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let Some(waiting) = waiting else { return Ok(Ok(created)) };
+    tx.arm.push(waiting);
+    if tx.watched() {
+        tx.events.push(RunEvent {
+            namespace,
+            run: run.id,
+            task: run.task.name.clone(),
+            parent: run.lineage.map(|lineage| lineage.parent),
+            change: RunChange::Created { trigger_at: run.trigger_at },
+        });
+    }
+    Ok(Ok(created))
+}
+
+type Inserted = (Created, Option<Box<Waiting>>);
+
+/// Writes the rows of one run on any connection. Writes nothing if it is refused.
+fn insert(
+    conn: &Connection,
+    id_origin: u64,
+    namespace: NamespaceId,
+    run: &NewRun,
+    now: Timestamp,
+) -> rusqlite::Result<Result<Inserted, Refused>> {
+    match unique_key::holder(conn, namespace, run, id_origin, now)? {
+        Holder::Free => {}
+        Holder::Equal(created) => return Ok(Ok((created, None))),
+        Holder::Other(holder) => return Ok(Err(Refused::UniqueKeyTaken(holder))),
+    }
+    let id = run.id.key_in(id_origin).ok_or_else(|| super::rows::strange(0, "an id that this database did not make"))?;
+    let lineage = run.lineage.map(|lineage| {
+        let key = |id: RunId| id.key_in(id_origin).expect("a run's ancestors are of its own database");
+        (key(lineage.parent), key(lineage.root), lineage.depth)
+    });
+    if let Some((_, root, _)) = lineage
+        && let Err(reason) = chain::join(conn, root)?
+    {
+        return Ok(Err(Refused::Quota(reason)));
+    }
+    // A run created with a time in the past is due at once, and never counts as missed.
+    let due_at = run.trigger_at.max(now).as_micros();
+    let waiting = Waiting::from_new(run, namespace.0, id, due_at, lineage);
+    let mut statement = conn.prepare_cached(
+        "-- create
+         INSERT INTO runlater_runs (id, namespace, task, status, due_at, trigger_at, created_at, priority, origin, parent, root, depth, max_attempts, timeout,
+             unique_key, metadata, input_type, input)
+         VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+    )?;
+    // rusqlite's tuples end at 16 parameters.
+    statement.execute(rusqlite::params![
+        id,
+        namespace.0,
+        run.task.id.0,
+        due_at,
+        run.trigger_at.as_micros(),
+        now.as_micros(),
+        waiting.priority,
+        origin_code(run.origin),
+        lineage.map(|(parent, ..)| parent),
+        lineage.map(|(_, root, _)| root),
+        lineage.map(|(.., depth)| depth),
+        run.max_attempts,
+        waiting.timeout.map(|micros| micros as i64),
+        run.unique_key.as_ref().map(|key| key.as_str()),
+        metadata_text(&run.metadata),
+        run.input.stored_media_type(),
+        run.input.bytes(),
+    ])?;
+    for (key, value) in run.metadata.iter() {
+        conn.prepare_cached("-- create: metadata\nINSERT INTO runlater_run_metadata (namespace, key, value, run) VALUES (?1, ?2, ?3, ?4)")?
+            .execute((namespace.0, key, value, id))?;
+    }
+    unique_key::take(conn, namespace, run, id)?;
+    Ok(Ok((Created::New(run.id), Some(waiting))))
+}
+
+impl SqliteStorage {
+    /// Stores a run inside a transaction of the embedding program, on its own connection to the same file.
+    ///
+    /// The run exists if and only if that transaction commits. The queue learns of it by looking: until it is seen, or long enough
+    /// to be sure that the transaction was rolled back, the writer looks each millisecond whether the file has changed.
+    pub(crate) fn create_in(
+        &self,
+        transaction: &rusqlite::Transaction<'_>,
+        namespace: NamespaceId,
+        run: NewRun,
+        now: Timestamp,
+    ) -> Result<Created, CreateError> {
+        let file: Option<String> = transaction
+            .query_row("SELECT file FROM pragma_database_list WHERE name = 'main'", [], |row| row.get(0))
+            .map_err(|error| StorageError::Unavailable(error.to_string()))?;
+        let same = file.is_some_and(|file| std::fs::canonicalize(file).ok() == std::fs::canonicalize(&self.path).ok());
+        if !same {
+            return Err(StorageError::Unavailable(format!(
+                "the transaction is not on {}, where the scheduler's runs are",
+                self.path.display()
+            ))
+            .into());
+        }
+        let inserted = insert(transaction, self.shared.id_origin, namespace, &run, now);
+        let (created, waiting) = inserted.map_err(|error| super::writer::sort(&error, false))??;
+        if let Some(waiting) = waiting {
+            self.foreign.expect(waiting);
+        }
+        Ok(created)
+    }
+}

@@ -1,0 +1,229 @@
+//! Lists and counts runs.
+//!
+//! The statement is put together from the filter's parts, every value bound. Which table drives it decides how fast it is: a
+//! metadata entry is the most selective, then a parent, then the partial indexes of the statuses.
+
+use rusqlite::{Connection, ToSql};
+
+use super::registry::Registry;
+use super::rows::{RUN_COLUMNS, SCHEDULED, SUCCEEDED, origin_code, run, status_code};
+use crate::model::{Cursor, NamespaceId, Order, Page, Run, RunFilter, RunId, Status, Timestamp};
+
+/// Bytes of inputs and outputs after which a page ends early, so that 500 large runs do not fill the memory.
+const PAGE_BYTES_MAX: usize = 8 << 20;
+
+/// A statement with its values.
+pub(super) struct Query {
+    pub(super) sql: String,
+    values: Vec<Box<dyn ToSql>>,
+}
+
+impl Query {
+    fn bind(&mut self, value: impl ToSql + 'static) -> String {
+        self.values.push(Box::new(value));
+        format!("?{}", self.values.len())
+    }
+
+    fn bind_all<T: ToSql + 'static>(&mut self, values: impl IntoIterator<Item = T>) -> String {
+        values.into_iter().map(|value| self.bind(value)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn values(&self) -> impl Iterator<Item = &dyn ToSql> {
+        self.values.iter().map(|value| value.as_ref())
+    }
+}
+
+/// `SELECT columns` of what matches; `None` if nothing can match. `sorted` adds the page's order and bounds.
+pub(super) fn query(
+    columns: &str,
+    registry: &Registry,
+    id_origin: u64,
+    namespace: NamespaceId,
+    filter: &RunFilter,
+    page: Option<&Page>,
+    now: Timestamp,
+) -> Option<Query> {
+    let mut q = Query { sql: String::new(), values: Vec::new() };
+    let mut terms = Vec::new();
+    let mut entries = filter.metadata.iter();
+    let source = match entries.next() {
+        Some((key, value)) => {
+            let (namespace, key, value) = (q.bind(namespace.0), q.bind(key.to_owned()), q.bind(value.to_owned()));
+            terms.push(format!("m.namespace = {namespace} AND m.key = {key} AND m.value = {value}"));
+            // CROSS JOIN keeps SQLite from turning the order of the two round.
+            "runlater_run_metadata m CROSS JOIN runlater_runs r ON r.id = m.run"
+        }
+        None => "runlater_runs r",
+    };
+    let bound = q.bind(namespace.0);
+    terms.push(format!("r.namespace = {bound}"));
+    for (key, value) in entries {
+        let (namespace, key, value) = (q.bind(namespace.0), q.bind(key.to_owned()), q.bind(value.to_owned()));
+        terms.push(format!(
+            "EXISTS (SELECT 1 FROM runlater_run_metadata e WHERE e.namespace = {namespace} AND e.key = {key} AND e.value = {value} AND e.run = r.id)"
+        ));
+    }
+    if !filter.tasks.is_empty() {
+        let ids: Vec<i64> = filter.tasks.iter().filter_map(|name| registry.task(namespace, name.as_str())).map(|task| task.id.0).collect();
+        if ids.is_empty() {
+            return None;
+        }
+        let list = q.bind_all(ids);
+        terms.push(format!("r.task IN ({list})"));
+    }
+    if !filter.statuses.is_empty() {
+        terms.push(statuses(&mut q, &filter.statuses, now));
+    }
+    if !filter.origins.is_empty() && filter.origins.len() < crate::model::Origin::ALL.len() {
+        let list = q.bind_all(filter.origins.iter().map(|origin| origin_code(*origin)));
+        terms.push(format!("r.origin IN ({list})"));
+    }
+    if let Some(parent) = filter.parent {
+        let parent = q.bind(parent.key_in(id_origin)?);
+        terms.push(format!("r.parent = {parent}"));
+    }
+    if let Some(from) = filter.trigger_from {
+        let from = q.bind(from.as_micros());
+        terms.push(format!("r.trigger_at >= {from}"));
+    }
+    if let Some(before) = filter.trigger_before {
+        let before = q.bind(before.as_micros());
+        terms.push(format!("r.trigger_at < {before}"));
+    }
+    let tail = match page {
+        Some(page) => tail(&mut q, page, filter, &mut terms, id_origin)?,
+        None => String::new(),
+    };
+    q.sql = format!("-- list\nSELECT {columns} FROM {source} WHERE {}{tail}", terms.join(" AND "));
+    Some(q)
+}
+
+/// The condition for these statuses. Repeats the condition of a partial index wherever all of them are within it.
+fn statuses(q: &mut Query, statuses: &[Status], now: Timestamp) -> String {
+    let mut any = Vec::new();
+    for status in statuses {
+        let code = q.bind(status_code(*status));
+        any.push(match status {
+            Status::Scheduled | Status::Backoff => {
+                let now = q.bind(now.as_micros());
+                format!("(r.status = {code} AND r.due_at > {now})")
+            }
+            Status::Queued => {
+                let now = q.bind(now.as_micros());
+                format!("(r.status IN (0, 2) AND r.due_at <= {now} AND {code} = {code})")
+            }
+            _ => format!("r.status = {code}"),
+        });
+    }
+    let waiting = |status: &Status| matches!(status, Status::Scheduled | Status::Queued | Status::Backoff);
+    let marked = |status: &Status| !matches!(status_code(*status), SCHEDULED | SUCCEEDED);
+    let index = if statuses.iter().all(waiting) {
+        " AND r.due_at IS NOT NULL"
+    } else if statuses.iter().all(marked) {
+        " AND r.status NOT IN (0, 3)"
+    } else {
+        ""
+    };
+    format!("({}){index}", any.join(" OR "))
+}
+
+/// Order, cursor and limit.
+fn tail(q: &mut Query, page: &Page, filter: &RunFilter, terms: &mut Vec<String>, id_origin: u64) -> Option<String> {
+    let cursor = match page.cursor {
+        Some(cursor) => Some((cursor.after.key_in(id_origin)?, cursor.trigger_at.as_micros())),
+        None => None,
+    };
+    let order = match page.order {
+        Order::NewestFirst => {
+            if let Some((id, _)) = cursor {
+                let id = q.bind(id);
+                terms.push(format!("r.id < {id}"));
+            }
+            "r.id DESC"
+        }
+        Order::OldestFirst => {
+            if let Some((id, _)) = cursor {
+                let id = q.bind(id);
+                terms.push(format!("r.id > {id}"));
+            }
+            "r.id"
+        }
+        Order::TriggerTime => {
+            // The due time of what is scheduled is its trigger time, and has an index.
+            let time = if filter.statuses == [Status::Scheduled] { "r.due_at" } else { "r.trigger_at" };
+            if let Some((id, at)) = cursor {
+                let (at, id) = (q.bind(at), q.bind(id));
+                terms.push(format!("({time}, r.id) > ({at}, {id})"));
+            }
+            if time == "r.due_at" { "r.due_at, r.id" } else { "r.trigger_at, r.id" }
+        }
+    };
+    let limit = q.bind(page.size() as i64 + 1);
+    Some(format!(" ORDER BY {order} LIMIT {limit}"))
+}
+
+/// What a read needs beside its connection.
+pub(super) struct Reader<'a> {
+    pub(super) conn: &'a Connection,
+    pub(super) registry: &'a Registry,
+    pub(super) id_origin: u64,
+    pub(super) namespace: NamespaceId,
+    pub(super) now: Timestamp,
+}
+
+impl Reader<'_> {
+    fn query(&self, columns: &str, filter: &RunFilter, page: Option<&Page>) -> Option<Query> {
+        query(columns, self.registry, self.id_origin, self.namespace, filter, page, self.now)
+    }
+
+    /// A page of runs, and where the next one begins.
+    pub(super) fn list(&self, filter: &RunFilter, page: &Page) -> rusqlite::Result<(Vec<Run>, Option<Cursor>)> {
+        let Some(query) = self.query(RUN_COLUMNS, filter, Some(page)) else { return Ok((Vec::new(), None)) };
+        let mut statement = self.conn.prepare_cached(&query.sql)?;
+        let mut rows = statement.query(rusqlite::params_from_iter(query.values()))?;
+        let (mut runs, mut bytes, mut more): (Vec<Run>, usize, bool) = (Vec::new(), 0, false);
+        while let Some(row) = rows.next()? {
+            if runs.len() == page.size() || bytes > PAGE_BYTES_MAX {
+                more = true;
+                break;
+            }
+            let run = run(row, self.registry, self.id_origin, self.now.as_micros())?;
+            bytes += run.input.bytes().len() + run.output.as_ref().map_or(0, |output| output.bytes().len());
+            runs.push(run);
+        }
+        let next = runs.last().filter(|_| more).map(|last| Cursor { after: last.id, trigger_at: last.trigger_at });
+        Ok((runs, next))
+    }
+
+    /// The same, with nothing but the ids.
+    pub(super) fn list_ids(&self, filter: &RunFilter, page: &Page) -> rusqlite::Result<(Vec<RunId>, Option<Cursor>)> {
+        let Some(query) = self.query("r.id, r.trigger_at", filter, Some(page)) else { return Ok((Vec::new(), None)) };
+        let mut statement = self.conn.prepare_cached(&query.sql)?;
+        let rows = statement.query_map(rusqlite::params_from_iter(query.values()), |row| {
+            Ok(Cursor { after: RunId::from_key(row.get(0)?, self.id_origin), trigger_at: super::rows::time(row, 1)? })
+        })?;
+        let mut found = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+        let more = found.len() > page.size();
+        found.truncate(page.size());
+        let next = found.last().copied().filter(|_| more);
+        Ok((found.into_iter().map(|cursor| cursor.after).collect(), next))
+    }
+
+    /// How many match.
+    pub(super) fn count(&self, filter: &RunFilter) -> rusqlite::Result<u64> {
+        let Some(query) = self.query("count(*)", filter, None) else { return Ok(0) };
+        let count: i64 = self.conn.prepare_cached(&query.sql)?.query_row(rusqlite::params_from_iter(query.values()), |row| row.get(0))?;
+        Ok(count as u64)
+    }
+
+    /// One run.
+    pub(super) fn get(&self, id: RunId) -> rusqlite::Result<Option<Run>> {
+        use rusqlite::OptionalExtension;
+        let Some(key) = id.key_in(self.id_origin) else { return Ok(None) };
+        let sql = format!("-- get\nSELECT {RUN_COLUMNS} FROM runlater_runs r WHERE r.id = ?1 AND r.namespace = ?2");
+        self.conn
+            .prepare_cached(&sql)?
+            .query_row((key, self.namespace.0), |row| run(row, self.registry, self.id_origin, self.now.as_micros()))
+            .optional()
+    }
+}

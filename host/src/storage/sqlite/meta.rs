@@ -1,0 +1,27 @@
+//! Single values about the database itself.
+
+use rusqlite::{Connection, OptionalExtension};
+
+/// Reads a number.
+pub(super) fn number(conn: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {
+    conn.query_row("-- meta\nSELECT value FROM runlater_meta WHERE key = ?1", [key], |row| row.get(0)).optional()
+}
+
+/// Stores a number.
+pub(super) fn set_number(conn: &Connection, key: &str, value: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("-- set meta\nINSERT OR REPLACE INTO runlater_meta (key, value) VALUES (?1, ?2)")?.execute((key, value))?;
+    Ok(())
+}
+
+/// Records that the host was alive at `now`.
+pub(super) fn set_alive(conn: &Connection, now: i64) -> rusqlite::Result<()> {
+    set_number(conn, "alive_until", now)
+}
+
+/// Records that the host stopped with nothing in flight.
+pub(super) fn mark_clean(conn: &Connection, now: i64) -> rusqlite::Result<()> {
+    if now > 0 {
+        set_alive(conn, now)?;
+    }
+    set_number(conn, "clean_stop", 1)
+}

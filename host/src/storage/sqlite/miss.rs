@@ -1,0 +1,58 @@
+//! Marks as missed what became due while no host was running.
+
+use super::chain;
+use super::change::disarm;
+use super::writer::Tx;
+use crate::model::{NamespaceId, RunId, Status, Timestamp};
+use crate::storage::{Gap, RunChange, RunEvent};
+
+/// Marks up to `limit` runs. Only those that wait for their first attempt: what had triggered before the gap goes on.
+pub(super) fn miss(tx: &mut Tx<'_>, gap: Gap, limit: usize, now: Timestamp) -> rusqlite::Result<usize> {
+    let found = {
+        let mut statement = tx.conn.prepare_cached(
+            "-- miss: look
+             SELECT id, root, namespace, task, parent FROM runlater_runs
+             WHERE due_at IS NOT NULL AND due_at > ?1 AND due_at < ?2 AND status = 0 AND attempt = 0 LIMIT ?3",
+        )?;
+        let rows = statement.query_map((gap.from.as_micros(), gap.until.as_micros(), limit as i64), |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, Option<i64>>(1)?,
+                row.get::<_, i64>(2)?,
+                row.get::<_, i64>(3)?,
+                row.get::<_, Option<i64>>(4)?,
+            ))
+        })?;
+        rows.collect::<rusqlite::Result<Vec<_>>>()?
+    };
+    let mut missed = 0;
+    for (id, root, namespace, task, parent) in found {
+        if !disarm(tx, id) {
+            continue;
+        }
+        tx.conn
+            .prepare_cached(
+                "-- miss\nUPDATE runlater_runs SET status = 6, due_at = NULL, finished_at = ?2, reason = 'host-down' WHERE id = ?1",
+            )?
+            .execute((id, now.as_micros()))?;
+        if let Some(root) = root {
+            chain::leave(tx.conn, root)?;
+        }
+        tx.ended.push(id);
+        missed += 1;
+        if tx.watched()
+            && let Some(task) = tx.shared.registry.task_name(task)
+        {
+            let run = |key| RunId::from_key(key, tx.shared.id_origin);
+            let event = RunEvent {
+                namespace: NamespaceId(namespace),
+                run: run(id),
+                task,
+                parent: parent.map(run),
+                change: RunChange::Marked(Status::Missed),
+            };
+            tx.events.push(event);
+        }
+    }
+    Ok(missed)
+}

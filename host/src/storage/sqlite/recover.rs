@@ -1,0 +1,76 @@
+//! Takes over what a host that died left behind.
+//!
+//! Runs once, on the writer's connection, before anything else does. The lock on the file proves that the earlier host is gone, so its
+//! leases need no time to run out.
+
+use rusqlite::Connection;
+
+use super::rows::{CANCELLED, FAILED, SCHEDULED};
+use super::{chain, meta};
+use crate::model::{Next, next_after_host_crash};
+
+/// Runs that are watched as possible killers of their host. More than a host can have in flight.
+const SUSPECTS_MAX: i64 = 4_096;
+
+/// Ends the attempts that were in flight, as crashed. Returns the runs that may have killed the host; none after a clean stop.
+pub(super) fn recover(conn: &mut Connection, now: i64) -> rusqlite::Result<Vec<i64>> {
+    let clean = meta::number(conn, "clean_stop")?.is_none_or(|clean| clean == 1);
+    let transaction = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let mut suspects = Vec::new();
+    let in_flight = {
+        // The terms on status repeat the condition of the index that holds the few rows meant.
+        let mut statement = transaction.prepare(
+            "-- recover: look
+             SELECT id, attempt, crashes + 1, cancel_requested, started_at, root FROM runlater_runs WHERE status NOT IN (0, 3) AND status = 1",
+        )?;
+        let rows = statement.query_map([], |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, i64>(1)?,
+                row.get::<_, u32>(2)?,
+                row.get::<_, bool>(3)?,
+                row.get::<_, i64>(4)?,
+                row.get::<_, Option<i64>>(5)?,
+            ))
+        })?;
+        rows.collect::<rusqlite::Result<Vec<_>>>()?
+    };
+    for (run, attempt, crashes, cancel_requested, started_at, root) in in_flight {
+        let next = next_after_host_crash(crashes, cancel_requested);
+        let (status, due_at, reason, message) = match &next {
+            Next::Failed { reason, message } => (FAILED, None, reason.code(), Some(message.as_str())),
+            Next::Cancelled => (CANCELLED, None, "cancelled", None),
+            _ => {
+                suspects.push(run);
+                (SCHEDULED, Some(now), "host-crashed", None)
+            }
+        };
+        let finished_at = due_at.is_none().then_some(now);
+        transaction
+            .prepare_cached(
+                "-- recover
+             UPDATE runlater_runs SET status = ?2, due_at = ?3, finished_at = ?4, reason = ?5, message = ?6, crashes = ?7 WHERE id = ?1",
+            )?
+            .execute((run, status, due_at, finished_at, reason, message, crashes))?;
+        transaction
+            .prepare_cached(
+                "-- recover: attempt
+             INSERT OR REPLACE INTO runlater_attempts (run, number, started_at, finished_at, outcome, message)
+             VALUES (?1, ?2, ?3, ?4, 'host-crashed', 'the host process died during this attempt')",
+            )?
+            .execute((run, attempt, started_at, now))?;
+        if let (Some(root), None) = (root, due_at) {
+            chain::leave(&transaction, root)?;
+        }
+    }
+    if !clean {
+        // A claim that was not on disk yet left no trace: whatever was due may be the one.
+        let mut statement =
+            transaction.prepare("-- recover: suspects\nSELECT id FROM runlater_runs WHERE due_at IS NOT NULL AND due_at <= ?1 LIMIT ?2")?;
+        let due = statement.query_map([now, SUSPECTS_MAX], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+        suspects.extend(due);
+    }
+    meta::set_number(&transaction, "clean_stop", 0)?;
+    transaction.commit()?;
+    Ok(suspects)
+}

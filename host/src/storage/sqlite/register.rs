@@ -1,0 +1,156 @@
+//! Stores a component and its tasks, and brings the runs that its code defines in line with what it says now.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::change::{disarm, see};
+use super::create::create_one;
+use super::delete::remove;
+use super::writer::Tx;
+
+use crate::model::{CodeSchedule, NamespaceId, NewRun, Origin, RunId, Status, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp};
+use crate::storage::Registration;
+
+pub(super) fn register(tx: &mut Tx<'_>, registration: &Registration, now: Timestamp) -> rusqlite::Result<()> {
+    let component = store_component(tx.conn, registration, now)?;
+    for (definition, policy) in &registration.tasks {
+        let task = store_task(tx.conn, registration, component, definition, policy, now)?;
+        sync_schedules(tx, registration, &task, &definition.schedules, now)?;
+    }
+    tx.registered = true;
+    Ok(())
+}
+
+fn store_component(conn: &Connection, registration: &Registration, now: Timestamp) -> rusqlite::Result<i64> {
+    let digest = registration.component.digest.as_bytes();
+    let known =
+        conn.query_row("-- component\nSELECT id FROM runlater_components WHERE digest = ?1", [digest], |row| row.get(0)).optional()?;
+    if let Some(id) = known {
+        return Ok(id);
+    }
+    conn.prepare_cached("-- register: component\nINSERT INTO runlater_components (digest, wasm, created_at) VALUES (?1, ?2, ?3)")?
+        .execute((digest, &registration.component.wasm, now.as_micros()))?;
+    Ok(conn.last_insert_rowid())
+}
+
+fn store_task(
+    conn: &Connection,
+    registration: &Registration,
+    component: i64,
+    definition: &TaskDefinition,
+    policy: &TaskPolicy,
+    now: Timestamp,
+) -> rusqlite::Result<Task> {
+    let grants: Vec<String> = registration.grants.iter().map(ToString::to_string).collect();
+    let policy_text = serde_json::to_string(policy).expect("a policy is plain data");
+    let (id, created_at): (i64, i64) = conn
+        .prepare_cached(
+            "-- register: task
+             INSERT INTO runlater_tasks (namespace, name, component, grants, description, input_schema, policy, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)
+             ON CONFLICT (namespace, name) DO UPDATE SET component = ?3, grants = ?4, description = ?5, input_schema = ?6, policy = ?7, updated_at = ?8
+             RETURNING id, created_at",
+        )?
+        .query_row(
+            (
+                registration.namespace.0,
+                definition.name.as_str(),
+                component,
+                grants.join(" "),
+                &definition.description,
+                &definition.input_schema,
+                policy_text,
+                now.as_micros(),
+            ),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+    Ok(Task {
+        id: TaskId(id),
+        namespace: registration.namespace,
+        name: definition.name.clone(),
+        digest: registration.component.digest,
+        grants: registration.grants.clone(),
+        description: definition.description.clone(),
+        input_schema: definition.input_schema.clone(),
+        policy: policy.clone(),
+        created_at: Timestamp::from_micros(created_at).unwrap_or(now),
+        updated_at: now,
+    })
+}
+
+/// Adds, moves and removes the runs that the code defines. One that has triggered is left alone, and is not made again: its key is
+/// remembered. A schedule whose time has passed when it is first seen is remembered as done.
+fn sync_schedules(
+    tx: &mut Tx<'_>,
+    registration: &Registration,
+    task: &Task,
+    schedules: &[CodeSchedule],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let namespace = registration.namespace;
+    let known: Vec<(String, i64)> = {
+        let mut statement = tx.conn.prepare_cached("-- code schedules\nSELECT key, run FROM runlater_code_schedules WHERE task = ?1")?;
+        let rows = statement.query_map([task.id.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    for (key, run) in &known {
+        if !schedules.iter().any(|schedule| schedule.key == *key) {
+            withdraw(tx, namespace, *run, now)?;
+            tx.conn
+                .prepare_cached("-- code schedule: forget\nDELETE FROM runlater_code_schedules WHERE task = ?1 AND key = ?2")?
+                .execute((task.id.0, key))?;
+        }
+    }
+    for schedule in schedules {
+        let run = match known.iter().find(|(key, _)| *key == schedule.key) {
+            Some((_, run)) if unchanged(tx.conn, *run, schedule)? => continue,
+            Some((_, run)) if !withdraw(tx, namespace, *run, now)? && schedule.at <= now => continue,
+            _ if schedule.at <= now => 0,
+            _ => define(tx, namespace, task, schedule, now)?,
+        };
+        tx.conn
+            .prepare_cached("-- code schedule\nINSERT OR REPLACE INTO runlater_code_schedules (task, key, run) VALUES (?1, ?2, ?3)")?
+            .execute((task.id.0, &schedule.key, run))?;
+    }
+    Ok(())
+}
+
+fn define(tx: &mut Tx<'_>, namespace: NamespaceId, task: &Task, schedule: &CodeSchedule, now: Timestamp) -> rusqlite::Result<i64> {
+    let id = tx.shared.next_run_key(now);
+    let run = NewRun {
+        id: RunId::from_key(id, tx.shared.id_origin),
+        task: std::sync::Arc::new(task.clone()),
+        trigger_at: schedule.at,
+        input: schedule.input.clone(),
+        metadata: Default::default(),
+        unique_key: None,
+        origin: Origin::Code,
+        lineage: None,
+        max_attempts: None,
+        timeout: None,
+        priority: None,
+    };
+    match create_one(tx, namespace, &run, now)? {
+        Ok(_) => Ok(id),
+        Err(_) => Err(super::rows::strange(0, "a code-defined run without key and parent can't be refused")),
+    }
+}
+
+/// Whether the run still stands as the schedule says.
+fn unchanged(conn: &Connection, run: i64, schedule: &CodeSchedule) -> rusqlite::Result<bool> {
+    let same = conn
+        .prepare_cached("-- code schedule: compare\nSELECT trigger_at = ?2 AND input = ?3 FROM runlater_runs WHERE id = ?1")?
+        .query_row((run, schedule.at.as_micros(), schedule.input.bytes()), |row| row.get(0))
+        .optional()?;
+    Ok(same.unwrap_or(false))
+}
+
+/// Removes the run if it has not triggered; false if it has, or is gone.
+fn withdraw(tx: &mut Tx<'_>, namespace: NamespaceId, run: i64, now: Timestamp) -> rusqlite::Result<bool> {
+    let Some(seen) = see(tx.conn, namespace, run, now)? else { return Ok(false) };
+    if seen.status != Status::Scheduled || !disarm(tx, run) {
+        return Ok(false);
+    }
+    remove(tx, namespace, &seen)?;
+    tx.ended.push(run);
+    Ok(true)
+}

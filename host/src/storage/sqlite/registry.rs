@@ -1,0 +1,110 @@
+//! The registered tasks, components and namespaces, in memory: every create and every claim asks for them.
+//!
+//! Filled when the storage opens; changed by the writer after the commit of a registration.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock, RwLockReadGuard};
+
+use rusqlite::Connection;
+use rustc_hash::FxHashMap;
+
+use super::rows::{strange, time};
+use crate::model::{Digest, Grant, Grants, Name, Namespace, NamespaceId, Task, TaskId};
+
+#[derive(Default)]
+pub(super) struct Registry {
+    inner: RwLock<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    namespaces: BTreeMap<NamespaceId, Namespace>,
+    by_id: FxHashMap<i64, Arc<Task>>,
+    by_name: BTreeMap<(NamespaceId, Name), Arc<Task>>,
+    components: FxHashMap<i64, Digest>,
+    component_ids: FxHashMap<Digest, i64>,
+}
+
+impl Registry {
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().expect("nothing panics while it holds the registry")
+    }
+
+    /// Reads everything from the database.
+    pub(super) fn load(&self, conn: &Connection) -> rusqlite::Result<()> {
+        let mut fresh = Inner::default();
+        let mut statement = conn.prepare("-- registry: namespaces\nSELECT id, name FROM runlater_namespaces")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let name: String = row.get(1)?;
+            let name = Name::parse(&name, "name").map_err(|_| strange(1, "a namespace name that is none"))?;
+            let id = NamespaceId(row.get(0)?);
+            fresh.namespaces.insert(id, Namespace { id, name });
+        }
+        let mut statement = conn.prepare("-- registry: components\nSELECT id, digest FROM runlater_components")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let digest = Digest::from_bytes(row.get(1)?);
+            fresh.components.insert(row.get(0)?, digest);
+            fresh.component_ids.insert(digest, row.get(0)?);
+        }
+        let mut statement = conn.prepare(
+            "-- registry: tasks
+             SELECT id, namespace, name, component, grants, description, input_schema, policy, created_at, updated_at FROM runlater_tasks",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (name, grants, policy): (String, String, String) = (row.get(2)?, row.get(4)?, row.get(7)?);
+            let grants: Result<Grants, _> = grants.split_whitespace().map(Grant::parse).collect();
+            let task = Arc::new(Task {
+                id: TaskId(row.get(0)?),
+                namespace: NamespaceId(row.get(1)?),
+                name: Name::parse(&name, "name").map_err(|_| strange(2, "a task name that is none"))?,
+                digest: *fresh.components.get(&row.get(3)?).ok_or_else(|| strange(3, "a component that does not exist"))?,
+                grants: grants.map_err(|_| strange(4, "a grant that this version does not know"))?,
+                description: row.get(5)?,
+                input_schema: row.get(6)?,
+                policy: serde_json::from_str(&policy).map_err(|_| strange(7, "a policy that this version does not know"))?,
+                created_at: time(row, 8)?,
+                updated_at: time(row, 9)?,
+            });
+            fresh.by_id.insert(task.id.0, task.clone());
+            fresh.by_name.insert((task.namespace, task.name.clone()), task);
+        }
+        *self.inner.write().expect("nothing panics while it holds the registry") = fresh;
+        Ok(())
+    }
+
+    pub(super) fn namespace(&self, name: &Name) -> Option<Namespace> {
+        self.read().namespaces.values().find(|namespace| namespace.name == *name).cloned()
+    }
+
+    pub(super) fn namespaces(&self) -> Vec<Namespace> {
+        self.read().namespaces.values().cloned().collect()
+    }
+
+    pub(super) fn task(&self, namespace: NamespaceId, name: &str) -> Option<Arc<Task>> {
+        let name = Name::parse(name, "task").ok()?;
+        self.read().by_name.get(&(namespace, name)).cloned()
+    }
+
+    pub(super) fn task_by_id(&self, id: i64) -> Option<Arc<Task>> {
+        self.read().by_id.get(&id).cloned()
+    }
+
+    pub(super) fn task_name(&self, id: i64) -> Option<Name> {
+        self.read().by_id.get(&id).map(|task| task.name.clone())
+    }
+
+    pub(super) fn tasks(&self, namespace: NamespaceId) -> Vec<Arc<Task>> {
+        self.read().by_name.iter().filter(|((owner, _), _)| *owner == namespace).map(|(_, task)| task.clone()).collect()
+    }
+
+    pub(super) fn digest(&self, component: i64) -> Option<Digest> {
+        self.read().components.get(&component).copied()
+    }
+
+    pub(super) fn component_id(&self, digest: &Digest) -> Option<i64> {
+        self.read().component_ids.get(digest).copied()
+    }
+}

@@ -1,0 +1,67 @@
+//! Commits what a guest wrote, inside the transaction of its attempt's outcome.
+
+use super::create::{Refused, create_one};
+use super::writer::Tx;
+use super::{cancel, delete, reschedule};
+use crate::model::{NamespaceId, Timestamp, Write, WriteRefused, WriteSet};
+use crate::storage::{ChangeError, Created, Move};
+
+/// How far the effects in memory had come: what a savepoint is to the database, this is to them.
+pub(super) struct Marks {
+    arm: usize,
+    disarmed: usize,
+    ended: usize,
+    events: usize,
+}
+
+impl Marks {
+    pub(super) fn of(tx: &Tx<'_>) -> Self {
+        Self { arm: tx.arm.len(), disarmed: tx.disarmed.len(), ended: tx.ended.len(), events: tx.events.len() }
+    }
+
+    /// Takes back what came later.
+    pub(super) fn restore(self, tx: &mut Tx<'_>) {
+        tx.arm.truncate(self.arm);
+        tx.ended.truncate(self.ended);
+        tx.events.truncate(self.events);
+        let disarmed = tx.disarmed.split_off(self.disarmed);
+        tx.shared.due.arm(disarmed);
+    }
+}
+
+/// Applies the writes in order. On a refusal the caller rolls back to before the first of them.
+pub(super) fn apply(tx: &mut Tx<'_>, parent: i64, writes: &WriteSet, now: i64) -> rusqlite::Result<Result<(), WriteRefused>> {
+    let Some(namespace) = tx.shared.due.in_flight(parent, |flight| NamespaceId(flight.namespace)) else { return Ok(Ok(())) };
+    let now = Timestamp::from_micros(now).unwrap_or(Timestamp::MIN);
+    for write in writes.iter() {
+        let refused = match write {
+            Write::Schedule(run) => match create_one(tx, namespace, run, now)? {
+                Ok(Created::New(_)) => continue,
+                // The guest was given this run's own id, which now would lead nowhere: another one took the key meanwhile.
+                Ok(Created::Existing(holder)) | Err(Refused::UniqueKeyTaken(holder)) => {
+                    WriteRefused::Conflict(format!("the unique key of a follow-up was taken by run {holder} while the attempt ran"))
+                }
+                Err(Refused::Quota(reason)) => WriteRefused::Quota(reason),
+            },
+            Write::Reschedule(run, at) => match reschedule::one(tx, namespace, *run, Move::To(*at), now)? {
+                Ok(()) => continue,
+                Err(refusal) => conflict(refusal),
+            },
+            Write::Delete(run) => match delete::one(tx, namespace, *run, now)? {
+                Ok(()) => continue,
+                Err(refusal) => conflict(refusal),
+            },
+            Write::Cancel(run) => match cancel::one(tx, namespace, *run, now)? {
+                // That it ended meanwhile is what the guest wanted.
+                Ok(_) | Err(ChangeError::AlreadyEnded(_)) => continue,
+                Err(refusal) => conflict(refusal),
+            },
+        };
+        return Ok(Err(refused));
+    }
+    Ok(Ok(()))
+}
+
+fn conflict(refusal: ChangeError) -> WriteRefused {
+    WriteRefused::Conflict(format!("{refusal}; that happened while the attempt ran"))
+}

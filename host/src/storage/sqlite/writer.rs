@@ -1,0 +1,393 @@
+//! The one thread that writes: group commit.
+//!
+//! Whatever waits is applied in one transaction, committed, and only then answered; while that goes on the next group gathers. There
+//! is no lingering: a lone write is committed at once, and under load the disk's own latency makes the groups. What a
+//! commit changes in memory (the due queue, the registry, those who wait for a run) is changed after it, by this thread.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode};
+use rustc_hash::FxHashMap;
+
+use super::due_queue::DueQueue;
+use super::registry::Registry;
+use super::rows::Waiting;
+use super::watch::Watch;
+use super::{checkpoint, claim, finish, load, meta};
+use crate::storage::{Finish, RunEvent, StorageError};
+
+/// Writes that may wait. Beyond it, requests are refused before they touch the disk; outcomes of attempts are always taken.
+const QUEUE_MAX: usize = 65_536;
+/// Writes in one transaction: enough to make the commit's cost vanish, few enough to answer the first of them soon.
+const GROUP_MAX: usize = 2_048;
+/// How long to wait before a full disk is tried again.
+const DISK_FULL_PAUSE: Duration = Duration::from_millis(500);
+/// How often a sign of life is stored beside other writes.
+const ALIVE_EVERY_MICROS: i64 = 1_000_000;
+
+/// One write that waits.
+pub(super) enum Op {
+    /// Attempts that were started, in the order of their start.
+    Claims(Vec<claim::Started>),
+    /// An attempt that ended, and when.
+    Finish(Box<Finish>, i64),
+    /// Anything else. Applied once; returns what tells the caller how it went.
+    Call(Call),
+}
+
+/// Applies a change, and returns what to do when its commit is known to have succeeded or failed.
+pub(super) type Call = Box<dyn FnOnce(&mut Tx<'_>) -> Answer + Send>;
+/// Tells the caller.
+pub(super) type Answer = Box<dyn FnOnce(Result<(), StorageError>) + Send>;
+
+/// What the other threads share with the writer's.
+pub(super) struct Shared {
+    queue: Mutex<Queue>,
+    ready: Condvar,
+    pub(super) due: DueQueue,
+    pub(super) registry: Registry,
+    pub(super) watch: Watch,
+    pub(super) id_origin: u64,
+    /// The last id that was given out.
+    pub(super) last_key: AtomicI64,
+    /// The latest time that anybody who claims has told.
+    pub(super) seen_now: AtomicI64,
+    /// Set for good when the disk can't be trusted any more.
+    trouble: Mutex<Option<StorageError>>,
+    pub(super) broken: AtomicBool,
+    pub(super) waiting: AtomicUsize,
+    pub(super) wal_pages: Arc<AtomicI64>,
+}
+
+#[derive(Default)]
+struct Queue {
+    ops: Vec<Op>,
+    load: bool,
+    closing: bool,
+}
+
+/// A transaction under way: the connection, and what to change in memory once it is committed.
+pub(super) struct Tx<'a> {
+    pub(super) conn: &'a Connection,
+    pub(super) shared: &'a Shared,
+    /// Claims of this group that are not in the database yet: a finish in the same group makes them needless.
+    pub(super) claims: FxHashMap<i64, claim::Started>,
+    /// To be armed after the commit.
+    pub(super) arm: Vec<Box<Waiting>>,
+    /// Disarmed already; to be armed again if the commit fails.
+    pub(super) disarmed: Vec<Box<Waiting>>,
+    /// Attempts that ended.
+    pub(super) released: Vec<i64>,
+    /// Runs that reached a final status or were deleted.
+    pub(super) ended: Vec<i64>,
+    pub(super) events: Vec<RunEvent>,
+    /// Whether the registry must be read again.
+    pub(super) registered: bool,
+    /// Makes room in memory known to whoever waits for it.
+    pub(super) after_commit: Vec<Box<dyn FnOnce() + Send>>,
+    failed: Option<rusqlite::Error>,
+}
+
+impl Tx<'_> {
+    /// Whether anybody watches, so that events are worth making.
+    pub(super) fn watched(&self) -> bool {
+        self.shared.watch.is_watched()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(id_origin: u64, last_key: i64) -> Self {
+        Self {
+            queue: Mutex::default(),
+            ready: Condvar::new(),
+            due: DueQueue::default(),
+            registry: Registry::default(),
+            watch: Watch::default(),
+            id_origin,
+            last_key: AtomicI64::new(last_key),
+            seen_now: AtomicI64::new(0),
+            trouble: Mutex::new(None),
+            broken: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
+            wal_pages: Arc::default(),
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("nothing panics while it holds the write queue")
+    }
+
+    /// Adds a write that must not be refused. `wake` false leaves it to the next one to wake the writer.
+    pub(super) fn push(&self, op: Op, wake: bool) {
+        let mut queue = self.queue();
+        queue.ops.push(op);
+        drop(queue);
+        if wake {
+            self.ready.notify_one();
+        }
+    }
+
+    /// Wakes the writer if something waits.
+    pub(super) fn nudge(&self) {
+        if !self.queue().ops.is_empty() {
+            self.ready.notify_one();
+        }
+    }
+
+    /// Asks the writer to look whether runs should be loaded.
+    pub(super) fn request_load(&self) {
+        let mut queue = self.queue();
+        if !queue.load {
+            queue.load = true;
+            drop(queue);
+            self.ready.notify_one();
+        }
+    }
+
+    /// Applies `change` in the next group, and returns its value once that is durable.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let call: Call = Box::new(move |tx| {
+            let done = change(tx);
+            if let Err(error) = &done {
+                tx.failed.get_or_insert(copy(error));
+            }
+            Box::new(move |committed| {
+                let answer = match (done, committed) {
+                    (_, Err(error)) => Err(error),
+                    (Ok(value), Ok(())) => Ok(value),
+                    (Err(error), Ok(())) => Err(sort(&error, false)),
+                };
+                // A caller who no longer waits is no concern of the commit's.
+                drop(sender.send(answer));
+            })
+        });
+        {
+            let mut queue = self.queue();
+            if let Some(trouble) = self.trouble() {
+                return Err(trouble);
+            }
+            if queue.closing {
+                return Err(StorageError::Unavailable("the host is shut down".into()));
+            }
+            if queue.ops.len() >= QUEUE_MAX {
+                return Err(StorageError::Overloaded(queue.ops.len()));
+            }
+            queue.ops.push(Op::Call(call));
+        }
+        self.ready.notify_one();
+        // A call is dropped unanswered only together with its group, before any of it was committed.
+        receiver.await.unwrap_or_else(|_| {
+            Err(StorageError::Unavailable("another write in the same transaction failed; nothing was changed, try again".into()))
+        })
+    }
+
+    /// What stopped the storage, if something did.
+    pub(super) fn trouble(&self) -> Option<StorageError> {
+        self.broken.load(Ordering::Acquire).then(|| self.trouble.lock().expect("nothing panics here").clone()).flatten()
+    }
+
+    fn give_up(&self, error: StorageError) {
+        tracing::error!(%error, "the storage stops: start the host again, so that it reads what is true");
+        *self.trouble.lock().expect("nothing panics here") = Some(error);
+        self.broken.store(true, Ordering::Release);
+        self.due.stop();
+    }
+
+    /// Lets the writer end once it has written what waits.
+    pub(super) fn close(&self) {
+        self.queue().closing = true;
+        self.ready.notify_one();
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.queue().ops.len() + self.waiting.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs until the queue is closed and empty.
+pub(super) fn write(mut conn: Connection, shared: &Shared, checkpointer: &checkpoint::Checkpointer) {
+    let mut group = Vec::new();
+    let mut alive_at = 0;
+    loop {
+        let (load, closing) = gather(shared, &mut group);
+        if group.is_empty() && closing {
+            break;
+        }
+        while !group.is_empty() {
+            match commit(&conn, shared, &mut group, &mut alive_at) {
+                // Outcomes of attempts stay in the group: they are tried again, when there is room on the disk.
+                Ok(Group::Committed | Group::RolledBack) => {}
+                Ok(Group::DiskFull) => std::thread::sleep(DISK_FULL_PAUSE),
+                Err(error) => {
+                    shared.give_up(error);
+                    return;
+                }
+            }
+        }
+        if load && let Err(error) = load::load(&conn, shared) {
+            shared.give_up(sort(&error, false));
+            return;
+        }
+        checkpointer.after_commit(&mut conn, shared);
+    }
+    if let Err(error) = meta::mark_clean(&conn, shared.seen_now.load(Ordering::Relaxed)) {
+        tracing::warn!(%error, "the clean stop could not be recorded; the next start will be a cautious one");
+    }
+    checkpointer.finish(&conn);
+}
+
+/// Waits for something to do, and takes up to a group of it.
+fn gather(shared: &Shared, group: &mut Vec<Op>) -> (bool, bool) {
+    let mut queue = shared.queue();
+    while queue.ops.is_empty() && group.is_empty() && !queue.load && !queue.closing {
+        queue = shared.ready.wait(queue).expect("nothing panics while it holds the write queue");
+    }
+    let room = GROUP_MAX.saturating_sub(group.len());
+    if group.is_empty() && queue.ops.len() <= room {
+        std::mem::swap(group, &mut queue.ops);
+    } else {
+        let take = queue.ops.len().min(room);
+        group.extend(queue.ops.drain(..take));
+    }
+    shared.waiting.store(group.len(), Ordering::Relaxed);
+    (std::mem::take(&mut queue.load), queue.closing && queue.ops.is_empty())
+}
+
+/// Applies the group in one transaction. What is left in `group` afterwards must be tried again.
+fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mut i64) -> Result<Group, StorageError> {
+    loop {
+        match conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])) {
+            Ok(_) => break,
+            // An embedder's own transaction on the same file takes long. Nothing is lost by waiting further.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => continue,
+            Err(error) => return Err(sort(&error, false)),
+        }
+    }
+    let mut tx = Tx {
+        conn,
+        shared,
+        claims: FxHashMap::default(),
+        arm: Vec::new(),
+        disarmed: Vec::new(),
+        released: Vec::new(),
+        ended: Vec::new(),
+        events: Vec::new(),
+        registered: false,
+        after_commit: Vec::new(),
+        failed: None,
+    };
+    let mut answers: Vec<Answer> = Vec::new();
+    let mut keep: Vec<Op> = Vec::with_capacity(group.len());
+    for op in group.drain(..) {
+        if tx.failed.is_some() {
+            keep.push(op);
+            continue;
+        }
+        match op {
+            Op::Claims(started) => {
+                for claim in &started {
+                    tx.claims.insert(claim.run, *claim);
+                }
+                keep.push(Op::Claims(started));
+            }
+            Op::Finish(finish, now) => {
+                match finish::finish(&mut tx, &finish, now) {
+                    Ok(()) => keep.push(Op::Finish(finish, now)),
+                    Err(error) => {
+                        // Tried again only where the disk was at fault: an outcome that no row can hold must not be tried for ever.
+                        if matches!(sort(&error, false), StorageError::Unavailable(_)) {
+                            tracing::error!(run = %finish.run, %error, "an outcome can't be stored; its run is repeated when the host starts again");
+                        } else {
+                            keep.push(Op::Finish(finish, now));
+                        }
+                        tx.failed = Some(error);
+                    }
+                }
+            }
+            Op::Call(call) => answers.push(call(&mut tx)),
+        }
+    }
+    if tx.failed.is_none() {
+        let seen = shared.seen_now.load(Ordering::Relaxed);
+        let alive = seen - *alive_at >= ALIVE_EVERY_MICROS;
+        let written = claim::write(&mut tx).and_then(|()| if alive { meta::set_alive(conn, seen) } else { Ok(()) });
+        match written {
+            Ok(()) if alive => *alive_at = seen,
+            Ok(()) => {}
+            Err(error) => tx.failed = Some(error),
+        }
+    }
+    let (failed, committing) = match tx.failed.take() {
+        Some(error) => (Some(error), false),
+        None => (conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).err(), true),
+    };
+    let Some(error) = failed else {
+        settle(tx);
+        answers.into_iter().for_each(|answer| answer(Ok(())));
+        return Ok(Group::Committed);
+    };
+    let error = sort(&error, committing);
+    // After some errors SQLite has rolled back by itself; then this one says so, and that is fine.
+    drop(conn.execute_batch("ROLLBACK"));
+    shared.due.arm(std::mem::take(&mut tx.disarmed));
+    answers.into_iter().for_each(|answer| answer(Err(error.clone())));
+    // Calls that were not reached are dropped: their callers are told that nothing was changed.
+    group.extend(keep.into_iter().filter(|op| !matches!(op, Op::Call(_))));
+    match error {
+        StorageError::Full => Ok(Group::DiskFull),
+        StorageError::Unavailable(_) => Ok(Group::RolledBack),
+        fatal => Err(fatal),
+    }
+}
+
+/// What became of a group of writes.
+enum Group {
+    Committed,
+    /// One call was at fault. The outcomes among the others are still there to be tried again.
+    RolledBack,
+    DiskFull,
+}
+
+/// Changes in memory what the commit changed in the database.
+fn settle(tx: Tx<'_>) {
+    let shared = tx.shared;
+    if tx.registered
+        && let Err(error) = shared.registry.load(tx.conn)
+    {
+        tracing::error!(%error, "the registered tasks can't be read");
+    }
+    if !tx.released.is_empty() || !tx.ended.is_empty() {
+        shared.due.release(&tx.released, &tx.ended);
+    }
+    if !tx.arm.is_empty() {
+        shared.due.arm(tx.arm);
+    }
+    shared.watch.tell(tx.ended, tx.events);
+    tx.after_commit.into_iter().for_each(|then| then());
+}
+
+/// A copy of the error for a second reader; rusqlite's own is not `Clone`.
+fn copy(error: &rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqliteFailure(code, message) => rusqlite::Error::SqliteFailure(*code, message.clone()),
+        other => rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_MISUSE), Some(other.to_string())),
+    }
+}
+
+/// Sorts an error of SQLite by what the caller can do. `committing`: whether the commit itself failed.
+pub(super) fn sort(error: &rusqlite::Error, committing: bool) -> StorageError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StorageError::Full,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StorageError::Corrupt(error.to_string()),
+        // Measured: a commit that returned an error of its fsync was there after the file was opened again.
+        Some(ErrorCode::SystemIoFailure) => StorageError::OutcomeUnknown(error.to_string()),
+        _ if committing => StorageError::OutcomeUnknown(error.to_string()),
+        _ => StorageError::Unavailable(error.to_string()),
+    }
+}
