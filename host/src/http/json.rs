@@ -59,7 +59,9 @@ fn problem(status: StatusCode, code: &'static str, error: &serde_path_to_error::
     let detail: String =
         detail.chars().take(300).flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
     let problem = Problem::new(status, code, detail);
-    if path == "." { problem } else { problem.at(path.chars().take(200).collect::<String>()) }
+    // Where the text itself is broken, the last step of the path is unknown.
+    let path = path.trim_end_matches('?').trim_end_matches('.');
+    if path.is_empty() { problem } else { problem.at(path.chars().take(200).collect::<String>()) }
 }
 
 /// Any JSON in which no object has one key twice.
