@@ -4,6 +4,7 @@
 //! and know nothing but its HTTP API. [`run`] is called by `main` only.
 
 mod backup;
+mod bench;
 mod client;
 mod confirm;
 mod dev;
@@ -76,6 +77,7 @@ enum Command {
     Runs(runs::Runs),
     Token(token::Tokens),
     Backup(backup::Backup),
+    Bench(bench::Bench),
 }
 
 /// Does what the arguments say, and tells the caller with which code to exit.
@@ -119,6 +121,7 @@ impl Command {
             Self::Runs(command) => command.run(global, screen),
             Self::Token(command) => command.run(global, screen),
             Self::Backup(command) => command.run(global, screen),
+            Self::Bench(command) => command.run(screen),
         }
     }
 }

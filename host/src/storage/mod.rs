@@ -63,6 +63,8 @@ pub trait Storage: Send + Sync + 'static {
     ///
     /// - In order of due time, then falling priority, then id; never before the due time.
     /// - A run is handed out once, until its attempt is finished or its host is dead.
+    /// - Each call also tells storage the time, by which it brings into reach what is due within the next minute: so whoever waits calls
+    ///   at least each few seconds.
     /// - The claim is durable before its `finish` is, and in cautious mode before it is handed out.
     fn claim(&self, limit: usize, now: Timestamp) -> Vec<Claim>;
 
@@ -140,7 +142,7 @@ pub trait Storage: Send + Sync + 'static {
     /// `limit` of them. Returns how many.
     async fn miss(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError>;
 
-    /// The last moment at which the database knows that its host was alive; `None` in a new one.
+    /// The last moment at which an earlier host is known to have been alive, as found when the storage was opened; `None` in a new one.
     fn alive_until(&self) -> Option<Timestamp>;
 
     /// Records that the host is alive although nothing is committed, because due runs wait for a slot.

@@ -22,8 +22,18 @@ pub(super) struct GuestCrate {
     pub(super) grants: Vec<String>,
 }
 
-/// The guests in a folder: of its own manifest, or of the manifests one level below.
+/// The guests in a folder that `dev` registers: of its own manifest, or of the manifests one level below.
 pub(super) fn find(folder: &Path) -> anyhow::Result<Vec<GuestCrate>> {
+    find_where(folder, |guest| guest["dev"] != false)
+}
+
+/// All guests in a folder, also those that `dev` leaves out.
+pub(super) fn find_all(folder: &Path) -> anyhow::Result<Vec<GuestCrate>> {
+    find_where(folder, |_| true)
+}
+
+/// The guests whose own part of the manifest is `wanted`.
+fn find_where(folder: &Path, wanted: fn(&serde_json::Value) -> bool) -> anyhow::Result<Vec<GuestCrate>> {
     let own = folder.join("Cargo.toml");
     let manifests = if own.is_file() { vec![own] } else { manifests_below(folder)? };
     if manifests.is_empty() {
@@ -34,7 +44,7 @@ pub(super) fn find(folder: &Path) -> anyhow::Result<Vec<GuestCrate>> {
     let mut found: Vec<GuestCrate> = Vec::new();
     for manifest in manifests {
         // Members of one workspace are all in the first member's answer.
-        for guest in parse(&metadata(&manifest)?, &folder)? {
+        for guest in parse(&metadata(&manifest)?, &folder, wanted)? {
             if !found.contains(&guest) {
                 found.push(guest);
             }
@@ -79,7 +89,7 @@ fn metadata(manifest: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Reads what `cargo metadata` says, keeping the guests whose manifests lie in `folder`.
-fn parse(metadata: &[u8], folder: &Path) -> anyhow::Result<Vec<GuestCrate>> {
+fn parse(metadata: &[u8], folder: &Path, wanted: fn(&serde_json::Value) -> bool) -> anyhow::Result<Vec<GuestCrate>> {
     #[derive(Deserialize)]
     struct Metadata {
         packages: Vec<Package>,
@@ -103,7 +113,7 @@ fn parse(metadata: &[u8], folder: &Path) -> anyhow::Result<Vec<GuestCrate>> {
     for package in metadata.packages {
         let own = &package.metadata["runlater"];
         let is_component = package.targets.iter().any(|target| target.crate_types.iter().any(|kind| kind == "cdylib"));
-        if !is_component || own["dev"] == false || !package.manifest_path.starts_with(folder) {
+        if !is_component || !wanted(own) || !package.manifest_path.starts_with(folder) {
             continue;
         }
         let grants = own["grants"].as_array().into_iter().flatten().filter_map(|grant| grant.as_str().map(Into::into)).collect();
@@ -125,7 +135,7 @@ mod tests {
             {"name":"trap","id":"path+t","manifest_path":"/w/g/t/Cargo.toml","targets":[{"crate_types":["cdylib"]}],
              "metadata":{"runlater":{"dev":false}}},
             {"name":"other","id":"path+o","manifest_path":"/w/o/Cargo.toml","targets":[{"crate_types":["cdylib"]}],"metadata":null}]}"#;
-        let guests = parse(metadata.as_bytes(), Path::new("/w/g")).unwrap();
+        let guests = parse(metadata.as_bytes(), Path::new("/w/g"), |guest| guest["dev"] != false).unwrap();
         assert_eq!(guests.iter().map(|guest| guest.name.as_str()).collect::<Vec<_>>(), ["a"]);
         assert_eq!(guests[0].grants, ["runs"]);
     }

@@ -217,3 +217,11 @@ async fn first_run(scheduler: &Scheduler, screen: &Screen) -> anyhow::Result<()>
     }
     Ok(())
 }
+
+/// Builds the one guest in `folder`, also one that `dev` leaves out.
+pub(super) fn build_one(folder: &Path, screen: &Screen) -> anyhow::Result<Vec<u8>> {
+    build::check_target(screen)?;
+    let guests = crates::find_all(folder)?;
+    let built = build::build(&guests[..1])?;
+    Ok(built.into_iter().next().expect("one guest was to be built").wasm)
+}

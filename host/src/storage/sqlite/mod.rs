@@ -398,7 +398,7 @@ impl Storage for SqliteStorage {
 
     async fn close(&self) -> Result<(), StorageError> {
         // The threads end within a commit, so blocking here is short.
-        tokio::task::block_in_place(|| self.stop());
+        self.stop();
         match self.shared.trouble() {
             Some(trouble) => Err(trouble),
             None => Ok(()),

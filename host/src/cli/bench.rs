@@ -1,0 +1,53 @@
+//! `runlater bench`: measures this machine and this host in one run.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::dev::build_one;
+use super::register::read_component;
+use super::screen::Screen;
+use super::table;
+use crate::bench::{self, Plan};
+
+/// Measure this host, with the raw limit of the machine beside each figure.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  runlater bench                                all of it, about five minutes
+  runlater bench --quick --json                 30 seconds, for a first look or a script
+  runlater bench --component measured.wasm      without building the guest
+
+The databases lie in a folder beside the current one, so that the disk measured is the one you stand on.")]
+pub(super) struct Bench {
+    /// Smaller numbers, in about 30 seconds.
+    #[arg(long)]
+    quick: bool,
+    /// The component to measure with, in place of building ./guest-tasks/measured.
+    #[arg(long, value_name = "FILE.wasm")]
+    component: Option<PathBuf>,
+}
+
+impl Bench {
+    pub(super) fn run(self, screen: &Screen) -> anyhow::Result<()> {
+        let wasm = match &self.component {
+            Some(path) => read_component(path)?,
+            None => build_one("guest-tasks/measured".as_ref(), screen)?,
+        };
+        let plan = if self.quick { Plan::quick() } else { Plan::full() };
+        let folder = tempfile::Builder::new().prefix(".runlater-bench-").tempdir_in(".")?;
+        let spinner = screen.spinner("measuring".into());
+        let say = |what: &str| spinner.set_message(format!("measuring {what}"));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let report = runtime.block_on(bench::run(&plan, Arc::from(wasm), folder.path(), &say))?;
+        spinner.finish_and_clear();
+        if screen.json {
+            return Ok(screen.value(&report.to_json())?);
+        }
+        let rows: Vec<_> = report.rows().into_iter().map(Vec::from).collect();
+        for line in table::lay_out(&["FIGURE", "MEDIAN", "SPREAD", "WHAT"], &rows, screen.width) {
+            screen.line(line)?;
+        }
+        Ok(())
+    }
+}
