@@ -82,6 +82,10 @@ enum Command {
 
 /// Does what the arguments say, and tells the caller with which code to exit.
 pub fn run() -> ExitCode {
+    // Not one of clap's commands: it must limit itself before anything else happens, and is nobody's to type.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == serve::COMPILE_COMMAND) {
+        return crate::executor::wasm::compile_child_main();
+    }
     let wants_json = std::env::args_os().any(|argument| argument == "--json");
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

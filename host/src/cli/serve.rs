@@ -1,7 +1,9 @@
 //! `runlater serve`, and what it shares with `dev`: the composition root, where a scheduler and its doors are put together.
 
-use std::io;
+use std::fs;
+use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,11 +14,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::discovery::{self, ServerFile};
 use super::failure::{self, Exit, Failure};
 use super::screen::{Screen, clean};
+use crate::executor::wasm::Compiler;
 use crate::http;
 use crate::scheduler::{NewToken, Role, Scheduler};
 
 /// Where a host listens unless it is told otherwise.
 pub(super) const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7180);
+/// What makes this program a compiler: see [`crate::executor::wasm::compile_child_main`].
+pub(super) const COMPILE_COMMAND: &str = "compile-component";
 /// How long attempts in flight may go on once the host is told to stop.
 const STOP_GRACE: Duration = Duration::from_secs(25);
 
@@ -74,9 +79,33 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
-/// Opens the database and starts to execute.
+/// Opens the database and starts to execute. Components are compiled in a child process, since they come from whoever may deploy,
+/// and once: the code is kept beside the database, sealed with a key that only this user can read.
 pub(super) async fn open(db: &Path) -> anyhow::Result<Scheduler> {
-    Scheduler::builder().sqlite(db).build().await.map_err(|error| failure::database(db, &error))
+    let program = std::env::current_exe().map_err(|error| failure::io("find", Path::new("runlater"), &error))?;
+    let mut code = db.as_os_str().to_owned();
+    code.push(".code");
+    let code = PathBuf::from(code);
+    let key = code_key(&code).map_err(|error| failure::io("use the folder", &code, &error))?;
+    let scheduler = Scheduler::builder()
+        .sqlite(db)
+        .compiler(Compiler::ChildProcess { program, args: vec![COMPILE_COMMAND.into()] })
+        .code_cache(code, key);
+    scheduler.build().await.map_err(|error| failure::database(db, &error))
+}
+
+/// The key that seals compiled code, made at the first start.
+fn code_key(folder: &Path) -> io::Result<[u8; 32]> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let path = folder.join("key");
+    let read = || <[u8; 32]>::try_from(fs::read(&path)?).map_err(|_| io::Error::other("the key is damaged; delete the folder"));
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(io::Error::other)?;
+    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        Ok(mut file) => file.write_all(&key).map(|()| key),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read(),
+        Err(error) => Err(error),
+    }
 }
 
 /// Listens.

@@ -110,8 +110,10 @@ impl Dev {
         }
         for port in serve::ADDRESS.port()..serve::ADDRESS.port() + PORTS_TRIED {
             match TcpListener::bind(SocketAddr::new(serve::ADDRESS.ip(), port)).await {
+                Ok(listener) => return Ok(listener),
                 Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
-                _ => return serve::bind(SocketAddr::new(serve::ADDRESS.ip(), port)).await,
+                // Anything else is no matter of the port.
+                Err(_) => break,
             }
         }
         serve::bind(serve::ADDRESS).await
