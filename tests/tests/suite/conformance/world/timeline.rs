@@ -89,7 +89,9 @@ fn answer(world: &mut World, text: &str) -> String {
             match world.wait(world.storage.create(namespace, runs, at(now))) {
                 Ok(created) => {
                     for (name, one) in names.iter().zip(&created) {
-                        world.names.entry((*name).into()).or_insert(one.id());
+                        if let Created::New(id) = one {
+                            world.names.insert((*name).into(), *id);
+                        }
                     }
                     if let [Created::Existing(id)] = created[..] {
                         return format!("existing {}", name_of(world, id));
