@@ -2,6 +2,7 @@
 
 #[cfg(feature = "server")]
 pub mod bench;
+mod cancel;
 #[cfg(feature = "server")]
 pub mod cli;
 pub mod clock;

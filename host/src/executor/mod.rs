@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::cancel::CancelSignal;
 use crate::model::{
     Cursor, Digest, Due, Grants, Invalid, Metadata, Name, Origin, Outcome, Page, Payload, Progress, Run, RunFilter, RunId, Task,
     TaskDefinition, Timestamp, UniqueKey, WriteSet,
 };
-use crate::storage::CancelSignal;
 
 /// Runs attempts.
 #[async_trait]

@@ -2,7 +2,7 @@
 //!
 //! Called by the scheduler only. Each method commits all of what it says, or changes nothing; `now` is always an argument.
 //! Which transition is right was decided in `model`; storage applies it, under the conditions stated here. The suite in
-//! `tests/tests/conformance` is the definition of this contract, and runs against every implementation.
+//! `tests/tests/suite/conformance` is the definition of this contract, and runs against every implementation.
 //!
 //! **Invariants of every implementation**
 //! - What a method acknowledged is durable, through loss of power.
@@ -15,7 +15,6 @@ mod error;
 pub mod sqlite;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,6 +24,7 @@ use crate::model::{
     Payload, Progress, Run, RunFilter, RunId, Task, TaskDefinition, TaskPolicy, Timestamp, WriteSet,
 };
 
+pub use crate::cancel::CancelSignal;
 pub use crate::model::Gap;
 pub use error::{ChangeError, CreateError, RegisterError, StorageError};
 
@@ -241,41 +241,6 @@ impl Claim {
     /// What decides, beside its outcome, what follows this attempt.
     pub fn counters(&self) -> AttemptCounters {
         AttemptCounters { failures: self.failures, first_due_at: self.trigger_at, cancel_requested: self.cancel.is_set() }
-    }
-}
-
-/// Says to an attempt in flight that its run is to be cancelled.
-#[derive(Clone, Debug, Default)]
-pub struct CancelSignal(Arc<CancelState>);
-
-#[derive(Debug, Default)]
-struct CancelState {
-    set: AtomicU8,
-    notify: tokio::sync::Notify,
-}
-
-impl CancelSignal {
-    /// Asks for the end.
-    pub fn set(&self) {
-        self.0.set.store(1, Ordering::Release);
-        self.0.notify.notify_waiters();
-    }
-
-    /// Whether the end was asked for.
-    pub fn is_set(&self) -> bool {
-        self.0.set.load(Ordering::Acquire) == 1
-    }
-
-    /// Ends when the end is asked for.
-    pub async fn wait(&self) {
-        loop {
-            // Register before looking, so that a signal between the two is not lost.
-            let notified = self.0.notify.notified();
-            if self.is_set() {
-                return;
-            }
-            notified.await;
-        }
     }
 }
 

@@ -16,7 +16,12 @@ const STEP_PAGES: i32 = 1_024;
 pub(super) fn backup(from: &Path, to: &Path, progress: &dyn Fn(u64, u64)) -> Result<(), StorageError> {
     let trouble = |error: &dyn std::fmt::Display| StorageError::Unavailable(format!("the backup to {} failed: {error}", to.display()));
     // `create_new` refuses an existing file in the same breath as it makes ours, so nothing is ever overwritten.
-    let fresh = std::fs::OpenOptions::new().write(true).create_new(true).open(to);
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    // The copy holds the same inputs and outputs as the file itself.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let fresh = options.open(to);
     drop(fresh.map_err(|error| trouble(&error))?);
     let copy = || -> rusqlite::Result<()> {
         let source = open_reader(from)?;

@@ -1,10 +1,20 @@
 //! Cancels runs.
 
+use rusqlite::{Connection, OptionalExtension};
+
 use super::chain;
 use super::change::{disarm, find, note};
 use super::writer::Tx;
 use crate::model::{NamespaceId, RunId, Status, Timestamp};
 use crate::storage::{Cancelled, ChangeError, RunChange};
+
+/// Whether somebody asked for the attempt in flight to end.
+pub(super) fn is_requested(conn: &Connection, run: i64) -> rusqlite::Result<bool> {
+    let requested = conn
+        .prepare_cached("-- cancel: look\nSELECT cancel_requested FROM runlater_runs WHERE id = ?1")?
+        .query_row([run], |row| row.get(0));
+    Ok(requested.optional()?.unwrap_or(false))
+}
 
 /// A run that waits never starts once this is committed; one in flight is told after the commit.
 pub(super) fn one(tx: &mut Tx<'_>, namespace: NamespaceId, run: RunId, now: Timestamp) -> rusqlite::Result<Result<Cancelled, ChangeError>> {
@@ -14,7 +24,8 @@ pub(super) fn one(tx: &mut Tx<'_>, namespace: NamespaceId, run: RunId, now: Time
         status if status.is_final() => return Ok(Err(ChangeError::AlreadyEnded(run))),
         _ => {}
     }
-    if let Some(signal) = tx.shared.due.in_flight(seen.id, |flight| flight.cancel.clone()) {
+    let released = tx.released.contains(&seen.id);
+    if !released && let Some(signal) = tx.shared.due.in_flight(seen.id, |flight| flight.cancel.clone()) {
         tx.conn.prepare_cached("-- cancel: request\nUPDATE runlater_runs SET cancel_requested = 1 WHERE id = ?1")?.execute([seen.id])?;
         tx.after_commit.push(Box::new(move || signal.set()));
         return Ok(Ok(Cancelled::Requested));

@@ -77,15 +77,16 @@ pub(super) fn find(tx: &Tx<'_>, namespace: NamespaceId, run: RunId, now: Timesta
 /// Takes a run out of the queue, to be put back if the transaction fails; false if it is in flight.
 pub(super) fn disarm(tx: &mut Tx<'_>, id: i64) -> bool {
     // A run that this very transaction is about to arm is not in the queue yet.
-    tx.arm.retain(|waiting| waiting.id != id);
+    let armed = tx.arm.len();
     match tx.shared.due.disarm(id) {
-        Disarmed::Armed(waiting) => {
-            tx.disarmed.push(waiting);
-            true
-        }
-        Disarmed::NotLoaded => true,
-        Disarmed::InFlight => false,
+        Disarmed::Armed(waiting) => tx.disarmed.push(waiting),
+        Disarmed::NotLoaded => {}
+        // One whose attempt this transaction has ended is released after the commit.
+        Disarmed::InFlight if tx.released.contains(&id) => {}
+        Disarmed::InFlight => return false,
     }
+    tx.unarmed.push((armed, id));
+    true
 }
 
 /// Notes an event of this run, if anybody listens.

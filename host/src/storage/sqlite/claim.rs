@@ -25,12 +25,16 @@ pub(super) struct Started {
 pub(super) fn claim(shared: &Arc<Shared>, limit: usize, now: Timestamp) -> Vec<Claim> {
     let micros = now.as_micros();
     shared.seen_now.fetch_max(micros, Ordering::Relaxed);
+    let claims = if shared.due.is_cautious() { claim_cautiously(shared, limit, micros) } else { claim_at_once(shared, limit, micros) };
+    // After the taking, which makes room.
     if shared.due.wants(micros).is_some() {
         shared.request_load();
     }
-    if shared.due.is_cautious() {
-        return claim_cautiously(shared, limit, micros);
-    }
+    claims
+}
+
+/// Takes due runs; their claims are written when the writer next wakes.
+fn claim_at_once(shared: &Arc<Shared>, limit: usize, micros: i64) -> Vec<Claim> {
     let mut started = Vec::new();
     let claims = shared.due.take(limit, micros, |waiting, cancel| {
         let written = Started { run: waiting.id, attempt: waiting.attempt + 1, started_at: micros };

@@ -61,7 +61,6 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StorageError> {
         "the SQLite linked into this program is {}, which can corrupt data",
         rusqlite::version()
     );
-    refuse_strange_files(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags).map_err(|error| cannot(path, "opened", &error))?;
     restrict_to_owner(path)?;
@@ -155,7 +154,7 @@ fn schema_version(conn: &Connection) -> rusqlite::Result<i64> {
 }
 
 /// Refuses what is no place for a database: a folder, a pipe, a file system on the network.
-fn refuse_strange_files(path: &Path) -> Result<(), StorageError> {
+pub(super) fn refuse_strange_files(path: &Path) -> Result<(), StorageError> {
     if let Ok(meta) = std::fs::metadata(path)
         && !meta.is_file()
     {

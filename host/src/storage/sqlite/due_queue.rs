@@ -239,6 +239,17 @@ impl DueQueue {
 }
 
 impl Inner {
+    /// Lets the later half go. It is found in the database when there is room again; what is due first is never kept out.
+    fn shed(&mut self) {
+        let mut places: Vec<Place> = self.armed.values().map(|waiting| (waiting.due_at, waiting.id)).collect();
+        let (_, last, _) = places.select_nth_unstable(ARMED_LOW - 1);
+        let last = *last;
+        self.loaded = self.loaded.min(last);
+        self.armed.retain(|id, waiting| (waiting.due_at, *id) <= last);
+        let armed = &self.armed;
+        self.heap.retain(|Reverse((due_at, _, id))| armed.get(id).is_some_and(|waiting| waiting.due_at == *due_at));
+    }
+
     fn arm(&mut self, waiting: Box<Waiting>) {
         let place = (waiting.due_at, waiting.id);
         let there = self.armed.get(&waiting.id).is_some_and(|armed| armed.due_at == waiting.due_at);
@@ -246,9 +257,10 @@ impl Inner {
             return;
         }
         if self.armed.len() >= ARMED_MAX {
-            // Everything from here on is found in the database when there is room again.
-            self.loaded = self.loaded.min((place.0, place.1 - 1));
-            return;
+            self.shed();
+            if place > self.loaded {
+                return;
+            }
         }
         self.heap.push(Reverse((waiting.due_at, u8::MAX - waiting.priority, waiting.id)));
         self.armed.insert(waiting.id, waiting);

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::rows::{BACKOFF, CANCELLED, FAILED, SCHEDULED, SUCCEEDED, waiting_run};
 use super::writer::Tx;
-use super::{chain, write_set};
+use super::{cancel, chain, write_set};
 use crate::model::{FailureReason, Next, RunId, Timestamp, WriteRefused};
 use crate::storage::{Finish, RunChange, RunEvent};
 
@@ -25,9 +25,16 @@ struct End<'a> {
 pub(super) fn finish(tx: &mut Tx<'_>, finish: &Finish, now: i64) -> rusqlite::Result<()> {
     let Some(run) = finish.run.key_in(tx.shared.id_origin) else { return Ok(()) };
     // The claim may be in this very group and not yet written: then the row is still that of a waiting run.
-    let unwritten = tx.claims.remove(&run).is_some();
+    let unwritten = tx.claims.get(&run).is_some_and(|claim| claim.attempt == finish.attempt);
+    if unwritten {
+        tx.claims.remove(&run);
+    }
     let mut next = &finish.next;
     let refused;
+    // The attempt may have ended before it was told, and after the caller was.
+    if !next.status().is_final() && cancel::is_requested(tx.conn, run)? {
+        next = &Next::Cancelled;
+    }
     let writes = next.commits_writes() && !finish.writes.is_empty();
     if writes {
         tx.conn.prepare_cached("SAVEPOINT finish")?.execute([])?;
@@ -71,7 +78,7 @@ fn apply(conn: &Connection, run: i64, finish: &Finish, next: &Next, now: i64, un
         "-- finish
          UPDATE runlater_runs SET status = ?2, due_at = ?3, attempt = ?4, failures = failures + ?5, started_at = ?6, finished_at = ?7, component = ?8,
              reason = ?9, message = ?10, output_type = ?11, output = ?12
-         WHERE id = ?1 AND attempt = ?13 AND status IN (0, 1, 2)",
+         WHERE id = ?1 AND attempt = ?13 AND CASE WHEN ?14 THEN status IN (0, 2) ELSE status = 1 END",
     )?;
     let finished_at = next.status().is_final().then_some(now);
     let changed = statement.execute((
@@ -87,7 +94,8 @@ fn apply(conn: &Connection, run: i64, finish: &Finish, next: &Next, now: i64, un
         end.message,
         end.output.and_then(|output| output.stored_media_type()),
         end.output.map(|output| output.bytes()),
-        finish.attempt - u32::from(unwritten),
+        finish.attempt.saturating_sub(u32::from(unwritten)),
+        unwritten,
     ))?;
     if changed == 0 {
         return Ok(false);

@@ -127,6 +127,12 @@ fn statuses(q: &mut Query, statuses: &[Status], now: Timestamp) -> String {
     format!("({}){index}", any.join(" OR "))
 }
 
+/// Whether the order of trigger time can be that of due time, which has an index. For what is scheduled they are one, but for a
+/// clock that stepped back: then the cursor has to be the due time too, or the pages would never end.
+fn by_due_time(filter: &RunFilter) -> bool {
+    filter.statuses == [Status::Scheduled]
+}
+
 /// Order, cursor and limit.
 fn tail(q: &mut Query, page: &Page, filter: &RunFilter, terms: &mut Vec<String>, id_origin: u64) -> Option<String> {
     let cursor = match page.cursor {
@@ -149,8 +155,7 @@ fn tail(q: &mut Query, page: &Page, filter: &RunFilter, terms: &mut Vec<String>,
             "r.id"
         }
         Order::TriggerTime => {
-            // The due time of what is scheduled is its trigger time, and has an index.
-            let time = if filter.statuses == [Status::Scheduled] { "r.due_at" } else { "r.trigger_at" };
+            let time = if by_due_time(filter) { "r.due_at" } else { "r.trigger_at" };
             if let Some((id, at)) = cursor {
                 let (at, id) = (q.bind(at), q.bind(id));
                 terms.push(format!("({time}, r.id) > ({at}, {id})"));
@@ -191,13 +196,15 @@ impl Reader<'_> {
             bytes += run.input.bytes().len() + run.output.as_ref().map_or(0, |output| output.bytes().len());
             runs.push(run);
         }
-        let next = runs.last().filter(|_| more).map(|last| Cursor { after: last.id, trigger_at: last.trigger_at });
+        let place = |run: &Run| run.due_at.filter(|_| by_due_time(filter)).unwrap_or(run.trigger_at);
+        let next = runs.last().filter(|_| more).map(|last| Cursor { after: last.id, trigger_at: place(last) });
         Ok((runs, next))
     }
 
     /// The same, with nothing but the ids.
     pub(super) fn list_ids(&self, filter: &RunFilter, page: &Page) -> rusqlite::Result<(Vec<RunId>, Option<Cursor>)> {
-        let Some(query) = self.query("r.id, r.trigger_at", filter, Some(page)) else { return Ok((Vec::new(), None)) };
+        let columns = if by_due_time(filter) { "r.id, r.due_at" } else { "r.id, r.trigger_at" };
+        let Some(query) = self.query(columns, filter, Some(page)) else { return Ok((Vec::new(), None)) };
         let mut statement = self.conn.prepare_cached(&query.sql)?;
         let rows = statement.query_map(rusqlite::params_from_iter(query.values()), |row| {
             Ok(Cursor { after: RunId::from_key(row.get(0)?, self.id_origin), trigger_at: super::rows::time(row, 1)? })

@@ -18,8 +18,10 @@ pub(super) fn set_alive(conn: &Connection, now: i64) -> rusqlite::Result<()> {
     set_number(conn, "alive_until", now)
 }
 
-/// Records that the host stopped with nothing in flight.
-pub(super) fn mark_clean(conn: &Connection, now: i64) -> rusqlite::Result<()> {
+/// Records that the host stopped with nothing in flight, and the last id that it gave out: ids rise also when the run with the
+/// last one is gone and the clock has stepped back.
+pub(super) fn mark_clean(conn: &Connection, now: i64, last_key: i64) -> rusqlite::Result<()> {
+    set_number(conn, "last_key", last_key)?;
     if now > 0 {
         set_alive(conn, now)?;
     }

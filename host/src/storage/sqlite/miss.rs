@@ -6,13 +6,15 @@ use super::writer::Tx;
 use crate::model::{NamespaceId, RunId, Status, Timestamp};
 use crate::storage::{Gap, RunChange, RunEvent};
 
-/// Marks up to `limit` runs. Only those that wait for their first attempt: what had triggered before the gap goes on.
+/// Marks up to `limit` runs. Only those that wait for their first attempt, at a time that lay ahead when they were given it: what had
+/// triggered before the gap goes on, and what was to run at once still does.
 pub(super) fn miss(tx: &mut Tx<'_>, gap: Gap, limit: usize, now: Timestamp) -> rusqlite::Result<usize> {
     let found = {
         let mut statement = tx.conn.prepare_cached(
             "-- miss: look
              SELECT id, root, namespace, task, parent FROM runlater_runs
-             WHERE due_at IS NOT NULL AND due_at > ?1 AND due_at < ?2 AND status = 0 AND attempt = 0 LIMIT ?3",
+             WHERE due_at IS NOT NULL AND due_at > ?1 AND due_at < ?2 AND status = 0 AND attempt = 0
+                 AND trigger_at = due_at AND trigger_at > created_at LIMIT ?3",
         )?;
         let rows = statement.query_map((gap.from.as_micros(), gap.until.as_micros(), limit as i64), |row| {
             Ok((

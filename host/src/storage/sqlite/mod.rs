@@ -70,13 +70,16 @@ impl SqliteStorage {
     /// Blocks on the disk. Refuses, saying what to do, a file that is no database, is damaged, was written by a newer version, is
     /// on a network file system, or is open in another host.
     pub fn open(path: impl AsRef<Path>, now: Timestamp) -> Result<Self, StorageError> {
-        let path = path.as_ref().to_path_buf();
+        connection::refuse_strange_files(path.as_ref())?;
+        // Two names of one file must meet at one lock.
+        let path = std::fs::canonicalize(path.as_ref()).unwrap_or_else(|_| path.as_ref().to_path_buf());
         let lock = connection::OwnerLock::take(&path)?;
         let mut conn = connection::open_writer(&path)?;
         let readers = Arc::new(readers::Readers::new(path.clone()));
         let prepare = |conn: &mut Connection| -> rusqlite::Result<_> {
             let id_origin = id_origin(conn)?;
             let last_key: Option<i64> = conn.query_row("SELECT max(id) FROM runlater_runs", [], |row| row.get(0))?;
+            let last_key = last_key.max(meta::number(conn, "last_key")?);
             let shared = Arc::new(Shared::new(id_origin, last_key.unwrap_or(0)));
             conn.execute("INSERT OR IGNORE INTO runlater_namespaces (id, name) VALUES (1, ?1)", [Namespace::DEFAULT])?;
             shared.registry.load(conn)?;
@@ -133,6 +136,7 @@ impl SqliteStorage {
                 run.attempts = flight.attempt;
                 run.started_at = Timestamp::from_micros(flight.started_at);
                 run.due_at = None;
+                (run.reason, run.message) = (None, None);
                 run.progress = flight.progress.clone();
             }
         });
@@ -363,8 +367,11 @@ impl Storage for SqliteStorage {
     }
 
     fn ended(&self, run: RunId) -> tokio::sync::oneshot::Receiver<()> {
-        // An id of another database ends at once: whoever waits then reads that there is no such run.
-        self.shared.watch.ended(run.key_in(self.shared.id_origin).unwrap_or(-1))
+        match run.key_in(self.shared.id_origin) {
+            Some(key) => self.shared.watch.ended(key),
+            // Of another database: whoever waits is let go at once, and reads that there is no such run.
+            None => tokio::sync::oneshot::channel().1,
+        }
     }
 
     async fn backup(&self, to: PathBuf, progress: Box<dyn Fn(u64, u64) + Send>) -> Result<(), StorageError> {
@@ -397,8 +404,11 @@ impl Storage for SqliteStorage {
     }
 
     async fn close(&self) -> Result<(), StorageError> {
-        // The threads end within a commit, so blocking here is short.
-        self.stop();
+        // The threads end within a commit, so blocking here is short. A runtime of one thread has nobody to make way for.
+        match tokio::runtime::Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+            Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(|| self.stop()),
+            _ => self.stop(),
+        }
         match self.shared.trouble() {
             Some(trouble) => Err(trouble),
             None => Ok(()),

@@ -2,13 +2,13 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::change::{disarm, see};
+use super::change::{disarm, note, see};
 use super::create::create_one;
 use super::delete::remove;
 use super::writer::Tx;
 
 use crate::model::{CodeSchedule, NamespaceId, NewRun, Origin, RunId, Status, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp};
-use crate::storage::Registration;
+use crate::storage::{Registration, RunChange};
 
 pub(super) fn register(tx: &mut Tx<'_>, registration: &Registration, now: Timestamp) -> rusqlite::Result<()> {
     let component = store_component(tx.conn, registration, now)?;
@@ -87,12 +87,13 @@ fn sync_schedules(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let namespace = registration.namespace;
-    let known: Vec<(String, i64)> = {
-        let mut statement = tx.conn.prepare_cached("-- code schedules\nSELECT key, run FROM runlater_code_schedules WHERE task = ?1")?;
-        let rows = statement.query_map([task.id.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let known: Vec<(String, i64, i64)> = {
+        let mut statement =
+            tx.conn.prepare_cached("-- code schedules\nSELECT key, run, trigger_at FROM runlater_code_schedules WHERE task = ?1")?;
+        let rows = statement.query_map([task.id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         rows.collect::<rusqlite::Result<_>>()?
     };
-    for (key, run) in &known {
+    for (key, run, _) in &known {
         if !schedules.iter().any(|schedule| schedule.key == *key) {
             withdraw(tx, namespace, *run, now)?;
             tx.conn
@@ -101,15 +102,17 @@ fn sync_schedules(
         }
     }
     for schedule in schedules {
-        let run = match known.iter().find(|(key, _)| *key == schedule.key) {
-            Some((_, run)) if unchanged(tx.conn, *run, schedule)? => continue,
-            Some((_, run)) if !withdraw(tx, namespace, *run, now)? && schedule.at <= now => continue,
+        let run = match known.iter().find(|(key, ..)| *key == schedule.key) {
+            Some((_, run, at)) if *at == schedule.at.as_micros() && unchanged(tx.conn, *run, schedule)? => continue,
+            Some((_, run, _)) if !withdraw(tx, namespace, *run, now)? && schedule.at <= now => continue,
             _ if schedule.at <= now => 0,
             _ => define(tx, namespace, task, schedule, now)?,
         };
         tx.conn
-            .prepare_cached("-- code schedule\nINSERT OR REPLACE INTO runlater_code_schedules (task, key, run) VALUES (?1, ?2, ?3)")?
-            .execute((task.id.0, &schedule.key, run))?;
+            .prepare_cached(
+                "-- code schedule\nINSERT OR REPLACE INTO runlater_code_schedules (task, key, run, trigger_at) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute((task.id.0, &schedule.key, run, schedule.at.as_micros()))?;
     }
     Ok(())
 }
@@ -135,13 +138,13 @@ fn define(tx: &mut Tx<'_>, namespace: NamespaceId, task: &Task, schedule: &CodeS
     }
 }
 
-/// Whether the run still stands as the schedule says.
+/// Whether the run is given what the schedule says. One that is gone had its turn.
 fn unchanged(conn: &Connection, run: i64, schedule: &CodeSchedule) -> rusqlite::Result<bool> {
     let same = conn
-        .prepare_cached("-- code schedule: compare\nSELECT trigger_at = ?2 AND input = ?3 FROM runlater_runs WHERE id = ?1")?
-        .query_row((run, schedule.at.as_micros(), schedule.input.bytes()), |row| row.get(0))
+        .prepare_cached("-- code schedule: compare\nSELECT input = ?2 AND input_type IS ?3 FROM runlater_runs WHERE id = ?1")?
+        .query_row((run, schedule.input.bytes(), schedule.input.stored_media_type()), |row| row.get(0))
         .optional()?;
-    Ok(same.unwrap_or(false))
+    Ok(same.unwrap_or(true))
 }
 
 /// Removes the run if it has not triggered; false if it has, or is gone.
@@ -152,5 +155,6 @@ fn withdraw(tx: &mut Tx<'_>, namespace: NamespaceId, run: i64, now: Timestamp) -
     }
     remove(tx, namespace, &seen)?;
     tx.ended.push(run);
+    note(tx, namespace, RunId::from_key(run, tx.shared.id_origin), &seen, RunChange::Deleted);
     Ok(true)
 }

@@ -180,13 +180,16 @@ pub(super) fn run(row: &Row<'_>, registry: &Registry, id_origin: u64, now: i64) 
         Ok(key.map(|key| RunId::from_key(key, id_origin)))
     };
     let output: Option<&[u8]> = row.get_ref(21)?.as_blob_or_null()?;
-    let reason: Option<String> = row.get(14)?;
+    let status = status(row.get(2)?, due_at, now).ok_or_else(|| strange(2, "an unknown status"))?;
+    // Of an attempt before the one in flight: that one's history tells it.
+    let past = status == Status::Running;
+    let (reason, message): (Option<String>, Option<String>) = if past { (None, None) } else { (row.get(14)?, row.get(15)?) };
     Ok(Run {
         id: id(0)?.ok_or_else(|| strange(0, "a run without an id"))?,
         task: registry.task_name(task).ok_or_else(|| strange(1, "a task that does not exist"))?,
-        status: status(row.get(2)?, due_at, now).ok_or_else(|| strange(2, "an unknown status"))?,
+        status,
         reason: reason.map(Cow::Owned),
-        message: row.get(15)?,
+        message,
         trigger_at: time(row, 4)?,
         due_at: optional_time(row, 3)?,
         created_at: time(row, 5)?,

@@ -1,9 +1,11 @@
 //! Makes a run due at once, by hand.
 
-use super::chain;
+use std::sync::atomic::Ordering;
+
 use super::change::{disarm, find, note};
 use super::rows::waiting_run;
 use super::writer::Tx;
+use super::{chain, meta};
 use crate::model::{NamespaceId, RunId, Status, Timestamp};
 use crate::storage::{ChangeError, RunChange};
 
@@ -33,6 +35,9 @@ pub(super) fn trigger(tx: &mut Tx<'_>, namespace: NamespaceId, run: RunId, now: 
              WHERE id = ?1",
         )?
         .execute((seen.id, now.as_micros()))?;
+    // So that a crash right after this does not make it one that became due while no host was running.
+    let seen_now = tx.shared.seen_now.fetch_max(now.as_micros(), Ordering::Relaxed).max(now.as_micros());
+    meta::set_alive(tx.conn, seen_now)?;
     tx.arm.push(waiting_run(tx.conn, seen.id)?);
     note(tx, namespace, run, &seen, RunChange::Marked(Status::Queued));
     Ok(Ok(()))

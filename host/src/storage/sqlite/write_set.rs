@@ -12,16 +12,21 @@ pub(super) struct Marks {
     disarmed: usize,
     ended: usize,
     events: usize,
+    unarmed: usize,
+    after_commit: usize,
 }
 
 impl Marks {
     pub(super) fn of(tx: &Tx<'_>) -> Self {
-        Self { arm: tx.arm.len(), disarmed: tx.disarmed.len(), ended: tx.ended.len(), events: tx.events.len() }
+        let (arm, unarmed, disarmed) = (tx.arm.len(), tx.unarmed.len(), tx.disarmed.len());
+        Self { arm, unarmed, disarmed, ended: tx.ended.len(), events: tx.events.len(), after_commit: tx.after_commit.len() }
     }
 
     /// Takes back what came later.
     pub(super) fn restore(self, tx: &mut Tx<'_>) {
         tx.arm.truncate(self.arm);
+        tx.unarmed.truncate(self.unarmed);
+        tx.after_commit.truncate(self.after_commit);
         tx.ended.truncate(self.ended);
         tx.events.truncate(self.events);
         let disarmed = tx.disarmed.split_off(self.disarmed);

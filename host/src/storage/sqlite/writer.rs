@@ -76,6 +76,8 @@ pub(super) struct Tx<'a> {
     pub(super) claims: FxHashMap<i64, claim::Started>,
     /// To be armed after the commit.
     pub(super) arm: Vec<Box<Waiting>>,
+    /// Runs that were disarmed when `arm` had this length: what stands there of them up to then is void.
+    pub(super) unarmed: Vec<(usize, i64)>,
     /// Disarmed already; to be armed again if the commit fails.
     pub(super) disarmed: Vec<Box<Waiting>>,
     /// Attempts that ended.
@@ -236,7 +238,8 @@ pub(super) fn write(mut conn: Connection, shared: &Shared, checkpointer: &checkp
         }
         checkpointer.after_commit(&mut conn, shared);
     }
-    if let Err(error) = meta::mark_clean(&conn, shared.seen_now.load(Ordering::Relaxed)) {
+    let (seen, last_key) = (shared.seen_now.load(Ordering::Relaxed), shared.last_key.load(Ordering::Relaxed));
+    if let Err(error) = meta::mark_clean(&conn, seen, last_key) {
         tracing::warn!(%error, "the clean stop could not be recorded; the next start will be a cautious one");
     }
     checkpointer.finish(&conn);
@@ -274,6 +277,7 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
         shared,
         claims: FxHashMap::default(),
         arm: Vec::new(),
+        unarmed: Vec::new(),
         disarmed: Vec::new(),
         released: Vec::new(),
         ended: Vec::new(),
@@ -366,7 +370,10 @@ fn settle(tx: Tx<'_>) {
         shared.due.release(&tx.released, &tx.ended);
     }
     if !tx.arm.is_empty() {
-        shared.due.arm(tx.arm);
+        // Of several lengths for one run the last counts, which is the greatest.
+        let void: FxHashMap<i64, usize> = tx.unarmed.iter().map(|(length, run)| (*run, *length)).collect();
+        let valid = |(place, waiting): &(usize, Box<Waiting>)| void.get(&waiting.id).is_none_or(|length| place >= length);
+        shared.due.arm(tx.arm.into_iter().enumerate().filter(valid).map(|(_, waiting)| waiting));
     }
     shared.watch.tell(tx.ended, tx.events);
     tx.after_commit.into_iter().for_each(|then| then());

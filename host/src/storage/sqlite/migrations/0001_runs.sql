@@ -97,11 +97,13 @@ CREATE TABLE runlater_chains (
     live INTEGER NOT NULL
 ) STRICT;
 
--- Which run stands for which schedule of a component's code. A row outlives its run, so that a schedule fires once.
+-- Which run stands for which schedule of a component's code, and for which time it was declared: that may differ from the run's own,
+-- which somebody can trigger by hand. A row outlives its run, so that a schedule fires once.
 CREATE TABLE runlater_code_schedules (
-    task INTEGER NOT NULL,
-    key  TEXT NOT NULL,
-    run  INTEGER NOT NULL,
+    task       INTEGER NOT NULL,
+    key        TEXT NOT NULL,
+    run        INTEGER NOT NULL,
+    trigger_at INTEGER NOT NULL,
     PRIMARY KEY (task, key)
 ) STRICT, WITHOUT ROWID;
 

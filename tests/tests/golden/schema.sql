@@ -1,0 +1,122 @@
+CREATE TABLE runlater_attempts (
+    run         INTEGER NOT NULL,
+    number      INTEGER NOT NULL,
+    started_at  INTEGER NOT NULL,
+    finished_at INTEGER NOT NULL,
+    component   INTEGER,
+    outcome     TEXT NOT NULL,
+    message     TEXT,
+    log         BLOB,
+    PRIMARY KEY (run, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE runlater_chains (
+    root INTEGER PRIMARY KEY,
+    live INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE runlater_code_schedules (
+    task       INTEGER NOT NULL,
+    key        TEXT NOT NULL,
+    run        INTEGER NOT NULL,
+    trigger_at INTEGER NOT NULL,
+    PRIMARY KEY (task, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE runlater_components (
+    id         INTEGER PRIMARY KEY,
+    digest     BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+    wasm       BLOB NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE runlater_meta (
+    key   TEXT PRIMARY KEY,
+    value ANY NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE runlater_namespaces (
+    id   INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE runlater_run_metadata (
+    namespace INTEGER NOT NULL,
+    key       TEXT NOT NULL,
+    value     TEXT NOT NULL,
+    run       INTEGER NOT NULL,
+    PRIMARY KEY (namespace, key, value, run)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE runlater_runs (
+    id               INTEGER PRIMARY KEY,
+    namespace        INTEGER NOT NULL,
+    task             INTEGER NOT NULL,
+    status           INTEGER NOT NULL CHECK (status BETWEEN 0 AND 6),
+    due_at           INTEGER CHECK ((due_at IS NOT NULL) = (status IN (0, 2))),
+    trigger_at       INTEGER NOT NULL,
+    created_at       INTEGER NOT NULL,
+    priority         INTEGER NOT NULL,
+    origin           INTEGER NOT NULL CHECK (origin BETWEEN 0 AND 4),
+    attempt          INTEGER NOT NULL DEFAULT 0,
+    failures         INTEGER NOT NULL DEFAULT 0,
+    crashes          INTEGER NOT NULL DEFAULT 0,
+    cancel_requested INTEGER NOT NULL DEFAULT 0,
+    started_at       INTEGER,
+    finished_at      INTEGER,
+    component        INTEGER,
+    parent           INTEGER,
+    root             INTEGER,
+    depth            INTEGER,
+    max_attempts     INTEGER,
+    timeout          INTEGER,
+    reason           TEXT,
+    message          TEXT,
+    unique_key       TEXT,
+    metadata         TEXT,
+    input_type       TEXT,
+    input            BLOB NOT NULL,
+    output_type      TEXT,
+    output           BLOB
+) STRICT;
+
+CREATE INDEX runlater_runs_due ON runlater_runs (due_at) WHERE due_at IS NOT NULL;
+
+CREATE INDEX runlater_runs_parent ON runlater_runs (parent) WHERE parent IS NOT NULL;
+
+CREATE INDEX runlater_runs_status ON runlater_runs (namespace, status) WHERE status NOT IN (0, 3);
+
+CREATE INDEX runlater_runs_task ON runlater_runs (namespace, task);
+
+CREATE TABLE runlater_tasks (
+    id           INTEGER PRIMARY KEY,
+    namespace    INTEGER NOT NULL,
+    name         TEXT NOT NULL,
+    component    INTEGER NOT NULL,
+    grants       TEXT NOT NULL,
+    description  TEXT,
+    input_schema TEXT,
+    policy       TEXT NOT NULL,
+    created_at   INTEGER NOT NULL,
+    updated_at   INTEGER NOT NULL,
+    UNIQUE (namespace, name)
+) STRICT;
+
+CREATE TABLE runlater_tokens (
+    id         TEXT PRIMARY KEY,
+    hash       BLOB NOT NULL CHECK (length(hash) = 32),
+    namespace  INTEGER NOT NULL,
+    role       TEXT NOT NULL,
+    note       TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE runlater_unique_keys (
+    namespace INTEGER NOT NULL,
+    key       TEXT NOT NULL,
+    run       INTEGER NOT NULL,
+    hash      BLOB NOT NULL,
+    PRIMARY KEY (namespace, key)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,53 @@
+//! The definition of [`Storage`](runlater::storage::Storage): one file per verb, compiled once for every backend.
+//!
+//! No case knows which backend it runs on: it opens a [`World`](world::World) at the `place()` of the module above it. A further
+//! backend is a file like `sqlite.rs`, and is done when its copy of the suite is green.
+
+/// The verbs, under whichever backend this is called in.
+macro_rules! verbs {
+    () => {
+        #[path = "attempts.rs"]
+        mod attempts;
+        #[path = "backup.rs"]
+        mod backup;
+        #[path = "cancel.rs"]
+        mod cancel;
+        #[path = "chain.rs"]
+        mod chain;
+        #[path = "claim.rs"]
+        mod claim;
+        #[path = "create.rs"]
+        mod create;
+        #[path = "delete.rs"]
+        mod delete;
+        #[path = "finish.rs"]
+        mod finish;
+        #[path = "history.rs"]
+        mod history;
+        #[path = "list.rs"]
+        mod list;
+        #[path = "load.rs"]
+        mod load;
+        #[path = "miss.rs"]
+        mod miss;
+        #[path = "recover.rs"]
+        mod recover;
+        #[path = "register.rs"]
+        mod register;
+        #[path = "reschedule.rs"]
+        mod reschedule;
+        #[path = "tokens.rs"]
+        mod tokens;
+        #[path = "trigger.rs"]
+        mod trigger;
+        #[path = "unique_key.rs"]
+        mod unique_key;
+        #[path = "watch.rs"]
+        mod watch;
+        #[path = "write_set.rs"]
+        mod write_set;
+    };
+}
+
+mod sqlite;
+pub(crate) mod world;

@@ -1,0 +1,49 @@
+//! The suite for SQLite.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use runlater::Timestamp;
+use runlater::storage::sqlite::SqliteStorage;
+use runlater::storage::{Storage, StorageError};
+
+use super::world::Place;
+
+/// A file in a folder of its own.
+struct File {
+    folder: tempfile::TempDir,
+}
+
+impl File {
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("runs.db")
+    }
+}
+
+impl Place for File {
+    fn open(&self, now: Timestamp) -> Result<Arc<dyn Storage>, StorageError> {
+        Ok(Arc::new(SqliteStorage::open(self.path(), now)?))
+    }
+
+    /// The write-ahead log first: whatever a checkpoint moves meanwhile is then in both, never in neither.
+    fn after_crash(&self) -> Box<dyn Place> {
+        let copy = File { folder: tempfile::tempdir().expect("a folder") };
+        for suffix in ["-wal", ""] {
+            let name = format!("runs.db{suffix}");
+            std::fs::copy(self.folder.path().join(&name), copy.folder.path().join(&name)).expect("a copy of the file");
+        }
+        Box::new(copy)
+    }
+
+    fn at(&self, copy: &std::path::Path) -> Box<dyn Place> {
+        let place = File { folder: tempfile::tempdir().expect("a folder") };
+        std::fs::rename(copy, place.path()).expect("a file to be moved");
+        Box::new(place)
+    }
+}
+
+fn place() -> Box<dyn Place> {
+    Box::new(File { folder: tempfile::tempdir().expect("a folder") })
+}
+
+verbs!();

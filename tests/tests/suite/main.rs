@@ -1,0 +1,6 @@
+//! Every suite that needs no guest, in one binary: what storage promises (`conformance`), what users and operators see of
+//! the database (`contracts`), and what the source must look like (`tidy`).
+
+mod conformance;
+mod contracts;
+mod tidy;
