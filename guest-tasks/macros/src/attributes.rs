@@ -125,12 +125,18 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_what_would_be_right() {
         for (attributes, expected) in [
-            ("max_attempt = 5", "unknown attribute `max_attempt` of a task; known are: name, max_attempts, timeout, retry_delay, priority, schedule"),
+            (
+                "max_attempt = 5",
+                "unknown attribute `max_attempt` of a task; known are: name, max_attempts, timeout, retry_delay, priority, schedule",
+            ),
             ("max_attempts = 0", "expected a number from 1 to 100"),
             ("priority = 4", "expected a number from 1 to 3"),
             ("priority = 1, priority = 2", "this attribute is given twice"),
             ("retry_delay = \"10s\"", "expected the first delay and the longest one, for example \"10s..6h\""),
-            ("schedule(key = \"a\")", "a schedule needs `key` and `at`, for example schedule(key = \"new-year\", at = \"2030-01-01T00:00:00Z\")"),
+            (
+                "schedule(key = \"a\")",
+                "a schedule needs `key` and `at`, for example schedule(key = \"new-year\", at = \"2030-01-01T00:00:00Z\")",
+            ),
             ("schedule(key = \"a\", when = \"\")", "unknown attribute of a schedule; known are: key, at, input"),
             ("cron = \"* * * * *\"", "a task can't declare a cron yet: make one at the scheduler"),
         ] {

@@ -97,7 +97,8 @@ fn variants(data: &DataEnum, container: &SerdeAttributes, head: &str) -> Result<
         names.push(json(&name));
         alternatives.push(alternative(variant, &serde, &name, container)?);
     }
-    let plain = container.tag.is_none() && !container.untagged && data.variants.iter().all(|variant| matches!(variant.fields, Fields::Unit));
+    let plain =
+        container.tag.is_none() && !container.untagged && data.variants.iter().all(|variant| matches!(variant.fields, Fields::Unit));
     if plain {
         let text = format!("{{{head}\"enum\":[{}]}}", names.join(","));
         return Ok(quote!(schema.raw(#text);));
@@ -122,11 +123,15 @@ fn alternative(variant: &Variant, serde: &SerdeAttributes, name: &str, container
     let (open, required) = match (&container.tag, &container.content) {
         (Some(tag), None) => {
             return match variant.fields {
-                Fields::Unnamed(_) => Err(syn::Error::new_spanned(variant, "JsonSchema can't follow a tuple in a tagged enum: name its fields")),
+                Fields::Unnamed(_) => {
+                    Err(syn::Error::new_spanned(variant, "JsonSchema can't follow a tuple in a tagged enum: name its fields"))
+                }
                 _ => object(&variant.fields, container, case, &head, Some((tag, name))),
             };
         }
-        (Some(tag), Some(_)) if unit => (format!("{{{head}\"type\":\"object\",\"properties\":{{{}:{{\"const\":{}}}", json(tag), json(name)), json(tag)),
+        (Some(tag), Some(_)) if unit => {
+            (format!("{{{head}\"type\":\"object\",\"properties\":{{{}:{{\"const\":{}}}", json(tag), json(name)), json(tag))
+        }
         (Some(tag), Some(key)) => (
             format!("{{{head}\"type\":\"object\",\"properties\":{{{}:{{\"const\":{}}},{}:", json(tag), json(name), json(key)),
             format!("{},{}", json(tag), json(key)),

@@ -131,7 +131,8 @@ impl Case {
     }
 
     fn join<'a>(self, words: impl Iterator<Item = &'a str>) -> String {
-        let spelled: Vec<_> = words.enumerate().map(|(at, word)| if at == 0 { self.first.spell(word) } else { self.words.spell(word) }).collect();
+        let spelled: Vec<_> =
+            words.enumerate().map(|(at, word)| if at == 0 { self.first.spell(word) } else { self.words.spell(word) }).collect();
         spelled.join(self.separator)
     }
 }

@@ -101,7 +101,10 @@ fn parameters(function: &ItemFn) -> Result<Parameters> {
     }
     let inputs = parameters.iter().filter(|parameter| matches!(parameter, Parameter::Input(_))).count();
     if inputs > 1 || parameters.len() - inputs > 1 {
-        return Err(syn::Error::new_spanned(&signature.inputs, "a task takes at most one input and one `&Run`: make one struct of the inputs"));
+        return Err(syn::Error::new_spanned(
+            &signature.inputs,
+            "a task takes at most one input and one `&Run`: make one struct of the inputs",
+        ));
     }
     Ok(Parameters(parameters))
 }
@@ -183,7 +186,10 @@ mod tests {
             ("fn a() {}", "a task returns a result, for example `Result<(), Failure>`"),
             ("fn a(input: &str) -> R {}", "a task owns its input: take the type itself, or `&Run`"),
             ("fn a(x: u8, y: u8) -> R {}", "a task takes at most one input and one `&Run`: make one struct of the inputs"),
-            ("fn A() -> R {}", "`A` can't be the name of a task: 1 to 128 of a-z 0-9 . _ - and a letter or digit first; give it another with #[task(name = \"…\")]"),
+            (
+                "fn A() -> R {}",
+                "`A` can't be the name of a task: 1 to 128 of a-z 0-9 . _ - and a letter or digit first; give it another with #[task(name = \"…\")]",
+            ),
         ] {
             let error = expand("".parse().unwrap(), function.parse().unwrap()).unwrap_err();
             assert_eq!(error.to_string(), expected);

@@ -52,7 +52,8 @@ fn keep_safety(input: &Reminder, chain: &RunId, last: bool) -> Result<(), Failur
         if last { runs::delete(&id)? } else { runs::reschedule(&id, later)? }
     }
     if !found && !last {
-        let net = Reminder { times: 1, chain: Some(chain.clone()), message: format!("{} (the chain broke)", input.message), ..input.clone() };
+        let net =
+            Reminder { times: 1, chain: Some(chain.clone()), message: format!("{} (the chain broke)", input.message), ..input.clone() };
         schedule("reminder").after(later).metadata("chain", chain.as_str()).metadata("role", "safety").send(&net)?;
     }
     Ok(())

@@ -1,8 +1,6 @@
 //! The exports of a component: what the host calls.
 
-use crate::bindings::exports::runlater::scheduler::task::{
-    Failure as WitFailure, Outcome as WitOutcome, Payload, Retry, TaskDefinition,
-};
+use crate::bindings::exports::runlater::scheduler::task::{Failure as WitFailure, Outcome as WitOutcome, Payload, Retry, TaskDefinition};
 use crate::bindings::runlater::scheduler::types::Error as WitError;
 use crate::outcome::{Failure, Outcome};
 use crate::run::Run;

@@ -36,7 +36,11 @@ impl Options {
     /// Whether the task's own defaults hold throughout.
     #[cfg(target_family = "wasm")]
     pub(crate) fn is_empty(&self) -> bool {
-        self.metadata.is_empty() && self.unique_key.is_none() && self.max_attempts.is_none() && self.timeout.is_none() && self.priority.is_none()
+        self.metadata.is_empty()
+            && self.unique_key.is_none()
+            && self.max_attempts.is_none()
+            && self.timeout.is_none()
+            && self.priority.is_none()
     }
 }
 

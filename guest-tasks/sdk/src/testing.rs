@@ -177,17 +177,21 @@ impl FakeHost {
             value(&run.input)
         });
         let outcome = self.execute::<T>(&input);
-        self.set_status(id, match outcome {
-            Ok(Outcome::Done(_)) => Status::Succeeded,
-            Ok(Outcome::Snooze(_)) | Err(Failure::Retry { .. }) => Status::Backoff,
-            Err(Failure::Reject { .. }) => Status::Failed,
-        });
+        self.set_status(
+            id,
+            match outcome {
+                Ok(Outcome::Done(_)) => Status::Succeeded,
+                Ok(Outcome::Snooze(_)) | Err(Failure::Retry { .. }) => Status::Backoff,
+                Err(Failure::Reject { .. }) => Status::Failed,
+            },
+        );
         outcome
     }
 
     /// The runs that lie ahead, first trigger time first.
     pub fn scheduled(&self) -> Vec<ScheduledRun> {
-        let mut runs: Vec<_> = fake::with(|state| state.writes.runs.values().filter(|run| run.status == Status::Scheduled).map(view).collect());
+        let mut runs: Vec<_> =
+            fake::with(|state| state.writes.runs.values().filter(|run| run.status == Status::Scheduled).map(view).collect());
         runs.sort_by_key(|run: &ScheduledRun| (run.trigger_at, run.id.clone()));
         runs
     }

@@ -174,7 +174,8 @@ impl Instant {
 
     /// How much later this is than `earlier`; zero when it is not.
     pub fn since(self, earlier: Instant) -> Duration {
-        let nanos = (self.seconds - earlier.seconds) as i128 * NANOS_PER_SECOND as i128 + self.nanoseconds as i128 - earlier.nanoseconds as i128;
+        let nanos =
+            (self.seconds - earlier.seconds) as i128 * NANOS_PER_SECOND as i128 + self.nanoseconds as i128 - earlier.nanoseconds as i128;
         Duration(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
     }
 
@@ -355,14 +356,30 @@ mod tests {
 
     #[test]
     fn what_is_no_instant_is_refused() {
-        for text in ["", "2030-01-01", "2030-02-29T00:00:00Z", "2030-01-01T24:00:00Z", "2030-01-01T00:00:00", "2030-01-01T00:00:00.Z", "2030-01-01T00:00:00Zz", "2030-01-01T00:00:00+2:00"] {
+        for text in [
+            "",
+            "2030-01-01",
+            "2030-02-29T00:00:00Z",
+            "2030-01-01T24:00:00Z",
+            "2030-01-01T00:00:00",
+            "2030-01-01T00:00:00.Z",
+            "2030-01-01T00:00:00Zz",
+            "2030-01-01T00:00:00+2:00",
+        ] {
             assert_eq!(Instant::parse(text), Err(NO_INSTANT), "{text}");
         }
     }
 
     #[test]
     fn durations_read_and_write() {
-        for (text, expected, written) in [("30s", seconds(30), "30s"), ("1h30m", minutes(90), "1h30m"), ("90m", minutes(90), "1h30m"), ("250ms", milliseconds(250), "250ms"), ("7d", days(7), "7d"), ("0s", seconds(0), "0s")] {
+        for (text, expected, written) in [
+            ("30s", seconds(30), "30s"),
+            ("1h30m", minutes(90), "1h30m"),
+            ("90m", minutes(90), "1h30m"),
+            ("250ms", milliseconds(250), "250ms"),
+            ("7d", days(7), "7d"),
+            ("0s", seconds(0), "0s"),
+        ] {
             assert_eq!(Duration::parse(text), Ok(expected));
             assert_eq!(expected.to_string(), written);
         }
