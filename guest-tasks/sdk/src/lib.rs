@@ -45,6 +45,7 @@ pub mod time;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 #[allow(missing_docs, unreachable_pub, unsafe_op_in_unsafe_fn, clippy::all)]
+#[rustfmt::skip]
 pub mod bindings;
 #[cfg(target_family = "wasm")]
 mod component;
