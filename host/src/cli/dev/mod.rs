@@ -22,7 +22,7 @@ use super::screen::{Screen, clean};
 use super::serve::{self, StopSignal};
 use super::{discovery, failure};
 use crate::http;
-use crate::model::{Grant, RunFilter};
+use crate::model::{Grant, Origin, RunFilter};
 use crate::scheduler::Scheduler;
 use build::Built;
 use crates::GuestCrate;
@@ -210,7 +210,10 @@ fn next_commands(scheduler: &Scheduler, screen: &Screen) -> anyhow::Result<()> {
 /// On an empty database, schedules what a newcomer should see: a run at its time, and the follow-up that it schedules.
 async fn first_run(scheduler: &Scheduler, screen: &Screen) -> anyhow::Result<()> {
     let after = Duration::from_secs(2);
-    if scheduler.task(FIRST_TASK).is_none() || scheduler.count(&RunFilter::default()).await? > 0 {
+    // Runs that code declares were scheduled by the registration just now.
+    let by_somebody = Origin::ALL.into_iter().filter(|origin| *origin != Origin::Code).collect();
+    let scheduled = RunFilter { origins: by_somebody, ..RunFilter::default() };
+    if scheduler.task(FIRST_TASK).is_none() || scheduler.count(&scheduled).await? > 0 {
         return Ok(());
     }
     match scheduler.schedule(FIRST_TASK).after(after).send().await {
