@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 use std::io::Write;
+use std::sync::Mutex;
 
 use runlater_task::prelude::*;
 
@@ -112,17 +113,16 @@ fn random(bytes: u64) -> u64 {
 /// The pattern that must never be seen by another attempt.
 const PATTERN: u8 = 0xA5;
 
-static mut CANARY: [u8; MIB] = [0; MIB];
+static CANARY: Mutex<[u8; MIB]> = Mutex::new([0; MIB]);
 
 /// Counts the bytes that are not zero in fresh memory, then fills it with a pattern. Returns the count: 0.
 #[task]
 pub(crate) fn canary() -> Result<usize, Failure> {
-    // SAFETY: an attempt has its instance, and so this static, for itself and on one thread.
-    let fixed = unsafe { &mut *(&raw mut CANARY) };
+    let mut fixed = CANARY.lock().expect("an attempt is one thread");
     let mut fresh = vec![0_u8; MIB];
-    let seen = black_box(&*fixed).iter().chain(black_box(&*fresh)).filter(|byte| **byte != 0).count();
+    let seen = black_box(&fixed[..]).iter().chain(black_box(&*fresh)).filter(|byte| **byte != 0).count();
     fixed.fill(PATTERN);
     fresh.fill(PATTERN);
-    black_box((&fixed, &fresh));
+    black_box((&fixed[..], &fresh));
     Ok(seen)
 }

@@ -33,6 +33,7 @@ pub(crate) fn expand(attributes: TokenStream, function: TokenStream) -> Result<T
         impl ::runlater_task::Task for #ident {
             const NAME: &'static str = #name;
 
+            #[inline(always)]
             fn definition() -> ::runlater_task::Definition {
                 #definition
             }

@@ -4,7 +4,7 @@ use crate::bindings::exports::runlater::scheduler::task::{Failure as WitFailure,
 use crate::bindings::runlater::scheduler::types::Error as WitError;
 use crate::outcome::{Failure, Outcome};
 use crate::run::Run;
-use crate::task::{Definition, Entry};
+use crate::task::{Entry, Task};
 use crate::wasm::{instant, json_payload};
 
 /// Says which tasks there are.
@@ -13,7 +13,7 @@ pub fn describe(tasks: &[Entry]) -> Vec<TaskDefinition> {
         .iter()
         .map(|task| {
             // A definition that the host refuses is a fault in the code; its registration says what this prints.
-            define(&(task.definition)()).unwrap_or_else(|error| match error {
+            (task.define)().unwrap_or_else(|error| match error {
                 WitError::Invalid(wrong) => panic!("task `{}`: `{}` {}", task.name, wrong.field, wrong.reason),
                 // Not in full: writing out every case would be 4 KB in every component.
                 _ => panic!("task `{}` is too large to be described", task.name),
@@ -22,7 +22,13 @@ pub fn describe(tasks: &[Entry]) -> Vec<TaskDefinition> {
         .collect()
 }
 
-fn define(definition: &Definition) -> Result<TaskDefinition, WitError> {
+/// A definition that the host has accepted, or why it has not.
+pub(crate) type Defined = Result<TaskDefinition, WitError>;
+
+/// Tells the host what the task says of itself.
+// One copy for each task, so that what a task does not set is not imported either.
+pub(crate) fn define<T: Task>() -> Defined {
+    let definition = T::definition();
     let made = TaskDefinition::new(definition.name);
     if let Some(text) = definition.description {
         made.set_description(text)?;

@@ -56,8 +56,9 @@ pub struct CodeSchedule {
 pub struct Entry {
     /// [`Task::NAME`].
     pub name: &'static str,
-    /// [`Task::definition`].
-    pub definition: fn() -> Definition,
+    /// [`Task::definition`], told to the host.
+    #[cfg(target_family = "wasm")]
+    pub define: fn() -> crate::component::Defined,
     /// [`Task::handle`].
     pub handle: fn(&[u8], &Run) -> Result<JsonOutcome, Failure>,
 }
@@ -65,7 +66,12 @@ pub struct Entry {
 impl Entry {
     /// The row of this task.
     pub const fn of<T: Task>() -> Self {
-        Entry { name: T::NAME, definition: T::definition, handle: T::handle }
+        Entry {
+            name: T::NAME,
+            #[cfg(target_family = "wasm")]
+            define: crate::component::define::<T>,
+            handle: T::handle,
+        }
     }
 }
 
