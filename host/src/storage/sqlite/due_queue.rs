@@ -221,6 +221,7 @@ impl DueQueue {
     }
 
     /// Everything up to `place` was read from the database: `waiting` is what was not here yet.
+    #[expect(clippy::vec_box, reason = "it moves on as it is, into a map of boxes")]
     pub(super) fn loaded(&self, place: Place, waiting: Vec<Box<Waiting>>) {
         self.lock().loaded = place;
         self.arm(waiting);

@@ -56,7 +56,8 @@ pub(super) fn query(
         None => "runlater_runs r",
     };
     let bound = q.bind(namespace.0);
-    terms.push(format!("r.namespace = {bound}"));
+    let index = if has_better_order(filter, page) { "+" } else { "" };
+    terms.push(format!("{index}r.namespace = {bound}"));
     for (key, value) in entries {
         let (namespace, key, value) = (q.bind(namespace.0), q.bind(key.to_owned()), q.bind(value.to_owned()));
         terms.push(format!(
@@ -98,6 +99,25 @@ pub(super) fn query(
     Some(q)
 }
 
+/// Whether SQLite must be kept from the index that begins with the namespace. Without statistics it takes that one wherever it can, and
+/// then reads and sorts all runs there are for a page of fifty: of what waits there are few, and in order of id there is nothing to sort.
+fn has_better_order(filter: &RunFilter, page: Option<&Page>) -> bool {
+    let waits = !filter.statuses.is_empty() && filter.statuses.iter().all(is_waiting);
+    let marked = !filter.statuses.is_empty() && filter.statuses.iter().all(is_marked);
+    let selective = !filter.tasks.is_empty() || filter.parent.is_some() || marked;
+    waits || (!selective && page.is_some_and(|page| page.order != Order::TriggerTime))
+}
+
+/// Whether the partial index of due times holds these.
+fn is_waiting(status: &Status) -> bool {
+    matches!(status, Status::Scheduled | Status::Queued | Status::Backoff)
+}
+
+/// Whether the partial index of statuses holds these.
+fn is_marked(status: &Status) -> bool {
+    !matches!(status_code(*status), SCHEDULED | SUCCEEDED)
+}
+
 /// The condition for these statuses. Repeats the condition of a partial index wherever all of them are within it.
 fn statuses(q: &mut Query, statuses: &[Status], now: Timestamp) -> String {
     let mut any = Vec::new();
@@ -115,11 +135,9 @@ fn statuses(q: &mut Query, statuses: &[Status], now: Timestamp) -> String {
             _ => format!("r.status = {code}"),
         });
     }
-    let waiting = |status: &Status| matches!(status, Status::Scheduled | Status::Queued | Status::Backoff);
-    let marked = |status: &Status| !matches!(status_code(*status), SCHEDULED | SUCCEEDED);
-    let index = if statuses.iter().all(waiting) {
+    let index = if statuses.iter().all(is_waiting) {
         " AND r.due_at IS NOT NULL"
-    } else if statuses.iter().all(marked) {
+    } else if statuses.iter().all(is_marked) {
         " AND r.status NOT IN (0, 3)"
     } else {
         ""
@@ -139,20 +157,23 @@ fn tail(q: &mut Query, page: &Page, filter: &RunFilter, terms: &mut Vec<String>,
         Some(cursor) => Some((cursor.after.key_in(id_origin)?, cursor.trigger_at.as_micros())),
         None => None,
     };
+    // Of what waits there are few: rather sort them than pass by all that has ended.
+    let waits = !filter.statuses.is_empty() && filter.statuses.iter().all(is_waiting);
+    let key = if waits { "+r.id" } else { "r.id" };
     let order = match page.order {
         Order::NewestFirst => {
             if let Some((id, _)) = cursor {
                 let id = q.bind(id);
-                terms.push(format!("r.id < {id}"));
+                terms.push(format!("{key} < {id}"));
             }
-            "r.id DESC"
+            if waits { "+r.id DESC" } else { "r.id DESC" }
         }
         Order::OldestFirst => {
             if let Some((id, _)) = cursor {
                 let id = q.bind(id);
-                terms.push(format!("r.id > {id}"));
+                terms.push(format!("{key} > {id}"));
             }
-            "r.id"
+            key
         }
         Order::TriggerTime => {
             let time = if by_due_time(filter) { "r.due_at" } else { "r.trigger_at" };

@@ -75,10 +75,12 @@ pub(super) struct Tx<'a> {
     /// Claims of this group that are not in the database yet: a finish in the same group makes them needless.
     pub(super) claims: FxHashMap<i64, claim::Started>,
     /// To be armed after the commit.
+    #[expect(clippy::vec_box, reason = "it moves on as it is, into a map of boxes")]
     pub(super) arm: Vec<Box<Waiting>>,
     /// Runs that were disarmed when `arm` had this length: what stands there of them up to then is void.
     pub(super) unarmed: Vec<(usize, i64)>,
     /// Disarmed already; to be armed again if the commit fails.
+    #[expect(clippy::vec_box, reason = "it moves on as it is, into a map of boxes")]
     pub(super) disarmed: Vec<Box<Waiting>>,
     /// Attempts that ended.
     pub(super) released: Vec<i64>,
