@@ -12,13 +12,14 @@ use runlater::executor::wasm::{WasmConfig, WasmExecutor};
 use runlater::executor::{AttemptRequest, CallError, ComponentSource, Executor, HostCalls, ScheduleRequest};
 use runlater::model::*;
 use runlater::storage::CancelSignal;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 mod bindings {
     wasmtime::component::bindgen!({ path: "../wit", world: "tasks", exports: { default: async } });
 }
-use bindings::TasksPre;
+use bindings::exports::runlater::scheduler::task;
+use bindings::runlater::scheduler::types;
 
 const ROUNDS: usize = 7;
 
@@ -98,7 +99,8 @@ async fn host(executor: &WasmExecutor, task: &Arc<Task>) {
 /// wasmtime by itself, on the same pool: no limits, no WASI, no clock.
 struct Bare {
     engine: Engine,
-    tasks: TasksPre<()>,
+    component: InstancePre<()>,
+    handle: ComponentExportIndex,
 }
 
 impl Bare {
@@ -112,15 +114,19 @@ impl Bare {
         let component = Component::new(&engine, wasm).unwrap();
         let mut linker = Linker::new(&engine);
         linker.define_unknown_imports_as_traps(&component).unwrap();
-        Self { tasks: TasksPre::new(linker.instantiate_pre(&component).unwrap()).unwrap(), engine }
+        let interface = component.get_export_index(None, "runlater:scheduler/task@0.1.0").expect("a component of tasks");
+        let handle = component.get_export_index(Some(&interface), "handle").expect("a component of tasks");
+        Self { component: linker.instantiate_pre(&component).unwrap(), engine, handle }
     }
 
     async fn attempt(&self, task: &str) {
+        type Handled = Result<task::Outcome, task::Failure>;
         let mut store = Store::new(&self.engine, ());
         store.set_epoch_deadline(1_000_000);
-        let input = bindings::runlater::scheduler::types::Payload { media_type: "application/json".into(), bytes: b"0".to_vec() };
-        let instance = self.tasks.instantiate_async(&mut store).await.unwrap();
-        instance.runlater_scheduler_task().call_handle(&mut store, task, &input).await.unwrap().unwrap();
+        let input = types::Payload { media_type: "application/json".into(), bytes: b"0".to_vec() };
+        let instance = self.component.instantiate_async(&mut store).await.unwrap();
+        let handle = instance.get_typed_func::<(&str, &types::Payload), (Handled,)>(&mut store, self.handle).unwrap();
+        handle.call_async(&mut store, (task, &input)).await.unwrap().0.unwrap();
     }
 }
 
