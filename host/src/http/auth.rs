@@ -83,7 +83,7 @@ mod tests {
     fn one_header_with_one_token() {
         let headers = |values: &[&str]| {
             let mut headers = HeaderMap::new();
-            values.iter().for_each(|value| drop(headers.append(header::AUTHORIZATION, value.parse().unwrap())));
+            values.iter().for_each(|value| _ = headers.append(header::AUTHORIZATION, value.parse().unwrap()));
             headers
         };
         assert_eq!(bearer(&headers(&["Bearer x"])), Some("x"));
