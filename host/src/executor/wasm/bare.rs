@@ -5,10 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
 
-use super::bindings::{TasksPre, types};
+use super::bindings::{task, types};
 use super::engine;
 use crate::model::Invalid;
 use crate::model::limits::Limits;
@@ -16,7 +16,8 @@ use crate::model::limits::Limits;
 /// A component compiled for measuring.
 pub struct Bare {
     engine: Engine,
-    tasks: TasksPre<StoreLimits>,
+    component: InstancePre<StoreLimits>,
+    handle: ComponentExportIndex,
 }
 
 impl Bare {
@@ -27,8 +28,10 @@ impl Bare {
             let component = Component::new(&engine, wasm)?;
             let mut linker = Linker::new(&engine);
             linker.define_unknown_imports_as_traps(&component)?;
-            let tasks = TasksPre::new(linker.instantiate_pre(&component)?)?;
-            Ok(Self { engine, tasks })
+            let missing = || wasmtime::format_err!("it exports no task");
+            let exports = component.get_export_index(None, "runlater:scheduler/task@0.1.0").ok_or_else(missing)?;
+            let handle = component.get_export_index(Some(&exports), "handle").ok_or_else(missing)?;
+            Ok(Self { component: linker.instantiate_pre(&component)?, engine, handle })
         };
         build().map_err(|error| Invalid::new("invalid-component", "component", format!("{error:#}")))
     }
@@ -54,8 +57,10 @@ impl Bare {
         store.limiter(|limits| limits);
         store.set_epoch_deadline(u64::MAX / 2);
         let input = types::Payload { media_type: "application/json".into(), bytes: input.to_vec() };
-        let instance = self.tasks.instantiate_async(&mut store).await.expect("it was compiled for this engine");
-        let ended = instance.runlater_scheduler_task().call_handle(&mut store, task, &input).await;
-        assert!(matches!(ended, Ok(Ok(_))), "the measured task fails: {ended:?}");
+        let instance = self.component.instantiate_async(&mut store).await.expect("it was compiled for this engine");
+        type Ended = (Result<task::Outcome, task::Failure>,);
+        let handle = instance.get_typed_func::<(&str, &types::Payload), Ended>(&mut store, &self.handle);
+        let (ended,) = handle.expect("it is a task").call_async(&mut store, (task, &input)).await.expect("it does not trap");
+        assert!(ended.is_ok(), "the measured task fails: {ended:?}");
     }
 }
