@@ -46,6 +46,7 @@ fn claim_at_once(shared: &Arc<Shared>, limit: usize, micros: i64) -> Vec<Claim> 
         // The writer is not woken here but by `nudge`, when the guests have been entered: the wake-up would cost them several
         // microseconds, and a guest that returns at once spares the database this write altogether.
         shared.push(Op::Claims(started), false);
+        failpoint!("claim:queued");
     }
     claims
 }
@@ -70,7 +71,10 @@ fn claim_cautiously(shared: &Arc<Shared>, limit: usize, now: i64) -> Vec<Claim> 
             Box::new(move |committed| {
                 // If the commit failed, the storage has stopped or tries again; a claim is handed out only when it is on disk.
                 match committed {
-                    Ok(()) => shared_then.due.put_committed(fresh),
+                    Ok(()) => {
+                        failpoint!("claim:committed");
+                        shared_then.due.put_committed(fresh);
+                    }
                     Err(error) => tracing::error!(%error, "claims could not be stored; their runs are repeated when the host starts again"),
                 }
             })

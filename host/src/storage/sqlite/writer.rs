@@ -241,9 +241,11 @@ pub(super) fn write(mut conn: Connection, shared: &Shared, checkpointer: &checkp
         checkpointer.after_commit(&mut conn, shared);
     }
     let (seen, last_key) = (shared.seen_now.load(Ordering::Relaxed), shared.last_key.load(Ordering::Relaxed));
+    failpoint!("close:before-clean");
     if let Err(error) = meta::mark_clean(&conn, seen, last_key) {
         tracing::warn!(%error, "the clean stop could not be recorded; the next start will be a cautious one");
     }
+    failpoint!("close:after-clean");
     checkpointer.finish(&conn);
 }
 
@@ -274,6 +276,7 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
             Err(error) => return Err(sort(&error, false)),
         }
     }
+    failpoint!("commit:begun");
     let mut tx = Tx {
         conn,
         shared,
@@ -329,12 +332,15 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
             Err(error) => tx.failed = Some(error),
         }
     }
+    failpoint!("commit:before");
     let (failed, committing) = match tx.failed.take() {
         Some(error) => (Some(error), false),
         None => (conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).err(), true),
     };
     let Some(error) = failed else {
+        failpoint!("commit:after");
         settle(tx);
+        failpoint!("commit:settled");
         answers.into_iter().for_each(|answer| answer(Ok(())));
         return Ok(Group::Committed);
     };
