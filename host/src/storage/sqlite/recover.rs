@@ -82,12 +82,23 @@ pub(super) fn recover(conn: &mut Connection, now: i64) -> rusqlite::Result<Suspe
         }
     }
     if !clean {
-        // A claim that was not on disk yet left no trace: whatever was due may be the one.
-        let mut statement = transaction
-            .prepare("-- recover: suspects\nSELECT id, crashes FROM runlater_runs WHERE due_at IS NOT NULL AND due_at <= ?1 LIMIT ?2")?;
-        let mut due = statement.query([now, SUSPECTS_MAX])?;
-        while let Some(row) = due.next()? {
-            suspects.add(row.get(0)?, row.get(1)?);
+        // A claim that was not on disk yet left no trace: whatever was due may be the one. Its attempt may have been told to end.
+        let mut statement = transaction.prepare(
+            "-- recover: suspects
+             SELECT id, crashes, cancel_requested, root FROM runlater_runs WHERE due_at IS NOT NULL AND due_at <= ?1 LIMIT ?2",
+        )?;
+        let rows = statement.query_map([now, SUSPECTS_MAX], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        for (run, crashes, cancel_requested, root) in rows.collect::<rusqlite::Result<Vec<(i64, u32, bool, Option<i64>)>>>()? {
+            if !cancel_requested {
+                suspects.add(run, crashes);
+                continue;
+            }
+            transaction
+                .prepare_cached("-- recover: cancel\nUPDATE runlater_runs SET status = 5, due_at = NULL, finished_at = ?2, reason = 'cancelled' WHERE id = ?1")?
+                .execute((run, now))?;
+            if let Some(root) = root {
+                chain::leave(&transaction, root)?;
+            }
         }
     }
     meta::set_number(&transaction, "clean_stop", 0)?;

@@ -4,6 +4,7 @@
 //! what its guests did as it happens (`ledger.rs`), so that the tests can hold the database against it: after deaths at random moments
 //! (`rounds.rs`, `check.rs`), at chosen places of the host (`points.rs`), and by a guest's own hand (`poison.rs`).
 
+mod cancelled;
 mod check;
 mod durability;
 mod ledger;
