@@ -1,5 +1,9 @@
 //! **runlater** runs a sandboxed WebAssembly task at the time you asked for, exactly the way you asked, and never loses one.
 
+// First: what follows uses its macro.
+#[macro_use]
+pub mod failpoint;
+
 #[cfg(feature = "server")]
 pub mod bench;
 mod cancel;

@@ -50,6 +50,7 @@ impl Attempts {
             writes: report.writes,
             log: report.log,
         };
+        failpoint!("attempt:ended");
         self.storage.finish(finish, now);
     }
 

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. A layer may use those before it.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
+    // Marks for tests, anywhere.
+    ("failpoint", &[]),
     ("model", &[]),
     ("cancel", &[]),
     ("clock", &["model"]),

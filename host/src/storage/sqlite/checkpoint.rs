@@ -90,5 +90,8 @@ impl Drop for Checkpointer {
 }
 
 fn copy(conn: &Connection) -> rusqlite::Result<()> {
-    conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    failpoint!("checkpoint:before");
+    conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    failpoint!("checkpoint:after");
+    Ok(())
 }

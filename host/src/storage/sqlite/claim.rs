@@ -45,7 +45,8 @@ fn claim_at_once(shared: &Arc<Shared>, limit: usize, micros: i64) -> Vec<Claim> 
     if !started.is_empty() {
         // The writer is not woken here but by `nudge`, when the guests have been entered: the wake-up would cost them several
         // microseconds, and a guest that returns at once spares the database this write altogether.
-        shared.push(Op::Claims(started), false);
+        shared.push(Op::Claims { started, held: Vec::new() }, false);
+        failpoint!("claim:queued");
     }
     claims
 }
@@ -62,20 +63,7 @@ fn claim_cautiously(shared: &Arc<Shared>, limit: usize, now: i64) -> Vec<Claim> 
         if started.iter().any(|written| Some(written.run) == key) { fresh.push(claim) } else { ready.push(claim) }
     }
     if !fresh.is_empty() {
-        let shared_then = shared.clone();
-        let call: super::writer::Call = Box::new(move |tx| {
-            for claim in &started {
-                tx.claims.insert(claim.run, *claim);
-            }
-            Box::new(move |committed| {
-                // If the commit failed, the storage has stopped or tries again; a claim is handed out only when it is on disk.
-                match committed {
-                    Ok(()) => shared_then.due.put_committed(fresh),
-                    Err(error) => tracing::error!(%error, "claims could not be stored; their runs are repeated when the host starts again"),
-                }
-            })
-        });
-        shared.push(Op::Call(call), true);
+        shared.push(Op::Claims { started, held: fresh }, true);
     }
     ready
 }

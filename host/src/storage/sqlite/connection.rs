@@ -87,6 +87,13 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StorageError> {
     Ok(conn)
 }
 
+/// Whether commits survive the loss of power, as the connection itself says.
+#[cfg(feature = "test-util")]
+pub(super) fn durability(conn: &Connection) -> rusqlite::Result<(String, i64)> {
+    let journal = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    Ok((journal, conn.query_row("PRAGMA synchronous", [], |row| row.get(0))?))
+}
+
 /// Opens a connection that only reads.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;

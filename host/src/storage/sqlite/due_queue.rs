@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::recover::Suspects;
 use super::rows::Waiting;
 use crate::model::{Progress, Timestamp};
 use crate::storage::{CancelSignal, Claim};
@@ -45,6 +46,13 @@ struct Inner {
     committed: VecDeque<Claim>,
     /// The runs that must have ended before cautious mode does.
     suspects: FxHashSet<i64>,
+    /// Those of them that another crash would quarantine. They start one at a time, so that the one that kills its host takes no
+    /// other down with it.
+    at_last_chance: FxHashSet<i64>,
+    /// The one that is in flight.
+    alone: Option<i64>,
+    /// Those that are due meanwhile: what they had in the heap.
+    held_back: Vec<Reverse<(i64, u8, i64)>>,
     stopped: bool,
 }
 
@@ -106,8 +114,14 @@ impl DueQueue {
                 Some(Reverse((due_at, ..))) if *due_at <= now => {}
                 _ => break,
             }
-            let Some(Reverse((due_at, _, id))) = inner.heap.pop() else { break };
+            let Some(entry) = inner.heap.pop() else { break };
+            let Reverse((due_at, _, id)) = entry;
             if inner.armed.get(&id).is_none_or(|waiting| waiting.due_at != due_at) {
+                continue;
+            }
+            let at_last_chance = inner.at_last_chance.contains(&id);
+            if at_last_chance && inner.alone.is_some() {
+                inner.held_back.push(entry);
                 continue;
             }
             let waiting = inner.armed.remove(&id).expect("it was there a moment ago");
@@ -125,6 +139,9 @@ impl DueQueue {
             };
             if let Some(claim) = claim(waiting, cancel) {
                 inner.in_flight.insert(id, in_flight);
+                if at_last_chance {
+                    inner.alone = Some(id);
+                }
                 claims.push(claim);
             }
         }
@@ -143,8 +160,10 @@ impl DueQueue {
     }
 
     /// Enters cautious mode until these runs have ended.
-    pub(super) fn suspect(&self, runs: impl IntoIterator<Item = i64>) {
-        self.lock().suspects.extend(runs);
+    pub(super) fn suspect(&self, runs: Suspects) {
+        let mut inner = self.lock();
+        inner.suspects.extend(runs.all);
+        inner.at_last_chance.extend(runs.at_last_chance);
     }
 
     /// Hands out nothing more.
@@ -201,9 +220,21 @@ impl DueQueue {
         for id in ids {
             inner.in_flight.remove(id);
         }
-        if !inner.suspects.is_empty() {
-            for id in ended {
-                inner.suspects.remove(id);
+        if inner.suspects.is_empty() {
+            return;
+        }
+        for id in ended {
+            inner.suspects.remove(id);
+            inner.at_last_chance.remove(id);
+        }
+        if inner.alone.is_some_and(|alone| ids.contains(&alone)) {
+            inner.alone = None;
+            let held_back = std::mem::take(&mut inner.held_back);
+            let any = !held_back.is_empty();
+            inner.heap.extend(held_back);
+            drop(inner);
+            if any {
+                self.wake();
             }
         }
     }

@@ -142,6 +142,12 @@ impl SqliteStorage {
         });
     }
 
+    /// What the writer's own connection says of `journal_mode` and `synchronous`.
+    #[cfg(feature = "test-util")]
+    pub async fn durability(&self) -> Result<(String, i64), StorageError> {
+        self.shared.call(|tx| connection::durability(tx.conn)).await
+    }
+
     fn stop(&self) {
         self.shared.due.stop();
         self.shared.close();

@@ -7,16 +7,34 @@ use rusqlite::Connection;
 
 use super::rows::{CANCELLED, FAILED, SCHEDULED};
 use super::{chain, meta};
+use crate::model::limits::CRASHES_MAX;
 use crate::model::{Next, next_after_host_crash};
 
 /// Runs that are watched as possible killers of their host. More than a host can have in flight.
 const SUSPECTS_MAX: i64 = 4_096;
 
-/// Ends the attempts that were in flight, as crashed. Returns the runs that may have killed the host; none after a clean stop.
-pub(super) fn recover(conn: &mut Connection, now: i64) -> rusqlite::Result<Vec<i64>> {
+/// The runs that may have killed the host; none after a clean stop.
+#[derive(Default)]
+pub(super) struct Suspects {
+    pub(super) all: Vec<i64>,
+    /// Those that the next crash would quarantine.
+    pub(super) at_last_chance: Vec<i64>,
+}
+
+impl Suspects {
+    fn add(&mut self, run: i64, crashes: u32) {
+        self.all.push(run);
+        if crashes + 1 >= CRASHES_MAX {
+            self.at_last_chance.push(run);
+        }
+    }
+}
+
+/// Ends the attempts that were in flight, as crashed.
+pub(super) fn recover(conn: &mut Connection, now: i64) -> rusqlite::Result<Suspects> {
     let clean = meta::number(conn, "clean_stop")?.is_none_or(|clean| clean == 1);
     let transaction = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let mut suspects = Vec::new();
+    let mut suspects = Suspects::default();
     let in_flight = {
         // The terms on status repeat the condition of the index that holds the few rows meant.
         let mut statement = transaction.prepare(
@@ -41,7 +59,7 @@ pub(super) fn recover(conn: &mut Connection, now: i64) -> rusqlite::Result<Vec<i
             Next::Failed { reason, message } => (FAILED, None, reason.code(), Some(message.as_str())),
             Next::Cancelled => (CANCELLED, None, "cancelled", None),
             _ => {
-                suspects.push(run);
+                suspects.add(run, crashes);
                 (SCHEDULED, Some(now), "host-crashed", None)
             }
         };
@@ -64,13 +82,28 @@ pub(super) fn recover(conn: &mut Connection, now: i64) -> rusqlite::Result<Vec<i
         }
     }
     if !clean {
-        // A claim that was not on disk yet left no trace: whatever was due may be the one.
-        let mut statement =
-            transaction.prepare("-- recover: suspects\nSELECT id FROM runlater_runs WHERE due_at IS NOT NULL AND due_at <= ?1 LIMIT ?2")?;
-        let due = statement.query_map([now, SUSPECTS_MAX], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
-        suspects.extend(due);
+        // A claim that was not on disk yet left no trace: whatever was due may be the one. Its attempt may have been told to end.
+        let mut statement = transaction.prepare(
+            "-- recover: suspects
+             SELECT id, crashes, cancel_requested, root FROM runlater_runs WHERE due_at IS NOT NULL AND due_at <= ?1 LIMIT ?2",
+        )?;
+        let rows = statement.query_map([now, SUSPECTS_MAX], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        for (run, crashes, cancel_requested, root) in rows.collect::<rusqlite::Result<Vec<(i64, u32, bool, Option<i64>)>>>()? {
+            if !cancel_requested {
+                suspects.add(run, crashes);
+                continue;
+            }
+            transaction
+                .prepare_cached("-- recover: cancel\nUPDATE runlater_runs SET status = 5, due_at = NULL, finished_at = ?2, reason = 'cancelled' WHERE id = ?1")?
+                .execute((run, now))?;
+            if let Some(root) = root {
+                chain::leave(&transaction, root)?;
+            }
+        }
     }
     meta::set_number(&transaction, "clean_stop", 0)?;
+    failpoint!("recover:before-commit");
     transaction.commit()?;
+    failpoint!("recover:after-commit");
     Ok(suspects)
 }

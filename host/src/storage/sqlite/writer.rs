@@ -16,7 +16,7 @@ use super::registry::Registry;
 use super::rows::Waiting;
 use super::watch::Watch;
 use super::{checkpoint, claim, finish, load, meta};
-use crate::storage::{Finish, RunEvent, StorageError};
+use crate::storage::{Claim, Finish, RunEvent, StorageError};
 
 /// Writes that may wait. Beyond it, requests are refused before they touch the disk; outcomes of attempts are always taken.
 const QUEUE_MAX: usize = 65_536;
@@ -29,8 +29,8 @@ const ALIVE_EVERY_MICROS: i64 = 1_000_000;
 
 /// One write that waits.
 pub(super) enum Op {
-    /// Attempts that were started, in the order of their start.
-    Claims(Vec<claim::Started>),
+    /// Attempts that were started, in the order of their start, and those among them that are handed out once this is committed.
+    Claims { started: Vec<claim::Started>, held: Vec<Claim> },
     /// An attempt that ended, and when.
     Finish(Box<Finish>, i64),
     /// Anything else. Applied once; returns what tells the caller how it went.
@@ -241,9 +241,11 @@ pub(super) fn write(mut conn: Connection, shared: &Shared, checkpointer: &checkp
         checkpointer.after_commit(&mut conn, shared);
     }
     let (seen, last_key) = (shared.seen_now.load(Ordering::Relaxed), shared.last_key.load(Ordering::Relaxed));
+    failpoint!("close:before-clean");
     if let Err(error) = meta::mark_clean(&conn, seen, last_key) {
         tracing::warn!(%error, "the clean stop could not be recorded; the next start will be a cautious one");
     }
+    failpoint!("close:after-clean");
     checkpointer.finish(&conn);
 }
 
@@ -274,6 +276,7 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
             Err(error) => return Err(sort(&error, false)),
         }
     }
+    failpoint!("commit:begun");
     let mut tx = Tx {
         conn,
         shared,
@@ -296,11 +299,11 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
             continue;
         }
         match op {
-            Op::Claims(started) => {
+            Op::Claims { started, held } => {
                 for claim in &started {
                     tx.claims.insert(claim.run, *claim);
                 }
-                keep.push(Op::Claims(started));
+                keep.push(Op::Claims { started, held });
             }
             Op::Finish(finish, now) => {
                 match finish::finish(&mut tx, &finish, now) {
@@ -329,12 +332,23 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
             Err(error) => tx.failed = Some(error),
         }
     }
+    failpoint!("commit:before");
     let (failed, committing) = match tx.failed.take() {
         Some(error) => (Some(error), false),
         None => (conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).err(), true),
     };
     let Some(error) = failed else {
+        failpoint!("commit:after");
         settle(tx);
+        for op in keep {
+            if let Op::Claims { held, .. } = op
+                && !held.is_empty()
+            {
+                failpoint!("claim:committed");
+                shared.due.put_committed(held);
+            }
+        }
+        failpoint!("commit:settled");
         answers.into_iter().for_each(|answer| answer(Ok(())));
         return Ok(Group::Committed);
     };

@@ -59,12 +59,14 @@ struct Modelled {
     backoff: bool,
     attempt: u32,
     crashes: u32,
+    /// Another crash would quarantine it: until it ends, it runs beside no other such run.
+    last_chance: bool,
     cancel: bool,
 }
 
 impl Modelled {
     fn new(due: i64) -> Self {
-        Self { ended: None, running: false, due, backoff: false, attempt: 0, crashes: 0, cancel: false }
+        Self { ended: None, running: false, due, backoff: false, attempt: 0, crashes: 0, last_chance: false, cancel: false }
     }
 
     fn status(&self, now: i64) -> Status {
@@ -90,11 +92,17 @@ impl Modelled {
         (self.running, self.due, self.backoff) = (false, due, backoff);
     }
 
-    /// Its host is gone.
-    fn crash(&mut self, now: i64) {
-        if !self.running {
-            return;
+    /// Its host is gone. Unless it stopped cleanly, whatever was due may have been in flight.
+    fn crash(&mut self, clean: bool, now: i64) {
+        let suspect = self.running || !clean && self.ended.is_none() && self.due <= now;
+        if self.running {
+            self.repeat(now);
         }
+        self.last_chance = suspect && self.ended.is_none() && self.crashes + 1 >= CRASHES_MAX;
+    }
+
+    /// Its attempt is counted as crashed.
+    fn repeat(&mut self, now: i64) {
         self.crashes += 1;
         if self.cancel {
             self.end(Status::Cancelled);
@@ -124,6 +132,8 @@ fn play(steps: Vec<Step>) {
                 let claims = world.claim(limit, now);
                 let mut due: Vec<_> = model.iter().filter(|(_, run)| run.status(now) == Status::Queued).map(|(id, run)| (run.due, *id)).collect();
                 due.sort();
+                let mut alone = model.values().any(|run| run.running && run.last_chance);
+                due.retain(|(_, id)| !model[id].last_chance || !std::mem::replace(&mut alone, true));
                 due.truncate(limit);
                 let mut claimed: Vec<_> = claims.iter().map(|claim| (claim.due_at, claim.run)).collect();
                 claimed.sort();
@@ -214,12 +224,13 @@ fn play(steps: Vec<Step>) {
                 assert_eq!(done.is_ok(), may, "{run:?}");
                 if may {
                     let crashes = if run.ended.is_some() { 0 } else { run.crashes };
-                    *run = Modelled { attempt: run.attempt, crashes, ..Modelled::new(now) };
+                    let last_chance = run.ended.is_none() && run.last_chance;
+                    *run = Modelled { attempt: run.attempt, crashes, last_chance, ..Modelled::new(now) };
                 }
             }
             Step::Crash | Step::Reopen => {
                 if matches!(step, Step::Crash) { world.crash(now) } else { world.reopen(now) }
-                model.values_mut().for_each(|run| run.crash(now));
+                model.values_mut().for_each(|run| run.crash(matches!(step, Step::Reopen), now));
             }
         }
         let stored: Vec<_> = world.all(world.namespace, now).into_iter().map(|run| (run.id, run.status, run.attempts)).collect();
