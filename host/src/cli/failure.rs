@@ -59,11 +59,6 @@ impl Failure {
         Self { exit, code: "", message, problem: Some(Box::new(problem)) }
     }
 
-    /// What the server said, if it was the server that refused.
-    pub(super) fn problem(&self) -> Option<&Problem> {
-        self.problem.as_deref()
-    }
-
     #[cfg(test)]
     pub(super) fn exit(&self) -> Exit {
         self.exit
@@ -100,7 +95,7 @@ pub(super) fn database(path: &std::path::Path, error: &Error) -> anyhow::Error {
         Exit::Io => "Check that the folder exists, is writable, is on a local disk with free space, and that no other host uses the file.",
         _ => "Nothing was changed.",
     };
-    Failure::new(exit, "database", format!("can't open the database {}: {error}. {hint}", path.display())).into()
+    Failure::new(exit, "database", format!("can't open the database {}: {error}. {hint}", clean(&path.display().to_string()))).into()
 }
 
 /// Writes the failure to stderr. Silent if whoever read our output went away, as with `| head`.

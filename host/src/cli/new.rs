@@ -94,9 +94,9 @@ version = "0.1.0"
 edition = "2024"
 publish = false
 
-# The cdylib is the component; the rlib is for unit tests.
+# Alone: with an `rlib` beside it, cargo leaves out link-time optimisation, and the component is half as large again.
 [lib]
-crate-type = ["cdylib", "rlib"]
+crate-type = ["cdylib"]
 
 [dependencies]
 runlater-task = {sdk}
