@@ -87,6 +87,8 @@ pub(super) fn io(action: &str, path: &std::path::Path, error: &io::Error) -> any
 pub(super) fn database(path: &std::path::Path, error: &Error) -> anyhow::Error {
     let exit = match error {
         Error::Storage(StorageError::Corrupt(_)) => Exit::DatabaseDamaged,
+        // The wrong file or folder, a file of a newer version or in use: its text says what to change.
+        Error::Storage(StorageError::Unavailable(_)) => Exit::Config,
         Error::Storage(_) => Exit::Io,
         _ => Exit::Config,
     };

@@ -100,6 +100,7 @@ crate-type = ["cdylib"]
 
 [dependencies]
 runlater-task = {sdk}
+serde = {{ version = "1", features = ["derive"] }}
 
 # What `runlater dev` allows the component. Without a grant it can only compute; `runs` lets it schedule follow-ups.
 [package.metadata.runlater]
