@@ -59,11 +59,6 @@ impl Failure {
         Self { exit, code: "", message, problem: Some(Box::new(problem)) }
     }
 
-    /// What the server said, if it was the server that refused.
-    pub(super) fn problem(&self) -> Option<&Problem> {
-        self.problem.as_deref()
-    }
-
     #[cfg(test)]
     pub(super) fn exit(&self) -> Exit {
         self.exit
@@ -92,6 +87,8 @@ pub(super) fn io(action: &str, path: &std::path::Path, error: &io::Error) -> any
 pub(super) fn database(path: &std::path::Path, error: &Error) -> anyhow::Error {
     let exit = match error {
         Error::Storage(StorageError::Corrupt(_)) => Exit::DatabaseDamaged,
+        // The wrong file or folder, a file of a newer version or in use: its text says what to change.
+        Error::Storage(StorageError::Unavailable(_)) => Exit::Config,
         Error::Storage(_) => Exit::Io,
         _ => Exit::Config,
     };
@@ -100,7 +97,7 @@ pub(super) fn database(path: &std::path::Path, error: &Error) -> anyhow::Error {
         Exit::Io => "Check that the folder exists, is writable, is on a local disk with free space, and that no other host uses the file.",
         _ => "Nothing was changed.",
     };
-    Failure::new(exit, "database", format!("can't open the database {}: {error}. {hint}", path.display())).into()
+    Failure::new(exit, "database", format!("can't open the database {}: {error}. {hint}", clean(&path.display().to_string()))).into()
 }
 
 /// Writes the failure to stderr. Silent if whoever read our output went away, as with `| head`.

@@ -38,13 +38,15 @@ pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
 /// A span to two digits or so: `0.8s`, `12s`, `5m`, `3h`, `9d`, `4y`.
 fn rough(span: Duration) -> String {
     let seconds = span.as_secs();
+    // To the nearest: a run asked for in 90 days a moment ago is not due in 89.
+    let in_units = |unit: u64| (seconds + unit / 2) / unit;
     match seconds {
         0..10 => format!("{:.1}s", span.as_secs_f64()).replace(".0s", "s"),
         10..120 => format!("{seconds}s"),
-        120..7_200 => format!("{}m", seconds / 60),
-        7_200..172_800 => format!("{}h", seconds / 3_600),
-        172_800..63_072_000 => format!("{}d", seconds / 86_400),
-        _ => format!("{}y", seconds / 31_556_952),
+        120..7_200 => format!("{}m", in_units(60)),
+        7_200..172_800 => format!("{}h", in_units(3_600)),
+        172_800..63_072_000 => format!("{}d", in_units(86_400)),
+        _ => format!("{}y", in_units(31_556_952)),
     }
 }
 

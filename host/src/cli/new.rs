@@ -94,12 +94,13 @@ version = "0.1.0"
 edition = "2024"
 publish = false
 
-# The cdylib is the component; the rlib is for unit tests.
+# Alone: with an `rlib` beside it, cargo leaves out link-time optimisation, and the component is half as large again.
 [lib]
-crate-type = ["cdylib", "rlib"]
+crate-type = ["cdylib"]
 
 [dependencies]
 runlater-task = {sdk}
+serde = {{ version = "1", features = ["derive"] }}
 
 # What `runlater dev` allows the component. Without a grant it can only compute; `runs` lets it schedule follow-ups.
 [package.metadata.runlater]

@@ -83,6 +83,12 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 /// and once: the code is kept beside the database, sealed with a key that only this user can read.
 pub(super) async fn open(db: &Path) -> anyhow::Result<Scheduler> {
     let program = std::env::current_exe().map_err(|error| failure::io("find", Path::new("runlater"), &error))?;
+    // Else a mistyped path would be made below, for the code.
+    let folder = db.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        let message = format!("can't open the database {}: its folder does not exist; create it first", clean(&db.display().to_string()));
+        return Err(Failure::new(Exit::Config, "database", message).into());
+    }
     let mut code = db.as_os_str().to_owned();
     code.push(".code");
     let code = PathBuf::from(code);

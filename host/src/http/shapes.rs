@@ -356,10 +356,10 @@ pub struct Cancelled {
     pub cancel: String,
 }
 
-/// Deletes many scheduled runs: those in `ids`, or those that match `filter`.
+/// Deletes or cancels many runs: those in `ids`, or those that match `filter`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct BulkDelete {
+pub struct BulkChange {
     /// These.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<String>>,

@@ -4,6 +4,8 @@
 //! slices, each its own transaction, so that a hundred thousand of them never hold up the writer: what was created or
 //! triggered meanwhile is left alone, and a slice that is committed stays so.
 
+use futures_util::future::try_join_all;
+
 use super::{Error, Scheduler};
 use crate::model::limits::PAGE_SIZE_MAX;
 use crate::model::{Due, Invalid, Order, Origin, Page, RunFilter, RunId, Status};
@@ -33,7 +35,7 @@ pub struct BulkOutcome {
 impl Scheduler {
     /// Deletes scheduled runs. A dry run only counts.
     pub async fn bulk_delete(&self, selection: Selection, dry_run: bool) -> Result<BulkOutcome, Error> {
-        self.bulk(selection, dry_run, None).await
+        self.bulk(selection, dry_run, Change::Delete).await
     }
 
     /// Moves scheduled runs, each to its own time: 1 to 500.
@@ -46,27 +48,32 @@ impl Scheduler {
 
     /// Moves all that are selected: to one time, or each by the same span. A dry run only counts.
     pub async fn bulk_move(&self, selection: Selection, to: Move, dry_run: bool) -> Result<BulkOutcome, Error> {
-        self.bulk(selection, dry_run, Some(to)).await
+        self.bulk(selection, dry_run, Change::Move(to)).await
     }
 
-    async fn bulk(&self, selection: Selection, dry_run: bool, to: Option<Move>) -> Result<BulkOutcome, Error> {
+    /// Cancels runs that have not ended: those that wait never start, those that execute are told to end. A dry run only counts.
+    pub async fn bulk_cancel(&self, selection: Selection, dry_run: bool) -> Result<BulkOutcome, Error> {
+        self.bulk(selection, dry_run, Change::Cancel).await
+    }
+
+    async fn bulk(&self, selection: Selection, dry_run: bool, change: Change) -> Result<BulkOutcome, Error> {
         match selection {
             Selection::Ids(ids) => {
                 check_count(ids.len())?;
                 if dry_run {
-                    return self.verdicts(ids).await;
+                    return self.verdicts(ids, change).await;
                 }
-                self.change(ids, to).await
+                self.change(ids, change).await
             }
-            Selection::Matching(filter) => match changeable(filter.checked()?) {
+            Selection::Matching(filter) => match change.narrow(filter.checked()?) {
                 Some(filter) if dry_run => Ok(BulkOutcome { changed: self.count(&filter).await?, refused: Vec::new() }),
-                Some(filter) => self.sweep(filter, to).await,
+                Some(filter) => self.sweep(filter, change).await,
                 None => Ok(BulkOutcome::default()),
             },
         }
     }
 
-    async fn sweep(&self, filter: RunFilter, to: Option<Move>) -> Result<BulkOutcome, Error> {
+    async fn sweep(&self, filter: RunFilter, change: Change) -> Result<BulkOutcome, Error> {
         // Ids rise with time: what is created from here on lies beyond this one and is left alone.
         let last = self.core.storage.next_run_id(self.now());
         let mut outcome = BulkOutcome::default();
@@ -79,7 +86,7 @@ impl Scheduler {
             let ids: Vec<_> = ids.into_iter().take_while(|id| *id <= last).collect();
             if !ids.is_empty() {
                 // What triggered between the look and the change is no error of the caller's: it just no longer matches.
-                outcome.changed += self.change(ids, to).await?.changed;
+                outcome.changed += self.change(ids, change).await?.changed;
             }
             match next {
                 Some(next) if next.after <= last => cursor = Some(next),
@@ -88,19 +95,28 @@ impl Scheduler {
         }
     }
 
-    async fn change(&self, ids: Vec<RunId>, to: Option<Move>) -> Result<BulkOutcome, Error> {
+    async fn change(&self, ids: Vec<RunId>, change: Change) -> Result<BulkOutcome, Error> {
         let (storage, namespace, now) = (&self.core.storage, self.namespace.id, self.now());
-        Ok(tally(match to {
-            None => storage.delete(namespace, ids, now).await?,
-            Some(to) => storage.reschedule(namespace, ids.into_iter().map(|id| (id, to)).collect(), now).await?,
+        Ok(tally(match change {
+            Change::Delete => storage.delete(namespace, ids, now).await?,
+            Change::Move(to) => storage.reschedule(namespace, ids.into_iter().map(|id| (id, to)).collect(), now).await?,
+            // Each is a transition of its own; asked for together, they share a commit.
+            Change::Cancel => {
+                let verdicts = try_join_all(ids.into_iter().map(|id| storage.cancel(namespace, id, now))).await?;
+                verdicts.into_iter().map(|verdict| verdict.map(drop)).collect()
+            }
         }))
     }
 
     /// What a change of these would say, without making it.
-    async fn verdicts(&self, ids: Vec<RunId>) -> Result<BulkOutcome, Error> {
+    async fn verdicts(&self, ids: Vec<RunId>, change: Change) -> Result<BulkOutcome, Error> {
         let mut outcome = BulkOutcome::default();
         for id in ids {
             match self.get(id).await {
+                Ok(run) if change == Change::Cancel => match run.status.is_final() && run.status != Status::Cancelled {
+                    true => outcome.refused.push(ChangeError::AlreadyEnded(id)),
+                    false => outcome.changed += 1,
+                },
                 Ok(run) if run.status != Status::Scheduled => outcome.refused.push(ChangeError::AlreadyTriggered(id)),
                 Ok(run) if run.origin == Origin::Code => outcome.refused.push(ChangeError::DefinedByCode(id)),
                 Ok(_) => outcome.changed += 1,
@@ -110,6 +126,30 @@ impl Scheduler {
         }
         Ok(outcome)
     }
+}
+
+/// What is done to each run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Change {
+    Delete,
+    Move(Move),
+    Cancel,
+}
+
+impl Change {
+    /// The part of `filter` to which this can be done. `None` if there is no such part.
+    fn narrow(self, filter: RunFilter) -> Option<RunFilter> {
+        if self == Self::Cancel { unfinished(filter) } else { changeable(filter) }
+    }
+}
+
+/// The part of `filter` that has not ended.
+fn unfinished(mut filter: RunFilter) -> Option<RunFilter> {
+    if filter.statuses.is_empty() {
+        filter.statuses = Status::ALL.to_vec();
+    }
+    filter.statuses.retain(|status| !status.is_final());
+    (!filter.statuses.is_empty()).then_some(filter)
 }
 
 /// The part of `filter` that a bulk change may touch: not yet triggered, not defined by code. `None` if there is no such part.

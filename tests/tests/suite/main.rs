@@ -1,8 +1,11 @@
-//! Every suite that needs no guest, in one binary: what storage promises (`conformance`), what users and operators see of
-//! the database (`contracts`), what a killed host leaves behind (`crash`),
-//! and what the source must look like (`tidy`).
+//! Every suite in one binary: what storage promises (`conformance`), what users and operators see of the database (`contracts`), of
+//! the command line (`cli`) and of the API (`http`), what a killed host leaves behind (`crash`), and what the source must
+//! look like (`tidy`).
 
+mod built;
+mod cli;
 mod conformance;
 mod contracts;
 mod crash;
+mod http;
 mod tidy;

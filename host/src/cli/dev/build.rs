@@ -56,32 +56,43 @@ pub(super) fn check_target(screen: &Screen) -> anyhow::Result<()> {
     }
 }
 
+/// What came of a build.
+pub(super) struct Builds {
+    pub(super) built: Vec<Built>,
+    /// The names of the guests that could not be built. The others are not held up by them.
+    pub(super) failed: Vec<String>,
+}
+
 /// Builds all guests: those of one workspace with one call. Cargo shows its progress and its errors by itself.
-pub(super) fn build(crates: &[GuestCrate]) -> anyhow::Result<Vec<Built>> {
+pub(super) fn build(crates: &[GuestCrate]) -> anyhow::Result<Builds> {
     let mut workspaces: BTreeMap<&Path, Vec<&GuestCrate>> = BTreeMap::new();
     for guest in crates {
         workspaces.entry(&guest.workspace).or_default().push(guest);
     }
-    let mut built = Vec::new();
+    let mut builds = Builds { built: Vec::new(), failed: Vec::new() };
     for (workspace, guests) in workspaces {
         let artifacts = build_workspace(workspace, &guests)?;
         for guest in guests {
-            let path = artifacts.get(&guest.id).ok_or_else(|| {
-                Failure::new(Exit::Config, "no-artifact", format!("cargo built {} and no .wasm file came of it", guest.name))
-            })?;
-            built.push(Built { name: guest.name.clone(), wasm: read_component(path)?, grants: guest.grants.clone() });
+            match artifacts.get(&guest.id) {
+                Some(path) => {
+                    builds.built.push(Built { name: guest.name.clone(), wasm: read_component(path)?, grants: guest.grants.clone() })
+                }
+                None => builds.failed.push(guest.name.clone()),
+            }
         }
     }
-    Ok(built)
+    Ok(builds)
 }
 
-/// Builds these members, and says where each one's component is.
+/// Builds these members, and says where the component is of each that could be built.
 fn build_workspace(workspace: &Path, guests: &[&GuestCrate]) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let manifest = workspace.join("Cargo.toml");
     let failed = |error| failure::io("run", Path::new("cargo"), &error);
     let has_profile = fs::read_to_string(&manifest).is_ok_and(|text| text.lines().any(|line| line.trim() == "[profile.guest]"));
     let mut command = Command::new(cargo());
-    command.args(["build", "--target", TARGET, "--message-format=json-render-diagnostics", "--manifest-path"]).arg(&manifest);
+    command
+        .args(["build", "--keep-going", "--target", TARGET, "--message-format=json-render-diagnostics", "--manifest-path"])
+        .arg(&manifest);
     if has_profile {
         command.args(["--profile", "guest"])
     } else {
@@ -99,10 +110,8 @@ fn build_workspace(workspace: &Path, guests: &[&GuestCrate]) -> anyhow::Result<B
             artifacts.insert(id, path);
         }
     }
-    if child.wait().map_err(failed)?.success() {
-        return Ok(artifacts);
-    }
-    Err(Failure::new(Exit::Config, "build", "a guest could not be built: see above").into())
+    child.wait().map_err(failed)?;
+    Ok(artifacts)
 }
 
 /// The package and its component, if a message of cargo tells of one.

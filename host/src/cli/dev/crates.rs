@@ -51,10 +51,8 @@ fn find_where(folder: &Path, wanted: fn(&serde_json::Value) -> bool) -> anyhow::
         }
     }
     if found.is_empty() {
-        let message = format!(
-            "no crate in {} builds a component: it needs `[lib] crate-type = [\"cdylib\", \"rlib\"]`",
-            clean(&folder.display().to_string())
-        );
+        let message =
+            format!("no crate in {} builds a component: it needs `[lib] crate-type = [\"cdylib\"]`", clean(&folder.display().to_string()));
         return Err(Failure::new(Exit::Usage, "no-guest", message).into());
     }
     Ok(found)

@@ -18,13 +18,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, oneshot};
 use tokio::task::JoinSet;
 
+use super::discovery;
+use super::failure::{self, Exit, Failure};
 use super::screen::{Screen, clean};
 use super::serve::{self, StopSignal};
-use super::{discovery, failure};
 use crate::http;
 use crate::model::{Grant, Origin, RunFilter};
 use crate::scheduler::Scheduler;
-use build::Built;
+use build::{Builds, Built};
 use crates::GuestCrate;
 
 /// How often sources are looked at.
@@ -161,19 +162,22 @@ impl Dev {
     }
 }
 
-async fn build_all(crates: Vec<GuestCrate>) -> anyhow::Result<Vec<Built>> {
+async fn build_all(crates: Vec<GuestCrate>) -> anyhow::Result<Builds> {
     tokio::task::spawn_blocking(move || build::build(&crates)).await?
 }
 
 /// Registers what was built. What fails is told, and the version before stays.
-async fn register(scheduler: &Scheduler, screen: &Screen, built: anyhow::Result<Vec<Built>>) -> anyhow::Result<()> {
-    let built = match built {
+async fn register(scheduler: &Scheduler, screen: &Screen, built: anyhow::Result<Builds>) -> anyhow::Result<()> {
+    let Builds { built, failed } = match built {
         Ok(built) => built,
         Err(error) => {
             screen.note(format!("{error:#}\nwhat was registered before stays; waiting for a change of the sources"));
             return Ok(());
         }
     };
+    for name in failed {
+        screen.note(format!("{} could not be built (see above); what was registered of it before stays", clean(&name)));
+    }
     for Built { name, wasm, grants } in built {
         let name = clean(&name);
         let parsed: Result<Vec<_>, _> = grants.iter().map(|grant| Grant::parse(grant)).collect();
@@ -227,6 +231,6 @@ async fn first_run(scheduler: &Scheduler, screen: &Screen) -> anyhow::Result<()>
 pub(super) fn build_one(folder: &Path, screen: &Screen) -> anyhow::Result<Vec<u8>> {
     build::check_target(screen)?;
     let guests = crates::find_all(folder)?;
-    let built = build::build(&guests[..1])?;
-    Ok(built.into_iter().next().expect("one guest was to be built").wasm)
+    let built = build::build(&guests[..1])?.built.pop();
+    built.map(|built| built.wasm).ok_or_else(|| Failure::new(Exit::Config, "build", "the guest could not be built: see above").into())
 }

@@ -49,6 +49,9 @@ use component_cache::{ComponentCache, Loaded};
 use engine::EpochTicker;
 use outcome::Stop;
 
+/// The wasmtime that is built in. It has no constant of its own; a test compares this one with the lock file.
+pub const ENGINE_VERSION: &str = "48.0.8";
+
 /// Instances kept free for registrations, which describe components while attempts take the rest.
 const DESCRIBING_AT_ONCE: u32 = 4;
 

@@ -1,4 +1,4 @@
-//! Changing many runs: `POST /v1/runs/bulk-delete`, `POST /v1/runs/bulk-reschedule`.
+//! Changing many runs: `POST /v1/runs/bulk-delete`, `…/bulk-cancel`, `…/bulk-reschedule`.
 
 use axum::Json as Answer;
 
@@ -11,9 +11,14 @@ use crate::model::{Invalid, RunId, parse_duration};
 use crate::scheduler::Selection;
 use crate::storage::Move;
 
-pub(super) async fn delete(caller: Caller, Json(request): Json<shapes::BulkDelete>) -> Result<Answer<shapes::Bulk>, Problem> {
+pub(super) async fn delete(caller: Caller, Json(request): Json<shapes::BulkChange>) -> Result<Answer<shapes::Bulk>, Problem> {
     let selection = selection(request.ids, request.filter)?;
     Ok(Answer(caller.scheduler.bulk_delete(selection, request.dry_run).await?.into()))
+}
+
+pub(super) async fn cancel(caller: Caller, Json(request): Json<shapes::BulkChange>) -> Result<Answer<shapes::Bulk>, Problem> {
+    let selection = selection(request.ids, request.filter)?;
+    Ok(Answer(caller.scheduler.bulk_cancel(selection, request.dry_run).await?.into()))
 }
 
 pub(super) async fn reschedule(caller: Caller, Json(request): Json<shapes::BulkReschedule>) -> Result<Answer<shapes::Bulk>, Problem> {

@@ -6,11 +6,20 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
+use super::SqliteStorage;
 use super::connection::open_reader;
 use crate::storage::StorageError;
 
 /// Pages copied at once: 4 MiB.
 const STEP_PAGES: i32 = 1_024;
+
+impl SqliteStorage {
+    /// Copies a database file to a new one, without opening it as a host would: also one that a host is using, or that is damaged in part.
+    /// `progress` gets pages done and in all.
+    pub fn copy_file(from: impl AsRef<Path>, to: impl AsRef<Path>, progress: impl Fn(u64, u64)) -> Result<(), StorageError> {
+        backup(from.as_ref(), to.as_ref(), &progress)
+    }
+}
 
 /// The copy is of one moment: the reader's snapshot is held from the first page to the last.
 pub(super) fn backup(from: &Path, to: &Path, progress: &dyn Fn(u64, u64)) -> Result<(), StorageError> {

@@ -65,6 +65,11 @@ pub struct SqliteStorage {
 }
 
 impl SqliteStorage {
+    /// The version of SQLite that is built in.
+    pub fn library_version() -> &'static str {
+        rusqlite::version()
+    }
+
     /// Opens or creates the file, migrates it, takes over what an earlier host left, and starts to write.
     ///
     /// Blocks on the disk. Refuses, saying what to do, a file that is no database, is damaged, was written by a newer version, is

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Compares `seen` with the golden file of this name.
-pub(super) fn compare(name: &str, seen: &str) {
+pub(crate) fn compare(name: &str, seen: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, seen).expect("the golden file can be written");

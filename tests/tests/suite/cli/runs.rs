@@ -1,0 +1,127 @@
+//! `runs …`: looking at runs, and changing one or many.
+
+use super::Server;
+
+fn statuses(server: &Server, filter: &[&str]) -> Vec<String> {
+    let page = server.json(&[&["runs", "list", "--order", "oldest-first"], filter].concat());
+    page["runs"].as_array().unwrap().iter().map(|run| run["status"].as_str().unwrap().to_string()).collect()
+}
+
+#[test]
+fn one_run() {
+    let server = Server::with(&["behaviours"]);
+    let run = server.schedule(&["touch", "--after", "1h", "--input", "\"x\""]);
+    let list = server.run(&["runs", "list"]).ok();
+    assert!(list.starts_with("ID") && list.contains(&run) && list.contains("scheduled"), "{list}");
+    let moved = server.run(&["runs", "reschedule", &run, "--at", "2100-01-01T00:00:00Z"]).ok();
+    assert!(moved.contains("2100-01-01 00:00:00Z"), "{moved}");
+    assert!(server.run(&["runs", "show", &run]).ok().contains("2100-01-01 00:00:00Z"));
+    server.run(&["runs", "wait", &run, "--timeout", "1ms"]).fails(1, &["has not ended yet"]);
+    assert_eq!(server.run(&["runs", "logs", &run]).err, "no such attempt was made (yet)\n");
+    server.run(&["runs", "trigger", &run]).ok();
+    assert!(server.run(&["runs", "wait", &run]).ok().contains("touch succeeded"));
+    // What has triggered is not taken back.
+    for refused in [&["runs", "delete", &run][..], &["runs", "reschedule", &run, "--after", "1h"], &["runs", "cancel", &run]] {
+        server.run(refused).fails(3, &[&run]);
+    }
+    let waiting = server.schedule(&["touch", "--after", "1h"]);
+    assert!(server.run(&["runs", "cancel", &waiting]).ok().contains("cancel done"));
+    assert_eq!(server.json(&["runs", "show", &waiting])["status"], "cancelled");
+    let gone = server.schedule(&["touch", "--after", "1h"]);
+    assert_eq!(server.run(&["runs", "delete", &gone]).ok(), "deleted 1 run\n");
+    for missing in [&["runs", "show", &gone][..], &["runs", "delete", &gone], &["runs", "logs", &gone], &["runs", "wait", &gone]] {
+        server.run(missing).fails(4, &[&gone]);
+    }
+}
+
+#[test]
+fn one_that_executes_is_told_to_end() {
+    let server = Server::with(&["behaviours"]);
+    let run = server.schedule(&["spin-until-cancelled"]);
+    // `progress` never comes, so the only way to know is to ask until it runs.
+    while server.json(&["runs", "show", &run])["status"] != "running" {}
+    assert!(server.run(&["runs", "cancel", &run]).ok().contains("requested"));
+    server.run(&["runs", "wait", &run]).fails(1, &["cancelled"]);
+}
+
+#[test]
+fn many_runs() {
+    let server = Server::with(&["behaviours"]);
+    let ids: Vec<_> = (0..4).map(|n| server.schedule(&["touch", "--after", "1h", "--metadata", &format!("n={n}")])).collect();
+    let other = server.schedule(&["log", "--after", "1h"]);
+    let touch = ["--task", "touch"];
+    let bulk = |arguments: &[&str]| server.run(&[&["runs"], arguments].concat());
+
+    // Nobody is asked where nobody is; and nothing is done then.
+    for verb in [&["delete"][..], &["cancel"], &["reschedule", "--by", "+1h"]] {
+        bulk(&[verb, &touch].concat()).fails(2, &["4 runs?", "--yes", "--dry-run"]);
+        assert!(bulk(&[verb, &touch, &["--dry-run"]].concat()).ok().contains("would have "));
+        bulk(verb).fails(2, &["say which runs", "--all"]);
+        bulk(&[verb, &touch, &["--all"]].concat()).fails(2, &["--all"]);
+        bulk(&[verb, &touch, &[&ids[0]]].concat()).fails(2, &["not both"]);
+    }
+    assert_eq!(statuses(&server, &[]), ["scheduled"; 5]);
+
+    let before = server.json(&["runs", "show", &ids[0]])["trigger_at"].clone();
+    assert_eq!(bulk(&["reschedule", "--task", "touch", "--by", "+1h", "--yes"]).ok(), "moved 4 runs\n");
+    assert_ne!(server.json(&["runs", "show", &ids[0]])["trigger_at"], before);
+    assert_eq!(bulk(&["delete", &ids[0], &ids[1], "--yes"]).ok(), "deleted 2 runs\n");
+    // What was not changed is named, and the rest is done all the same.
+    let some = bulk(&["cancel", &ids[0], &ids[2], "--yes"]);
+    assert_eq!(some.out, "cancelled 1 run\n");
+    some.fails(3, &["run-not-found", &ids[0]]);
+    bulk(&["delete", &ids[0], &ids[1], "--yes"]).fails(4, &["run-not-found"]);
+    assert_eq!(statuses(&server, &["--metadata", "n=3"]), ["scheduled"]);
+    assert_eq!(bulk(&["cancel", "--metadata", "n=3", "--yes"]).ok(), "cancelled 1 run\n");
+    assert_eq!(statuses(&server, &touch), ["cancelled"; 2]);
+    assert_eq!(server.json(&["runs", "delete", "--all", "--yes"])["changed"], 1);
+    assert_eq!(statuses(&server, &["--task", "log", "--status", "scheduled"]), [""; 0]);
+    server.run(&["runs", "trigger", &ids[2], &ids[3]]).ok();
+    server.run(&["runs", "show", &other]).fails(4, &[]);
+}
+
+#[test]
+fn pages_go_on_where_they_ended() {
+    let server = Server::with(&["behaviours"]);
+    let ids: Vec<_> = (0..3).map(|_| server.schedule(&["touch", "--after", "1h"])).collect();
+    let mut seen = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let mut arguments = vec!["runs", "list", "--limit", "2", "--order", "oldest-first"];
+        arguments.extend(cursor.iter().flat_map(|cursor| ["--cursor", cursor]));
+        let page = server.json(&arguments);
+        seen.extend(page["runs"].as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap().to_string()));
+        match page["next"].as_str() {
+            Some(next) => cursor = Some(next.into()),
+            None => break,
+        }
+    }
+    assert_eq!(seen, ids);
+}
+
+#[test]
+fn what_tasks_write_commands_no_terminal() {
+    let server = Server::with(&["behaviours"]);
+    let wicked = "\u{1b}]0;title\u{7}\u{1b}[2J\u{202e}\u{9b}31m";
+    let input = serde_json::json!({ "reason": wicked }).to_string();
+    let run = server.json(&["schedule", "log", "--metadata", &format!("k={wicked}")])["id"].as_str().unwrap().to_string();
+    server.run(&["runs", "wait", &run]).ok();
+    let failed = server.schedule(&["reject", "--input", &input]);
+    server.run(&["runs", "wait", &failed]).fails(1, &[]);
+    for arguments in [
+        &["runs", "logs", &run][..],
+        &["runs", "logs", &run, "--json"],
+        &["runs", "show", &run],
+        &["runs", "show", &run, "--json"],
+        &["runs", "list"],
+        &["runs", "list", "--json"],
+        &["runs", "show", &failed],
+        &["runs", "logs", &failed],
+    ] {
+        let out = server.run(arguments).ok();
+        let strange = out.chars().find(|c| (c.is_control() && !matches!(c, '\n' | '\t')) || ('\u{202a}'..='\u{202e}').contains(c));
+        assert_eq!(strange, None, "{arguments:?}: {out:?}");
+    }
+    let logs = server.run(&["runs", "logs", &run]).ok();
+    assert!(logs.contains("| a line on stdout\n") && logs.contains("\\u{1b}[31mred"), "{logs}");
+}

@@ -1,0 +1,71 @@
+//! `token …`, and how clients come to a server and a token.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::{Ran, Server, command, end};
+
+/// A command with this token from the environment, in a folder where there is no other.
+fn as_holder(server: &Server, token: &str, arguments: &[&str]) -> Ran {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut command = command(elsewhere.path(), arguments);
+    command.env("RUNLATER_SERVER", &server.url).env("RUNLATER_TOKEN", token);
+    end(command)
+}
+
+#[test]
+fn a_token_does_what_its_role_allows_until_it_is_revoked() {
+    let server = Server::with(&["hello"]);
+    let made = server.run(&["token", "create", "--role", "read", "--note", "a reader"]);
+    assert!(made.err.contains("not shown again"), "{made:?}");
+    let token = made.ok().trim().to_string();
+    as_holder(&server, &token, &["tasks"]).ok();
+    as_holder(&server, &token, &["schedule", "hello"]).fails(5, &["`trigger`", "`read`"]);
+    as_holder(&server, &token, &["token", "list"]).fails(5, &["`admin`"]);
+
+    let listed = server.json(&["token", "list"]);
+    let listed = listed["tokens"].as_array().unwrap();
+    let own = listed.iter().find(|own| own["note"] == "a reader").expect("it is listed");
+    let id = own["id"].as_str().unwrap();
+    let shown = server.run(&["token", "list"]).ok();
+    assert!(shown.contains(id) && shown.contains("in force") && !shown.contains(&token), "{shown}");
+    server.run(&["token", "revoke", id]).ok();
+    as_holder(&server, &token, &["tasks"]).fails(5, &["token"]);
+    server.run(&["token", "revoke", "00000000"]).fails(4, &["no token"]);
+    // Whoever pastes the whole token does not find it in the error.
+    let pasted = server.run(&["token", "revoke", &token]);
+    assert!(!pasted.err.contains("read a token"), "{pasted:?}");
+    pasted.fails(2, &["8 letters and digits"]);
+}
+
+#[test]
+fn servers_are_found_or_named() {
+    let server = Server::start();
+    let below = server.path("a/b");
+    std::fs::create_dir_all(&below).unwrap();
+    super::run_in(&below, &["tasks"]).ok();
+
+    let token = server.token();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let named = |arguments: &[&str]| super::run_in(elsewhere.path(), &[&["tasks"], arguments].concat());
+    let with_flags = named(&["--server", &server.url, "--token", &token]);
+    assert!(with_flags.err.contains("RUNLATER_TOKEN instead"), "{with_flags:?}");
+    with_flags.ok();
+    as_holder(&server, &token, &["tasks"]).ok();
+    named(&[]).fails(6, &["no server", "runlater dev"]);
+    named(&["--server", &server.url]).fails(5, &["no token", "RUNLATER_TOKEN"]);
+    named(&["--server", "http://127.0.0.1:1", "--token", "x"]).fails(6, &["no server answers", "127.0.0.1:1"]);
+    named(&["--server", "nonsense", "--token", "x"]).fails(2, &["nonsense"]);
+    named(&["--server", "ftp://localhost", "--token", "x"]).fails(2, &["http://"]);
+    named(&["--server", &server.url, "--token", "wr\u{f6}ng"]).fails(5, &["characters"]);
+    // The token in the file is for the file's server, and is sent to nobody else.
+    server.run(&["tasks", "--server", "http://127.0.0.1:1"]).fails(5, &["no token for this server"]);
+
+    let file = server.path(".runlater/server.json");
+    for mode in [0o640, 0o604] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        server.run(&["tasks"]).fails(5, &["server.json", "chmod 600"]);
+    }
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::write(&file, "{").unwrap();
+    server.run(&["tasks"]).fails(78, &["server.json", "can't be understood"]);
+}

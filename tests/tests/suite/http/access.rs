@@ -1,0 +1,112 @@
+//! Who may call what, and what those learn who may not.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use runlater::scheduler::Role;
+use serde_json::json;
+
+use super::{World, request, token};
+
+const NOBODY: &str = "00000000-0000-7000-8000-000000000000";
+
+#[tokio::test]
+async fn every_endpoint_asks_for_its_role() {
+    let world = World::new().await;
+    let mut refusals = Vec::new();
+    for endpoint in runlater::http::endpoints() {
+        let path = endpoint.path.replace("{id}", NOBODY).replace("{name}", "no-such-task");
+        let without = Request::builder().method(&endpoint.method).uri(&path).body(Body::empty()).unwrap();
+        let answer = world.send(without).await;
+        let Some(needs) = endpoint.needs else {
+            assert_eq!(answer.status, StatusCode::OK, "{path} is public");
+            continue;
+        };
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
+        assert!(answer.headers.contains_key("www-authenticate"));
+        refusals.push(answer.problem());
+        for (role, token) in &world.tokens {
+            let answer = world.send(request(endpoint.method.as_str(), &path, token).body(Body::empty()).unwrap()).await;
+            // Whoever may call is refused for another reason, if at all: there is nothing in these requests.
+            let may = !matches!(answer.status.as_u16(), 401 | 403 | 405);
+            assert_eq!(may, role.allows(needs), "{} {path} as {role}: {}", endpoint.method, answer.body);
+            assert!(may || answer.code() == "forbidden");
+        }
+    }
+    refusals.dedup();
+    assert_eq!(refusals.len(), 1, "one text for all: {refusals:?}");
+}
+
+#[tokio::test]
+async fn one_answer_for_every_bad_token() {
+    let world = World::new().await;
+    let admin = world.token(Role::Admin);
+    let revoked = token(&world.scheduler, Role::Read).await;
+    let id = world.scheduler.tokens().await.unwrap().last().unwrap().id.clone();
+    world.scheduler.revoke_token(&id).await.unwrap();
+    let changed = admin.replace("rl_api_", "rl_api_0")[..admin.len()].to_string();
+    let headers = [
+        vec![],
+        vec!["".to_string()],
+        vec!["Bearer".into()],
+        vec!["Bearer ".into()],
+        vec![format!("Basic {admin}")],
+        vec![admin.to_string()],
+        vec![format!("Bearer {}", admin.to_uppercase())],
+        vec![format!("Bearer {admin} ")],
+        vec![format!("Bearer {changed}")],
+        vec![format!("Bearer {revoked}")],
+        vec![format!("Bearer {admin}"), format!("Bearer {admin}")],
+    ];
+    let mut answers = Vec::new();
+    // An address that does not exist looks no different from outside.
+    for (values, path) in headers.iter().map(|values| (values, "/v1/runs")).chain([(&vec![], "/v1/nothing")]) {
+        let request = values.iter().fold(Request::builder().uri(path), |request, value| request.header("authorization", value));
+        let answer = world.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{values:?}");
+        answers.push(answer.problem());
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    for query in [format!("token={admin}"), "access_token=x".into(), format!("task={admin}")] {
+        let answer = world.send(Request::builder().uri(format!("/v1/runs?{query}")).body(Body::empty()).unwrap()).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (400, "token-in-url"));
+        assert!(!answer.body.to_string().contains(admin));
+    }
+}
+
+#[tokio::test]
+async fn what_belongs_to_others_does_not_exist() {
+    let world = World::new().await;
+    let run = world.scheduled().await.to_string();
+    let others = world.scheduler.in_namespace("others").await.unwrap();
+    let stranger = token(&others, Role::Admin).await;
+    let own_token = world.scheduler.tokens().await.unwrap()[0].id.clone();
+    let reschedule = json!({ "after": "1h" });
+    for (method, path, body) in [
+        ("GET", "/v1/runs/{}", None),
+        ("GET", "/v1/runs/{}/wait?timeout=1ms", None),
+        ("GET", "/v1/runs/{}/attempts", None),
+        ("PATCH", "/v1/runs/{}", Some(&reschedule)),
+        ("DELETE", "/v1/runs/{}", None),
+        ("POST", "/v1/runs/{}/trigger", None),
+        ("POST", "/v1/runs/{}/cancel", None),
+    ] {
+        let mut answers = Vec::new();
+        for id in [run.as_str(), NOBODY] {
+            let request = request(method, &path.replace("{}", id), &stranger).header("content-type", "application/json");
+            let answer = world.send(request.body(body.map_or_else(Body::empty, |body| body.to_string().into())).unwrap()).await;
+            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}: {}", answer.body);
+            answers.push((answer.problem().to_string().replace(id, "ID"), answer.headers.len()));
+        }
+        assert_eq!(answers[0], answers[1], "{method} {path}");
+    }
+    let as_stranger = async |method: &str, path: &str| world.send(request(method, path, &stranger).body(Body::empty()).unwrap()).await;
+    assert_eq!(as_stranger("GET", "/v1/runs").await.body["runs"], json!([]));
+    assert_eq!(as_stranger("GET", "/v1/tasks").await.body["tasks"], json!([]));
+    assert_eq!(as_stranger("GET", "/v1/tasks/touch").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(as_stranger("DELETE", &format!("/v1/tokens/{own_token}")).await.status, StatusCode::NOT_FOUND);
+    let copy = request("POST", "/v1/backup", &stranger).header("content-type", "application/json");
+    assert_eq!(world.send(copy.body(json!({ "path": "/tmp/no-such-copy.db" }).to_string().into()).unwrap()).await.code(), "forbidden");
+    // None of that did anything.
+    assert_eq!(world.ask("GET", &format!("/v1/runs/{run}"), None).await.body["status"], "scheduled");
+}

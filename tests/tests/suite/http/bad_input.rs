@@ -1,0 +1,183 @@
+//! Requests that can't be meant: each with its status, its code and its field, and nothing done.
+
+use axum::body::Body;
+use runlater::scheduler::Role;
+use serde_json::{Value, json};
+
+use super::{World, request, touch};
+use crate::contracts::golden;
+
+#[tokio::test]
+async fn bodies_that_are_not_json() {
+    let world = World::new().await;
+    let nested = |depth: usize| format!("{{\"task\":\"touch\",\"input\":{}1{}}}", "[".repeat(depth), "]".repeat(depth)).into_bytes();
+    let utf16: Vec<u8> = "{\"task\":\"touch\"}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let json = "application/json";
+    let rows: Vec<(&str, Vec<u8>, u16, &str, Option<&str>)> = vec![
+        (json, b"".to_vec(), 400, "invalid-json", None),
+        (json, b"Dear scheduler,".to_vec(), 400, "invalid-json", None),
+        (json, b"{\"task\":\"touch\",}".to_vec(), 400, "invalid-json", None),
+        (json, b"{\"task\":\"touch\"}{}".to_vec(), 400, "invalid-json", None),
+        (json, b"{\"task\":NaN}".to_vec(), 400, "invalid-json", Some("task")),
+        (json, b"\xef\xbb\xbf{\"task\":\"touch\"}".to_vec(), 400, "invalid-json", None),
+        (json, utf16, 400, "invalid-json", None),
+        (json, b"{\"task\":\"\xff\"}".to_vec(), 400, "invalid-json", None),
+        (json, b"{\"task\":\"\\ud800\"}".to_vec(), 400, "invalid-json", Some("task")),
+        (json, b"{\"task\":\"touch\",\"task\":\"log\"}".to_vec(), 400, "duplicate-key", None),
+        (json, b"{\"task\":\"touch\",\"input\":{\"a\":{\"b\":1,\"b\":2}}}".to_vec(), 400, "duplicate-key", Some("input.a")),
+        (json, nested(100_000), 400, "invalid-json", None),
+        (json, nested(33), 422, "invalid-json", Some("input")),
+        (json, b"{\"task\":\"touch\",\"aftre\":\"1s\"}".to_vec(), 422, "invalid-field", Some("aftre")),
+        (json, b"{\"task\":7}".to_vec(), 422, "invalid-field", Some("task")),
+        (json, b"{\"task\":null}".to_vec(), 422, "invalid-field", Some("task")),
+        (json, b"{}".to_vec(), 422, "invalid-field", None),
+        (json, b"[]".to_vec(), 422, "invalid-field", None),
+        (json, b"{\"task\":\"touch\",\"priority\":1e400}".to_vec(), 400, "invalid-json", None),
+        (json, b"{\"task\":\"touch\",\"max_attempts\":-0.5}".to_vec(), 422, "invalid-field", Some("max_attempts")),
+        (json, vec![b' '; (1 << 20) + 1], 413, "body-too-large", None),
+        ("text/plain", b"{\"task\":\"touch\"}".to_vec(), 415, "media-type", Some("Content-Type")),
+        ("", b"{\"task\":\"touch\"}".to_vec(), 415, "media-type", Some("Content-Type")),
+    ];
+    for (media_type, body, status, code, field) in rows {
+        let shown = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
+        let request = request("POST", "/v1/runs", world.token(Role::Admin)).header("content-type", media_type);
+        let answer = world.send(request.body(body.into()).unwrap()).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{shown}: {}", answer.body);
+        if field.is_some() {
+            assert_eq!(answer.body["field"].as_str(), field, "{shown}: {}", answer.body);
+        }
+    }
+    let packed = request("POST", "/v1/runs", world.token(Role::Admin)).header("content-type", json).header("content-encoding", "gzip");
+    assert_eq!(world.send(packed.body("{\"task\":\"touch\"}".into()).unwrap()).await.code(), "content-encoding");
+    assert_eq!(world.scheduler.count(&Default::default()).await.unwrap(), 0, "nothing was scheduled");
+}
+
+#[tokio::test]
+async fn fields_out_of_range() {
+    let world = World::new().await;
+    let long = "x".repeat(300);
+    let many: serde_json::Map<_, _> = (0..33).map(|n| (format!("k{n}"), json!("v"))).collect();
+    let rows: Vec<(Value, &str, &str)> = vec![
+        (json!({ "at": "0000-01-01T00:00:00Z" }), "invalid-time", "at"),
+        (json!({ "at": "-0001-01-01T00:00:00Z" }), "invalid-time", "at"),
+        (json!({ "at": "1969-12-31T23:59:59Z" }), "invalid-time", "at"),
+        (json!({ "at": "10000-01-01T00:00:00Z" }), "invalid-time", "at"),
+        (json!({ "at": "2100-01-01T24:00:00Z" }), "invalid-time", "at"),
+        (json!({ "at": "2016-12-31T23:59:60Z" }), "invalid-time", "at"),
+        (json!({ "at": "2100-01-01T00:00:00" }), "invalid-time", "at"),
+        (json!({ "at": "2100-01-01T00:00:00+25:00" }), "invalid-time", "at"),
+        (json!({ "at": "4102444800000" }), "invalid-time", "at"),
+        (json!({ "at": "" }), "invalid-time", "at"),
+        (json!({ "at": "2100-01-01T00:00:00Z", "after": "1s" }), "invalid-time", "after"),
+        (json!({ "after": "-1s" }), "invalid-duration", "after"),
+        (json!({ "after": "1ns" }), "invalid-duration", "after"),
+        (json!({ "after": "1e3s" }), "invalid-duration", "after"),
+        (json!({ "after": "1000000000d" }), "invalid-duration", "after"),
+        (json!({ "after": "5" }), "invalid-duration", "after"),
+        (json!({ "metadata": many }), "invalid-metadata", "metadata"),
+        (json!({ "metadata": { "": "v" } }), "invalid-metadata", "metadata"),
+        (json!({ "metadata": { "k": long } }), "invalid-metadata", "metadata.k"),
+        (json!({ "unique_key": "" }), "invalid-unique-key", "unique_key"),
+        (json!({ "unique_key": long }), "invalid-unique-key", "unique_key"),
+        (json!({ "max_attempts": 0 }), "invalid-max-attempts", "max_attempts"),
+        (json!({ "max_attempts": 101 }), "invalid-max-attempts", "max_attempts"),
+        (json!({ "timeout": "0s" }), "invalid-timeout", "timeout"),
+        (json!({ "timeout": "25h" }), "invalid-timeout", "timeout"),
+        (json!({ "priority": 0 }), "invalid-priority", "priority"),
+        (json!({ "priority": 4 }), "invalid-priority", "priority"),
+        (json!({ "task": "../x" }), "invalid-name", "task"),
+        (json!({ "task": "" }), "invalid-name", "task"),
+        (json!({ "input": 1, "input_bytes": { "media_type": "a/b", "base64": "" } }), "invalid-input", "input_bytes"),
+        (json!({ "input_bytes": { "media_type": "a/b", "base64": "!" } }), "invalid-base64", "input_bytes.base64"),
+        (json!({ "input": "x".repeat(256 << 10) }), "payload-too-large", "input"),
+    ];
+    for (fields, code, field) in rows {
+        let answer = world.ask("POST", "/v1/runs", touch(fields.clone())).await;
+        let shown = fields.to_string().chars().take(80).collect::<String>();
+        assert_eq!((answer.status.as_u16(), answer.code()), (422, code), "{shown}: {}", answer.body);
+        assert_eq!(answer.body["field"], field, "{shown}: {}", answer.body);
+        assert!(answer.body["seen"].as_str().is_none_or(|seen| seen.chars().count() <= 80), "{shown}: {}", answer.body);
+    }
+    assert_eq!(world.scheduler.count(&Default::default()).await.unwrap(), 0, "nothing was scheduled");
+}
+
+#[tokio::test]
+async fn addresses() {
+    let world = World::new().await;
+    for (method, path, status, code) in [
+        ("GET", "/", 404, "not-found"),
+        ("GET", "/v1/nothing", 404, "not-found"),
+        ("GET", "//v1/runs", 404, "not-found"),
+        ("GET", "/v1/./runs", 404, "not-found"),
+        ("GET", "/v1/tasks/%2e%2e", 422, "invalid-name"),
+        ("GET", "/v1/tasks/%00", 422, "invalid-name"),
+        ("GET", "/v1/tasks/%c0%ae", 404, "not-found"),
+        ("GET", "/v1/tasks/touch/", 404, "not-found"),
+        ("GET", "/v1/runs/7", 422, "invalid-id"),
+        ("GET", "/v1/runs/'%20OR%201=1", 422, "invalid-id"),
+        ("GET", "/v1/runs/%F0%9F%98%80", 422, "invalid-id"),
+        ("GET", "/v1/runs?limit=0", 422, "invalid-page-size"),
+        ("GET", "/v1/runs?limit=501", 422, "invalid-page-size"),
+        ("GET", "/v1/runs?cursor=forged", 400, "bad-cursor"),
+        ("GET", "/v1/runs?order=random", 422, "invalid-order"),
+        ("GET", "/v1/runs?status=done", 422, "invalid-status"),
+        ("GET", "/v1/runs?tsak=x", 422, "unknown-parameter"),
+        ("GET", "/v1/runs?limit=1&limit=2", 422, "invalid-parameter"),
+        ("GET", "/v1/runs?metadata=novalue", 422, "invalid-metadata"),
+        ("GET", "/v1/runs?trigger_from=now", 422, "invalid-time"),
+        ("DELETE", "/v1/runs", 405, "method-not-allowed"),
+        ("TRACE", "/v1/runs", 405, "method-not-allowed"),
+        ("PUT", "/v1/tasks/touch", 405, "method-not-allowed"),
+    ] {
+        let answer = world.ask(method, path, None).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{method} {path}: {}", answer.body);
+        assert_eq!(answer.headers.contains_key("allow"), status == 405, "{method} {path}: {:?}", answer.headers);
+    }
+    assert_eq!(world.ask("GET", &format!("/v1/runs?task={}", "x".repeat(9_000)), None).await.code(), "uri-too-long");
+    // A header does not make another method of it.
+    let overridden = request("GET", "/v1/runs", world.token(Role::Read)).header("x-http-method-override", "DELETE");
+    assert_eq!(world.send(overridden.body(Body::empty()).unwrap()).await.status, 200);
+}
+
+#[tokio::test]
+async fn components() {
+    let world = World::new().await;
+    let upload = async |query: &str, media_type: &str, wasm: Vec<u8>| {
+        let request = request("POST", &format!("/v1/tasks{query}"), world.token(Role::Deploy)).header("content-type", media_type);
+        world.send(request.body(wasm.into()).unwrap()).await
+    };
+    let wasm = "application/wasm";
+    assert_eq!(upload("", wasm, Vec::new()).await.code(), "invalid-component");
+    assert_eq!(upload("", wasm, b"Dear scheduler,".to_vec()).await.code(), "invalid-component");
+    assert_eq!(upload("", "application/json", b"{}".to_vec()).await.status, 415);
+    assert_eq!(upload("?grant=everything", wasm, Vec::new()).await.code(), "invalid-grant");
+    assert_eq!(upload("?allow=runs", wasm, Vec::new()).await.code(), "unknown-parameter");
+    assert_eq!(upload("", wasm, vec![0; (32 << 20) + 1]).await.status, 413);
+    // Endless, without a length: refused as soon as it is too long.
+    let request = request("POST", "/v1/tasks", world.token(Role::Deploy)).header("content-type", wasm);
+    assert_eq!(world.send(request.body(endless()).unwrap()).await.status, 413);
+}
+
+/// A body that never ends.
+fn endless() -> Body {
+    Body::from_stream(futures_util::stream::repeat_with(|| Ok::<_, std::convert::Infallible>(vec![0_u8; 1 << 16])))
+}
+
+#[tokio::test]
+async fn problems_as_they_were_reviewed() {
+    let world = World::new().await;
+    let mut text = String::new();
+    for (title, method, path, body) in [
+        ("a field", "POST", "/v1/runs", Some(touch(json!({ "at": "tomorrow\u{1b}[31m" })))),
+        ("a task that is not there", "POST", "/v1/runs", Some(json!({ "task": "no-such-task" }))),
+        ("a run that is not there", "GET", "/v1/runs/00000000-0000-7000-8000-000000000000", None),
+        ("an address", "GET", "/v2", None),
+        ("a method", "PUT", "/v1/runs", None),
+        ("which runs", "POST", "/v1/runs/bulk-delete", Some(json!({}))),
+        ("a parameter", "GET", "/v1/runs?tsak=x", None),
+    ] {
+        let answer = world.ask(method, path, body).await;
+        text += &format!("# {title}\n{}\n\n", serde_json::to_string_pretty(&answer.problem()).unwrap());
+    }
+    golden::compare("problems.txt", &text);
+}

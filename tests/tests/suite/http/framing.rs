@@ -1,0 +1,50 @@
+//! What only shows on a real connection: where requests begin and end, and for whom they are meant.
+
+use runlater::scheduler::Role;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use super::World;
+
+#[tokio::test]
+async fn doubtful_requests_end_the_connection() {
+    let world = World::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = runlater::http::serve(world.scheduler.clone(), listener, async { drop(stopped.await) });
+    let asking = async {
+        let token = world.token(Role::Admin);
+        let post =
+            format!("POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n");
+        let get = format!("GET /v1/runs HTTP/1.1\r\nAuthorization: Bearer {token}\r\n");
+        let many = "X-A: b\r\n".repeat(70);
+        for (name, request, status) in [
+            ("well-formed", format!("{get}Host: localhost:{}\r\nConnection: close\r\n\r\n", address.port()), "200"),
+            ("somebody else's name", format!("{get}Host: evil.example\r\nConnection: close\r\n\r\n"), "421"),
+            ("two names", format!("{get}Host: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n"), "421"),
+            ("no name", format!("{get}Connection: close\r\n\r\n"), "421"),
+            ("length and chunks", format!("{post}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), "4"),
+            ("two lengths", format!("{post}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}"), "400"),
+            ("a length that is none", format!("{post}Content-Length: -1\r\n\r\n"), "400"),
+            ("announced too long", format!("{post}Content-Length: 9999999\r\n\r\n"), "413"),
+            ("broken chunks", format!("{post}Transfer-Encoding: chunked\r\n\r\nzz\r\n"), "400"),
+            ("a NUL in a header", format!("{get}Host: localhost\r\nX-A: a\0b\r\n\r\n"), "400"),
+            ("too many headers", format!("{get}Host: localhost\r\n{many}\r\n"), "431"),
+            ("not HTTP", "Dear scheduler,\r\n\r\n".to_string(), "400"),
+        ] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            // Ends because the server closes; a reset after the answer is an end, too.
+            let _ = stream.read_to_end(&mut answer).await;
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{name}: {answer:?}");
+        }
+        drop(stop);
+    };
+    let (served, ()) = tokio::join!(serving, asking);
+    served.unwrap();
+    assert_eq!(world.scheduler.count(&Default::default()).await.unwrap(), 0);
+}
