@@ -70,6 +70,22 @@ pub(crate) fn schedule_then_trap(input: Follows) -> Result<(), Failure> {
     std::process::abort()
 }
 
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct FollowsThenSleep {
+    runs: Vec<Follow>,
+    ms: u64,
+}
+
+/// Schedules runs, then sleeps by the clock on the wall before it succeeds.
+#[task(name = "schedule-then-sleep")]
+pub(crate) fn schedule_then_sleep(input: FollowsThenSleep) -> Result<(), Failure> {
+    for follow in &input.runs {
+        follow.send()?;
+    }
+    std::thread::sleep(milliseconds(input.ms).into());
+    Ok(())
+}
+
 /// Schedules runs at once, under their keys, then traps: all of them exist.
 #[task(name = "schedule-detached-then-trap")]
 pub(crate) fn schedule_detached_then_trap(input: Follows) -> Result<(), Failure> {
