@@ -71,6 +71,21 @@ pub(crate) fn schedule_then_trap(input: Follows) -> Result<(), Failure> {
 }
 
 #[derive(Deserialize, JsonSchema)]
+pub(crate) struct DecideUntil {
+    /// The first attempt that succeeds.
+    attempt: u32,
+}
+
+/// Schedules three runs that say which attempt decided so, and fails until the given attempt.
+#[task(name = "decide-until")]
+pub(crate) fn decide_until(input: DecideUntil, run: &Run) -> Result<(), Failure> {
+    for _ in 0..3 {
+        runlater_task::schedule("touch").after(days(1)).metadata("attempt", &run.attempt().to_string()).send(&())?;
+    }
+    if run.attempt() < input.attempt { Err(Failure::retry("decides otherwise the next time")) } else { Ok(()) }
+}
+
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct FollowsThenSleep {
     runs: Vec<Follow>,
     ms: u64,

@@ -12,8 +12,9 @@ const NOT_FOR_GUESTS: [&str; 4] = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUST
 
 /// The component of this guest crate. The first call builds them all.
 pub(crate) fn component(name: &str) -> Arc<[u8]> {
-    static BUILT: OnceLock<BTreeMap<&'static str, Arc<[u8]>>> = OnceLock::new();
-    let built = BUILT.get_or_init(build);
+    static BUILT: OnceLock<Result<BTreeMap<&'static str, Arc<[u8]>>, String>> = OnceLock::new();
+    // What can't be built is not tried again for each test.
+    let built = BUILT.get_or_init(build).as_ref().unwrap_or_else(|why| panic!("{why}"));
     built.get(name).unwrap_or_else(|| panic!("{name} is not among the guests: add it to GUESTS")).clone()
 }
 
@@ -22,8 +23,8 @@ fn target_folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("cargo puts its folder for tests into the target folder").to_owned()
 }
 
-fn build() -> BTreeMap<&'static str, Arc<[u8]>> {
-    install_target();
+fn build() -> Result<BTreeMap<&'static str, Arc<[u8]>>, String> {
+    install_target()?;
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--quiet", "--target", TARGET, "--profile", "guest", "--manifest-path"]).arg(manifest);
@@ -34,25 +35,28 @@ fn build() -> BTreeMap<&'static str, Arc<[u8]>> {
     for variable in NOT_FOR_GUESTS {
         cargo.env_remove(variable);
     }
-    let status = cargo.stdin(Stdio::null()).status().expect("cargo runs the tests, so that it can be run");
-    assert!(status.success(), "the guests could not be built: see above");
+    let status = cargo.stdin(Stdio::null()).status().map_err(|error| format!("cargo can't be run: {error}"))?;
+    if !status.success() {
+        return Err("the guests could not be built: see above".into());
+    }
     let read = |name: &'static str| {
         let path = target_folder().join(TARGET).join("guest").join(format!("{name}.wasm"));
-        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        (name, Arc::from(bytes))
+        let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok((name, Arc::from(bytes)))
     };
-    GUESTS.map(read).into()
+    GUESTS.into_iter().map(read).collect()
 }
 
-fn install_target() {
+fn install_target() -> Result<(), String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let asked = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).stderr(Stdio::null()).output();
     if asked.is_ok_and(|asked| asked.status.success() && Path::new(String::from_utf8_lossy(&asked.stdout).trim()).is_dir()) {
-        return;
+        return Ok(());
     }
-    let added = Command::new("rustup").args(["target", "add", TARGET]).status();
-    assert!(
-        added.is_ok_and(|status| status.success()),
-        "guests need the target {TARGET}, and it could not be installed; run `rustup target add {TARGET}` yourself, with a network"
-    );
+    match Command::new("rustup").args(["target", "add", TARGET]).status() {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(format!(
+            "guests need the target {TARGET}, and it could not be installed; run `rustup target add {TARGET}` yourself, with a network"
+        )),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runlater::model::limits::{DEPTH_MAX, WRITES_PER_ATTEMPT_MAX};
+use runlater::model::limits::{DEPTH_MAX, LIVE_PER_ROOT_MAX, WRITES_PER_ATTEMPT_MAX};
 use runlater::model::{Origin, RunFilter};
 use runlater::{Run, RunId, Status};
 use serde_json::{Value, json};
@@ -70,6 +70,15 @@ async fn a_cancelled_attempt_leaves_nothing_and_a_shutdown_makes_each_child_once
     assert_eq!(world.children(run).await.len(), 3, "whether or not the first attempt was cut");
 }
 
+#[tokio::test]
+async fn only_the_attempt_that_succeeded_has_decided() {
+    let world = World::with(&["behaviours"]).await;
+    let run = world.schedule("decide-until", json!({ "attempt": 3 })).send().await.unwrap();
+    assert_eq!(world.drive(run).await.attempts, 3);
+    let decided: Vec<_> = world.children(run).await.iter().map(|run| run.metadata.get("attempt").unwrap().to_owned()).collect();
+    assert_eq!(decided, ["3", "3", "3"]);
+}
+
 /// The attempt goes on although another host has taken its run: what it then says changes nothing.
 #[tokio::test]
 async fn a_stale_attempt_changes_nothing() {
@@ -78,13 +87,15 @@ async fn a_stale_attempt_changes_nothing() {
     slow["ms"] = json!(500);
     let run = world.schedule("schedule-then-sleep", slow).timeout(TIMEOUT).send().await.unwrap();
     world.clock.sleeping(TIMEOUT, 1).await;
+    // The claim is durable once a later write is.
+    world.quiet().await;
     // As another host would by claiming it: the attempt's number is the fencing token.
     let other = rusqlite::Connection::open(world.database()).unwrap();
     other.busy_timeout(secs(10)).unwrap();
     assert_eq!(other.execute("UPDATE runlater_runs SET attempt = 2 WHERE attempt = 1 AND status = 1", []).unwrap(), 1);
     guarded("shutdown", world.scheduler.shutdown(secs(25))).await.unwrap();
     let runs: i64 = other.query_row("SELECT count(*) FROM runlater_runs", [], |row| row.get(0)).unwrap();
-    assert_eq!(runs, 1, "no child of the attempt that lost its run");
+    assert_eq!(runs, 2, "no child of the attempt that lost its run");
     drop(other);
 
     world.open().await;
@@ -208,6 +219,20 @@ async fn chains_and_bombs_end_by_themselves() {
     }
     assert_eq!((run.status, hops), (Status::Failed, DEPTH_MAX));
     assert_eq!(run.message.as_deref(), Some("limit `depth`: 65 asked for, 64 allowed"));
+
+    // A fork bomb grows only as far as its chain may, and that is far: here the chain is nearly there.
+    let bombs = json!({ "runs": [{ "task": "touch", "after": "1d" }, { "task": "fork-bomb", "after": "1h" }] });
+    let root = world.run("schedule", bombs).await.id;
+    let bomb = world.children(root).await[1].id;
+    let own = rusqlite::Connection::open(world.database()).unwrap();
+    own.busy_timeout(secs(10)).unwrap();
+    let near = LIVE_PER_ROOT_MAX as i64 - 1;
+    assert_eq!(own.execute("UPDATE runlater_chains SET live = ?1 WHERE live = 2", [near]).unwrap(), 1);
+    world.advance(secs(3600));
+    let ended = world.wait(bomb).await;
+    assert_eq!((ended.status, ended.reason.as_deref()), (Status::Failed, Some("quota-exceeded")), "{:?}", ended.message);
+    assert!(ended.message.unwrap().contains("100000 unfinished runs"));
+    assert_eq!((ended.attempts, world.children(bomb).await.len()), (1, 0), "both or none, and no second try");
 
     let run = world.run("many-children", Value::Null).await;
     let asked = WRITES_PER_ATTEMPT_MAX + 1;
