@@ -23,6 +23,8 @@ runlater_task::export_tasks!(
     writes::schedule,
     writes::schedule_then_fail,
     writes::schedule_then_trap,
+    writes::decide_until,
+    writes::schedule_then_sleep,
     writes::schedule_detached_then_trap,
     writes::own_writes,
     writes::bulk,

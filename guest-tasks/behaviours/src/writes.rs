@@ -70,6 +70,37 @@ pub(crate) fn schedule_then_trap(input: Follows) -> Result<(), Failure> {
     std::process::abort()
 }
 
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct DecideUntil {
+    /// The first attempt that succeeds.
+    attempt: u32,
+}
+
+/// Schedules three runs that say which attempt decided so, and fails until the given attempt.
+#[task(name = "decide-until")]
+pub(crate) fn decide_until(input: DecideUntil, run: &Run) -> Result<(), Failure> {
+    for _ in 0..3 {
+        runlater_task::schedule("touch").after(days(1)).metadata("attempt", &run.attempt().to_string()).send(&())?;
+    }
+    if run.attempt() < input.attempt { Err(Failure::retry("decides otherwise the next time")) } else { Ok(()) }
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct FollowsThenSleep {
+    runs: Vec<Follow>,
+    ms: u64,
+}
+
+/// Schedules runs, then sleeps by the clock on the wall before it succeeds.
+#[task(name = "schedule-then-sleep")]
+pub(crate) fn schedule_then_sleep(input: FollowsThenSleep) -> Result<(), Failure> {
+    for follow in &input.runs {
+        follow.send()?;
+    }
+    std::thread::sleep(milliseconds(input.ms).into());
+    Ok(())
+}
+
 /// Schedules runs at once, under their keys, then traps: all of them exist.
 #[task(name = "schedule-detached-then-trap")]
 pub(crate) fn schedule_detached_then_trap(input: Follows) -> Result<(), Failure> {

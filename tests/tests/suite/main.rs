@@ -1,11 +1,13 @@
 //! Every suite in one binary: what storage promises (`conformance`), what users and operators see of the database (`contracts`), of
-//! the command line (`cli`) and of the API (`http`), what a killed host leaves behind (`crash`), and what the source must
-//! look like (`tidy`).
+//! the command line (`cli`) and of the API (`http`), what compiled guests live through from being scheduled to their outcome
+//! (`scenarios`, built by `guests`), what a killed host leaves behind (`crash`), and what the source must look like (`tidy`).
 
 mod built;
 mod cli;
 mod conformance;
 mod contracts;
 mod crash;
+mod guests;
 mod http;
+mod scenarios;
 mod tidy;

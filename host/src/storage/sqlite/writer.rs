@@ -234,6 +234,7 @@ pub(super) fn write(mut conn: Connection, shared: &Shared, checkpointer: &checkp
                 }
             }
         }
+        shared.waiting.store(0, Ordering::Relaxed);
         if load && let Err(error) = load::load(&conn, shared) {
             shared.give_up(sort(&error, false));
             return;

@@ -1,0 +1,9 @@
+//! What users rely on, with real storage and real guests: one file for each theme, on a clock that only the test moves.
+
+mod embedding;
+mod hostile;
+mod registration;
+mod retries;
+mod time;
+mod world;
+mod writes;

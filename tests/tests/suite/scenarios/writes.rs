@@ -1,0 +1,266 @@
+//! What a guest writes: it commits with its attempt's success or not at all, and within bounds.
+
+use std::time::Duration;
+
+use runlater::model::limits::{DEPTH_MAX, LIVE_PER_ROOT_MAX, WRITES_PER_ATTEMPT_MAX};
+use runlater::model::{Origin, RunFilter};
+use runlater::{Run, RunId, Status};
+use serde_json::{Value, json};
+
+use super::world::{World, guarded, output, secs};
+
+const TIMEOUT: Duration = secs(77);
+
+/// Three runs a day ahead.
+fn three() -> Value {
+    json!({ "runs": [{ "task": "touch", "after": "1d" }, { "task": "touch", "after": "2d" }, { "task": "touch", "after": "3d" }] })
+}
+
+fn key(run: &Run) -> Option<&str> {
+    run.unique_key.as_deref()
+}
+
+#[tokio::test]
+async fn follow_ups_exist_if_and_only_if_the_attempt_succeeded() {
+    let world = World::with(&["behaviours"]).await;
+    let mut slow = three();
+    slow["ms"] = json!(3_600_000);
+    for (task, input, status, reason, children) in [
+        ("schedule", three(), Status::Succeeded, None, 3),
+        ("schedule-then-fail", three(), Status::Failed, Some("rejected"), 0),
+        ("schedule-then-trap", three(), Status::Failed, Some("trap"), 0),
+        ("schedule-then-sleep", slow, Status::Failed, Some("timeout"), 0),
+    ] {
+        let run = world.schedule(task, input).timeout(TIMEOUT).max_attempts(1).send().await.unwrap();
+        if task == "schedule-then-sleep" {
+            world.clock.sleeping(TIMEOUT, 1).await;
+            assert_eq!(world.children(run).await, [], "nobody else sees what is not committed");
+            world.advance(TIMEOUT);
+        }
+        let ended = world.wait(run).await;
+        assert_eq!((ended.status, ended.reason.as_deref()), (status, reason), "{task}: {:?}", ended.message);
+        let made = world.children(run).await;
+        assert_eq!(made.len(), children, "{task}");
+        let ids: Vec<_> = made.iter().map(|run| json!(run.id.to_string())).collect();
+        assert_eq!(output(&ended), if children > 0 { json!(ids) } else { Value::Null }, "{task}: the ids it was given are final");
+        for child in made {
+            assert_eq!((child.parent, child.root, child.origin, child.status), (Some(run), Some(run), Origin::Guest, Status::Scheduled));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_attempt_leaves_nothing_and_a_shutdown_makes_each_child_once() {
+    let mut world = World::with(&["behaviours"]).await;
+    let mut slow = three();
+    slow["ms"] = json!(3_600_000);
+    let run = world.schedule("schedule-then-sleep", slow.clone()).timeout(TIMEOUT).send().await.unwrap();
+    world.clock.sleeping(TIMEOUT, 1).await;
+    world.scheduler.cancel(run).await.unwrap();
+    world.clock.sleeping(secs(5), 1).await;
+    world.advance(secs(5));
+    assert_eq!(world.wait(run).await.status, Status::Cancelled);
+    assert_eq!(world.children(run).await, []);
+
+    slow["ms"] = json!(500);
+    let run = world.schedule("schedule-then-sleep", slow).timeout(TIMEOUT).send().await.unwrap();
+    world.clock.sleeping(TIMEOUT, 2).await;
+    world.restart(secs(1)).await;
+    assert_eq!(world.wait(run).await.status, Status::Succeeded);
+    assert_eq!(world.children(run).await.len(), 3, "whether or not the first attempt was cut");
+}
+
+#[tokio::test]
+async fn only_the_attempt_that_succeeded_has_decided() {
+    let world = World::with(&["behaviours"]).await;
+    let run = world.schedule("decide-until", json!({ "attempt": 3 })).send().await.unwrap();
+    assert_eq!(world.drive(run).await.attempts, 3);
+    let decided: Vec<_> = world.children(run).await.iter().map(|run| run.metadata.get("attempt").unwrap().to_owned()).collect();
+    assert_eq!(decided, ["3", "3", "3"]);
+}
+
+/// The attempt goes on although another host has taken its run: what it then says changes nothing.
+#[tokio::test]
+async fn a_stale_attempt_changes_nothing() {
+    let mut world = World::with(&["behaviours"]).await;
+    let mut slow = three();
+    slow["ms"] = json!(500);
+    let run = world.schedule("schedule-then-sleep", slow).timeout(TIMEOUT).send().await.unwrap();
+    world.clock.sleeping(TIMEOUT, 1).await;
+    // The claim is durable once a later write is.
+    world.quiet().await;
+    // As another host would by claiming it: the attempt's number is the fencing token.
+    let other = rusqlite::Connection::open(world.database()).unwrap();
+    other.busy_timeout(secs(10)).unwrap();
+    assert_eq!(other.execute("UPDATE runlater_runs SET attempt = 2 WHERE attempt = 1 AND status = 1", []).unwrap(), 1);
+    guarded("shutdown", world.scheduler.shutdown(secs(25))).await.unwrap();
+    let runs: i64 = other.query_row("SELECT count(*) FROM runlater_runs", [], |row| row.get(0)).unwrap();
+    assert_eq!(runs, 2, "no child of the attempt that lost its run");
+    drop(other);
+
+    world.open().await;
+    let ended = world.wait(run).await;
+    assert_eq!((ended.status, ended.attempts), (Status::Succeeded, 3));
+    assert_eq!(world.children(run).await.len(), 3, "those of the attempt that succeeded");
+}
+
+#[tokio::test]
+async fn detached_runs_exist_once_however_often_the_attempt_fails() {
+    let world = World::with(&["behaviours"]).await;
+    let input = json!({ "runs": [{ "task": "touch", "after": "1d", "unique_key": "only" }] });
+    let run = world.schedule("schedule-detached-then-trap", input).max_attempts(3).send().await.unwrap();
+    let ended = world.drive(run).await;
+    assert_eq!((ended.status, world.history(run).await.len()), (Status::Failed, 3));
+    let children = world.children(run).await;
+    assert_eq!(children.iter().map(key).collect::<Vec<_>>(), [Some("only")]);
+}
+
+#[tokio::test]
+async fn an_attempt_sees_its_own_writes() {
+    let world = World::with(&["behaviours"]).await;
+    let started = world.now();
+    let ended = world.run("own-writes", Value::Null).await;
+    let said = output(&ended);
+    let kept = RunId::parse(said["kept"].as_str().unwrap(), "kept").unwrap();
+    let gone = RunId::parse(said["gone"].as_str().unwrap(), "gone").unwrap();
+    assert_eq!(
+        said,
+        json!({
+            "kept": kept.to_string(), "gone": gone.to_string(), "status": "scheduled", "input": { "n": 1 }, "metadata": [["own", "kept"]],
+            "origin": "guest", "parent_is_me": true, "listed_after_schedule": 2, "moved": true,
+            "get_deleted": format!("no run {gone} exists"), "delete_again": format!("no run {gone} exists"),
+            "listed_at_end": [kept.to_string()],
+        })
+    );
+    let children = world.children(ended.id).await;
+    assert_eq!(children.len(), 1);
+    assert_eq!((children[0].id, children[0].trigger_at), (kept, started.saturating_add(secs(7 * 24 * 3600))));
+}
+
+#[tokio::test]
+async fn many_runs_are_changed_in_one_call() {
+    let world = World::with(&["behaviours"]).await;
+    let mut ids = Vec::new();
+    for n in 0..6 {
+        let group = if n < 4 { "a" } else { "b" };
+        ids.push(world.schedule("touch", Value::Null).after(secs(86_400)).metadata("group", group).send().await.unwrap());
+    }
+    let ended = world.run("touch", Value::Null).await.id;
+    let text = |id: RunId| id.to_string();
+    for (input, changed, refused) in [
+        (json!({ "do": "reschedule", "ids": [text(ids[0]), text(ended)], "after": "2d" }), 1, vec![ended]),
+        (json!({ "do": "delete", "ids": [text(ids[1])] }), 1, vec![]),
+        (json!({ "do": "reschedule_matching", "key": "group", "value": "a", "after": "3d" }), 3, vec![]),
+        (json!({ "do": "delete_matching", "key": "group", "value": "b" }), 2, vec![]),
+    ] {
+        let said = output(&world.run("bulk", input.clone()).await);
+        assert_eq!(
+            said["changed"].as_array().map_or(said["changed"].as_u64(), |ids| Some(ids.len() as u64)),
+            Some(changed),
+            "{input}: {said}"
+        );
+        let named: Vec<_> = said["refused"].as_array().unwrap().iter().map(|refused| refused["id"].clone()).collect();
+        assert_eq!(json!(named), json!(refused.into_iter().map(text).collect::<Vec<_>>()), "{input}: {said}");
+    }
+    let left = world.marked("group", "a").await;
+    assert_eq!(left.iter().map(|run| run.id).collect::<Vec<_>>(), [ids[0], ids[2], ids[3]]);
+    assert!(left.iter().all(|run| run.trigger_at == world.then(secs(3 * 86_400))));
+    assert_eq!(world.marked("group", "b").await, []);
+}
+
+#[tokio::test]
+async fn a_unique_key_is_one_run_for_guests_too() {
+    let world = World::with(&["behaviours"]).await;
+    let with = |n: u64| json!({ "runs": [{ "task": "touch", "after": "1d", "unique_key": "k", "input": n }] });
+    let first = output(&world.run("schedule", with(1)).await);
+    assert_eq!(output(&world.run("schedule", with(1)).await), first, "an equal one is the same run");
+    let other = world.run("schedule", with(2)).await;
+    let holder = first[0].as_str().unwrap();
+    assert_eq!((other.status, other.message.unwrap()), (Status::Failed, format!("the unique key belongs to run {holder}")));
+    // Within one attempt as well.
+    let twice =
+        json!({ "runs": [{ "task": "touch", "after": "1d", "unique_key": "t" }, { "task": "touch", "after": "2d", "unique_key": "t" }] });
+    let said = output(&world.run("schedule", twice).await);
+    assert_eq!(said[0], said[1]);
+}
+
+/// Two attempts want the same key and neither sees the other: the second to commit is repeated, and then sees it.
+#[tokio::test]
+async fn writes_that_conflict_when_they_commit_are_repeated() {
+    let world = World::with(&["behaviours"]).await;
+    let input = json!({ "runs": [{ "task": "touch", "after": "1d", "unique_key": "k", "input": 1 }, { "task": "touch", "after": "1d" }], "ms": 500 });
+    let run = world.schedule("schedule-then-sleep", input).timeout(TIMEOUT).send().await.unwrap();
+    world.clock.sleeping(TIMEOUT, 1).await;
+    let holder = world.schedule("touch", json!(2)).unique_key("k").after(secs(3)).send().await.unwrap();
+    let waiting = world.until(run, |run| run.status == Status::Backoff).await;
+    assert_eq!(waiting.reason.as_deref(), Some("write-conflict"), "{:?}", waiting.message);
+    assert_eq!(world.children(run).await, [], "all of its writes or none");
+
+    // The key is free again a day after its holder ended; nobody waits for that.
+    world.scheduler.delete(holder).await.unwrap();
+    assert_eq!(world.drive(run).await.status, Status::Succeeded);
+    assert_eq!(
+        (world.history(run).await.as_slice(), world.children(run).await.len()),
+        (["write-conflict", "succeeded"].map(String::from).as_slice(), 2)
+    );
+}
+
+#[tokio::test]
+async fn chains_and_bombs_end_by_themselves() {
+    let world = World::with(&["hostile", "behaviours"]).await;
+    let first = world.schedule("self-now", Value::Null).max_attempts(1).send().await.unwrap();
+    let mut run = world.wait(first).await;
+    let mut hops = 0;
+    while run.status == Status::Succeeded {
+        let next = world.children(run.id).await;
+        assert_eq!((next.len(), next[0].root), (1, Some(first)));
+        run = world.drive(next[0].id).await;
+        hops += 1;
+    }
+    assert_eq!((run.status, hops), (Status::Failed, DEPTH_MAX));
+    assert_eq!(run.message.as_deref(), Some("limit `depth`: 65 asked for, 64 allowed"));
+
+    // A fork bomb grows only as far as its chain may, and that is far: here the chain is nearly there.
+    let bombs = json!({ "runs": [{ "task": "touch", "after": "1d" }, { "task": "fork-bomb", "after": "1h" }] });
+    let root = world.run("schedule", bombs).await.id;
+    let bomb = world.children(root).await[1].id;
+    let own = rusqlite::Connection::open(world.database()).unwrap();
+    own.busy_timeout(secs(10)).unwrap();
+    let near = LIVE_PER_ROOT_MAX as i64 - 1;
+    assert_eq!(own.execute("UPDATE runlater_chains SET live = ?1 WHERE live = 2", [near]).unwrap(), 1);
+    world.advance(secs(3600));
+    let ended = world.wait(bomb).await;
+    assert_eq!((ended.status, ended.reason.as_deref()), (Status::Failed, Some("quota-exceeded")), "{:?}", ended.message);
+    assert!(ended.message.unwrap().contains("100000 unfinished runs"));
+    assert_eq!((ended.attempts, world.children(bomb).await.len()), (1, 0), "both or none, and no second try");
+
+    let run = world.run("many-children", Value::Null).await;
+    let asked = WRITES_PER_ATTEMPT_MAX + 1;
+    assert!(run.message.as_deref().unwrap().contains(&format!("{asked} asked for, {WRITES_PER_ATTEMPT_MAX} allowed")), "{:?}", run.message);
+    assert_eq!((run.status, world.children(run.id).await.len()), (Status::Failed, 0));
+}
+
+#[tokio::test]
+async fn a_reminder_plans_moves_and_ends_its_whole_chain() {
+    let world = World::with(&["reminder"]).await;
+    let first = world.schedule("reminder", json!({ "message": "Tea", "times": 3, "every": "1m" })).send().await.unwrap();
+    let chain = first.to_string();
+    let (mut run, mut said) = (first, Vec::new());
+    loop {
+        said.push(output(&world.wait(run).await));
+        let left: Vec<_> = world.marked("chain", &chain).await.into_iter().filter(|run| run.status == Status::Scheduled).collect();
+        let due: Vec<_> = left.iter().map(|run| (run.metadata.get("role").unwrap(), run.trigger_at.since(world.now()))).collect();
+        let Some(next) = left.iter().find(|run| run.metadata.get("role") == Some("next")) else {
+            assert_eq!(due, [], "the last one takes the safety net down");
+            break;
+        };
+        assert_eq!(due.iter().find(|(role, _)| *role == "next").unwrap().1, secs(60));
+        assert_eq!(due.iter().find(|(role, _)| *role == "safety").unwrap().1, secs(600));
+        assert_eq!((due.len(), next.root, next.parent), (2, Some(first), Some(run)));
+        run = next.id;
+        world.advance(secs(60));
+    }
+    assert_eq!(said, [json!("2 to come"), json!("1 to come"), json!("the last one")]);
+    assert_eq!(world.list(RunFilter::default()).await.len(), 3, "no run beside the three reminders");
+    assert_eq!(String::from_utf8_lossy(&world.attempts(run).await[0].log), "Reminder: Tea\n");
+}
