@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use super::{AttemptReport, AttemptRequest, Executor};
 use crate::clock::Clock;
 use crate::model::{FailureReason, Grants, Invalid, Name, Outcome, TaskDefinition, WriteSet};
-use crate::storage::CancelSignal;
+use crate::cancel::CancelSignal;
 
 /// What a task does in one attempt, up to its outcome. What it writes through `calls` is reported with it.
 pub type Script = Arc<dyn for<'a> Fn(&'a mut AttemptRequest) -> BoxFuture<'a, Outcome> + Send + Sync>;

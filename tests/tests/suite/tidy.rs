@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. A layer may use those before it.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     // Marks for tests, anywhere.
     ("failpoint", &[]),
     ("model", &[]),
@@ -18,7 +18,9 @@ const LAYERS: [(&str, &[&str]); 12] = [
     // The doors. Storage's records and events are what they show; its verbs they reach through the scheduler.
     ("http", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config"]),
     ("hatchet", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config"]),
-    ("cli", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config", "http", "hatchet"]),
+    // Measures all of it; only the command line knows it.
+    ("bench", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config"]),
+    ("cli", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config", "http", "hatchet", "bench"]),
 ];
 
 const LINES_SOFT: usize = 400;
@@ -105,10 +107,14 @@ fn what_belongs_to_one_place_stays_there() {
     const HOMES: [(&str, &[&str], &str); 11] = [
         (
             "rusqlite",
-            &["storage/sqlite/", "scheduler/schedule.rs"],
-            "only the backend knows its database; a schedule joins an embedder's own transaction",
+            &["storage/sqlite/", "scheduler/schedule.rs", "bench/sqlite.rs"],
+            "only the backend knows its database; a schedule joins an embedder's own transaction; the bench measures bare SQLite",
         ),
-        ("wasmtime", &["executor/wasm/"], "only the wasm executor knows wasmtime"),
+        (
+            "wasmtime",
+            &["executor/wasm/", "scheduler/builder.rs"],
+            "only the wasm executor knows wasmtime; the builder hands an embedder's own host functions through",
+        ),
         ("wasmparser", &["executor/wasm/"], "only the wasm executor knows wasm"),
         ("axum", &["http/", "hatchet/", "cli/"], "nothing below the doors knows HTTP"),
         ("tower_http", &["http/", "hatchet/", "cli/"], "nothing below the doors knows HTTP"),
@@ -149,7 +155,8 @@ fn statements_stand_in_storage_only() {
     const BEGINNINGS: [&str; 7] = ["\"SELECT ", "\"INSERT ", "\"UPDATE ", "\"DELETE FROM", "\"CREATE ", "\"PRAGMA ", "\"BEGIN"];
     all_well(|name, line| {
         let found = BEGINNINGS.into_iter().find(|beginning| line.contains(beginning))?;
-        (layer(name) != "storage").then(|| format!("{found}…: only storage speaks to its database"))
+        // The raw limit that the bench shows is measured in a database of its own.
+        (layer(name) != "storage" && name != "bench/sqlite.rs").then(|| format!("{found}…: only storage speaks to its database"))
     });
 }
 

@@ -11,7 +11,7 @@ use crate::model::limits::TASKS_PER_COMPONENT_MAX;
 use crate::model::{
     Digest, Grants, Invalid, Metadata, Name, NamespaceId, Origin, Payload, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp,
 };
-use crate::storage::CancelSignal;
+use crate::cancel::CancelSignal;
 
 use super::Host;
 use super::attempt::{AttemptState, store};

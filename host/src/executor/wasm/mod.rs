@@ -36,7 +36,7 @@ use wasmtime::Engine;
 use crate::clock::Clock;
 use crate::model::limits::Limits;
 use crate::model::{Digest, FailureReason, Grants, Invalid, Outcome, TaskDefinition, WriteSet};
-use crate::storage::CancelSignal;
+use crate::cancel::CancelSignal;
 
 use super::{AttemptReport, AttemptRequest, ComponentSource, Executor};
 

@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 
 use crate::clock::{Clock, Sleep};
 use crate::model::limits::CANCEL_GRACE;
-use crate::storage::CancelSignal;
+use crate::cancel::CancelSignal;
 
 use super::outcome::{Fault, Stop, stop};
 
