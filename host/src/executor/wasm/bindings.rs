@@ -22,4 +22,4 @@ wasmtime::component::bindgen!({
 });
 
 pub(super) use exports::runlater::scheduler::task;
-pub(super) use runlater::scheduler::{context, definition, runs, types};
+pub(super) use self::runlater::scheduler::{context, definition, runs, types};
