@@ -20,3 +20,8 @@ pub mod storage;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use model::{Due, Grant, Metadata, Page, Payload, Run, RunFilter, RunId, Status, Timestamp};
 pub use scheduler::{BulkOutcome, Error, Registered, Schedule, Scheduled, Scheduler, SchedulerBuilder, Selection};
+
+/// Compiles the code of the page on embedding.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+pub struct EmbeddingPage;

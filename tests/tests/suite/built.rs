@@ -16,6 +16,13 @@ pub(crate) fn program() -> &'static Path {
     })
 }
 
+/// An example of the host.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let artifacts = cargo(&["-p", "runlater", "--example", name]);
+    let program = artifacts.iter().rev().find_map(|artifact| artifact["executable"].as_str());
+    program.expect("cargo says where the example is").into()
+}
+
 /// The component of a guest.
 pub(crate) fn guest(name: &str) -> PathBuf {
     static BUILT: OnceLock<Vec<Value>> = OnceLock::new();

@@ -1,5 +1,5 @@
 //! Every suite in one binary: what storage promises (`conformance`), what users and operators see of the database (`contracts`), of
-//! the command line (`cli`) and of the API (`http`), what compiled guests live through from being scheduled to their outcome
+//! the command line (`cli`) and of the API (`http`) and of the library (`embedding`), what compiled guests live through from being scheduled to their outcome
 //! (`scenarios`, built by `guests`), what a killed host leaves behind (`crash`), and what the source must look like (`tidy`).
 
 mod built;
@@ -7,6 +7,7 @@ mod cli;
 mod conformance;
 mod contracts;
 mod crash;
+mod embedding;
 mod guests;
 mod http;
 mod scenarios;

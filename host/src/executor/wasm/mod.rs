@@ -33,10 +33,10 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
+use crate::cancel::CancelSignal;
 use crate::clock::Clock;
 use crate::model::limits::Limits;
 use crate::model::{Digest, FailureReason, Grants, Invalid, Outcome, TaskDefinition, WriteSet};
-use crate::cancel::CancelSignal;
 
 use super::{AttemptReport, AttemptRequest, ComponentSource, Executor};
 
