@@ -11,9 +11,9 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use super::{AttemptReport, AttemptRequest, Executor};
+use crate::cancel::CancelSignal;
 use crate::clock::Clock;
 use crate::model::{FailureReason, Grants, Invalid, Name, Outcome, TaskDefinition, WriteSet};
-use crate::storage::CancelSignal;
 
 /// What a task does in one attempt, up to its outcome. What it writes through `calls` is reported with it.
 pub type Script = Arc<dyn for<'a> Fn(&'a mut AttemptRequest) -> BoxFuture<'a, Outcome> + Send + Sync>;

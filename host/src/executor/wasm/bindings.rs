@@ -21,5 +21,5 @@ wasmtime::component::bindgen!({
     },
 });
 
-pub(super) use exports::runlater::scheduler::task;
 pub(super) use self::runlater::scheduler::{context, definition, runs, types};
+pub(super) use exports::runlater::scheduler::task;

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cancel::CancelSignal;
 use crate::executor::{AttemptRequest, forbidden_calls};
 use crate::model::limits::TASKS_PER_COMPONENT_MAX;
 use crate::model::{
     Digest, Grants, Invalid, Metadata, Name, NamespaceId, Origin, Payload, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp,
 };
-use crate::storage::CancelSignal;
 
 use super::Host;
 use super::attempt::{AttemptState, store};

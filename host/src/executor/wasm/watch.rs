@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
+use crate::cancel::CancelSignal;
 use crate::clock::{Clock, Sleep};
 use crate::model::limits::CANCEL_GRACE;
-use crate::storage::CancelSignal;
 
 use super::outcome::{Fault, Stop, stop};
 
