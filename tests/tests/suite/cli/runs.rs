@@ -38,7 +38,7 @@ fn one_run() {
 fn one_that_executes_is_told_to_end() {
     let server = Server::with(&["behaviours"]);
     let run = server.schedule(&["spin-until-cancelled"]);
-    // `progress` never comes, so the only way to know is to ask until it runs.
+    // Nothing tells when it has started but its status.
     while server.json(&["runs", "show", &run])["status"] != "running" {}
     assert!(server.run(&["runs", "cancel", &run]).ok().contains("requested"));
     server.run(&["runs", "wait", &run]).fails(1, &["cancelled"]);

@@ -13,7 +13,9 @@ async fn bodies_that_are_not_json() {
     let nested = |depth: usize| format!("{{\"task\":\"touch\",\"input\":{}1{}}}", "[".repeat(depth), "]".repeat(depth)).into_bytes();
     let utf16: Vec<u8> = "{\"task\":\"touch\"}".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let json = "application/json";
-    let rows: Vec<(&str, Vec<u8>, u16, &str, Option<&str>)> = vec![
+    /// The media type, the body; and of the answer the status, the code and the field.
+    type Row = (&'static str, Vec<u8>, u16, &'static str, Option<&'static str>);
+    let rows: Vec<Row> = vec![
         (json, b"".to_vec(), 400, "invalid-json", None),
         (json, b"Dear scheduler,".to_vec(), 400, "invalid-json", None),
         (json, b"{\"task\":\"touch\",}".to_vec(), 400, "invalid-json", None),
