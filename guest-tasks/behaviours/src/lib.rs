@@ -24,7 +24,7 @@ runlater_task::export_tasks!(
     writes::schedule_then_fail,
     writes::schedule_then_trap,
     writes::decide_until,
-    writes::schedule_then_sleep,
+    writes::schedule_then_wait,
     writes::schedule_detached_then_trap,
     writes::own_writes,
     writes::bulk,

@@ -86,18 +86,22 @@ pub(crate) fn decide_until(input: DecideUntil, run: &Run) -> Result<(), Failure>
 }
 
 #[derive(Deserialize, JsonSchema)]
-pub(crate) struct FollowsThenSleep {
+pub(crate) struct FollowsThenWait {
     runs: Vec<Follow>,
-    ms: u64,
+    /// A run whose cancellation lets the task go on.
+    gate: RunId,
 }
 
-/// Schedules runs, then sleeps by the clock on the wall before it succeeds.
-#[task(name = "schedule-then-sleep")]
-pub(crate) fn schedule_then_sleep(input: FollowsThenSleep) -> Result<(), Failure> {
+/// Schedules runs, says so by its progress, and waits at the gate before it succeeds.
+#[task(name = "schedule-then-wait")]
+pub(crate) fn schedule_then_wait(input: FollowsThenWait, run: &Run) -> Result<(), Failure> {
     for follow in &input.runs {
         follow.send()?;
     }
-    std::thread::sleep(milliseconds(input.ms).into());
+    run.progress(1, 1, "waiting");
+    while runs::get(&input.gate)?.status() != Status::Cancelled {
+        std::thread::sleep(milliseconds(1).into());
+    }
     Ok(())
 }
 

@@ -183,6 +183,8 @@ impl Scheduler {
     }
 
     /// Sees the runs of all namespaces as they change, after each change is durable. Slow observers lose events and are told so.
+    ///
+    /// What is being committed at the moment of this call may go untold: to wait for one run, [`wait`](Self::wait).
     pub fn subscribe(&self) -> tokio::sync::broadcast::Receiver<RunEvent> {
         self.core.storage.subscribe()
     }

@@ -149,6 +149,8 @@ pub trait Storage: Send + Sync + 'static {
     async fn heartbeat(&self, now: Timestamp) -> Result<(), StorageError>;
 
     /// Sees runs as they change, after their change is durable. Slow observers lose events and are told so.
+    ///
+    /// What is being committed at the moment of this call may go untold: who must not miss the end of a run asks for [`ended`](Self::ended).
     fn subscribe(&self) -> tokio::sync::broadcast::Receiver<RunEvent>;
 
     /// Ends when the run has a final status, or is deleted. Register before reading the run, or the end may be missed.

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
+/// The bytes of each guest by the name of its crate.
+type Components = BTreeMap<&'static str, Arc<[u8]>>;
+
 const TARGET: &str = "wasm32-wasip2";
 const GUESTS: [&str; 6] = ["behaviours", "hello", "hostile", "maintenance", "reminder", "sockets"];
 /// What the cargo that runs the tests was told for the host, and what would spoil a guest.
@@ -12,7 +15,7 @@ const NOT_FOR_GUESTS: [&str; 4] = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUST
 
 /// The component of this guest crate. The first call builds them all.
 pub(crate) fn component(name: &str) -> Arc<[u8]> {
-    static BUILT: OnceLock<Result<BTreeMap<&'static str, Arc<[u8]>>, String>> = OnceLock::new();
+    static BUILT: OnceLock<Result<Components, String>> = OnceLock::new();
     // What can't be built is not tried again for each test.
     let built = BUILT.get_or_init(build).as_ref().unwrap_or_else(|why| panic!("{why}"));
     built.get(name).unwrap_or_else(|| panic!("{name} is not among the guests: add it to GUESTS")).clone()
@@ -23,7 +26,7 @@ fn target_folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("cargo puts its folder for tests into the target folder").to_owned()
 }
 
-fn build() -> Result<BTreeMap<&'static str, Arc<[u8]>>, String> {
+fn build() -> Result<Components, String> {
     install_target()?;
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -110,8 +110,7 @@ async fn progress_is_seen_while_the_attempt_runs() {
     let world = World::with(&["behaviours"]).await;
     let input = json!({ "total": 3, "note": "part", "step_ms": 3_600_000 });
     let run = world.schedule("progress", input).timeout(TIMEOUT).send().await.unwrap();
-    world.clock.sleeping(TIMEOUT, 1).await;
-    let seen = world.get(run).await;
+    let seen = world.progressed(run, 1).await;
     assert_eq!((seen.status, seen.progress), (Status::Running, Some(Progress { done: 1, total: 3, note: "part 1".into() })));
     world.scheduler.cancel(run).await.unwrap();
     world.clock.sleeping(secs(5), 1).await;

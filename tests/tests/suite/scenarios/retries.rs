@@ -99,8 +99,8 @@ async fn a_cancelled_attempt_may_end_by_itself_and_is_ended_if_it_does_not() {
     let ended = world.wait(run).await;
     assert_eq!((ended.status, reason(&ended), ended.finished_at), (Status::Cancelled, "cancelled", Some(world.now())));
 
-    let run = world.schedule("ignore-cancel", Value::Null).timeout(TIMEOUT).send().await.unwrap();
-    world.clock.sleeping(TIMEOUT, 2).await;
+    let run = world.schedule("ignore-cancel", Value::Null).timeout(TIMEOUT * 2).send().await.unwrap();
+    world.clock.sleeping(TIMEOUT * 2, 1).await;
     let graces = world.clock.slept(CANCEL_GRACE);
     world.scheduler.cancel(run).await.unwrap();
     assert_eq!(world.scheduler.cancel(run).await.unwrap(), Cancelled::Requested, "twice is as good as once");

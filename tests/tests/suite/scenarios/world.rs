@@ -181,6 +181,25 @@ impl World {
         .await
     }
 
+    /// Waits until the attempt in flight says that it has got so far. Progress is no change that is told of, so this looks.
+    pub(super) async fn progressed(&self, run: RunId, done: u64) -> Run {
+        guarded("progress", async {
+            loop {
+                let seen = self.get(run).await;
+                if seen.progress.as_ref().is_some_and(|progress| progress.done >= done) {
+                    return seen;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+    }
+
+    /// A run that `schedule-then-wait` waits for until it is cancelled.
+    pub(super) async fn gate(&self) -> RunId {
+        self.schedule("touch", Value::Null).after(secs(86_400)).send().await.unwrap()
+    }
+
     /// Waits until the run has ended, and lets time pass to each of its further attempts.
     pub(super) async fn drive(&self, run: RunId) -> Run {
         loop {

@@ -16,6 +16,12 @@ fn three() -> Value {
     json!({ "runs": [{ "task": "touch", "after": "1d" }, { "task": "touch", "after": "2d" }, { "task": "touch", "after": "3d" }] })
 }
 
+/// That input with the run that the task waits for.
+fn waiting_at(gate: RunId, mut input: Value) -> Value {
+    input["gate"] = json!(gate.to_string());
+    input
+}
+
 fn key(run: &Run) -> Option<&str> {
     run.unique_key.as_deref()
 }
@@ -23,17 +29,16 @@ fn key(run: &Run) -> Option<&str> {
 #[tokio::test]
 async fn follow_ups_exist_if_and_only_if_the_attempt_succeeded() {
     let world = World::with(&["behaviours"]).await;
-    let mut slow = three();
-    slow["ms"] = json!(3_600_000);
+    let slow = waiting_at(world.gate().await, three());
     for (task, input, status, reason, children) in [
         ("schedule", three(), Status::Succeeded, None, 3),
         ("schedule-then-fail", three(), Status::Failed, Some("rejected"), 0),
         ("schedule-then-trap", three(), Status::Failed, Some("trap"), 0),
-        ("schedule-then-sleep", slow, Status::Failed, Some("timeout"), 0),
+        ("schedule-then-wait", slow, Status::Failed, Some("timeout"), 0),
     ] {
         let run = world.schedule(task, input).timeout(TIMEOUT).max_attempts(1).send().await.unwrap();
-        if task == "schedule-then-sleep" {
-            world.clock.sleeping(TIMEOUT, 1).await;
+        if task == "schedule-then-wait" {
+            world.progressed(run, 1).await;
             assert_eq!(world.children(run).await, [], "nobody else sees what is not committed");
             world.advance(TIMEOUT);
         }
@@ -52,22 +57,25 @@ async fn follow_ups_exist_if_and_only_if_the_attempt_succeeded() {
 #[tokio::test]
 async fn a_cancelled_attempt_leaves_nothing_and_a_shutdown_makes_each_child_once() {
     let mut world = World::with(&["behaviours"]).await;
-    let mut slow = three();
-    slow["ms"] = json!(3_600_000);
-    let run = world.schedule("schedule-then-sleep", slow.clone()).timeout(TIMEOUT).send().await.unwrap();
-    world.clock.sleeping(TIMEOUT, 1).await;
+    let gate = world.gate().await;
+    let slow = waiting_at(gate, three());
+    let run = world.schedule("schedule-then-wait", slow.clone()).timeout(TIMEOUT).send().await.unwrap();
+    world.progressed(run, 1).await;
     world.scheduler.cancel(run).await.unwrap();
     world.clock.sleeping(secs(5), 1).await;
     world.advance(secs(5));
     assert_eq!(world.wait(run).await.status, Status::Cancelled);
     assert_eq!(world.children(run).await, []);
 
-    slow["ms"] = json!(500);
-    let run = world.schedule("schedule-then-sleep", slow).timeout(TIMEOUT).send().await.unwrap();
-    world.clock.sleeping(TIMEOUT, 2).await;
+    let run = world.schedule("schedule-then-wait", slow).timeout(TIMEOUT).send().await.unwrap();
+    world.progressed(run, 1).await;
     world.restart(secs(1)).await;
-    assert_eq!(world.wait(run).await.status, Status::Succeeded);
-    assert_eq!(world.children(run).await.len(), 3, "whether or not the first attempt was cut");
+    world.progressed(run, 1).await;
+    assert_eq!(world.children(run).await, []);
+    world.scheduler.cancel(gate).await.unwrap();
+    let ended = world.wait(run).await;
+    assert_eq!((ended.status, ended.attempts), (Status::Succeeded, 2));
+    assert_eq!(world.children(run).await.len(), 3, "those of the second attempt");
 }
 
 #[tokio::test]
@@ -83,19 +91,19 @@ async fn only_the_attempt_that_succeeded_has_decided() {
 #[tokio::test]
 async fn a_stale_attempt_changes_nothing() {
     let mut world = World::with(&["behaviours"]).await;
-    let mut slow = three();
-    slow["ms"] = json!(500);
-    let run = world.schedule("schedule-then-sleep", slow).timeout(TIMEOUT).send().await.unwrap();
-    world.clock.sleeping(TIMEOUT, 1).await;
+    let gate = world.gate().await;
+    let run = world.schedule("schedule-then-wait", waiting_at(gate, three())).send().await.unwrap();
+    world.progressed(run, 1).await;
     // The claim is durable once a later write is.
     world.quiet().await;
     // As another host would by claiming it: the attempt's number is the fencing token.
     let other = rusqlite::Connection::open(world.database()).unwrap();
     other.busy_timeout(secs(10)).unwrap();
     assert_eq!(other.execute("UPDATE runlater_runs SET attempt = 2 WHERE attempt = 1 AND status = 1", []).unwrap(), 1);
+    world.scheduler.cancel(gate).await.unwrap();
     guarded("shutdown", world.scheduler.shutdown(secs(25))).await.unwrap();
     let runs: i64 = other.query_row("SELECT count(*) FROM runlater_runs", [], |row| row.get(0)).unwrap();
-    assert_eq!(runs, 2, "no child of the attempt that lost its run");
+    assert_eq!(runs, 3, "no child of the attempt that lost its run");
     drop(other);
 
     world.open().await;
@@ -188,15 +196,17 @@ async fn a_unique_key_is_one_run_for_guests_too() {
 #[tokio::test]
 async fn writes_that_conflict_when_they_commit_are_repeated() {
     let world = World::with(&["behaviours"]).await;
-    let input = json!({ "runs": [{ "task": "touch", "after": "1d", "unique_key": "k", "input": 1 }, { "task": "touch", "after": "1d" }], "ms": 500 });
-    let run = world.schedule("schedule-then-sleep", input).timeout(TIMEOUT).send().await.unwrap();
-    world.clock.sleeping(TIMEOUT, 1).await;
-    let holder = world.schedule("touch", json!(2)).unique_key("k").after(secs(3)).send().await.unwrap();
+    let gate = world.gate().await;
+    let follows =
+        json!({ "runs": [{ "task": "touch", "after": "1d", "unique_key": "k", "input": 1 }, { "task": "touch", "after": "1d" }] });
+    let run = world.schedule("schedule-then-wait", waiting_at(gate, follows)).send().await.unwrap();
+    world.progressed(run, 1).await;
+    let holder = world.schedule("touch", json!(2)).unique_key("k").after(secs(86_400)).send().await.unwrap();
+    world.scheduler.cancel(gate).await.unwrap();
     let waiting = world.until(run, |run| run.status == Status::Backoff).await;
     assert_eq!(waiting.reason.as_deref(), Some("write-conflict"), "{:?}", waiting.message);
     assert_eq!(world.children(run).await, [], "all of its writes or none");
 
-    // The key is free again a day after its holder ended; nobody waits for that.
     world.scheduler.delete(holder).await.unwrap();
     assert_eq!(world.drive(run).await.status, Status::Succeeded);
     assert_eq!(
