@@ -7019,7 +7019,7 @@ result54
 /// Schedules a run that is committed before this call returns, whatever becomes of this attempt.
 ///
 /// For attempts that take long. Because a retried attempt calls again, the unique key is required: the repeated
-/// call returns the first one's run. Fails with `invalid` on `unique-key` if that run was made otherwise.
+/// call returns the first one's run. Fails with `unique-key-taken` if a different run holds the key.
 #[allow(async_fn_in_trait)]
 pub fn schedule_detached(
 task: &str,
@@ -11797,5 +11797,5 @@ wit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {
-    wit_bindgen::rt::maybe_link_cabi_realloc();
+wit_bindgen::rt::maybe_link_cabi_realloc();
 }
