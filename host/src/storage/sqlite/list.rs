@@ -12,6 +12,10 @@ use crate::model::{Cursor, NamespaceId, Order, Page, Run, RunFilter, RunId, Stat
 /// Bytes of inputs and outputs after which a page ends early, so that 500 large runs do not fill the memory.
 const PAGE_BYTES_MAX: usize = 8 << 20;
 
+/// Waiting runs up to which they are sorted for a list in order of id: a few milliseconds. With more of them a walk in order of id meets
+/// enough of them soon.
+const FEW: i64 = 4_096;
+
 /// A statement with its values.
 pub(super) struct Query {
     pub(super) sql: String,
@@ -33,14 +37,17 @@ impl Query {
     }
 }
 
-/// `SELECT columns` of what matches; `None` if nothing can match. `sorted` adds the page's order and bounds.
-pub(super) fn query(
+/// `SELECT columns` of what matches; `None` if nothing can match. A page adds its order and bounds. `few_wait`: so few runs wait that
+/// sorting them costs less than to pass by all that have ended.
+#[allow(clippy::too_many_arguments, reason = "what decides a statement is what it is made of")]
+fn query(
     columns: &str,
     registry: &Registry,
     id_origin: u64,
     namespace: NamespaceId,
     filter: &RunFilter,
     page: Option<&Page>,
+    few_wait: bool,
     now: Timestamp,
 ) -> Option<Query> {
     let mut q = Query { sql: String::new(), values: Vec::new() };
@@ -56,7 +63,8 @@ pub(super) fn query(
         None => "runlater_runs r",
     };
     let bound = q.bind(namespace.0);
-    let index = if has_better_order(filter, page) { "+" } else { "" };
+    let driven = !filter.metadata.is_empty();
+    let index = if driven || has_better_order(filter, page) { "+" } else { "" };
     terms.push(format!("{index}r.namespace = {bound}"));
     for (key, value) in entries {
         let (namespace, key, value) = (q.bind(namespace.0), q.bind(key.to_owned()), q.bind(value.to_owned()));
@@ -92,7 +100,15 @@ pub(super) fn query(
         terms.push(format!("r.trigger_at < {before}"));
     }
     let tail = match page {
-        Some(page) => tail(&mut q, page, filter, &mut terms, id_origin)?,
+        Some(page) => {
+            // The column that the driving table is in order of: then a page needs no sorting, however many match.
+            let key = match (driven, waits(filter) && few_wait) {
+                (true, _) => "m.run",
+                (false, true) => "+r.id",
+                (false, false) => "r.id",
+            };
+            tail(&mut q, page, filter, key, &mut terms, id_origin)?
+        }
         None => String::new(),
     };
     q.sql = format!("-- list\nSELECT {columns} FROM {source} WHERE {}{tail}", terms.join(" AND "));
@@ -102,10 +118,14 @@ pub(super) fn query(
 /// Whether SQLite must be kept from the index that begins with the namespace. Without statistics it takes that one wherever it can, and
 /// then reads and sorts all runs there are for a page of fifty: of what waits there are few, and in order of id there is nothing to sort.
 fn has_better_order(filter: &RunFilter, page: Option<&Page>) -> bool {
-    let waits = !filter.statuses.is_empty() && filter.statuses.iter().all(is_waiting);
     let marked = !filter.statuses.is_empty() && filter.statuses.iter().all(is_marked);
     let selective = !filter.tasks.is_empty() || filter.parent.is_some() || marked;
-    waits || (!selective && page.is_some_and(|page| page.order != Order::TriggerTime))
+    waits(filter) || (!selective && page.is_some_and(|page| page.order != Order::TriggerTime))
+}
+
+/// Whether only runs that wait are meant.
+fn waits(filter: &RunFilter) -> bool {
+    !filter.statuses.is_empty() && filter.statuses.iter().all(is_waiting)
 }
 
 /// Whether the partial index of due times holds these.
@@ -151,29 +171,26 @@ fn by_due_time(filter: &RunFilter) -> bool {
     filter.statuses == [Status::Scheduled]
 }
 
-/// Order, cursor and limit.
-fn tail(q: &mut Query, page: &Page, filter: &RunFilter, terms: &mut Vec<String>, id_origin: u64) -> Option<String> {
+/// Order, cursor and limit. `key` is the id, spelled so that SQLite walks the right index.
+fn tail(q: &mut Query, page: &Page, filter: &RunFilter, key: &str, terms: &mut Vec<String>, id_origin: u64) -> Option<String> {
     let cursor = match page.cursor {
         Some(cursor) => Some((cursor.after.key_in(id_origin)?, cursor.trigger_at.as_micros())),
         None => None,
     };
-    // Of what waits there are few: rather sort them than pass by all that has ended.
-    let waits = !filter.statuses.is_empty() && filter.statuses.iter().all(is_waiting);
-    let key = if waits { "+r.id" } else { "r.id" };
     let order = match page.order {
         Order::NewestFirst => {
             if let Some((id, _)) = cursor {
                 let id = q.bind(id);
                 terms.push(format!("{key} < {id}"));
             }
-            if waits { "+r.id DESC" } else { "r.id DESC" }
+            format!("{key} DESC")
         }
         Order::OldestFirst => {
             if let Some((id, _)) = cursor {
                 let id = q.bind(id);
                 terms.push(format!("{key} > {id}"));
             }
-            key
+            key.to_owned()
         }
         Order::TriggerTime => {
             let time = if by_due_time(filter) { "r.due_at" } else { "r.trigger_at" };
@@ -181,7 +198,7 @@ fn tail(q: &mut Query, page: &Page, filter: &RunFilter, terms: &mut Vec<String>,
                 let (at, id) = (q.bind(at), q.bind(id));
                 terms.push(format!("({time}, r.id) > ({at}, {id})"));
             }
-            if time == "r.due_at" { "r.due_at, r.id" } else { "r.trigger_at, r.id" }
+            format!("{time}, r.id")
         }
     };
     let limit = q.bind(page.size() as i64 + 1);
@@ -199,7 +216,15 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     fn query(&self, columns: &str, filter: &RunFilter, page: Option<&Page>) -> Option<Query> {
-        query(columns, self.registry, self.id_origin, self.namespace, filter, page, self.now)
+        let few_wait = waits(filter) && filter.metadata.is_empty() && self.few_wait();
+        query(columns, self.registry, self.id_origin, self.namespace, filter, page, few_wait, self.now)
+    }
+
+    /// Whether at most [`FEW`] runs wait; looks at no more than that. Only decides which way a list goes, so an error means no.
+    fn few_wait(&self) -> bool {
+        let sql = "-- few wait\nSELECT count(*) FROM (SELECT 1 FROM runlater_runs WHERE due_at IS NOT NULL LIMIT ?1)";
+        let seen = self.conn.prepare_cached(sql).and_then(|mut few| few.query_row([FEW + 1], |row| row.get::<_, i64>(0)));
+        seen.is_ok_and(|seen| seen <= FEW)
     }
 
     /// A page of runs, and where the next one begins.
