@@ -1,6 +1,7 @@
 //! What a component is told when it is registered.
 
 use super::*;
+use crate::model::PolicySettings;
 
 /// The tasks, or the refusal as `code field: reason`.
 async fn inspect(host: &Host, wasm: impl Into<Arc<[u8]>>, grants: &[&str]) -> Result<Vec<TaskDefinition>, String> {
