@@ -85,5 +85,6 @@ fn task(wasm: &[u8]) -> Task {
         policy: TaskPolicy::default(),
         created_at: Timestamp::MIN,
         updated_at: Timestamp::MIN,
+        pause: None,
     }
 }

@@ -1,8 +1,6 @@
 //! Components, and what they say of their tasks.
 
-use std::time::Duration;
-
-use super::{Digest, Name, Payload, Timestamp};
+use super::{Digest, Name, Payload, PolicySettings, Timestamp};
 
 /// A component as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,14 +20,8 @@ pub struct TaskDefinition {
     pub description: Option<String>,
     /// The JSON Schema of its input, as text.
     pub input_schema: Option<String>,
-    /// How many attempts may fail before a run does.
-    pub max_attempts: Option<u32>,
-    /// First retry delay and longest one.
-    pub retry_delay: Option<(Duration, Duration)>,
-    /// Longest attempt.
-    pub timeout: Option<Duration>,
-    /// Priority of its runs.
-    pub priority: Option<u8>,
+    /// How its runs should be treated.
+    pub policy: PolicySettings,
     /// Runs at fixed times that the code declares.
     pub schedules: Vec<CodeSchedule>,
 }
@@ -37,16 +29,7 @@ pub struct TaskDefinition {
 impl TaskDefinition {
     /// A task with nothing but a name.
     pub fn new(name: Name) -> Self {
-        Self {
-            name,
-            description: None,
-            input_schema: None,
-            max_attempts: None,
-            retry_delay: None,
-            timeout: None,
-            priority: None,
-            schedules: Vec::new(),
-        }
+        Self { name, description: None, input_schema: None, policy: PolicySettings::default(), schedules: Vec::new() }
     }
 }
 

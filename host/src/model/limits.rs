@@ -47,6 +47,25 @@ pub const CHAIN_PACE: Duration = Duration::from_secs(1);
 pub const CRASHES_MAX: u32 = 3;
 /// How long a cancelled attempt may go on.
 pub const CANCEL_GRACE: Duration = Duration::from_secs(5);
+/// Bytes of a lane's key.
+pub const LANE_BYTES_MAX: usize = 256;
+/// Attempts that a policy may allow in flight.
+pub const CONCURRENCY_MAX: u32 = 100_000;
+/// Starts that a rate may allow in its unit.
+pub const RATE_COUNT_MAX: u32 = 1_000_000;
+/// What each level of priority is worth: a run of priority 2 starts before one of priority 1 that was due up to so much earlier, and not
+/// before an older one. So nothing starves.
+pub const PRIORITY_HEAD_START: Duration = Duration::from_secs(60);
+/// Longest time back that missed runs are made up for.
+pub const CATCH_UP_WINDOW_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Missed runs of one task, or of one cron, that are made up for at a time.
+pub const CATCH_UP_MAX: u32 = 10_000;
+/// Longest time that ended runs may be kept.
+pub const RETENTION_AGE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+/// Ended runs of one task that may be kept.
+pub const RETENTION_COUNT_MAX: u64 = 1_000_000_000;
+/// Explicit retry delays of one task.
+pub const RETRY_DELAYS_MAX: usize = 100;
 /// Bytes of a component.
 pub const COMPONENT_BYTES_MAX: usize = 32 << 20;
 /// Tasks in one component.

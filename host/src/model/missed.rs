@@ -1,11 +1,76 @@
-//! When runs were missed: their time passed while no host was running.
+//! When runs were missed, that is, their time passed while no host was running, and what is made up for.
 //!
 //! The scheduler asks once when it starts, and then whenever it looks at the clock, because a machine that slept, or whose
 //! clock was set forward, was as good as off.
 
 use std::time::Duration;
 
-use super::Timestamp;
+use super::limits::{CATCH_UP_MAX, CATCH_UP_WINDOW_MAX};
+use super::{Invalid, Timestamp};
+
+/// What becomes of the runs of a task, or of the occurrences of a cron, that were missed. They are rows either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct MissedPolicy {
+    /// Which of them run.
+    pub catch_up: CatchUp,
+    /// What lies longer back than this never runs.
+    #[serde(with = "super::retry::span")]
+    pub window: Duration,
+    /// At most so many run, the latest ones.
+    pub max: u32,
+}
+
+/// Which of the missed runs of a task run when a host is back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CatchUp {
+    /// None; they have status `missed`, and can be triggered by hand.
+    #[default]
+    Skip,
+    /// The latest one.
+    Latest,
+    /// All of them.
+    All,
+}
+
+impl CatchUp {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Skip, Self::Latest, Self::All];
+
+    /// The word for it on every surface.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::Latest => "latest",
+            Self::All => "all",
+        }
+    }
+
+    /// Parses that word.
+    pub fn parse(text: &str, field: &str) -> Result<Self, Invalid> {
+        let found = Self::ALL.into_iter().find(|catch_up| catch_up.as_str() == text);
+        found.ok_or_else(|| Invalid::new("invalid-missed", field, "one of skip, latest, all").seen(text))
+    }
+}
+
+impl Default for MissedPolicy {
+    fn default() -> Self {
+        Self { catch_up: CatchUp::Skip, window: Duration::from_secs(24 * 3600), max: 100 }
+    }
+}
+
+impl MissedPolicy {
+    /// Refuses what is beyond the limits.
+    pub fn checked(self) -> Result<Self, Invalid> {
+        if !(Duration::from_secs(1)..=CATCH_UP_WINDOW_MAX).contains(&self.window) {
+            return Err(Invalid::new("invalid-missed", "missed-window", "a window of 1s to 366d").seen(super::format_duration(self.window)));
+        }
+        if !(1..=CATCH_UP_MAX).contains(&self.max) {
+            return Err(Invalid::new("invalid-missed", "missed-max", format!("1 to {CATCH_UP_MAX} runs")).seen(self.max.to_string()));
+        }
+        Ok(self)
+    }
+}
 
 /// A span during which no host was running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

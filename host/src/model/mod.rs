@@ -5,6 +5,7 @@
 
 mod attempt;
 mod component;
+mod concurrency;
 mod digest;
 mod filter;
 mod grant;
@@ -16,6 +17,9 @@ mod missed;
 mod name;
 mod namespace;
 mod payload;
+mod policy;
+mod rate;
+mod retention;
 pub mod retry;
 mod run;
 mod task;
@@ -24,21 +28,25 @@ mod write_set;
 
 pub use attempt::{Attempt, FailureReason, Outcome};
 pub use component::{CodeSchedule, Component, TaskDefinition};
+pub use concurrency::{Admission, Concurrency, LaneKey, Overlap};
 pub use digest::Digest;
 pub use filter::{Cursor, Order, Page, RunFilter};
 pub use grant::{Grant, Grants};
 pub use id::RunId;
 pub use invalid::Invalid;
 pub use metadata::Metadata;
-pub use missed::{Gap, gap};
+pub use missed::{CatchUp, Gap, MissedPolicy, gap};
 pub use name::{Name, UniqueKey};
 pub use namespace::{Namespace, NamespaceId};
 pub use payload::Payload;
+pub use policy::{PolicySettings, TaskPolicy};
+pub(crate) use policy::{check_max_attempts, check_priority, check_timeout};
+pub use rate::{RateLimit, RateUnit};
+pub use retention::Retention;
 pub use retry::{Jitter, RetryPolicy};
 pub use run::{
     AttemptCounters, Lineage, NewRun, Next, Origin, ParentRun, Progress, Run, Status, next_after_attempt, next_after_host_crash,
 };
-pub use task::{Task, TaskId, TaskPolicy};
-pub(crate) use task::{check_max_attempts, check_priority, check_timeout};
+pub use task::{Pause, Task, TaskId};
 pub use time::{Due, Timestamp, format_duration, parse_duration};
 pub use write_set::{Write, WriteRefused, WriteSet};

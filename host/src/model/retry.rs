@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::limits::RETRY_DELAYS_MAX;
 use super::{Invalid, format_duration};
 
 /// A number in `0.0..=1.0`, drawn by the caller, so that a decision with chance in it is still a function.
@@ -31,11 +32,20 @@ pub struct RetryPolicy {
     /// No attempt is planned later than this after the run became due.
     #[serde(with = "span")]
     pub window: Duration,
+    /// Delays after the first, second, … failure, exact and in place of the doubling ones; the last one serves for all that follow.
+    #[serde(default, with = "spans", skip_serializing_if = "Vec::is_empty")]
+    pub delays: Vec<Duration>,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { max_attempts: 5, base: Duration::from_secs(10), max: Duration::from_secs(6 * 3600), window: Duration::from_secs(24 * 3600) }
+        Self {
+            max_attempts: 5,
+            base: Duration::from_secs(10),
+            max: Duration::from_secs(6 * 3600),
+            window: Duration::from_secs(24 * 3600),
+            delays: Vec::new(),
+        }
     }
 }
 
@@ -43,6 +53,14 @@ impl RetryPolicy {
     /// Refuses delays that are zero, longer than 24 h, or out of order.
     pub fn checked(self) -> Result<Self, Invalid> {
         let allowed = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
+        if self.delays.len() > RETRY_DELAYS_MAX {
+            let seen = self.delays.len().to_string();
+            return Err(Invalid::new("invalid-retry-delay", "retry-delays", format!("at most {RETRY_DELAYS_MAX} delays")).seen(seen));
+        }
+        if let Some(delay) = self.delays.iter().find(|delay| !allowed.contains(delay)) {
+            let seen = format_duration(*delay);
+            return Err(Invalid::new("invalid-retry-delay", "retry-delays", "retry delays are 1ms to 24h").seen(seen));
+        }
         if allowed.contains(&self.base) && allowed.contains(&self.max) && self.base <= self.max {
             return Ok(self);
         }
@@ -52,6 +70,9 @@ impl RetryPolicy {
 
     /// How long to wait after the `failures`-th failure. `asked` is the guest's own "not before".
     pub fn delay(&self, failures: u32, asked: Option<Duration>, jitter: Jitter) -> Duration {
+        if let Some(listed) = self.delays.get(failures.saturating_sub(1) as usize).or(self.delays.last()) {
+            return (*listed).max(asked.unwrap_or_default());
+        }
         let doublings = failures.saturating_sub(1).min(31);
         let bound = self.base.saturating_mul(1 << doublings).min(self.max);
         bound.mul_f64(jitter.0).max(asked.unwrap_or_default())
@@ -73,6 +94,39 @@ pub(crate) mod span {
     }
 }
 
+/// As [`span`], for a list.
+pub(crate) mod spans {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(spans: &[Duration], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(spans.iter().map(|span| u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Duration>, D::Error> {
+        Ok(Vec::<u64>::deserialize(deserializer)?.into_iter().map(Duration::from_micros).collect())
+    }
+}
+
+/// As [`span`], for a span that may be absent.
+pub(crate) mod maybe_span {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match span {
+            Some(span) => super::span::serialize(span, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_micros))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +145,12 @@ mod tests {
         let policy = RetryPolicy::default();
         assert_eq!(policy.delay(1, Some(Duration::from_secs(60)), Jitter::new(1.0)), Duration::from_secs(60));
         assert_eq!(policy.delay(1, Some(Duration::from_secs(1)), Jitter::new(1.0)), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn listed_delays_are_exact() {
+        let policy = RetryPolicy { delays: [1, 5].map(Duration::from_secs).to_vec(), ..RetryPolicy::default() };
+        assert_eq!([1, 2, 3, 50].map(|failures| policy.delay(failures, None, Jitter::new(0.5)).as_secs()), [1, 5, 5, 5]);
     }
 
     #[test]

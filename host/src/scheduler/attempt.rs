@@ -38,7 +38,7 @@ impl Attempts {
             Err(panic) => nothing_but(trapped(panic.as_ref()), claimed_at),
         };
         let now = self.clock.now();
-        let policy = RetryPolicy { max_attempts: claim.max_attempts, ..claim.task.policy.retry };
+        let policy = RetryPolicy { max_attempts: claim.max_attempts, ..claim.task.policy.retry.clone() };
         let (next, if_conflict) = conclude(&policy, claim.counters(), report.outcome, &report.writes, now, || self.draw());
         let finish = Finish {
             run: claim.run,

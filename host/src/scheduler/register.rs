@@ -49,7 +49,7 @@ impl<'a> Register<'a> {
         let mut tasks = Vec::with_capacity(definitions.len());
         for definition in definitions {
             let policy =
-                TaskPolicy::from_definition(&definition).map_err(|invalid| invalid.within(&format!("tasks.{}", definition.name)))?;
+                TaskPolicy::default().with(&definition.policy).map_err(|invalid| invalid.within(&format!("tasks.{}", definition.name)))?;
             tasks.push((definition, policy));
         }
         let component = Component { digest, wasm: self.wasm.to_vec() };

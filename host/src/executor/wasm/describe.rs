@@ -64,14 +64,14 @@ fn check(drafts: Vec<DefinitionDraft>) -> Result<Vec<TaskDefinition>, Invalid> {
         let reason = format!("{} tasks, the limit is {TASKS_PER_COMPONENT_MAX}; split the component", drafts.len());
         return Err(Invalid::new("too-many-tasks", "tasks", reason));
     }
-    let mut tasks = drafts.into_iter().map(DefinitionDraft::finish).collect::<Result<Vec<_>, _>>()?;
+    let tasks = drafts.into_iter().map(DefinitionDraft::finish).collect::<Result<Vec<_>, _>>()?;
     let mut names: Vec<&Name> = tasks.iter().map(|task| &task.name).collect();
     names.sort_unstable();
     if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(Invalid::new("duplicate-task", "tasks", "two tasks of this name").seen(twice[0].as_str()));
     }
-    for task in &mut tasks {
-        TaskPolicy::from_definition(task).map_err(|invalid| invalid.within(&format!("tasks.{}", task.name)))?;
+    for task in &tasks {
+        TaskPolicy::default().with(&task.policy).map_err(|invalid| invalid.within(&format!("tasks.{}", task.name)))?;
     }
     Ok(tasks)
 }
@@ -90,6 +90,7 @@ fn sandbox() -> AttemptRequest {
         policy: TaskPolicy::default(),
         created_at: Timestamp::MIN,
         updated_at: Timestamp::MIN,
+        pause: None,
     };
     AttemptRequest {
         task: Arc::new(task),

@@ -74,6 +74,7 @@ fn store_task(
         policy: policy.clone(),
         created_at: Timestamp::from_micros(created_at).unwrap_or(now),
         updated_at: now,
+        pause: None,
     })
 }
 

@@ -67,6 +67,7 @@ impl Registry {
                 policy: serde_json::from_str(&policy).map_err(|_| strange(7, "a policy that this version does not know"))?,
                 created_at: time(row, 8)?,
                 updated_at: time(row, 9)?,
+                pause: None,
             });
             fresh.by_id.insert(task.id.0, task.clone());
             fresh.by_name.insert((task.namespace, task.name.clone()), task);

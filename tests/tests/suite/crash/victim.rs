@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use runlater::executor::scripted::{Script, ScriptedExecutor};
 use runlater::executor::{AttemptRequest, ScheduleRequest};
-use runlater::model::{FailureReason, Name, Outcome, TaskDefinition, UniqueKey};
+use runlater::model::{FailureReason, Name, Outcome, PolicySettings, TaskDefinition, UniqueKey};
 use runlater::storage::{Cancelled, RunChange};
 use runlater::{Due, Metadata, Page, Payload, RunFilter, RunId, Scheduler, Status, SystemClock, failpoint};
 
@@ -50,8 +50,11 @@ fn setting(name: &str) -> String {
 
 async fn open() -> Scheduler {
     let task = |name: &str| TaskDefinition {
-        retry_delay: Some((Duration::from_millis(1), Duration::from_millis(8))),
-        max_attempts: Some(100),
+        policy: PolicySettings {
+            retry_delay: Some((Duration::from_millis(1), Duration::from_millis(8))),
+            max_attempts: Some(100),
+            ..PolicySettings::default()
+        },
         ..TaskDefinition::new(Name::parse(name, "task").unwrap())
     };
     let executor = ScriptedExecutor::new(SystemClock::new()).defined(task("work"), work()).defined(task("leaf"), work());

@@ -83,7 +83,7 @@ impl definition::HostTaskDefinition for AttemptState {
     fn set_max_attempts(&mut self, handle: Handle, attempts: u32) -> Result<(), CallFailure> {
         self.define(&handle, |definition| {
             check_policy(|policy| policy.max_attempts = Some(attempts))?;
-            definition.max_attempts = Some(attempts);
+            definition.policy.max_attempts = Some(attempts);
             Ok(())
         })
     }
@@ -92,7 +92,7 @@ impl definition::HostTaskDefinition for AttemptState {
         self.define(&handle, |definition| {
             let delay = Some((duration(base, "retry-delay")?, duration(max, "retry-delay")?));
             check_policy(|policy| policy.retry_delay = delay)?;
-            definition.retry_delay = delay;
+            definition.policy.retry_delay = delay;
             Ok(())
         })
     }
@@ -101,7 +101,7 @@ impl definition::HostTaskDefinition for AttemptState {
         self.define(&handle, |definition| {
             let timeout = Some(duration(timeout, "timeout")?);
             check_policy(|policy| policy.timeout = timeout)?;
-            definition.timeout = timeout;
+            definition.policy.timeout = timeout;
             Ok(())
         })
     }
@@ -109,7 +109,7 @@ impl definition::HostTaskDefinition for AttemptState {
     fn set_priority(&mut self, handle: Handle, priority: u8) -> Result<(), CallFailure> {
         self.define(&handle, |definition| {
             check_policy(|policy| policy.priority = Some(priority))?;
-            definition.priority = Some(priority);
+            definition.policy.priority = Some(priority);
             Ok(())
         })
     }

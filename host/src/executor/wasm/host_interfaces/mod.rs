@@ -14,13 +14,13 @@ pub use definition::DefinitionDraft;
 pub use runs::ScheduleOptions;
 pub use types::CallFailure;
 
-use crate::model::{Invalid, Name, TaskDefinition, TaskPolicy};
+use crate::model::{Invalid, Name, PolicySettings, TaskPolicy};
 
 /// Checks a task's defaults, or a run's overrides of them, by the rules of [`TaskPolicy`].
-fn check_policy(set: impl FnOnce(&mut TaskDefinition)) -> Result<(), Invalid> {
-    let mut definition = TaskDefinition::new(unnamed());
-    set(&mut definition);
-    TaskPolicy::from_definition(&definition).map(drop)
+fn check_policy(set: impl FnOnce(&mut PolicySettings)) -> Result<(), Invalid> {
+    let mut settings = PolicySettings::default();
+    set(&mut settings);
+    TaskPolicy::default().with(&settings).map(drop)
 }
 
 /// Stands where a definition has no name yet.

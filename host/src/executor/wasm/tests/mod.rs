@@ -160,6 +160,7 @@ fn request(digest: Digest) -> AttemptRequest {
         policy: TaskPolicy::default(),
         created_at: Timestamp::MIN,
         updated_at: Timestamp::MIN,
+        pause: None,
     };
     AttemptRequest {
         task: Arc::new(task),

@@ -1,6 +1,7 @@
 //! What a component is told when it is registered.
 
 use super::*;
+use crate::model::PolicySettings;
 
 /// The tasks, or the refusal as `code field: reason`.
 async fn inspect(host: &Host, wasm: impl Into<Arc<[u8]>>, grants: &[&str]) -> Result<Vec<TaskDefinition>, String> {
@@ -32,8 +33,7 @@ async fn a_sound_component_says_its_tasks() {
     );
     let tasks = inspect(&host, Guest { imports: SETTERS, describe: &describe, ..SOUND }.build(), &[]).await.unwrap();
     let expected = TaskDefinition {
-        timeout: Some(Duration::from_secs(5)),
-        max_attempts: Some(7),
+        policy: PolicySettings { timeout: Some(Duration::from_secs(5)), max_attempts: Some(7), ..PolicySettings::default() },
         ..TaskDefinition::new(Name::parse("remind", "name").unwrap())
     };
     assert_eq!(tasks, [expected]);
