@@ -6,6 +6,7 @@
 mod attempt;
 mod component;
 mod concurrency;
+mod cron;
 mod digest;
 mod filter;
 mod grant;
@@ -27,8 +28,9 @@ mod time;
 mod write_set;
 
 pub use attempt::{Attempt, FailureReason, Outcome};
-pub use component::{CodeSchedule, Component, TaskDefinition};
+pub use component::{CodeCron, CodeSchedule, Component, TaskDefinition};
 pub use concurrency::{Admission, Concurrency, LaneKey, Overlap};
+pub use cron::{CatchUpPlan, Cron, CronChange, CronFilter, CronRule, CronSpec, DstNote, Occurrence, Skipped, catch_up};
 pub use digest::Digest;
 pub use filter::{Cursor, Order, Page, RunFilter};
 pub use grant::{Grant, Grants};

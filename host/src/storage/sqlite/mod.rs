@@ -12,6 +12,7 @@ mod checkpoint;
 mod claim;
 mod connection;
 mod create;
+mod cron;
 mod delete;
 mod due_queue;
 mod finish;
@@ -42,12 +43,12 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::{
-    Cancelled, ChangeError, Claim, CreateError, Created, Finish, Gap, Health, Move, RegisterError, Registration, RunEvent, Storage,
-    StorageError, TokenRecord,
+    Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Gap, Health, Move, RegisterError, Registration, RunEvent,
+    Storage, StorageError, TokenRecord,
 };
 use crate::model::{
-    Attempt, Component, Cursor, Digest, Name, Namespace, NamespaceId, NewRun, Page, Payload, Progress, Run, RunFilter, RunId, Status, Task,
-    Timestamp,
+    Attempt, Component, Cron, CronChange, CronFilter, CronSpec, Cursor, Digest, Name, Namespace, NamespaceId, NewRun, Origin, Page, Pause,
+    Payload, Progress, Run, RunFilter, RunId, Status, Task, Timestamp,
 };
 use list::Reader;
 use writer::{Op, Shared};
@@ -363,6 +364,67 @@ impl Storage for SqliteStorage {
 
     async fn miss(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError> {
         self.shared.call(move |tx| miss::miss(tx, gap, limit, now)).await
+    }
+
+    async fn create_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        spec: CronSpec,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Result<Cron, CronError>, StorageError> {
+        self.shared.call(move |tx| cron::create(tx, namespace, &name, &spec, origin, now)).await
+    }
+
+    fn cron(&self, namespace: NamespaceId, name: &Name) -> Result<Option<Cron>, StorageError> {
+        self.read(namespace, Timestamp::MIN, |reader| cron::get(reader.conn, reader.registry, namespace, name))
+    }
+
+    fn crons(&self, namespace: NamespaceId, filter: &CronFilter) -> Result<Vec<Cron>, StorageError> {
+        self.read(namespace, Timestamp::MIN, |reader| cron::list(reader.conn, reader.registry, namespace, filter))
+    }
+
+    async fn change_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        change: CronChange,
+        now: Timestamp,
+    ) -> Result<Result<Cron, CronError>, StorageError> {
+        self.shared.call(move |tx| cron::change(tx, namespace, &name, change, now)).await
+    }
+
+    async fn pause_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        pause: Option<Pause>,
+        now: Timestamp,
+    ) -> Result<Result<Cron, CronError>, StorageError> {
+        self.shared.call(move |tx| cron::pause(tx, namespace, &name, pause, now)).await
+    }
+
+    async fn delete_cron(&self, namespace: NamespaceId, name: Name, now: Timestamp) -> Result<Result<(), CronError>, StorageError> {
+        self.shared.call(move |tx| cron::delete(tx, namespace, &name, now)).await
+    }
+
+    async fn trigger_cron(&self, namespace: NamespaceId, name: Name, now: Timestamp) -> Result<Result<RunId, CronError>, StorageError> {
+        self.shared.call(move |tx| cron::trigger(tx, namespace, &name, now)).await
+    }
+
+    async fn backfill_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        planned: Vec<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Result<usize, CronError>, StorageError> {
+        self.shared.call(move |tx| cron::backfill(tx, namespace, &name, &planned, now)).await
+    }
+
+    async fn miss_crons(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError> {
+        self.shared.call(move |tx| cron::miss(tx, gap, limit, now)).await
     }
 
     fn alive_until(&self) -> Option<Timestamp> {
