@@ -7,6 +7,7 @@ mod backup;
 mod bench;
 mod client;
 mod confirm;
+mod crons;
 mod dev;
 mod discovery;
 mod failure;
@@ -75,6 +76,7 @@ enum Command {
     Tasks(tasks::Tasks),
     Schedule(schedule::Schedule),
     Runs(runs::Runs),
+    Crons(crons::Crons),
     Token(token::Tokens),
     Backup(backup::Backup),
     Bench(bench::Bench),
@@ -123,6 +125,7 @@ impl Command {
             Self::Tasks(command) => command.run(global, screen),
             Self::Schedule(command) => command.run(global, screen),
             Self::Runs(command) => command.run(global, screen),
+            Self::Crons(command) => command.run(global, screen),
             Self::Token(command) => command.run(global, screen),
             Self::Backup(command) => command.run(global, screen),
             Self::Bench(command) => command.run(screen),

@@ -10,6 +10,7 @@ mod builder;
 mod bulk;
 mod component_source;
 mod crew;
+mod cron;
 mod doorbell;
 mod error;
 mod guest_calls;
@@ -35,6 +36,7 @@ use crate::storage::{Cancelled, Health, Move, RunEvent, Storage, StorageError};
 
 pub use builder::SchedulerBuilder;
 pub use bulk::{BulkOutcome, Selection};
+pub use cron::{Backfill, CronUpdate, NewCron, next};
 pub use error::Error;
 pub use register::{Register, Registered};
 pub use schedule::{Schedule, Scheduled};

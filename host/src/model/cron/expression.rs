@@ -23,7 +23,7 @@ pub(super) enum Expression {
 #[derive(Clone, Debug)]
 pub(super) struct Calendar {
     pub(super) days: Cron,
-    /// Seconds since midnight on the clock on the wall, rising.
+    /// Of fixed times: seconds since midnight on the clock on the wall, rising.
     pub(super) times: Vec<u32>,
     /// Whether the text names times, so that each happens once a day whatever the clocks do; otherwise (`*` or a step in
     /// the seconds, minutes or hours) it follows elapsed time.
@@ -71,17 +71,22 @@ pub(super) fn parse(text: &str, field: &str) -> Result<Expression, Invalid> {
         Some((index, error)) => refused(format!("field {} ({}) \"{}\": {error}", index + 1, FIELDS[index + 6 - parts.len()], parts[index])),
         None => refused(error),
     })?;
-    let (seconds, minutes, hours) = (&days.pattern.seconds, &days.pattern.minutes, &days.pattern.hours);
-    let (seconds, minutes, hours) = (seconds.values(), minutes.values(), hours.values());
-    let mut times = Vec::with_capacity(seconds.len() * minutes.len() * hours.len());
-    for hour in &hours {
-        for minute in &minutes {
-            times.extend(seconds.iter().map(|second| u32::from(*hour) * 3600 + u32::from(*minute) * 60 + u32::from(*second)));
-        }
-    }
     let of_the_day = &parts[..parts.len() - 3];
     let fixed = !of_the_day.iter().any(|part| part.contains(['*', '/']));
+    let times = if fixed { times(&days) } else { Vec::new() };
     Ok(Expression::Calendar(Box::new(Calendar { days, times, fixed })))
+}
+
+/// Every time of the day that is named.
+fn times(days: &Cron) -> Vec<u32> {
+    let (seconds, minutes, hours) = (days.pattern.seconds.values(), days.pattern.minutes.values(), days.pattern.hours.values());
+    let mut times = Vec::with_capacity(seconds.len() * minutes.len() * hours.len());
+    for hour in hours {
+        for minute in &minutes {
+            times.extend(seconds.iter().map(|second| u32::from(hour) * 3600 + u32::from(*minute) * 60 + u32::from(*second)));
+        }
+    }
+    times
 }
 
 fn read(parts: &[&str]) -> Result<Cron, String> {

@@ -106,6 +106,21 @@ impl CronRule {
         self
     }
 
+    /// The same rule, with the occurrences that it would have had since `from`.
+    pub fn reaching_back_to(self, from: Timestamp) -> Self {
+        let start = match &self.expression {
+            _ if from >= self.start => self.start,
+            // Whole intervals back, so that the beat stays.
+            Expression::Every(every) => {
+                let every = every.as_micros().min(i64::MAX as u128) as i64;
+                let intervals = (self.start.as_micros() - from.as_micros()) / every;
+                Timestamp::from_micros(self.start.as_micros() - intervals * every).unwrap_or(from)
+            }
+            Expression::Calendar(_) => from,
+        };
+        self.starting(start)
+    }
+
     fn checked(self, text: &str) -> Result<Self, Invalid> {
         let (rule, start, end) = (&self, self.start, self.end);
         if rule.next_after(start.saturating_sub(Duration::from_micros(1))).is_none() {
