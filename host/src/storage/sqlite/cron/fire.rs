@@ -13,17 +13,22 @@ const RUNS_MAX: usize = 512;
 
 /// Makes the runs of all occurrences up to the horizon; what is left after a slice is done when the writer is asked again, at once.
 pub(super) fn fire(tx: &mut Tx<'_>, now: i64) -> rusqlite::Result<()> {
+    // Tasks that this very transaction registers are not known in memory before its commit: then their crons can be read, too.
+    if tx.registered {
+        return settle(tx);
+    }
     let horizon = now.saturating_add(AHEAD);
     let due = {
         let mut statement = tx.conn.prepare_cached(&format!(
             "-- crons: due\nSELECT {COLUMNS} FROM runlater_crons WHERE next_at IS NOT NULL AND next_at <= ?1 ORDER BY next_at LIMIT ?2"
         ))?;
         let registry = &tx.shared.registry;
-        let rows = statement.query_map((horizon, CRONS_MAX), |row| stored(row, registry))?;
+        let rows = statement.query_map((horizon, CRONS_MAX), |row| Ok((row.get(0)?, stored(row, registry))))?;
         rows.collect::<rusqlite::Result<Vec<_>>>()?
     };
     let mut room = RUNS_MAX;
-    for mut stored in due {
+    for (id, read) in due {
+        let Some(mut stored) = or_set_aside(tx, id, read)? else { continue };
         room = room.saturating_sub(fire_one(tx, &mut stored, horizon, room, now)?);
         if room == 0 {
             break;
@@ -57,6 +62,19 @@ fn fire_one(tx: &mut Tx<'_>, stored: &mut Stored, horizon: i64, room: usize, now
     stored.cron.next_at = next;
     move_on(tx, stored)?;
     Ok(made)
+}
+
+/// What was read of a cron. A row that says what none of ours can say is set aside: it makes no runs, and holds up no other cron.
+pub(super) fn or_set_aside(tx: &Tx<'_>, id: i64, read: rusqlite::Result<Stored>) -> rusqlite::Result<Option<Stored>> {
+    match read {
+        Ok(stored) => Ok(Some(stored)),
+        Err(error @ (rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..))) => {
+            tracing::error!(cron = id, %error, "a cron can't be read; it makes no runs until its row is mended");
+            tx.conn.prepare_cached("-- cron: set aside\nUPDATE runlater_crons SET next_at = NULL WHERE id = ?1")?.execute([id])?;
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Stores how far a cron has come.

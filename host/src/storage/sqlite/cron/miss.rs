@@ -1,6 +1,6 @@
 //! Decides about the occurrences that passed while no host was running.
 
-use super::fire::move_on;
+use super::fire::{move_on, or_set_aside};
 use super::occur::occur;
 use super::read::{COLUMNS, Stored, stored};
 use super::settle;
@@ -10,21 +10,27 @@ use crate::storage::sqlite::rows::metadata_text;
 use crate::storage::sqlite::writer::Tx;
 
 /// Deals with up to `limit` crons that had occurrences in the gap, whether they had their runs already or not. Returns how many there were.
+///
+/// A run that was made to run at once, by an earlier slice or by a backfill, was not missed: or the slices would never end.
 pub(in crate::storage::sqlite) fn miss(tx: &mut Tx<'_>, gap: Gap, limit: usize, now: Timestamp) -> rusqlite::Result<usize> {
     let found = {
         let mut statement = tx.conn.prepare_cached(&format!(
             "-- crons: missed
              SELECT {COLUMNS} FROM runlater_crons AS c WHERE (next_at IS NOT NULL AND next_at < ?2)
-                 OR EXISTS (SELECT 1 FROM runlater_runs WHERE cron = c.id AND planned_at > ?1 AND planned_at < ?2 AND status = 0 AND attempt = 0)
+                 OR EXISTS (SELECT 1 FROM runlater_runs WHERE cron = c.id AND planned_at > ?1 AND planned_at < ?2 AND status = 0 AND attempt = 0
+                     AND trigger_at > created_at)
              LIMIT ?3"
         ))?;
         let registry = &tx.shared.registry;
-        let rows = statement.query_map((gap.from.as_micros(), gap.until.as_micros(), limit as i64), |row| stored(row, registry))?;
+        let rows = statement
+            .query_map((gap.from.as_micros(), gap.until.as_micros(), limit as i64), |row| Ok((row.get(0)?, stored(row, registry))))?;
         rows.collect::<rusqlite::Result<Vec<_>>>()?
     };
     let count = found.len();
-    for stored in found {
-        miss_one(tx, stored, gap, now)?;
+    for (id, read) in found {
+        if let Some(stored) = or_set_aside(tx, id, read)? {
+            miss_one(tx, stored, gap, now)?;
+        }
     }
     settle(tx)?;
     Ok(count)

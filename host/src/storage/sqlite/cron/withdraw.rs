@@ -8,7 +8,7 @@ use crate::storage::sqlite::delete::remove;
 use crate::storage::sqlite::writer::Tx;
 
 /// Takes back the cron's runs that wait for a time later than `after` and, if that is given, not later than `until`: its next occurrence is then
-/// the earliest of them. What has triggered stays.
+/// the earliest of them. What has triggered stays, and what was made to run at once.
 pub(super) fn withdraw(
     tx: &mut Tx<'_>,
     stored: &mut Stored,
@@ -19,7 +19,8 @@ pub(super) fn withdraw(
     let found = {
         let mut statement = tx.conn.prepare_cached(
             "-- cron: withdraw
-             SELECT id, planned_at FROM runlater_runs WHERE cron = ?1 AND planned_at > ?2 AND (?3 IS NULL OR planned_at <= ?3) AND status = 0 AND attempt = 0",
+             SELECT id, planned_at FROM runlater_runs WHERE cron = ?1 AND planned_at > ?2 AND (?3 IS NULL OR planned_at <= ?3) AND status = 0 AND attempt = 0
+                 AND trigger_at > created_at",
         )?;
         let rows =
             statement.query_map((stored.id, after.as_micros(), until.map(Timestamp::as_micros)), |row| Ok((row.get(0)?, row.get(1)?)))?;
