@@ -12,6 +12,7 @@ mod dev;
 mod discovery;
 mod failure;
 mod filter;
+mod forecast;
 mod moment;
 mod new;
 mod register;
@@ -77,6 +78,7 @@ enum Command {
     Schedule(schedule::Schedule),
     Runs(runs::Runs),
     Crons(crons::Crons),
+    Forecast(forecast::Forecast),
     Token(token::Tokens),
     Backup(backup::Backup),
     Bench(bench::Bench),
@@ -126,6 +128,7 @@ impl Command {
             Self::Schedule(command) => command.run(global, screen),
             Self::Runs(command) => command.run(global, screen),
             Self::Crons(command) => command.run(global, screen),
+            Self::Forecast(command) => command.run(global, screen),
             Self::Token(command) => command.run(global, screen),
             Self::Backup(command) => command.run(global, screen),
             Self::Bench(command) => command.run(screen),

@@ -78,6 +78,14 @@ pub const CRONS_MAX: u32 = 100_000;
 pub const OCCURRENCES_MAX: usize = 10_000;
 /// Bytes of the note on a pause.
 pub const PAUSE_NOTE_BYTES_MAX: usize = 256;
+/// How far a forecast looks.
+pub const FORECAST_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Occurrences that a forecast counts: a few seconds of work.
+pub const FORECAST_OCCURRENCES_MAX: u64 = 1_000_000;
+/// Crons that a forecast looks at. Each takes 6 KiB while it does.
+pub const FORECAST_CRONS_MAX: usize = 10_000;
+/// What a forecast tells of changes of the clocks.
+pub const FORECAST_NOTES_MAX: usize = 100;
 /// Bytes of a component.
 pub const COMPONENT_BYTES_MAX: usize = 32 << 20;
 /// Tasks in one component.

@@ -13,6 +13,7 @@ mod crew;
 mod cron;
 mod doorbell;
 mod error;
+mod forecast;
 mod guest_calls;
 mod keeper;
 mod own_writes;

@@ -20,7 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{
-    Attempt, AttemptCounters, Component, Cron, CronChange, CronFilter, CronSpec, Digest, Grants, Lineage, Metadata, Name, Namespace,
+    Ahead, Attempt, AttemptCounters, Component, Cron, CronChange, CronFilter, CronSpec, Digest, Grants, Lineage, Metadata, Name, Namespace,
     NamespaceId, NewRun, Next, Origin, Page, Pause, Payload, Progress, Run, RunFilter, RunId, Task, TaskDefinition, TaskPolicy, Timestamp,
     WriteSet,
 };
@@ -196,6 +196,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Decides about the occurrences of up to `limit` crons in the gap, as their missed policy says. Returns how many crons had some.
     async fn miss_crons(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError>;
+
+    /// What is to come of one task, or of all, before `until`: scheduled runs by the hour, and crons.
+    fn ahead(&self, namespace: NamespaceId, task: Option<&Name>, until: Timestamp, now: Timestamp) -> Result<Ahead, StorageError>;
 
     /// The last moment at which an earlier host is known to have been alive, as found when the storage was opened; `None` in a new one.
     fn alive_until(&self) -> Option<Timestamp>;

@@ -4,6 +4,7 @@ mod backup;
 mod bulk;
 mod change;
 mod crons;
+mod forecast;
 mod health;
 mod read;
 mod register;
@@ -76,6 +77,7 @@ fn table() -> Vec<Route> {
         route(POST, "/v1/crons/{name}/resume", Write, crons::resume),
         route(POST, "/v1/crons/{name}/trigger", Trigger, crons::trigger),
         route(POST, "/v1/crons/{name}/backfill", Write, crons::backfill),
+        route(GET, "/v1/forecast", Read, forecast::forecast),
         route(GET, "/v1/tokens", Admin, tokens::list),
         route(POST, "/v1/tokens", Admin, tokens::create),
         route(Method::DELETE, "/v1/tokens/{id}", Admin, tokens::revoke),

@@ -11,6 +11,7 @@ mod bytes;
 mod cancelled;
 mod cron;
 mod due;
+mod forecast;
 mod metadata;
 mod reschedule;
 mod run;
@@ -27,6 +28,7 @@ pub use cron::{
     BackfillCron, Backfilled, CreateCron, Cron, CronPage, CronTriggered, Missed, Occurrence, Occurrences, PauseCron, UpdateCron, page_end,
 };
 pub use due::{due, due_required};
+pub use forecast::{Forecast, ForecastHour, ForecastNote};
 pub use metadata::metadata;
 pub use reschedule::Reschedule;
 pub use run::{Progress, Run, RunPage};

@@ -47,8 +47,8 @@ use super::{
     Storage, StorageError, TokenRecord,
 };
 use crate::model::{
-    Attempt, Component, Cron, CronChange, CronFilter, CronSpec, Cursor, Digest, Name, Namespace, NamespaceId, NewRun, Origin, Page, Pause,
-    Payload, Progress, Run, RunFilter, RunId, Status, Task, Timestamp,
+    Ahead, Attempt, Component, Cron, CronChange, CronFilter, CronSpec, Cursor, Digest, Name, Namespace, NamespaceId, NewRun, Origin, Page,
+    Pause, Payload, Progress, Run, RunFilter, RunId, Status, Task, Timestamp,
 };
 use list::Reader;
 use writer::{Op, Shared};
@@ -425,6 +425,10 @@ impl Storage for SqliteStorage {
 
     async fn miss_crons(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError> {
         self.shared.call(move |tx| cron::miss(tx, gap, limit, now)).await
+    }
+
+    fn ahead(&self, namespace: NamespaceId, task: Option<&Name>, until: Timestamp, now: Timestamp) -> Result<Ahead, StorageError> {
+        self.read(namespace, now, |reader| cron::ahead(reader.conn, reader.registry, namespace, task, until, now))
     }
 
     fn alive_until(&self) -> Option<Timestamp> {

@@ -43,8 +43,7 @@ pub(in crate::storage::sqlite) fn ahead(
          SELECT {COLUMNS} FROM runlater_crons
          WHERE namespace = ?1 AND next_at IS NOT NULL AND next_at < ?2 AND (?3 IS NULL OR task = ?3) ORDER BY name LIMIT ?4"
     ))?;
-    let rows =
-        statement.query_map((namespace.0, until.as_micros(), task, FORECAST_CRONS_MAX as i64 + 1), |row| stored(row, registry))?;
+    let rows = statement.query_map((namespace.0, until.as_micros(), task, FORECAST_CRONS_MAX as i64 + 1), |row| stored(row, registry))?;
     let mut crons = rows.map(|stored| Ok(stored?.cron)).collect::<rusqlite::Result<Vec<_>>>()?;
     let more = crons.len() > FORECAST_CRONS_MAX;
     crons.truncate(FORECAST_CRONS_MAX);

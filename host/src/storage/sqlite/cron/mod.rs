@@ -3,6 +3,7 @@
 //! An occurrence becomes an ordinary scheduled run within [`AHEAD`] of its time, in the transaction that moves the cron's `next_at` on. Whatever
 //! changes or pauses a cron takes back the runs that have not triggered, in its own transaction.
 
+mod ahead;
 mod change;
 mod fire;
 mod miss;
@@ -14,6 +15,7 @@ mod withdraw;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+pub(super) use ahead::ahead;
 pub(super) use change::{change, create, delete, pause};
 use fire::fire;
 pub(super) use miss::miss;
