@@ -49,7 +49,8 @@ pub use rate::{RateLimit, RateUnit};
 pub use retention::Retention;
 pub use retry::{Jitter, RetryPolicy};
 pub use run::{
-    AttemptCounters, Lineage, NewRun, Next, Origin, ParentRun, Progress, Run, Status, next_after_attempt, next_after_host_crash,
+    AttemptCounters, CronOccurrence, Lineage, NewRun, Next, Origin, ParentRun, Progress, Run, Status, next_after_attempt,
+    next_after_host_crash,
 };
 pub use task::{Pause, Task, TaskId};
 pub use time::{Due, Timestamp, format_duration, parse_duration};

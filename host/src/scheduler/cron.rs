@@ -195,14 +195,16 @@ impl Scheduler {
     pub async fn get_cron(&self, name: &str) -> Result<Cron, Error> {
         let name = Name::parse(name, "name")?;
         let wanted = name.clone();
-        let found = self.read(move |storage, namespace, _| storage.cron(namespace, &wanted)).await?;
+        let found = self.read(move |storage, namespace, now| Ok(storage.cron(namespace, &wanted)?.map(|cron| as_of(cron, now)))).await?;
         found.ok_or_else(|| CronError::NotFound(name).into())
     }
 
     /// Reads a page of the crons that match, in order of name.
     pub async fn list_crons(&self, filter: &CronFilter) -> Result<Vec<Cron>, Error> {
         let filter = CronFilter { limit: if filter.limit == 0 { 50 } else { filter.limit.min(PAGE_SIZE_MAX) }, ..filter.clone() };
-        self.read(move |storage, namespace, _| storage.crons(namespace, &filter)).await
+        let read = self
+            .read(move |storage, namespace, now| Ok(storage.crons(namespace, &filter)?.into_iter().map(|cron| as_of(cron, now)).collect()));
+        read.await
     }
 
     /// Changes a cron. Its runs that have not triggered are made anew.
@@ -300,6 +302,12 @@ impl Scheduler {
         let left = cron.spec.max_count.map_or(usize::MAX, |max| max.saturating_sub(cron.fired) as usize);
         Ok(next(&cron.spec.rule, from, count.min(left)))
     }
+}
+
+/// The cron as it stands now: a pause that has ended is none.
+fn as_of(mut cron: Cron, now: Timestamp) -> Cron {
+    cron.pause = cron.pause.filter(|pause| pause.holds(now));
+    cron
 }
 
 /// The next planned times of a rule later than `after`, at most 500.

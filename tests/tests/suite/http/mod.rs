@@ -2,6 +2,7 @@
 
 mod access;
 mod bad_input;
+mod forecast;
 mod framing;
 mod requests;
 

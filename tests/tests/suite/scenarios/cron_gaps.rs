@@ -57,3 +57,23 @@ async fn a_cron_that_cannot_be_read_holds_up_nobody() {
     assert!(good.fired >= 1, "the other cron goes on");
     assert!(world.scheduler.list_crons(&CronFilter::default()).await.is_err(), "that the row is damaged is said, not hidden");
 }
+
+#[tokio::test]
+async fn what_is_shown_of_a_cron_is_true_while_its_runs_wait() {
+    let world = World::with(&["behaviours"]).await;
+    let scheduler = &world.scheduler;
+    scheduler.cron("few", "touch").expression("@every 20s").max_count(3).create().await.unwrap();
+    // Its first runs are made, and none has come.
+    world.advance(secs(1));
+    world.quiet().await;
+    let seen = scheduler.get_cron("few").await.unwrap();
+    assert_eq!((seen.fired, seen.next_at), (0, Some(world.then(secs(19)))));
+    assert_eq!(scheduler.next_of_cron("few", 9).await.unwrap().len(), 3);
+
+    let paused = scheduler.pause_cron("few", Some(world.then(secs(30))), "a while").await.unwrap();
+    assert!(paused.pause.is_some());
+    world.advance(secs(31));
+    world.quiet().await;
+    assert_eq!(scheduler.get_cron("few").await.unwrap().pause, None, "it has ended");
+    assert_eq!(scheduler.list_crons(&CronFilter::default()).await.unwrap()[0].pause, None);
+}

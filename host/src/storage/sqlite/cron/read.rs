@@ -100,11 +100,17 @@ pub(in crate::storage::sqlite) fn list(
     Ok(found.into_iter().map(|stored| stored.cron).collect())
 }
 
-/// What callers call next is the earliest occurrence that has not come, whether it has its run already or not.
+/// What callers call next is the earliest occurrence that has not come, whether it has its run already or not; and what has not come has not
+/// fired.
 fn show_next(conn: &Connection, stored: &mut Stored) -> rusqlite::Result<()> {
-    let made: Option<i64> = conn
-        .prepare_cached("-- cron: next run\nSELECT min(planned_at) FROM runlater_runs WHERE cron = ?1 AND planned_at IS NOT NULL AND status = 0 AND attempt = 0")?
-        .query_row([stored.id], |row| row.get(0))?;
+    let (made, count): (Option<i64>, u32) = conn
+        .prepare_cached(
+            "-- cron: next run
+             SELECT min(planned_at), count(*) FROM runlater_runs
+             WHERE cron = ?1 AND planned_at IS NOT NULL AND status = 0 AND attempt = 0 AND trigger_at > created_at",
+        )?
+        .query_row([stored.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    stored.cron.fired = stored.cron.fired.saturating_sub(count);
     if let Some(made) = made.and_then(Timestamp::from_micros) {
         stored.cron.next_at = Some(stored.cron.next_at.map_or(made, |next| next.min(made)));
     }
