@@ -83,6 +83,18 @@ pub struct ScheduleRun {
     /// What makes it unique.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unique_key: Option<String>,
+    /// What to do if the key is held: `existing` (the default), `reject` or `replace`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unique_mode: Option<String>,
+    /// For how long after the run's end the key is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unique_for: Option<String>,
+    /// Due this long after the last request under the key, instead of `at` or `after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debounce: Option<String>,
+    /// But not later than this after the first; the tenfold of `debounce` unless it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debounce_max: Option<String>,
     /// Overrides the task's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
@@ -113,7 +125,7 @@ pub struct Scheduled {
     pub id: RunId,
     /// When it becomes due.
     pub trigger_at: Timestamp,
-    /// False if an equal run under the same unique key was there already.
+    /// False if a run was there already under the same unique key: an equal one, or one that was put off.
     pub created: bool,
 }
 
@@ -295,6 +307,12 @@ pub struct Task {
     pub timeout: String,
     /// 1 to 3.
     pub priority: u8,
+    /// Everything that holds of its policy, each field as the text that sets it.
+    #[serde(default)]
+    pub policy: BTreeMap<String, String>,
+    /// What of this the operator says, and not the component.
+    #[serde(default)]
+    pub overrides: BTreeMap<String, String>,
     /// When it was first registered.
     pub created_at: Timestamp,
     /// When it was last registered.
@@ -309,16 +327,23 @@ impl From<&model::Task> for Task {
             description: task.description.clone(),
             digest: task.digest.to_string(),
             grants: task.grants.iter().map(ToString::to_string).collect(),
-            input_schema: task.input_schema.clone().and_then(|schema| RawValue::from_string(schema).ok()),
+            input_schema: task.input_schema.as_ref().and_then(|schema| RawValue::from_string(schema.as_str().into()).ok()),
             max_attempts: retry.max_attempts,
             retry_delay: format_duration(retry.base),
             retry_delay_max: format_duration(retry.max),
             timeout: format_duration(task.policy.timeout),
             priority: task.policy.priority,
+            // An override may say what has no effect as long as something else is not said.
+            policy: texts(task.overrides.entries().into_iter().chain(task.policy.entries())),
+            overrides: texts(task.overrides.entries().into_iter()),
             created_at: task.created_at,
             updated_at: task.updated_at,
         }
     }
+}
+
+fn texts(entries: impl Iterator<Item = (&'static str, String)>) -> BTreeMap<String, String> {
+    entries.map(|(field, text)| (field.into(), text)).collect()
 }
 
 /// The registered tasks, in order of name.
@@ -356,7 +381,7 @@ pub struct Cancelled {
     pub cancel: String,
 }
 
-/// Deletes or cancels many runs: those in `ids`, or those that match `filter`.
+/// Deletes, cancels or triggers many runs: those in `ids`, or those that match `filter`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BulkChange {

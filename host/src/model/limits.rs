@@ -76,6 +76,8 @@ pub const CODE_SCHEDULES_MAX: usize = 100;
 pub const DESCRIPTION_BYTES_MAX: usize = 1024;
 /// Bytes of a task's input schema.
 pub const SCHEMA_BYTES_MAX: usize = 64 << 10;
+/// References in a task's input schema: what bounds how deep a check may recurse.
+pub const SCHEMA_REFERENCES_MAX: usize = 256;
 /// Bytes of a progress note.
 pub const PROGRESS_NOTE_BYTES_MAX: usize = 256;
 /// Bytes of a failure's explanation that are kept.

@@ -10,6 +10,7 @@ mod digest;
 mod filter;
 mod grant;
 mod id;
+mod input_schema;
 mod invalid;
 pub mod limits;
 mod metadata;
@@ -24,6 +25,7 @@ pub mod retry;
 mod run;
 mod task;
 mod time;
+mod unique_key;
 mod write_set;
 
 pub use attempt::{Attempt, FailureReason, Outcome};
@@ -33,6 +35,7 @@ pub use digest::Digest;
 pub use filter::{Cursor, Order, Page, RunFilter};
 pub use grant::{Grant, Grants};
 pub use id::RunId;
+pub use input_schema::InputSchema;
 pub use invalid::Invalid;
 pub use metadata::Metadata;
 pub use missed::{CatchUp, Gap, MissedPolicy, gap};
@@ -42,11 +45,12 @@ pub use payload::Payload;
 pub use policy::{PolicySettings, TaskPolicy};
 pub(crate) use policy::{check_max_attempts, check_priority, check_timeout};
 pub use rate::{RateLimit, RateUnit};
-pub use retention::Retention;
+pub use retention::{Ended, Retention};
 pub use retry::{Jitter, RetryPolicy};
 pub use run::{
     AttemptCounters, Lineage, NewRun, Next, Origin, ParentRun, Progress, Run, Status, next_after_attempt, next_after_host_crash,
 };
 pub use task::{Pause, Task, TaskId};
 pub use time::{Due, Timestamp, format_duration, parse_duration};
+pub use unique_key::{Holder, Standing, Unique, UniqueMode, Verdict};
 pub use write_set::{Write, WriteRefused, WriteSet};

@@ -57,6 +57,7 @@ async fn tick(crew: &Crew, storage: &dyn Storage, clock: &dyn Clock) -> Result<(
 
 /// Marks everything that was missed in `gap`, a slice at a time. Stopped half-way, it is begun anew without harm.
 pub(super) async fn sweep(storage: &dyn Storage, clock: &dyn Clock, gap: Gap) -> Result<(), StorageError> {
+    let caught_up = storage.catch_up(gap, clock.now()).await?;
     let mut missed = 0;
     loop {
         let marked = storage.miss(gap, SLICE, clock.now()).await?;
@@ -65,6 +66,6 @@ pub(super) async fn sweep(storage: &dyn Storage, clock: &dyn Clock, gap: Gap) ->
             break;
         }
     }
-    tracing::info!(missed, from = %gap.from, until = %gap.until, "no host was running");
+    tracing::info!(missed, caught_up, from = %gap.from, until = %gap.until, "no host was running");
     Ok(())
 }

@@ -15,6 +15,7 @@ mod error;
 mod guest_calls;
 mod keeper;
 mod own_writes;
+mod prune;
 mod pulse;
 mod register;
 mod roster;

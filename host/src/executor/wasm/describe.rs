@@ -88,6 +88,7 @@ fn sandbox() -> AttemptRequest {
         description: None,
         input_schema: None,
         policy: TaskPolicy::default(),
+        overrides: Default::default(),
         created_at: Timestamp::MIN,
         updated_at: Timestamp::MIN,
         pause: None,

@@ -64,6 +64,7 @@ fn table() -> Vec<Route> {
         route(POST, "/v1/runs/{id}/cancel", Write, change::cancel),
         route(POST, "/v1/runs/bulk-delete", Write, bulk::delete),
         route(POST, "/v1/runs/bulk-cancel", Write, bulk::cancel),
+        route(POST, "/v1/runs/bulk-trigger", Write, bulk::trigger),
         route(POST, "/v1/runs/bulk-reschedule", Write, bulk::reschedule),
         route(GET, "/v1/tokens", Admin, tokens::list),
         route(POST, "/v1/tokens", Admin, tokens::create),

@@ -6,6 +6,7 @@
 mod attempts;
 mod backup;
 mod cancel;
+mod catch_up;
 mod chain;
 mod change;
 mod checkpoint;
@@ -20,6 +21,8 @@ mod list;
 mod load;
 mod meta;
 mod miss;
+mod on_failure;
+mod prune;
 mod readers;
 mod recover;
 mod register;
@@ -42,12 +45,12 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::{
-    Cancelled, ChangeError, Claim, CreateError, Created, Finish, Gap, Health, Move, RegisterError, Registration, RunEvent, Storage,
-    StorageError, TokenRecord,
+    Cancelled, ChangeError, Claim, CreateError, Created, Finish, Gap, Health, Move, PrunePlace, Pruned, RegisterError, Registration,
+    RunEvent, Storage, StorageError, TokenRecord,
 };
 use crate::model::{
-    Attempt, Component, Cursor, Digest, Name, Namespace, NamespaceId, NewRun, Page, Payload, Progress, Run, RunFilter, RunId, Status, Task,
-    Timestamp,
+    Attempt, Component, Cursor, Digest, Holder, Name, Namespace, NamespaceId, NewRun, Page, Payload, Progress, Retention, Run, RunFilter,
+    RunId, Status, Task, TaskId, Timestamp,
 };
 use list::Reader;
 use writer::{Op, Shared};
@@ -89,7 +92,7 @@ impl SqliteStorage {
             conn.execute("INSERT OR IGNORE INTO runlater_namespaces (id, name) VALUES (1, ?1)", [Namespace::DEFAULT])?;
             shared.registry.load(conn)?;
             let alive_until = meta::number(conn, "alive_until")?.and_then(Timestamp::from_micros);
-            let suspects = recover::recover(conn, now.as_micros())?;
+            let suspects = recover::recover(conn, &shared, now.as_micros())?;
             shared.due.suspect(suspects);
             shared.seen_now.store(now.as_micros(), Ordering::Relaxed);
             Ok((shared, alive_until))
@@ -331,13 +334,8 @@ impl Storage for SqliteStorage {
         self.read(namespace, Timestamp::MIN, |reader| attempts::attempts(reader, run))
     }
 
-    fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Created>, CreateError> {
-        let holder = self.read(namespace, now, |reader| unique_key::holder(reader.conn, namespace, run, reader.id_origin, now))?;
-        match holder {
-            unique_key::Holder::Free => Ok(None),
-            unique_key::Holder::Equal(created) => Ok(Some(created)),
-            unique_key::Holder::Other(other) => Err(CreateError::UniqueKeyTaken(other)),
-        }
+    fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Holder>, StorageError> {
+        self.read(namespace, now, |reader| unique_key::holder(reader.conn, namespace, run, reader.id_origin, now))
     }
 
     async fn reschedule(
@@ -363,6 +361,14 @@ impl Storage for SqliteStorage {
 
     async fn miss(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError> {
         self.shared.call(move |tx| miss::miss(tx, gap, limit, now)).await
+    }
+
+    async fn catch_up(&self, gap: Gap, now: Timestamp) -> Result<usize, StorageError> {
+        self.shared.call(move |tx| catch_up::catch_up(tx, gap, now)).await
+    }
+
+    async fn prune(&self, task: TaskId, retention: Retention, place: PrunePlace, now: Timestamp) -> Result<Pruned, StorageError> {
+        self.shared.call(move |tx| prune::prune(tx, task, retention, place, now)).await
     }
 
     fn alive_until(&self) -> Option<Timestamp> {
@@ -407,7 +413,14 @@ impl Storage for SqliteStorage {
     fn health(&self) -> Health {
         let (armed, running) = self.shared.due.counts();
         let trouble = self.shared.trouble().map(|trouble| trouble.to_string());
-        Health { writable: trouble.is_none(), trouble, armed, running, queued_writes: self.shared.queued() }
+        Health {
+            writable: trouble.is_none(),
+            trouble,
+            armed,
+            running,
+            queued_writes: self.shared.queued(),
+            pruned: self.shared.pruned.load(Ordering::Relaxed),
+        }
     }
 
     async fn flush(&self) -> Result<(), StorageError> {

@@ -76,7 +76,7 @@ fn many_runs() {
     assert_eq!(statuses(&server, &touch), ["cancelled"; 2]);
     assert_eq!(server.json(&["runs", "delete", "--all", "--yes"])["changed"], 1);
     assert_eq!(statuses(&server, &["--task", "log", "--status", "scheduled"]), [""; 0]);
-    server.run(&["runs", "trigger", &ids[2], &ids[3]]).ok();
+    server.run(&["runs", "trigger", &ids[2], &ids[3], "--yes"]).ok();
     server.run(&["runs", "show", &other]).fails(4, &[]);
 }
 

@@ -2,6 +2,7 @@
 
 mod embedding;
 mod hostile;
+mod policies;
 mod registration;
 mod retries;
 mod time;
