@@ -1,0 +1,101 @@
+//! Changes many runs at once, and the answer.
+
+use serde::{Deserialize, Serialize};
+
+use super::Reschedule;
+use crate::http::{error, filter};
+use crate::model::RunId;
+use crate::scheduler::BulkOutcome;
+use crate::storage::ChangeError;
+
+/// Deletes, cancels or triggers many runs: those in `ids`, or those that match `filter`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BulkChange {
+    /// These.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<Vec<String>>,
+    /// Those that match; `{}` means all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<filter::Filter>,
+    /// Only count.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Moves many scheduled runs: each in `moves` to its own time, or those selected to one time or by one span.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BulkReschedule {
+    /// Each to its own time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves: Option<Vec<OneMove>>,
+    /// These.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<Vec<String>>,
+    /// Those that match; `{}` means all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<filter::Filter>,
+    /// The one time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Reschedule>,
+    /// The span: `+1h` or `-30m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Only count.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// One run and its new time.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OneMove {
+    /// The run.
+    pub id: String,
+    /// To this moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// To this span from now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// What a bulk request did.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Bulk {
+    /// How many runs were changed, or would be in a dry run.
+    pub changed: u64,
+    /// The runs that were named and could not be changed.
+    pub refused: Vec<Refused>,
+}
+
+/// A run that could not be changed.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Refused {
+    /// The run.
+    pub id: RunId,
+    /// Why: a stable code.
+    pub code: String,
+    /// Why, in words.
+    pub detail: String,
+}
+
+impl From<BulkOutcome> for Bulk {
+    fn from(outcome: BulkOutcome) -> Self {
+        let refused =
+            |error: ChangeError| Refused { id: run_of(&error), code: error::change_code(&error).into(), detail: error.to_string() };
+        Self { changed: outcome.changed, refused: outcome.refused.into_iter().map(refused).collect() }
+    }
+}
+
+fn run_of(error: &ChangeError) -> RunId {
+    match error {
+        ChangeError::NotFound(run)
+        | ChangeError::AlreadyTriggered(run)
+        | ChangeError::DefinedByCode(run)
+        | ChangeError::AlreadyEnded(run)
+        | ChangeError::UnderWay(run)
+        | ChangeError::OutOfRange(run) => *run,
+    }
+}

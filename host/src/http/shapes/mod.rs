@@ -1,0 +1,31 @@
+//! The JSON bodies of the API, as the server writes and the client reads them, and the other way round.
+//!
+//! Names are those of `model`; times are RFC 3339 in UTC, spans are text such as `30s`. A JSON payload is embedded as it is, in
+//! `input` or `output`; one of another media type stands beside it as `input_bytes` or `output_bytes`. Requests refuse unknown
+//! fields; answers may grow, so the client ignores what it does not know.
+
+mod attempt;
+mod backup;
+mod bulk;
+mod bytes;
+mod cancelled;
+mod due;
+mod metadata;
+mod reschedule;
+mod run;
+mod schedule_run;
+mod task;
+mod token;
+
+pub use attempt::{Attempt, Attempts};
+pub use backup::{BackedUp, Backup};
+pub use bulk::{Bulk, BulkChange, BulkReschedule, OneMove, Refused};
+pub use bytes::Bytes;
+pub use cancelled::Cancelled;
+pub use due::{due, due_required};
+pub use metadata::metadata;
+pub use reschedule::Reschedule;
+pub use run::{Progress, Run, RunPage};
+pub use schedule_run::{ScheduleRun, Scheduled};
+pub use task::{Registered, Task, Tasks};
+pub use token::{CreateToken, NewToken, Token, Tokens};
