@@ -218,7 +218,7 @@ AlreadyTriggered(RunId),
 DefinedByCode(RunId),
 /// The run has ended; there is nothing to cancel.
 AlreadyEnded(RunId),
-/// The unique key belongs to this other run, which has a different task, input or metadata.
+/// The unique key is held by this other run: one with another task, input or metadata, or one that the call may not share or replace.
 UniqueKeyTaken(RunId),
 /// The task lacks this grant.
 Forbidden(_rt::String),
@@ -6516,7 +6516,7 @@ result44
 }
 impl ScheduleOptions {
 #[allow(unused_unsafe, clippy::all)]
-/// At most one run with this key is unfinished, or finished within the last 24 hours, in the namespace.
+/// At most one run with this key is unfinished, or finished within the last 24 hours, in the namespace. The mode is `existing`.
 ///
 /// Scheduling the same task, input and metadata again under the key returns the first run's id; anything else
 /// fails with `unique-key-taken`. 1 to 256 bytes.
@@ -12313,7 +12313,7 @@ result43
 }
 }
 #[allow(unused_unsafe, clippy::all)]
-/// Cancels a run that has not ended. One that is running is told so, and dropped after a grace of 5 s.
+/// Cancels a run that has not ended. One that is running is told so, and dropped after its task's grace, 5 s by default.
 #[allow(async_fn_in_trait)]
 pub fn cancel(id: &str) -> ::core::result::Result<(), Error> {
 unsafe {

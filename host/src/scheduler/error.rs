@@ -19,7 +19,9 @@ pub enum Error {
     #[error(transparent)]
     Change(ChangeError),
     /// The unique key is held by a run that this request neither means nor may replace.
-    #[error("the unique key is held by run {0}, which has another task, input or metadata, or is not for this request to share or to replace")]
+    #[error(
+        "the unique key is held by run {0}, which has another task, input or metadata, or is not for this request to share or to replace"
+    )]
     UniqueKeyTaken(RunId),
     /// A quota would be exceeded.
     #[error("{0}")]

@@ -163,7 +163,7 @@ impl Scheduler {
         Ok(self.core.storage.trigger(self.namespace.id, run, self.now()).await??)
     }
 
-    /// Cancels a run. One that waits never starts; one that runs is told so, and dropped after a grace of 5 s.
+    /// Cancels a run. One that waits never starts; one that runs is told so, and dropped after its task's grace, 5 s by default.
     pub async fn cancel(&self, run: RunId) -> Result<Cancelled, Error> {
         Ok(self.core.storage.cancel(self.namespace.id, run, self.now()).await??)
     }

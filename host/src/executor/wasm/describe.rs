@@ -30,6 +30,7 @@ pub(super) async fn describe(host: &Arc<Host>, tasks: &TasksPre<AttemptState>) -
         clock: &*host.clock,
         deadline: host.clock.elapsed().saturating_add(TIMEOUT),
         cancel: request.cancel.clone(),
+        grace: TIMEOUT,
         shut_down: request.shut_down.clone(),
     };
     let mut store = store(AttemptState::new(host, request));

@@ -8,11 +8,12 @@ use rustc_hash::FxHashMap;
 use super::change::disarm;
 use super::rows::waiting_run;
 use super::writer::Tx;
-use crate::model::{MissedPolicy, Timestamp};
+use crate::model::{MissedPolicy, NamespaceId, Timestamp};
 use crate::storage::Gap;
 
 /// How far one task has come.
 struct Place {
+    namespace: NamespaceId,
     policy: MissedPolicy,
     /// Later ones that run.
     chosen: u32,
@@ -23,32 +24,16 @@ pub(super) fn catch_up(tx: &mut Tx<'_>, gap: Gap, now: Timestamp) -> rusqlite::R
     let mut places: FxHashMap<i64, Place> = FxHashMap::default();
     for task in tx.shared.registry.all_tasks() {
         if task.policy.missed.most() > 0 {
-            places.insert(task.id.0, Place { policy: task.policy.missed, chosen: 0 });
+            places.insert(task.id.0, Place { namespace: task.namespace, policy: task.policy.missed, chosen: 0 });
         }
     }
     if places.is_empty() {
         return Ok(0);
     }
-    count_chosen(tx, gap, now, &mut places)?;
     let mut chosen = Vec::new();
-    {
-        let mut statement = tx.conn.prepare_cached(
-            "-- catch up: look
-             SELECT id, task, trigger_at FROM runlater_runs
-             WHERE due_at IS NOT NULL AND due_at > ?1 AND due_at < ?2 AND status = 0 AND attempt = 0
-                 AND trigger_at = due_at AND trigger_at > created_at ORDER BY due_at DESC, id DESC",
-        )?;
-        let mut rows = statement.query((gap.from.as_micros(), gap.until.as_micros()))?;
-        while let Some(row) = rows.next()? {
-            let Some(place) = places.get_mut(&row.get(1)?) else { continue };
-            if place.policy.makes_up(place.chosen, super::rows::time(row, 2)?, now) {
-                chosen.push(row.get::<_, i64>(0)?);
-                place.chosen += 1;
-            }
-            if places.values().all(|place| place.chosen >= place.policy.most()) {
-                break;
-            }
-        }
+    for namespace in tx.shared.registry.namespaces() {
+        count_chosen(tx, namespace.id, gap, now, &mut places)?;
+        choose(tx, namespace.id, gap, now, &mut places, &mut chosen)?;
     }
     let mut caught_up = 0;
     for id in chosen {
@@ -64,15 +49,45 @@ pub(super) fn catch_up(tx: &mut Tx<'_>, gap: Gap, now: Timestamp) -> rusqlite::R
     Ok(caught_up)
 }
 
+/// Chooses the latest runs of a namespace's tasks, as far as their policies go.
+fn choose(
+    tx: &Tx<'_>,
+    namespace: NamespaceId,
+    gap: Gap,
+    now: Timestamp,
+    places: &mut FxHashMap<i64, Place>,
+    chosen: &mut Vec<i64>,
+) -> rusqlite::Result<()> {
+    let mut statement = tx.conn.prepare_cached(
+        "-- catch up: look
+         SELECT id, task, trigger_at FROM runlater_runs
+         WHERE namespace = ?1 AND due_at IS NOT NULL AND due_at > ?2 AND due_at < ?3 AND status = 0 AND attempt = 0
+             AND trigger_at = due_at AND trigger_at > created_at ORDER BY due_at DESC, id DESC",
+    )?;
+    let mut rows = statement.query((namespace.0, gap.from.as_micros(), gap.until.as_micros()))?;
+    while let Some(row) = rows.next()? {
+        let Some(place) = places.get_mut(&row.get(1)?) else { continue };
+        if place.policy.makes_up(place.chosen, super::rows::time(row, 2)?, now) {
+            chosen.push(row.get(0)?);
+            place.chosen += 1;
+        }
+        if places.values().all(|place| place.namespace != namespace || place.chosen >= place.policy.most()) {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Counts what was chosen before, by a sweep that was stopped half-way.
-fn count_chosen(tx: &Tx<'_>, gap: Gap, now: Timestamp, places: &mut FxHashMap<i64, Place>) -> rusqlite::Result<()> {
+fn count_chosen(tx: &Tx<'_>, namespace: NamespaceId, gap: Gap, now: Timestamp, places: &mut FxHashMap<i64, Place>) -> rusqlite::Result<()> {
     let mut statement = tx.conn.prepare_cached(
         "-- catch up: chosen before
          SELECT task, count(*) FROM runlater_runs
-         WHERE due_at IS NOT NULL AND due_at > ?1 AND due_at <= ?2 AND status = 0 AND attempt = 0 AND reason = 'caught-up' AND trigger_at > ?1
+         WHERE namespace = ?1 AND due_at IS NOT NULL AND due_at > ?2 AND due_at <= ?3 AND status = 0 AND attempt = 0
+             AND reason = 'caught-up' AND trigger_at > ?2
          GROUP BY task",
     )?;
-    let mut rows = statement.query((gap.from.as_micros(), now.as_micros()))?;
+    let mut rows = statement.query((namespace.0, gap.from.as_micros(), now.as_micros()))?;
     while let Some(row) = rows.next()? {
         if let Some(place) = places.get_mut(&row.get(0)?) {
             place.chosen = row.get(1)?;

@@ -81,6 +81,20 @@ fn many_runs() {
 }
 
 #[test]
+fn what_failed_is_run_again_by_filter() {
+    let server = Server::with(&["behaviours"]);
+    let run = server.schedule(&["reject", "--input", "{\"reason\":\"no\"}", "--metadata", "n=1"]);
+    server.run(&["runs", "wait", &run]).fails(1, &[]);
+    server.schedule(&["touch", "--after", "1h"]);
+    assert_eq!(server.run(&["runs", "trigger", "--status", "failed", "--metadata", "n=2", "--yes"]).ok(), "triggered 0 runs\n");
+    assert_eq!(server.run(&["runs", "trigger", "--all", "--dry-run"]).ok(), "would have triggered 1 run\n");
+    server.run(&["runs", "trigger", "--task", "reject"]).fails(2, &["1 runs?", "--yes", "--dry-run"]);
+    assert_eq!(server.run(&["runs", "trigger", "--task", "reject", "--yes"]).ok(), "triggered 1 run\n");
+    server.run(&["runs", "wait", &run]).fails(1, &[]);
+    assert_eq!(server.json(&["runs", "show", &run])["attempts"], 2);
+}
+
+#[test]
 fn pages_go_on_where_they_ended() {
     let server = Server::with(&["behaviours"]);
     let ids: Vec<_> = (0..3).map(|_| server.schedule(&["touch", "--after", "1h"])).collect();

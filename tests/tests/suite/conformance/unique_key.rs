@@ -1,8 +1,14 @@
 //! Unique keys: several equal requests are one run.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
 use super::place;
 use crate::conformance::world::{World, at, check, play};
-use runlater::model::{Standing, UniqueKey};
+use runlater::RunId;
+use runlater::model::{Standing, Unique, UniqueKey, UniqueMode};
 use runlater::storage::{Created, CreateError};
 
 #[test]
@@ -186,4 +192,126 @@ fn holder_says_what_create_judges_by() {
     assert!(holder(&run, 0).is_equal);
     assert_eq!((holder(&run, 5).standing, holder(&run, 5).first_at), (Standing::Triggered, at(0)));
     assert_eq!(world.storage.holder(world.other, &run, at(0)).unwrap(), None);
+}
+
+/// The run that holds a key, in plain terms.
+#[derive(Clone, Debug)]
+struct Held {
+    run: RunId,
+    input: u8,
+    due: i64,
+    first: i64,
+    held_for: i64,
+    ended: Option<i64>,
+}
+
+/// A request under a key.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    key: &'static str,
+    mode: u8,
+    input: u8,
+    held_for: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Ask(Request),
+    /// So many seconds pass, and what is due then is started.
+    Pass(i64),
+    /// Whatever runs ends.
+    End,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (prop::sample::select(vec!["k", "l"]), 0u8..4, 1u8..3, prop::sample::select(vec![0, 20]))
+            .prop_map(|(key, mode, input, held_for)| Step::Ask(Request { key, mode, input, held_for })),
+        2 => (0i64..12).prop_map(Step::Pass),
+        1 => Just(Step::End),
+    ]
+}
+
+impl Request {
+    fn unique(self) -> Unique {
+        let (key, span) = (UniqueKey::parse(self.key, "key").unwrap(), Duration::from_secs);
+        let mode = [UniqueMode::Existing, UniqueMode::Reject, UniqueMode::Replace].get(usize::from(self.mode)).copied();
+        match mode {
+            Some(mode) => Unique { mode, ..key.into() }.held_for(span(self.held_for as u64), "for").unwrap(),
+            None => Unique::debounce(key, span(10), span(15)).unwrap(),
+        }
+    }
+
+    /// What the contract says becomes of it; `Err` is who holds the key.
+    fn expected(self, held: Option<&Held>, id: RunId, now: i64) -> Result<Created, RunId> {
+        let Some(held) = held.filter(|held| held.ended.is_none_or(|ended| ended + held.held_for > now)) else { return Ok(Created::New(id)) };
+        let waits = held.ended.is_none() && held.due > now;
+        match self.mode {
+            0 if held.input == self.input => Ok(Created::Existing(held.run)),
+            2 if waits => Ok(Created::New(id)),
+            3 if waits => Ok(Created::PutOff(held.run, at((now + 10).min(held.first + 15)))),
+            3 => Ok(Created::New(id)),
+            _ => Err(held.run),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_request_goes_as_the_model_says(steps in prop::collection::vec(step(), 1..40)) {
+        let world = World::new(place());
+        let (mut now, mut held, mut claims) = (0i64, HashMap::<&str, Held>::new(), Vec::new());
+        for step in steps {
+            match step {
+                Step::Pass(seconds) => {
+                    now += seconds;
+                    claims.extend(world.claim(usize::MAX, now));
+                }
+                Step::End => {
+                    for claim in claims.drain(..) {
+                        world.finish(claim.run, claim.attempt, crate::conformance::world::succeeded(), now);
+                        held.values_mut().filter(|held| held.run == claim.run).for_each(|held| held.ended = Some(now));
+                    }
+                }
+                Step::Ask(request) => {
+                    let mut run = world.new_run(now + 7, now);
+                    run.unique_key = Some(request.unique());
+                    run.trigger_at = request.unique().due(at(now)).unwrap_or(run.trigger_at);
+                    run.input = runlater::Payload::json(request.input.to_string().as_bytes(), "input").unwrap();
+                    let (id, due) = (run.id, if request.mode == 3 { now + 10 } else { now + 7 });
+                    let expected = request.expected(held.get(request.key), id, now);
+                    let seen = match world.wait(world.storage.create(world.namespace, vec![run], at(now))) {
+                        Ok(created) => Ok(created[0]),
+                        Err(CreateError::UniqueKeyTaken(holder)) => Err(holder),
+                        Err(other) => return Err(TestCaseError::fail(other.to_string())),
+                    };
+                    prop_assert_eq!(&seen, &expected, "{:?} at {}, with {:?}", request, now, held.get(request.key));
+                    let held_for = if request.mode == 3 { 0 } else { request.held_for };
+                    match seen {
+                        Ok(Created::New(run)) => {
+                            if let Some(before) = held.insert(request.key, Held { run, input: request.input, due, first: now, held_for, ended: None })
+                                && request.mode == 2
+                                && before.ended.is_none()
+                                && before.due > now
+                            {
+                                prop_assert_eq!(world.storage.get(world.namespace, before.run, at(now)).unwrap(), None, "it was replaced");
+                            }
+                        }
+                        Ok(Created::PutOff(run, to)) => {
+                            let held = held.get_mut(request.key).expect("somebody held it");
+                            (held.input, held.due, held.held_for) = (request.input, (to.as_micros() - at(0).as_micros()) / 1_000_000, 0);
+                            let seen = world.get(run, now);
+                            prop_assert_eq!((seen.trigger_at, seen.input.bytes().to_vec()), (to, request.input.to_string().into_bytes()));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        for held in held.values() {
+            prop_assert!(world.storage.get(world.namespace, held.run, at(now)).unwrap().is_some(), "whoever holds a key is there");
+        }
+    }
 }
