@@ -9,8 +9,8 @@ use jsonschema::paths::LocationSegment;
 use jsonschema::{PatternOptions, Retrieve, Uri, Validator};
 use serde_json::Value;
 
-use super::limits::{SCHEMA_BYTES_MAX, SCHEMA_REFERENCES_MAX};
-use super::{Invalid, Payload};
+use super::limits::SCHEMA_BYTES_MAX;
+use super::{Invalid, Payload, schema_bounds};
 
 /// Bytes of the machine that one `pattern` is compiled to, and of what it keeps while it matches.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
@@ -76,38 +76,12 @@ impl InputSchema {
         if !matches!(schema, Value::Object(_) | Value::Bool(_)) {
             return Err(invalid("a JSON Schema is an object, or true or false".into()));
         }
-        let references = check_references(&schema)?;
-        if references > SCHEMA_REFERENCES_MAX {
-            return Err(invalid(format!("{references} references, the limit is {SCHEMA_REFERENCES_MAX}; describe less")));
-        }
+        schema_bounds::check(&schema)?;
         let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX);
         jsonschema::options().with_retriever(Nowhere).with_pattern_options(patterns).build(&schema).map_err(|error| {
             let place = error.instance_path().as_str().to_owned();
             invalid(format!("not a JSON Schema that can be checked: {error}, at {}", if place.is_empty() { "its top" } else { &place }))
         })
-    }
-}
-
-/// Counts references. Refuses those that lead out of the schema: nothing is fetched.
-fn check_references(schema: &Value) -> Result<usize, Invalid> {
-    match schema {
-        Value::Object(entries) => {
-            let mut count = 0;
-            for (key, value) in entries {
-                if let ("$ref" | "$dynamicRef" | "$recursiveRef", Value::String(target)) = (key.as_str(), value) {
-                    count += 1;
-                    if !target.starts_with('#') {
-                        let reason =
-                            "a reference out of the schema; nothing is fetched, so put what it means under `$defs` and refer to that";
-                        return Err(Invalid::new("invalid-schema", "input-schema", reason).seen(target));
-                    }
-                }
-                count += check_references(value)?;
-            }
-            Ok(count)
-        }
-        Value::Array(items) => items.iter().map(check_references).sum(),
-        _ => Ok(0),
     }
 }
 
@@ -189,7 +163,7 @@ mod tests {
 
     #[test]
     fn schemas_that_can_not_be_checked_are_refused() {
-        let many = format!(r##"{{"allOf":[{}]}}"##, vec![r##"{"$ref":"#/$defs/a"}"##; SCHEMA_REFERENCES_MAX + 1].join(","));
+        let many = format!(r##"{{"allOf":[{}],"$defs":{{"a":true}}}}"##, vec![r##"{"$ref":"#/$defs/a"}"##; 257].join(","));
         for (schema, expected) in [
             ("", "not JSON"),
             ("7", "a JSON Schema is an object"),
@@ -200,7 +174,8 @@ mod tests {
             (r#"{"pattern":"((a{1000}){1000}){1000}"}"#, "not a JSON Schema that can be checked"),
             (r#"{"$ref":"https://example.com/x.json"}"#, "a reference out of the schema"),
             (r#"{"properties":{"a":{"$ref":"file:///etc/passwd"}}}"#, "a reference out of the schema"),
-            (r##"{"$ref":"#/$defs/none"}"##, "not a JSON Schema that can be checked"),
+            (r##"{"$ref":"#/$defs/none"}"##, "a reference to what is not there"),
+            (r##"{"$dynamicRef":"#a"}"##, "`$dynamicRef` is not known"),
             (many.as_str(), "257 references"),
         ] {
             let refused = InputSchema::parse(schema).unwrap_err();
@@ -210,7 +185,8 @@ mod tests {
     }
 
     #[test]
-    fn hostile_schemas_cost_little() {
+    fn hostile_schemas_are_refused_or_cost_little() {
+        let ways = |reason: &str| reason.contains("ways; refer");
         // Each level asks for the next one twice: two to the power of a hundred, if each were followed.
         let mut levels = String::new();
         for level in 0..100 {
@@ -218,13 +194,26 @@ mod tests {
                 &format!(r##""d{level}":{{"allOf":[{{"$ref":"#/$defs/d{next}"}},{{"$ref":"#/$defs/d{next}"}}]}},"##, next = level + 1);
         }
         let doubling = format!(r##"{{"$ref":"#/$defs/d0","$defs":{{{levels}"d100":{{"type":"object"}}}}}}"##);
-        assert_eq!(checked(&doubling, "{}"), "fits");
-        assert_eq!(checked(r##"{"$ref":"#"}"##, "{}"), "fits", "a circle says nothing");
-        assert_eq!(checked(r##"{"allOf":[{"$ref":"#"}]}"##, "{}"), "fits");
+        assert!(ways(&InputSchema::parse(&doubling).unwrap_err().reason));
+        // Twice for each level of the input.
         let deep = r##"{"properties":{"x":{"allOf":[{"$ref":"#"},{"$ref":"#"}]}}}"##;
-        let nested = format!("{}{}", r#"{"x":"#.repeat(30), "{}".to_owned() + &"}".repeat(30));
-        assert_eq!(checked(deep, &nested), "fits");
+        assert!(ways(&InputSchema::parse(deep).unwrap_err().reason));
+        for circle in [r##"{"$ref":"#"}"##, r##"{"allOf":[{"not":{"$ref":"#"}}]}"##] {
+            assert_eq!(InputSchema::parse(circle).unwrap_err().reason, "a reference in a circle says nothing");
+        }
         let text = format!("\"{}!\"", "a".repeat(200_000));
         assert_ne!(checked(r#"{"type":"string","pattern":"^(a+)+$|^(a|aa)+b$"}"#, &text), "fits");
+    }
+
+    #[test]
+    fn trees_and_lists_of_themselves_are_described() {
+        let tree = r##"{"type":"object","properties":{"left":{"$ref":"#"},"right":{"$ref":"#"},"value":{"type":"integer"}}}"##;
+        let nested = format!("{}{{\"value\":\"x\"}}{}", r#"{"right":"#.repeat(25), "}".repeat(25));
+        let said = checked(tree, &nested);
+        assert!(said.starts_with("input.right.right.") && said.contains("value: it is not of type \"integer\""), "{said}");
+        let list = r##"{"type":"object","properties":{"children":{"type":"array","items":{"$ref":"#"}}}}"##;
+        assert!(
+            checked(list, r#"{"children":[{"children":[{}, {"children":7}]}]}"#).starts_with("input.children[0].children[1].children: ")
+        );
     }
 }

@@ -78,6 +78,8 @@ pub const DESCRIPTION_BYTES_MAX: usize = 1024;
 pub const SCHEMA_BYTES_MAX: usize = 64 << 10;
 /// References in a task's input schema: what bounds how deep a check may recurse.
 pub const SCHEMA_REFERENCES_MAX: usize = 256;
+/// Ways through a task's input schema, each followed once for each value of an input that it fits.
+pub const SCHEMA_WAYS_MAX: u64 = 10_000;
 /// Bytes of a progress note.
 pub const PROGRESS_NOTE_BYTES_MAX: usize = 256;
 /// Bytes of a failure's explanation that are kept.

@@ -111,7 +111,10 @@ impl<'a> Schedule<'a> {
     /// The same, saying what this request does if the key is held: see [`UniqueMode`].
     pub fn unique(mut self, key: &str, mode: UniqueMode) -> Self {
         let parsed = UniqueKey::parse(key, "unique_key").and_then(|key| match mode {
-            UniqueMode::Debounce { wait, max_wait } => Unique::debounce(key, wait, max_wait),
+            // Fields of the contract are spelled with dashes, those of a request with underscores.
+            UniqueMode::Debounce { wait, max_wait } => {
+                Unique::debounce(key, wait, max_wait).map_err(|invalid| Invalid { field: invalid.field.replace('-', "_"), ..invalid })
+            }
             mode => Ok(Unique { mode, ..key.into() }),
         });
         match parsed {

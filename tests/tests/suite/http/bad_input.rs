@@ -87,7 +87,7 @@ async fn fields_out_of_range() {
         (json!({ "unique_key": "k", "unique_for": "-1h" }), "invalid-duration", "unique_for"),
         (json!({ "unique_key": "k", "debounce": "0s" }), "invalid-debounce", "debounce"),
         (json!({ "unique_key": "k", "debounce": "10" }), "invalid-duration", "debounce"),
-        (json!({ "unique_key": "k", "debounce": "10s", "debounce_max": "9s" }), "invalid-debounce", "debounce-max"),
+        (json!({ "unique_key": "k", "debounce": "10s", "debounce_max": "9s" }), "invalid-debounce", "debounce_max"),
         (json!({ "unique_key": "k", "debounce_max": "9s" }), "invalid-unique-mode", "debounce_max"),
         (json!({ "unique_key": "k", "debounce": "10s", "unique_mode": "reject" }), "invalid-unique-mode", "unique_mode"),
         (json!({ "unique_key": "k", "debounce": "10s", "unique_for": "1h" }), "invalid-unique-for", "unique_for"),
