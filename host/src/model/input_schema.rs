@@ -26,9 +26,8 @@ impl InputSchema {
     /// Accepts a JSON Schema (draft 2020-12, unless its `$schema` names an earlier one) that stands by itself.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let schema = Self::from_stored(text);
-        let validator = schema.compile()?;
-        schema.compiled.set(Some(validator)).ok().expect("nobody else has seen it yet");
-        Ok(schema)
+        let compiled = Arc::new(OnceLock::from(Some(schema.compile()?)));
+        Ok(Self { compiled, ..schema })
     }
 
     /// For storage, which reads back what [`parse`](Self::parse) accepted.

@@ -30,7 +30,7 @@ pub(super) async fn register(
     let mut register = caller.scheduler.register(wasm).grants(grants);
     for (task, said) in policies {
         register = match said {
-            Said::Set(settings) => register.policy(&task, settings),
+            Said::Set(settings) => register.policy(&task, *settings),
             Said::Reset(field) => register.reset_policy(&task, &field),
         };
     }
@@ -42,7 +42,7 @@ pub(super) async fn register(
 /// What a parameter says of one field of a task's policy.
 #[derive(Debug, PartialEq)]
 enum Said {
-    Set(PolicySettings),
+    Set(Box<PolicySettings>),
     Reset(String),
 }
 
@@ -56,7 +56,7 @@ fn policy(text: &str) -> Result<(String, Said), Invalid> {
     }
     let mut settings = PolicySettings::default();
     settings.set(field, value).map_err(|invalid| invalid.within(&format!("policy.{task}")))?;
-    Ok((task.into(), Said::Set(settings)))
+    Ok((task.into(), Said::Set(Box::new(settings))))
 }
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
             retry_delay: Some((std::time::Duration::from_secs(1), std::time::Duration::from_secs(2))),
             ..Default::default()
         };
-        assert_eq!((task.as_str(), said), ("acme.billing", Said::Set(expected)));
+        assert_eq!((task.as_str(), said), ("acme.billing", Said::Set(Box::new(expected))));
         assert_eq!(policy("a.rate=default").unwrap(), ("a".into(), Said::Reset("rate".into())));
         for (bad, code) in [
             ("", "invalid-policy"),
