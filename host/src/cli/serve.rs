@@ -17,6 +17,7 @@ use super::screen::{Screen, clean};
 use crate::executor::wasm::Compiler;
 use crate::http;
 use crate::scheduler::{NewToken, Role, Scheduler};
+use crate::storage::sqlite::SqliteStorage;
 
 /// Where a host listens unless it is told otherwise.
 pub(super) const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7180);
@@ -89,15 +90,24 @@ pub(super) async fn open(db: &Path) -> anyhow::Result<Scheduler> {
         let message = format!("can't open the database {}: its folder does not exist; create it first", clean(&db.display().to_string()));
         return Err(Failure::new(Exit::Config, "database", message).into());
     }
+    // Before anything is made beside it: who names the wrong file should find no trace of us there.
+    SqliteStorage::refuse_foreign_tables(db).map_err(|error| failure::database(db, &error.into()))?;
     let mut code = db.as_os_str().to_owned();
     code.push(".code");
     let code = PathBuf::from(code);
+    let fresh = !code.exists();
     let key = code_key(&code).map_err(|error| failure::io("use the folder", &code, &error))?;
     let scheduler = Scheduler::builder()
         .sqlite(db)
         .compiler(Compiler::ChildProcess { program, args: vec![COMPILE_COMMAND.into()] })
-        .code_cache(code, key);
-    scheduler.build().await.map_err(|error| failure::database(db, &error))
+        .code_cache(&code, key);
+    scheduler.build().await.map_err(|error| {
+        if fresh {
+            // Holds nothing but a key that seals nothing.
+            let _ = fs::remove_dir_all(&code);
+        }
+        failure::database(db, &error)
+    })
 }
 
 /// The key that seals compiled code, made at the first start.

@@ -70,6 +70,12 @@ impl SqliteStorage {
         rusqlite::version()
     }
 
+    /// Whether a host of its own may use this file, which need not exist: refused if another program keeps its tables there. Leaves no
+    /// trace. An embedder, who shares its file on purpose, does not ask.
+    pub fn refuse_foreign_tables(path: impl AsRef<Path>) -> Result<(), StorageError> {
+        connection::refuse_foreign_tables(path.as_ref())
+    }
+
     /// Opens or creates the file, migrates it, takes over what an earlier host left, and starts to write.
     ///
     /// Blocks on the disk. Refuses, saying what to do, a file that is no database, is damaged, was written by a newer version, is

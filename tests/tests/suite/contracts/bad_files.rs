@@ -20,6 +20,14 @@ impl Folder {
     fn file(&self) -> PathBuf {
         self.0.path().join("runs.db")
     }
+
+    /// What is in it.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
 }
 
 fn open(path: &Path) -> Result<SqliteStorage, StorageError> {
@@ -44,6 +52,22 @@ fn not_a_database() {
     let error = refused(&folder.file(), &["runs.db", "not a SQLite database", "choose another file", "nothing was changed"]);
     assert!(matches!(error, StorageError::Corrupt(_)));
     assert_eq!(fs::read_to_string(folder.file()).unwrap(), text);
+    assert_eq!(folder.names(), ["runs.db"], "nothing is left beside it");
+}
+
+#[test]
+fn a_host_of_its_own_shares_no_file() {
+    let folder = Folder::new();
+    SqliteStorage::refuse_foreign_tables(folder.file()).unwrap();
+    let conn = Connection::open(folder.file()).unwrap();
+    conn.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE bookmarks (url)").unwrap();
+    conn.close().unwrap();
+    let error = SqliteStorage::refuse_foreign_tables(folder.file()).unwrap_err().to_string();
+    assert!(error.contains("another program's") && error.contains("bookmarks") && error.contains("choose another file"), "{error}");
+    assert_eq!(folder.names(), ["runs.db"], "nothing is left beside it");
+    // An embedder does share it, and then a host may use it, too.
+    drop(open(&folder.file()).unwrap());
+    SqliteStorage::refuse_foreign_tables(folder.file()).unwrap();
 }
 
 #[test]
@@ -85,8 +109,7 @@ fn not_a_file_at_all() {
     refused(Path::new("/dev/null"), &["is not a file"]);
     let nowhere = folder.0.path().join("no/such/runs.db");
     refused(&nowhere, &["no/such", "does not exist", "create it first"]);
-    let litter: Vec<_> = fs::read_dir(folder.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(litter.is_empty(), "{litter:?}");
+    assert!(folder.names().is_empty(), "{:?}", folder.names());
 }
 
 #[test]
