@@ -4,8 +4,10 @@
 //! arguments, so that every case fits in a table.
 
 mod attempt;
+mod audit;
 mod component;
 mod concurrency;
+mod cursor;
 mod digest;
 mod filter;
 mod grant;
@@ -13,6 +15,7 @@ mod id;
 mod invalid;
 pub mod limits;
 mod metadata;
+mod meter;
 mod missed;
 mod name;
 mod namespace;
@@ -22,19 +25,24 @@ mod rate;
 mod retention;
 pub mod retry;
 mod run;
+pub mod seal;
 mod task;
 mod time;
+mod version;
 mod write_set;
 
 pub use attempt::{Attempt, FailureReason, Outcome};
+pub use audit::{AuditAction, AuditEntry, AuditQuery};
 pub use component::{CodeSchedule, Component, TaskDefinition};
 pub use concurrency::{Admission, Concurrency, LaneKey, Overlap};
+pub use cursor::{Cursor, List};
 pub use digest::Digest;
-pub use filter::{Cursor, Order, Page, RunFilter};
+pub use filter::{Order, Page, RunFilter};
 pub use grant::{Grant, Grants};
 pub use id::RunId;
 pub use invalid::Invalid;
 pub use metadata::Metadata;
+pub use meter::Meter;
 pub use missed::{CatchUp, Gap, MissedPolicy, gap};
 pub use name::{Name, UniqueKey};
 pub use namespace::{Namespace, NamespaceId};
@@ -49,4 +57,5 @@ pub use run::{
 };
 pub use task::{Pause, Task, TaskId};
 pub use time::{Due, Timestamp, format_duration, parse_duration};
+pub use version::Version;
 pub use write_set::{Write, WriteRefused, WriteSet};

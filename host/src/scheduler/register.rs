@@ -54,7 +54,7 @@ impl<'a> Register<'a> {
         }
         let component = Component { digest, wasm: self.wasm.to_vec() };
         let registration = Registration { namespace: self.scheduler.namespace.id, component, grants: self.grants, tasks };
-        let tasks = core.storage.register(registration, core.clock.now()).await?;
+        let tasks = self.scheduler.changes.register(registration, core.clock.now()).await?;
         Ok(Registered { digest, tasks })
     }
 }
