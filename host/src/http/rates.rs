@@ -20,8 +20,8 @@ pub struct Rates {
 }
 
 impl Default for Rates {
-    /// More than a client with 64 connections gets done on two cores, for a token; for an address, what a busy service sends; for
-    /// failures, 10 in a minute: a mistyped token, and no search for one.
+    /// For a token, what only a loop that has gone wrong sends; for an address, what a busy service does; for failures, a few mistyped
+    /// tokens, and no search for one.
     fn default() -> Self {
         let rate = |count, per| Some(RateLimit { count, per });
         Self { token: rate(50_000, RateUnit::Second), address: rate(2_000, RateUnit::Second), failures: rate(10, RateUnit::Minute) }
