@@ -147,3 +147,23 @@ fn entry(row: &Row<'_>, id_origin: u64) -> rusqlite::Result<AuditEntry> {
         detail: row.get(6)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_trail_of_a_namespace_is_bounded() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(include_str!("migrations/0010_audit.sql")).unwrap();
+        for (namespace, number) in (1..=2).flat_map(|namespace| (1..=10).map(move |number| (namespace, number))) {
+            let entry = "INSERT INTO runlater_audit (namespace, number, at, token, action) VALUES (?1, ?2, 5, 't', 'delete')";
+            conn.execute(entry, (namespace, number)).unwrap();
+        }
+        forget(&conn, NamespaceId(1), AUDIT_ENTRIES_MAX + 3, Timestamp::MIN).unwrap();
+        let left = "SELECT namespace, count(*), min(number) FROM runlater_audit GROUP BY namespace ORDER BY namespace";
+        let mut left = conn.prepare(left).unwrap();
+        let left = left.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        assert_eq!(left.collect::<Result<Vec<(i64, i64, i64)>, _>>().unwrap(), [(1, 7, 4), (2, 10, 1)]);
+    }
+}
