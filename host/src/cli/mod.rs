@@ -3,6 +3,7 @@
 //! `dev` and `serve` are hosts: they put a scheduler and its doors together. All other commands are clients of a running host
 //! and know nothing but its HTTP API. [`run`] is called by `main` only.
 
+mod audit;
 mod backup;
 mod bench;
 mod client;
@@ -76,6 +77,7 @@ enum Command {
     Schedule(schedule::Schedule),
     Runs(runs::Runs),
     Token(token::Tokens),
+    Audit(audit::Audit),
     Backup(backup::Backup),
     Bench(bench::Bench),
 }
@@ -124,6 +126,7 @@ impl Command {
             Self::Schedule(command) => command.run(global, screen),
             Self::Runs(command) => command.run(global, screen),
             Self::Token(command) => command.run(global, screen),
+            Self::Audit(command) => command.run(global, screen),
             Self::Backup(command) => command.run(global, screen),
             Self::Bench(command) => command.run(screen),
         }

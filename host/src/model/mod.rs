@@ -4,8 +4,10 @@
 //! arguments, so that every case fits in a table.
 
 mod attempt;
+mod audit;
 mod component;
 mod concurrency;
+mod cursor;
 mod digest;
 mod filter;
 mod grant;
@@ -14,6 +16,7 @@ mod input_schema;
 mod invalid;
 pub mod limits;
 mod metadata;
+mod meter;
 mod missed;
 mod name;
 mod namespace;
@@ -25,21 +28,26 @@ mod retention;
 pub mod retry;
 mod run;
 mod schema_bounds;
+pub mod seal;
 mod task;
 mod time;
 mod unique_key;
+mod version;
 mod write_set;
 
 pub use attempt::{Attempt, FailureReason, Outcome};
+pub use audit::{AuditAction, AuditEntry, AuditQuery};
 pub use component::{CodeSchedule, Component, TaskDefinition};
 pub use concurrency::{Admission, Concurrency, LaneKey, Overlap};
+pub use cursor::{Cursor, List};
 pub use digest::Digest;
-pub use filter::{Cursor, Order, Page, RunFilter};
+pub use filter::{Order, Page, RunFilter};
 pub use grant::{Grant, Grants};
 pub use id::RunId;
 pub use input_schema::InputSchema;
 pub use invalid::Invalid;
 pub use metadata::Metadata;
+pub use meter::Meter;
 pub use missed::{CatchUp, Gap, MissedPolicy, gap};
 pub use name::{Name, UniqueKey};
 pub use namespace::{Namespace, NamespaceId};
@@ -56,4 +64,5 @@ pub use run::{
 pub use task::{Pause, Task, TaskId};
 pub use time::{Due, Timestamp, format_duration, parse_duration};
 pub use unique_key::{Holder, Standing, Unique, UniqueMode, Verdict};
+pub use version::Version;
 pub use write_set::{Write, WriteRefused, WriteSet};

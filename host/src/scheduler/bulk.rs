@@ -43,7 +43,7 @@ impl Scheduler {
         check_count(moves.len())?;
         let now = self.now();
         let moves = moves.into_iter().map(|(run, due)| (run, Move::To(due.trigger_at(now)))).collect();
-        Ok(tally(self.core.storage.reschedule(self.namespace.id, moves, now).await?))
+        Ok(tally(self.changes.reschedule(self.namespace.id, moves, now).await?))
     }
 
     /// Moves all that are selected: to one time, or each by the same span. A dry run only counts.
@@ -102,7 +102,7 @@ impl Scheduler {
     }
 
     async fn change(&self, ids: Vec<RunId>, change: Change) -> Result<BulkOutcome, Error> {
-        let (storage, namespace, now) = (&self.core.storage, self.namespace.id, self.now());
+        let (storage, namespace, now) = (&self.changes, self.namespace.id, self.now());
         Ok(tally(match change {
             Change::Delete => storage.delete(namespace, ids, now).await?,
             Change::Move(to) => storage.reschedule(namespace, ids.into_iter().map(|id| (id, to)).collect(), now).await?,

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::bulk;
+use super::creates::GuestCreates;
 use super::own_writes::{OwnWrites, merge};
 use crate::clock::Clock;
 use crate::executor::{CallError, HostCalls, ScheduleRequest};
 use crate::model::limits::{DEPTH_MAX, LIVE_PER_ROOT_MAX, PAGE_SIZE_MAX, WRITES_PER_ATTEMPT_MAX};
 use crate::model::{
-    Cursor, Due, Invalid, Lineage, NamespaceId, NewRun, Order, Origin, Page, ParentRun, Progress, Run, RunFilter, RunId, Status, Timestamp,
-    Unique, UniqueMode, Verdict, Write, WriteSet, check_max_attempts, check_priority, check_timeout,
+    Cursor, Due, Invalid, Lineage, NamespaceId, NewRun, Order, Origin, Page, ParentRun, Progress, RateLimit, Run, RunFilter, RunId, Status,
+    Timestamp, Unique, UniqueMode, Verdict, Write, WriteSet, check_max_attempts, check_priority, check_timeout,
 };
 use crate::storage::{CreateError, Storage, StorageError};
 
@@ -22,6 +23,7 @@ use crate::storage::{CreateError, Storage, StorageError};
 pub(super) struct GuestCalls {
     storage: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
+    creates: Arc<GuestCreates>,
     namespace: NamespaceId,
     parent: ParentRun,
     /// To be committed, in this order.
@@ -31,8 +33,14 @@ pub(super) struct GuestCalls {
 }
 
 impl GuestCalls {
-    pub(super) fn new(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>, namespace: NamespaceId, parent: ParentRun) -> Self {
-        Self { storage, clock, namespace, parent, writes: WriteSet::default(), own: OwnWrites::default() }
+    pub(super) fn new(
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+        creates: Arc<GuestCreates>,
+        namespace: NamespaceId,
+        parent: ParentRun,
+    ) -> Self {
+        Self { storage, clock, creates, namespace, parent, writes: WriteSet::default(), own: OwnWrites::default() }
     }
 
     /// The run that `request` asks for, with its final id.
@@ -127,6 +135,12 @@ impl GuestCalls {
         }
     }
 
+    /// Counts a run that is about to be created, whatever becomes of the attempt: a bomb that fails costs as much as one that does not.
+    fn count_create(&self) -> Result<(), CallError> {
+        let limit = |rate: RateLimit| CallError::Limit { limit: "guest-creates", max: rate.count.into(), asked: u64::from(rate.count) + 1 };
+        self.creates.take(self.namespace, self.clock.elapsed()).map_err(limit)
+    }
+
     fn push(&mut self, write: Write) -> Result<(), CallError> {
         self.writes.push(write).map_err(|(limit, max, asked)| CallError::Limit { limit, max, asked })
     }
@@ -146,6 +160,7 @@ impl HostCalls for GuestCalls {
                 return Ok(holder);
             }
         }
+        self.count_create()?;
         let id = run.id;
         self.push(Write::Schedule(Box::new(run.clone())))?;
         self.own.schedule(&run, now);
@@ -162,6 +177,7 @@ impl HostCalls for GuestCalls {
         if let Some(own) = self.own_holder(&run) {
             return Err(CallError::UniqueKeyTaken(own.id));
         }
+        self.count_create()?;
         let created = self.storage.create(self.namespace, vec![run], now).await.map_err(refused)?;
         Ok(created[0].id())
     }

@@ -83,7 +83,7 @@ impl<'a> Register<'a> {
         }
         let component = Component { digest, wasm: self.wasm.to_vec() };
         let registration = Registration { namespace: self.scheduler.namespace.id, component, grants: self.grants, tasks, overrides };
-        let tasks = core.storage.register(registration, core.clock.now()).await?;
+        let tasks = self.scheduler.changes.register(registration, core.clock.now()).await?;
         Ok(Registered { digest, tasks })
     }
 

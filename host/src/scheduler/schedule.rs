@@ -174,7 +174,7 @@ impl<'a> Schedule<'a> {
         let now = scheduler.now();
         let run = self.into_run(now)?;
         let trigger_at = run.trigger_at;
-        let created = scheduler.core.storage.create(scheduler.namespace.id, vec![run], now).await?;
+        let created = scheduler.changes.create(scheduler.namespace.id, vec![run], now).await?;
         Ok(scheduled(created[0], trigger_at))
     }
 
@@ -237,7 +237,7 @@ impl Scheduler {
         let now = self.now();
         let runs = runs.into_iter().map(|run| run.into_run(now)).collect::<Result<Vec<_>, _>>()?;
         let times: Vec<_> = runs.iter().map(|run| run.trigger_at).collect();
-        let created = self.core.storage.create(self.namespace.id, runs, now).await?;
+        let created = self.changes.create(self.namespace.id, runs, now).await?;
         Ok(created.into_iter().zip(times).map(|(created, trigger_at)| scheduled(created, trigger_at)).collect())
     }
 }

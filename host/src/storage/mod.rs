@@ -20,9 +20,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{
-    Attempt, AttemptCounters, Component, Digest, Grants, Holder, Lineage, Metadata, Name, Namespace, NamespaceId, NewRun, Next, Origin,
-    Page, Payload, PolicySettings, Progress, Retention, Run, RunFilter, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp,
-    WriteSet,
+    Attempt, AttemptCounters, AuditAction, AuditEntry, AuditQuery, Component, Digest, Grants, Holder, Lineage, Metadata, Name, Namespace,
+    NamespaceId, NewRun, Next, Origin, Page, Payload, PolicySettings, Progress, Retention, Run, RunFilter, RunId, Task, TaskDefinition,
+    TaskId, TaskPolicy, Timestamp, Version, WriteSet,
 };
 
 pub use crate::cancel::CancelSignal;
@@ -134,6 +134,17 @@ pub trait Storage: Send + Sync + 'static {
     /// Deletes scheduled runs, each by itself: one verdict for each id, in order. Refused as `reschedule` is.
     async fn delete(&self, namespace: NamespaceId, runs: Vec<RunId>, now: Timestamp) -> Result<Vec<Result<(), ChangeError>>, StorageError>;
 
+    /// Moves or deletes one scheduled run if it is still what the caller saw, in one of these versions. Refused as `reschedule` is, and
+    /// as [`ChangeError::Stale`] if only the version differs.
+    async fn amend(
+        &self,
+        namespace: NamespaceId,
+        run: RunId,
+        amendment: Amendment,
+        seen: Vec<Version>,
+        now: Timestamp,
+    ) -> Result<Result<(), ChangeError>, StorageError>;
+
     /// Makes a scheduled or missed run due at once; also a failed or cancelled one, which begins anew.
     async fn trigger(&self, namespace: NamespaceId, run: RunId, now: Timestamp) -> Result<Result<(), ChangeError>, StorageError>;
 
@@ -174,8 +185,18 @@ pub trait Storage: Send + Sync + 'static {
     async fn create_token(&self, token: TokenRecord) -> Result<(), StorageError>;
     /// All tokens, revoked ones too, in order of creation.
     fn tokens(&self) -> Result<Vec<TokenRecord>, StorageError>;
-    /// Revokes a token at `now`; false if there is none of this id.
-    async fn revoke_token(&self, id: &str, now: Timestamp) -> Result<bool, StorageError>;
+    /// Revokes a token of the namespace at `now`; false if there is none of this id.
+    async fn revoke_token(&self, namespace: NamespaceId, id: &str, now: Timestamp) -> Result<bool, StorageError>;
+
+    /// The same storage on behalf of whoever holds this token: each change through it is put on record in the change's own transaction.
+    fn on_behalf_of(&self, token: &str) -> Arc<dyn Storage>;
+    /// Puts on record what changes nothing in the database, if there is somebody on whose behalf it is done.
+    async fn record(&self, namespace: NamespaceId, action: AuditAction, subject: &str, now: Timestamp) -> Result<(), StorageError>;
+    /// What was put on record of this namespace's changes, the latest first. Old entries go as new ones come.
+    fn audit(&self, namespace: NamespaceId, query: &AuditQuery) -> Result<Vec<AuditEntry>, StorageError>;
+
+    /// A secret of this database, drawn once. What callers are given to hand back is sealed with it.
+    fn secret(&self) -> [u8; 32];
 
     /// What the host could not know without asking: counts, sizes, last clean stop.
     fn health(&self) -> Health;
@@ -315,6 +336,15 @@ pub struct Pruned {
     pub looked_at: u64,
     /// Where the next slice begins; `None` at the end.
     pub next: Option<PrunePlace>,
+}
+
+/// What is done to one run that somebody saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amendment {
+    /// It is moved.
+    Move(Move),
+    /// It is deleted.
+    Delete,
 }
 
 /// What a request to cancel did.

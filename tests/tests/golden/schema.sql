@@ -10,6 +10,18 @@ CREATE TABLE runlater_attempts (
     PRIMARY KEY (run, number)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE runlater_audit (
+    namespace INTEGER NOT NULL,
+    number    INTEGER NOT NULL,
+    at        INTEGER NOT NULL,
+    token     TEXT NOT NULL,
+    action    TEXT NOT NULL,
+    run       INTEGER,
+    subject   TEXT,
+    detail    TEXT,
+    PRIMARY KEY (namespace, number)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE runlater_chains (
     root INTEGER PRIMARY KEY,
     live INTEGER NOT NULL

@@ -1,5 +1,6 @@
 //! Every route of the API with the role that it needs. One file per resource and kind of verb.
 
+mod audit;
 mod backup;
 mod bulk;
 mod change;
@@ -69,6 +70,7 @@ fn table() -> Vec<Route> {
         route(GET, "/v1/tokens", Admin, tokens::list),
         route(POST, "/v1/tokens", Admin, tokens::create),
         route(Method::DELETE, "/v1/tokens/{id}", Admin, tokens::revoke),
+        route(GET, "/v1/audit", Admin, audit::list),
         route(POST, "/v1/backup", Admin, backup::backup),
     ]
 }

@@ -96,6 +96,7 @@ fn run_of(error: &ChangeError) -> RunId {
         | ChangeError::DefinedByCode(run)
         | ChangeError::AlreadyEnded(run)
         | ChangeError::UnderWay(run)
+        | ChangeError::Stale(run)
         | ChangeError::OutOfRange(run) => *run,
     }
 }

@@ -3,7 +3,9 @@
 //! One thread writes (`writer.rs`), a pool of connections reads, and the runs that are due soon are in memory (`due_queue.rs`). Each
 //! verb of [`Storage`] has a file of its own name. This one opens the file and hands each verb to where it belongs.
 
+mod amend;
 mod attempts;
+mod audit;
 mod backup;
 mod cancel;
 mod catch_up;
@@ -45,23 +47,32 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::{
-    Cancelled, ChangeError, Claim, CreateError, Created, Finish, Gap, Health, Move, PrunePlace, Pruned, RegisterError, Registration,
-    RunEvent, Storage, StorageError, TokenRecord,
+    Amendment, Cancelled, ChangeError, Claim, CreateError, Created, Finish, Gap, Health, Move, PrunePlace, Pruned, RegisterError,
+    Registration, RunEvent, Storage, StorageError, TokenRecord,
 };
 use crate::model::{
-    Attempt, Component, Cursor, Digest, Holder, Name, Namespace, NamespaceId, NewRun, Page, Payload, Progress, Retention, Run, RunFilter,
-    RunId, Status, Task, TaskId, Timestamp,
+    Attempt, AuditAction, AuditEntry, AuditQuery, Component, Cursor, Digest, Holder, Name, Namespace, NamespaceId, NewRun, Page, Payload,
+    Progress, Retention, Run, RunFilter, RunId, Status, Task, TaskId, Timestamp, Version,
 };
+use audit::Note;
 use list::Reader;
 use writer::{Op, Shared};
 
 /// Runs and tasks in one SQLite file.
 pub struct SqliteStorage {
+    file: Arc<OpenFile>,
+    /// The token on whose behalf changes are made, if they are to be put on record.
+    token: Option<Arc<str>>,
+}
+
+/// The file and those who work on it. All storages on whoever's behalf share one; the last that goes lets go of the file.
+pub struct OpenFile {
     path: PathBuf,
     shared: Arc<Shared>,
     readers: Arc<readers::Readers>,
     foreign: foreign::Foreign,
     alive_until: Option<Timestamp>,
+    secret: [u8; 32],
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Lets go of the file when the storage is dropped.
     lock: Mutex<Option<connection::OwnerLock>>,
@@ -71,6 +82,12 @@ impl SqliteStorage {
     /// The version of SQLite that is built in.
     pub fn library_version() -> &'static str {
         rusqlite::version()
+    }
+
+    /// Whether a host of its own may use this file, which need not exist: refused if another program keeps its tables there. Leaves no
+    /// trace. An embedder, who shares its file on purpose, does not ask.
+    pub fn refuse_foreign_tables(path: impl AsRef<Path>) -> Result<(), StorageError> {
+        connection::refuse_foreign_tables(path.as_ref())
     }
 
     /// Opens or creates the file, migrates it, takes over what an earlier host left, and starts to write.
@@ -95,9 +112,9 @@ impl SqliteStorage {
             let suspects = recover::recover(conn, &shared, now.as_micros())?;
             shared.due.suspect(suspects);
             shared.seen_now.store(now.as_micros(), Ordering::Relaxed);
-            Ok((shared, alive_until))
+            Ok((shared, alive_until, meta::secret(conn)?))
         };
-        let (shared, alive_until) = prepare(&mut conn).map_err(|error| writer::sort(&error, false))?;
+        let (shared, alive_until, secret) = prepare(&mut conn).map_err(|error| writer::sort(&error, false))?;
         let pages = shared.wal_pages.clone();
         conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, log: std::ffi::c_int| {
             pages.store(i64::from(log), Ordering::Relaxed);
@@ -113,7 +130,8 @@ impl SqliteStorage {
         let writer = writer.spawn(move || writer::write(conn, &for_writer, &checkpointer)).map_err(cannot)?;
         shared.request_load();
         let threads = Mutex::new(vec![writer, looker]);
-        Ok(Self { path, shared, readers, foreign, alive_until, threads, lock: Mutex::new(Some(lock)) })
+        let file = OpenFile { path, shared, readers, foreign, alive_until, secret, threads, lock: Mutex::new(Some(lock)) };
+        Ok(Self { file: Arc::new(file), token: None })
     }
 
     fn read<T>(
@@ -155,7 +173,18 @@ impl SqliteStorage {
     pub async fn durability(&self) -> Result<(String, i64), StorageError> {
         self.shared.call(|tx| connection::durability(tx.conn)).await
     }
+}
 
+/// What is open is reached without a detour.
+impl std::ops::Deref for SqliteStorage {
+    type Target = OpenFile;
+
+    fn deref(&self) -> &OpenFile {
+        &self.file
+    }
+}
+
+impl OpenFile {
     fn stop(&self) {
         self.shared.due.stop();
         self.shared.close();
@@ -172,7 +201,7 @@ impl SqliteStorage {
     }
 }
 
-impl Drop for SqliteStorage {
+impl Drop for OpenFile {
     fn drop(&mut self) {
         self.stop();
     }
@@ -225,7 +254,9 @@ impl Storage for SqliteStorage {
     async fn register(&self, registration: Registration, now: Timestamp) -> Result<Vec<Arc<Task>>, RegisterError> {
         let namespace = registration.namespace;
         let names: Vec<Name> = registration.tasks.iter().map(|(definition, _)| definition.name.clone()).collect();
-        self.shared.call(move |tx| register::register(tx, &registration, now)).await?;
+        let (digest, subjects) = (registration.component.digest, names.clone());
+        let noted = move |_: &()| subjects.iter().map(|name| Note::of(name.as_str()).detail(digest.to_string())).collect();
+        self.change(namespace, now, AuditAction::Register, move |tx| register::register(tx, &registration, now), noted).await?;
         let mut tasks: Vec<_> = names.iter().filter_map(|name| self.task(namespace, name.as_str())).collect();
         tasks.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(tasks)
@@ -256,7 +287,12 @@ impl Storage for SqliteStorage {
     }
 
     async fn create(&self, namespace: NamespaceId, runs: Vec<NewRun>, now: Timestamp) -> Result<Vec<Created>, CreateError> {
-        Ok(self.shared.call(move |tx| create::create(tx, namespace, &runs, now)).await??)
+        let tasks: Vec<_> = self.if_noted(|| runs.iter().map(|run| (run.task.name.clone(), run.trigger_at)).collect());
+        let noted = move |created: &Result<Vec<Created>, create::Refused>| {
+            let new = created.iter().flatten().zip(tasks).filter(|(created, _)| matches!(created, Created::New(_)));
+            new.map(|(new, (task, at))| Note { subject: Some(task.to_string()), ..Note::of_run(new.id()) }.detail(at.to_string())).collect()
+        };
+        Ok(self.change(namespace, now, AuditAction::Schedule, move |tx| create::create(tx, namespace, &runs, now), noted).await??)
     }
 
     fn claim(&self, limit: usize, now: Timestamp) -> Vec<Claim> {
@@ -344,19 +380,46 @@ impl Storage for SqliteStorage {
         moves: Vec<(RunId, Move)>,
         now: Timestamp,
     ) -> Result<Vec<Result<(), ChangeError>>, StorageError> {
-        self.shared.call(move |tx| reschedule::reschedule(tx, namespace, &moves, now)).await
+        let asked = self.if_noted(|| moves.clone());
+        let noted = move |verdicts: &Vec<Result<(), ChangeError>>| {
+            let moved = asked.iter().zip(verdicts).filter(|(_, verdict)| verdict.is_ok());
+            moved.map(|((run, to), _)| Note::of_run(*run).detail(audit::moved(*to))).collect()
+        };
+        self.change(namespace, now, AuditAction::Reschedule, move |tx| reschedule::reschedule(tx, namespace, &moves, now), noted).await
     }
 
     async fn delete(&self, namespace: NamespaceId, runs: Vec<RunId>, now: Timestamp) -> Result<Vec<Result<(), ChangeError>>, StorageError> {
-        self.shared.call(move |tx| delete::delete(tx, namespace, &runs, now)).await
+        let asked = self.if_noted(|| runs.clone());
+        let noted = move |verdicts: &Vec<Result<(), ChangeError>>| {
+            asked.iter().zip(verdicts).filter(|(_, verdict)| verdict.is_ok()).map(|(run, _)| Note::of_run(*run)).collect()
+        };
+        self.change(namespace, now, AuditAction::Delete, move |tx| delete::delete(tx, namespace, &runs, now), noted).await
+    }
+
+    async fn amend(
+        &self,
+        namespace: NamespaceId,
+        run: RunId,
+        amendment: Amendment,
+        seen: Vec<Version>,
+        now: Timestamp,
+    ) -> Result<Result<(), ChangeError>, StorageError> {
+        let (action, note) = match amendment {
+            Amendment::Move(to) => (AuditAction::Reschedule, Note::of_run(run).detail(audit::moved(to))),
+            Amendment::Delete => (AuditAction::Delete, Note::of_run(run)),
+        };
+        let noted = |verdict: &Result<(), ChangeError>| verdict.is_ok().then_some(note).into_iter().collect();
+        self.change(namespace, now, action, move |tx| amend::amend(tx, namespace, run, amendment, &seen, now), noted).await
     }
 
     async fn trigger(&self, namespace: NamespaceId, run: RunId, now: Timestamp) -> Result<Result<(), ChangeError>, StorageError> {
-        self.shared.call(move |tx| trigger::trigger(tx, namespace, run, now)).await
+        let noted = move |verdict: &Result<(), ChangeError>| verdict.is_ok().then(|| Note::of_run(run)).into_iter().collect();
+        self.change(namespace, now, AuditAction::Trigger, move |tx| trigger::trigger(tx, namespace, run, now), noted).await
     }
 
     async fn cancel(&self, namespace: NamespaceId, run: RunId, now: Timestamp) -> Result<Result<Cancelled, ChangeError>, StorageError> {
-        self.shared.call(move |tx| cancel::one(tx, namespace, run, now)).await
+        let noted = move |verdict: &Result<Cancelled, ChangeError>| verdict.is_ok().then(|| Note::of_run(run)).into_iter().collect();
+        self.change(namespace, now, AuditAction::Cancel, move |tx| cancel::one(tx, namespace, run, now), noted).await
     }
 
     async fn miss(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError> {
@@ -398,16 +461,35 @@ impl Storage for SqliteStorage {
     }
 
     async fn create_token(&self, token: TokenRecord) -> Result<(), StorageError> {
-        self.shared.call(move |tx| tokens::create(tx.conn, &token)).await
+        let (namespace, at, note) = (token.namespace, token.created_at, Note::of(&token.id).detail(&token.role));
+        self.change(namespace, at, AuditAction::CreateToken, move |tx| tokens::create(tx.conn, &token), |_| vec![note]).await
     }
 
     fn tokens(&self) -> Result<Vec<TokenRecord>, StorageError> {
         self.readers.read(tokens::list).map_err(|error| writer::sort(&error, false))
     }
 
-    async fn revoke_token(&self, id: &str, now: Timestamp) -> Result<bool, StorageError> {
-        let id = id.to_owned();
-        self.shared.call(move |tx| tokens::revoke(tx.conn, &id, now)).await
+    async fn revoke_token(&self, namespace: NamespaceId, id: &str, now: Timestamp) -> Result<bool, StorageError> {
+        let (id, note) = (id.to_owned(), Note::of(id));
+        let noted = |found: &bool| found.then_some(note).into_iter().collect();
+        self.change(namespace, now, AuditAction::RevokeToken, move |tx| tokens::revoke(tx.conn, namespace, &id, now), noted).await
+    }
+
+    async fn record(&self, namespace: NamespaceId, action: AuditAction, subject: &str, now: Timestamp) -> Result<(), StorageError> {
+        let note = Note::of(subject);
+        self.change(namespace, now, action, |_| Ok(()), |_| vec![note]).await
+    }
+
+    fn on_behalf_of(&self, token: &str) -> Arc<dyn Storage> {
+        Arc::new(Self { file: self.file.clone(), token: Some(token.into()) })
+    }
+
+    fn audit(&self, namespace: NamespaceId, query: &AuditQuery) -> Result<Vec<AuditEntry>, StorageError> {
+        self.read(namespace, Timestamp::MIN, |reader| audit::read(reader.conn, reader.id_origin, namespace, query))
+    }
+
+    fn secret(&self) -> [u8; 32] {
+        self.secret
     }
 
     fn health(&self) -> Health {

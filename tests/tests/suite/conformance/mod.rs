@@ -6,8 +6,12 @@
 /// The verbs, under whichever backend this is called in.
 macro_rules! verbs {
     () => {
+        #[path = "amend.rs"]
+        mod amend;
         #[path = "attempts.rs"]
         mod attempts;
+        #[path = "audit.rs"]
+        mod audit;
         #[path = "backup.rs"]
         mod backup;
         #[path = "cancel.rs"]
@@ -55,5 +59,5 @@ macro_rules! verbs {
     };
 }
 
-mod sqlite;
+pub(crate) mod sqlite;
 pub(crate) mod world;

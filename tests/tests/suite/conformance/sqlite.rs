@@ -10,12 +10,16 @@ use runlater::storage::{Storage, StorageError};
 use super::world::Place;
 
 /// A file in a folder of its own.
-struct File {
+pub(crate) struct File {
     folder: tempfile::TempDir,
 }
 
 impl File {
-    fn path(&self) -> PathBuf {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("runs.db")
     }
 }
@@ -27,7 +31,7 @@ impl Place for File {
 
     /// The write-ahead log first: whatever a checkpoint moves meanwhile is then in both, never in neither.
     fn after_crash(&self) -> Box<dyn Place> {
-        let copy = File { folder: tempfile::tempdir().expect("a folder") };
+        let copy = File::new();
         for suffix in ["-wal", ""] {
             let name = format!("runs.db{suffix}");
             std::fs::copy(self.folder.path().join(&name), copy.folder.path().join(&name)).expect("a copy of the file");
@@ -41,14 +45,14 @@ impl Place for File {
     }
 
     fn at(&self, copy: &std::path::Path) -> Box<dyn Place> {
-        let place = File { folder: tempfile::tempdir().expect("a folder") };
+        let place = File::new();
         std::fs::rename(copy, place.path()).expect("a file to be moved");
         Box::new(place)
     }
 }
 
 fn place() -> Box<dyn Place> {
-    Box::new(File { folder: tempfile::tempdir().expect("a folder") })
+    Box::new(File::new())
 }
 
 verbs!();
