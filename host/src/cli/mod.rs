@@ -8,6 +8,7 @@ mod backup;
 mod bench;
 mod client;
 mod confirm;
+mod crons;
 mod dev;
 mod discovery;
 mod failure;
@@ -76,6 +77,7 @@ enum Command {
     Tasks(tasks::Tasks),
     Schedule(schedule::Schedule),
     Runs(runs::Runs),
+    Crons(crons::Crons),
     Token(token::Tokens),
     Audit(audit::Audit),
     Backup(backup::Backup),
@@ -125,6 +127,7 @@ impl Command {
             Self::Tasks(command) => command.run(global, screen),
             Self::Schedule(command) => command.run(global, screen),
             Self::Runs(command) => command.run(global, screen),
+            Self::Crons(command) => command.run(global, screen),
             Self::Token(command) => command.run(global, screen),
             Self::Audit(command) => command.run(global, screen),
             Self::Backup(command) => command.run(global, screen),

@@ -114,7 +114,7 @@ fn show(screen: &Screen, task: &Name, scheduled: &shapes::Scheduled) -> anyhow::
 }
 
 /// Reads an input, and checks here already that it is JSON: the shell's quotes are easily got wrong.
-fn read_input(text: &str) -> anyhow::Result<Box<RawValue>> {
+pub(super) fn read_input(text: &str) -> anyhow::Result<Box<RawValue>> {
     let (json, whence) = match text.strip_prefix('@') {
         _ if text == "-" => (read_bounded(io::stdin().lock(), Path::new("standard input"))?, "standard input".to_string()),
         Some(path) => {

@@ -66,6 +66,18 @@ pub const RETENTION_AGE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600
 pub const RETENTION_COUNT_MAX: u64 = 1_000_000_000;
 /// Explicit retry delays of one task.
 pub const RETRY_DELAYS_MAX: usize = 100;
+/// Bytes of a cron's expression.
+pub const CRON_BYTES_MAX: usize = 256;
+/// Shortest interval of a cron.
+pub const CRON_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// Longest jitter of a cron.
+pub const CRON_JITTER_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Crons in one namespace.
+pub const CRONS_MAX: u32 = 100_000;
+/// Occurrences that one backfill, or one forecast of a cron, may hold.
+pub const OCCURRENCES_MAX: usize = 10_000;
+/// Bytes of the note on a pause.
+pub const PAUSE_NOTE_BYTES_MAX: usize = 256;
 /// Bytes of a component.
 pub const COMPONENT_BYTES_MAX: usize = 32 << 20;
 /// Tasks in one component.

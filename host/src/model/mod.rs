@@ -7,6 +7,7 @@ mod attempt;
 mod audit;
 mod component;
 mod concurrency;
+mod cron;
 mod cursor;
 mod digest;
 mod filter;
@@ -37,8 +38,9 @@ mod write_set;
 
 pub use attempt::{Attempt, FailureReason, Outcome};
 pub use audit::{AuditAction, AuditEntry, AuditQuery};
-pub use component::{CodeSchedule, Component, TaskDefinition};
+pub use component::{CodeCron, CodeSchedule, Component, TaskDefinition};
 pub use concurrency::{Admission, Concurrency, LaneKey, Overlap};
+pub use cron::{CatchUpPlan, Cron, CronChange, CronFilter, CronRule, CronSpec, DstNote, Occurrence, Skipped, catch_up};
 pub use cursor::{Cursor, List};
 pub use digest::Digest;
 pub use filter::{Order, Page, RunFilter};
@@ -59,7 +61,8 @@ pub use rate::{RateLimit, RateUnit};
 pub use retention::{Ended, Retention};
 pub use retry::{Jitter, RetryPolicy};
 pub use run::{
-    AttemptCounters, Lineage, NewRun, Next, Origin, ParentRun, Progress, Run, Status, next_after_attempt, next_after_host_crash,
+    AttemptCounters, CronOccurrence, Lineage, NewRun, Next, Origin, ParentRun, Progress, Run, Status, next_after_attempt,
+    next_after_host_crash,
 };
 pub use task::{Pause, Task, TaskId};
 pub use time::{Due, Timestamp, format_duration, parse_duration};

@@ -11,6 +11,7 @@ mod bulk;
 mod component_source;
 mod creates;
 mod crew;
+mod cron;
 mod cursors;
 mod doorbell;
 mod error;
@@ -40,6 +41,7 @@ use crate::storage::{Amendment, Cancelled, Health, Move, RunEvent, Storage, Stor
 
 pub use builder::SchedulerBuilder;
 pub use bulk::{BulkOutcome, Selection};
+pub use cron::{Backfill, CronUpdate, NewCron, next};
 pub use error::Error;
 pub use register::{Register, Registered};
 pub use schedule::{Schedule, Scheduled};

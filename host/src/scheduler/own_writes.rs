@@ -51,6 +51,7 @@ impl OwnWrites {
             input: run.input.clone(),
             output: None,
             progress: None,
+            occurrence: None,
         };
         self.runs.insert(run.id, Own { seen, new: true, moved_to: None, cancelled_at: None, deleted: false });
     }
@@ -219,6 +220,7 @@ mod tests {
             input: Payload::null(),
             output: None,
             progress: None,
+            occurrence: None,
         }
     }
 

@@ -20,14 +20,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{
-    Attempt, AttemptCounters, AuditAction, AuditEntry, AuditQuery, Component, Digest, Grants, Holder, Lineage, Metadata, Name, Namespace,
-    NamespaceId, NewRun, Next, Origin, Page, Payload, PolicySettings, Progress, Retention, Run, RunFilter, RunId, Task, TaskDefinition,
-    TaskId, TaskPolicy, Timestamp, Version, WriteSet,
+    Attempt, AttemptCounters, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Digest, Grants,
+    Holder, Lineage, Metadata, Name, Namespace, NamespaceId, NewRun, Next, Origin, Page, Pause, Payload, PolicySettings, Progress,
+    Retention, Run, RunFilter, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp, Version, WriteSet,
 };
 
 pub use crate::cancel::CancelSignal;
 pub use crate::model::Gap;
-pub use error::{ChangeError, CreateError, RegisterError, StorageError};
+pub use error::{ChangeError, CreateError, CronError, RegisterError, StorageError};
 
 /// Where runs and tasks are kept. See the module for what every implementation promises.
 #[async_trait]
@@ -163,6 +163,60 @@ pub trait Storage: Send + Sync + 'static {
     /// Marks as missed the runs that became due between `gap.from` and `gap.until`, while no host was running: up to
     /// `limit` of them. Returns how many.
     async fn miss(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError>;
+
+    /// Stores a cron under a free name. Its occurrences become runs shortly before their time: each has exactly one, made in the transaction
+    /// that moves the cron on.
+    async fn create_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        spec: CronSpec,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Result<Cron, CronError>, StorageError>;
+
+    /// Reads one cron.
+    fn cron(&self, namespace: NamespaceId, name: &Name) -> Result<Option<Cron>, StorageError>;
+
+    /// Reads a page of the crons that match, in order of name.
+    fn crons(&self, namespace: NamespaceId, filter: &CronFilter) -> Result<Vec<Cron>, StorageError>;
+
+    /// Changes a cron; its runs that have not triggered are made anew. Refused for crons defined by code.
+    async fn change_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        change: CronChange,
+        now: Timestamp,
+    ) -> Result<Result<Cron, CronError>, StorageError>;
+
+    /// Pauses a cron, or lets it go on (`None`): its runs that have not triggered are taken back, and what would come meanwhile does not exist.
+    async fn pause_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        pause: Option<Pause>,
+        now: Timestamp,
+    ) -> Result<Result<Cron, CronError>, StorageError>;
+
+    /// Deletes a cron and its runs that have not triggered. Refused for crons defined by code.
+    async fn delete_cron(&self, namespace: NamespaceId, name: Name, now: Timestamp) -> Result<Result<(), CronError>, StorageError>;
+
+    /// Makes a run of a cron at once, beside the planned ones.
+    async fn trigger_cron(&self, namespace: NamespaceId, name: Name, now: Timestamp) -> Result<Result<RunId, CronError>, StorageError>;
+
+    /// Makes the runs of these past times of a cron, due at once, all in one transaction; a time that has its run is left alone. Returns how
+    /// many were made.
+    async fn backfill_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        planned: Vec<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Result<usize, CronError>, StorageError>;
+
+    /// Decides about the occurrences of up to `limit` crons in the gap, as their missed policy says. Returns how many crons had some.
+    async fn miss_crons(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError>;
 
     /// The last moment at which an earlier host is known to have been alive, as found when the storage was opened; `None` in a new one.
     fn alive_until(&self) -> Option<Timestamp>;

@@ -10,6 +10,7 @@ mod backup;
 mod bulk;
 mod bytes;
 mod cancelled;
+mod cron;
 mod due;
 mod metadata;
 mod reschedule;
@@ -24,6 +25,9 @@ pub use backup::{BackedUp, Backup};
 pub use bulk::{Bulk, BulkChange, BulkReschedule, OneMove, Refused};
 pub use bytes::Bytes;
 pub use cancelled::Cancelled;
+pub use cron::{
+    BackfillCron, Backfilled, CreateCron, Cron, CronPage, CronTriggered, Missed, Occurrence, Occurrences, PauseCron, UpdateCron, page_end,
+};
 pub use due::{due, due_required};
 pub use metadata::metadata;
 pub use reschedule::Reschedule;

@@ -15,6 +15,7 @@ mod checkpoint;
 mod claim;
 mod connection;
 mod create;
+mod cron;
 mod delete;
 mod due_queue;
 mod finish;
@@ -47,12 +48,13 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::{
-    Amendment, Cancelled, ChangeError, Claim, CreateError, Created, Finish, Gap, Health, Move, PrunePlace, Pruned, RegisterError,
-    Registration, RunEvent, Storage, StorageError, TokenRecord,
+    Amendment, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Gap, Health, Move, PrunePlace, Pruned,
+    RegisterError, Registration, RunEvent, Storage, StorageError, TokenRecord,
 };
 use crate::model::{
-    Attempt, AuditAction, AuditEntry, AuditQuery, Component, Cursor, Digest, Holder, Name, Namespace, NamespaceId, NewRun, Page, Payload,
-    Progress, Retention, Run, RunFilter, RunId, Status, Task, TaskId, Timestamp, Version,
+    Attempt, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Cursor, Digest, Holder, Name,
+    Namespace, NamespaceId, NewRun, Origin, Page, Pause, Payload, Progress, Retention, Run, RunFilter, RunId, Status, Task, TaskId,
+    Timestamp, Version,
 };
 use audit::Note;
 use list::Reader;
@@ -432,6 +434,67 @@ impl Storage for SqliteStorage {
 
     async fn prune(&self, task: TaskId, retention: Retention, place: PrunePlace, now: Timestamp) -> Result<Pruned, StorageError> {
         self.shared.call(move |tx| prune::prune(tx, task, retention, place, now)).await
+    }
+
+    async fn create_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        spec: CronSpec,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Result<Cron, CronError>, StorageError> {
+        self.shared.call(move |tx| cron::create(tx, namespace, &name, &spec, origin, now)).await
+    }
+
+    fn cron(&self, namespace: NamespaceId, name: &Name) -> Result<Option<Cron>, StorageError> {
+        self.read(namespace, Timestamp::MIN, |reader| cron::get(reader.conn, reader.registry, namespace, name))
+    }
+
+    fn crons(&self, namespace: NamespaceId, filter: &CronFilter) -> Result<Vec<Cron>, StorageError> {
+        self.read(namespace, Timestamp::MIN, |reader| cron::list(reader.conn, reader.registry, namespace, filter))
+    }
+
+    async fn change_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        change: CronChange,
+        now: Timestamp,
+    ) -> Result<Result<Cron, CronError>, StorageError> {
+        self.shared.call(move |tx| cron::change(tx, namespace, &name, change, now)).await
+    }
+
+    async fn pause_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        pause: Option<Pause>,
+        now: Timestamp,
+    ) -> Result<Result<Cron, CronError>, StorageError> {
+        self.shared.call(move |tx| cron::pause(tx, namespace, &name, pause, now)).await
+    }
+
+    async fn delete_cron(&self, namespace: NamespaceId, name: Name, now: Timestamp) -> Result<Result<(), CronError>, StorageError> {
+        self.shared.call(move |tx| cron::delete(tx, namespace, &name, now)).await
+    }
+
+    async fn trigger_cron(&self, namespace: NamespaceId, name: Name, now: Timestamp) -> Result<Result<RunId, CronError>, StorageError> {
+        self.shared.call(move |tx| cron::trigger(tx, namespace, &name, now)).await
+    }
+
+    async fn backfill_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        planned: Vec<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Result<usize, CronError>, StorageError> {
+        self.shared.call(move |tx| cron::backfill(tx, namespace, &name, &planned, now)).await
+    }
+
+    async fn miss_crons(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError> {
+        self.shared.call(move |tx| cron::miss(tx, gap, limit, now)).await
     }
 
     fn alive_until(&self) -> Option<Timestamp> {

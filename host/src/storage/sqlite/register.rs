@@ -18,6 +18,7 @@ pub(super) fn register(tx: &mut Tx<'_>, registration: &Registration, now: Timest
     for (definition, policy) in &registration.tasks {
         let task = store_task(tx.conn, registration, component, definition, policy, now)?;
         sync_schedules(tx, registration, &task, &definition.schedules, now)?;
+        super::cron::sync(tx, registration.namespace, &task, &definition.crons, now)?;
     }
     tx.registered = true;
     Ok(())

@@ -15,7 +15,7 @@ use super::due_queue::DueQueue;
 use super::registry::Registry;
 use super::rows::Waiting;
 use super::watch::Watch;
-use super::{checkpoint, claim, finish, load, meta};
+use super::{checkpoint, claim, cron, finish, load, meta};
 use crate::storage::{Claim, Finish, RunEvent, StorageError};
 
 /// Writes that may wait. Beyond it, requests are refused before they touch the disk; outcomes of attempts are always taken.
@@ -61,6 +61,7 @@ pub(super) struct Shared {
     pub(super) wal_pages: Arc<AtomicI64>,
     /// Runs deleted because they are kept no longer.
     pub(super) pruned: AtomicU64,
+    pub(super) upcoming: cron::Upcoming,
 }
 
 #[derive(Default)]
@@ -93,6 +94,8 @@ pub(super) struct Tx<'a> {
     pub(super) registered: bool,
     /// Makes room in memory known to whoever waits for it.
     pub(super) after_commit: Vec<Box<dyn FnOnce() + Send>>,
+    /// Whether whoever claims should look at once.
+    pub(super) wake: bool,
     failed: Option<rusqlite::Error>,
 }
 
@@ -119,6 +122,7 @@ impl Shared {
             waiting: AtomicUsize::new(0),
             wal_pages: Arc::default(),
             pruned: AtomicU64::new(0),
+            upcoming: cron::Upcoming::default(),
         }
     }
 
@@ -192,6 +196,21 @@ impl Shared {
         receiver.await.unwrap_or_else(|_| {
             Err(StorageError::Unavailable("another write in the same transaction failed; nothing was changed, try again".into()))
         })
+    }
+
+    /// As [`call`](Self::call), for a change that the host makes by itself: `told` hears how it went.
+    pub(super) fn push_call(
+        &self,
+        change: impl FnOnce(&mut Tx<'_>) -> rusqlite::Result<()> + Send + 'static,
+        told: impl FnOnce(Result<(), StorageError>) + Send + 'static,
+    ) {
+        let call: Call = Box::new(move |tx| {
+            if let Err(error) = change(tx) {
+                tx.failed.get_or_insert(error);
+            }
+            Box::new(told)
+        });
+        self.push(Op::Call(call), true);
     }
 
     /// What stopped the storage, if something did.
@@ -293,6 +312,7 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
         events: Vec::new(),
         registered: false,
         after_commit: Vec::new(),
+        wake: false,
         failed: None,
     };
     let mut answers: Vec<Answer> = Vec::new();
@@ -397,6 +417,9 @@ fn settle(tx: Tx<'_>) {
     }
     shared.watch.tell(tx.ended, tx.events);
     tx.after_commit.into_iter().for_each(|then| then());
+    if tx.wake {
+        shared.due.wake();
+    }
 }
 
 /// A copy of the error for a second reader; rusqlite's own is not `Clone`.
