@@ -444,7 +444,15 @@ impl Storage for SqliteStorage {
         origin: Origin,
         now: Timestamp,
     ) -> Result<Result<Cron, CronError>, StorageError> {
-        self.shared.call(move |tx| cron::create(tx, namespace, &name, &spec, origin, now)).await
+        let subject = name.to_string();
+        self.change(
+            namespace,
+            now,
+            AuditAction::CreateCron,
+            move |tx| cron::create(tx, namespace, &name, &spec, origin, now),
+            move |done| of_cron(done, subject),
+        )
+        .await
     }
 
     fn cron(&self, namespace: NamespaceId, name: &Name) -> Result<Option<Cron>, StorageError> {
@@ -462,7 +470,15 @@ impl Storage for SqliteStorage {
         change: CronChange,
         now: Timestamp,
     ) -> Result<Result<Cron, CronError>, StorageError> {
-        self.shared.call(move |tx| cron::change(tx, namespace, &name, change, now)).await
+        let subject = name.to_string();
+        self.change(
+            namespace,
+            now,
+            AuditAction::UpdateCron,
+            move |tx| cron::change(tx, namespace, &name, change, now),
+            move |done| of_cron(done, subject),
+        )
+        .await
     }
 
     async fn pause_cron(
@@ -472,15 +488,34 @@ impl Storage for SqliteStorage {
         pause: Option<Pause>,
         now: Timestamp,
     ) -> Result<Result<Cron, CronError>, StorageError> {
-        self.shared.call(move |tx| cron::pause(tx, namespace, &name, pause, now)).await
+        let subject = name.to_string();
+        let action = if pause.is_some() { AuditAction::PauseCron } else { AuditAction::ResumeCron };
+        self.change(namespace, now, action, move |tx| cron::pause(tx, namespace, &name, pause, now), move |done| of_cron(done, subject))
+            .await
     }
 
     async fn delete_cron(&self, namespace: NamespaceId, name: Name, now: Timestamp) -> Result<Result<(), CronError>, StorageError> {
-        self.shared.call(move |tx| cron::delete(tx, namespace, &name, now)).await
+        let subject = name.to_string();
+        self.change(
+            namespace,
+            now,
+            AuditAction::DeleteCron,
+            move |tx| cron::delete(tx, namespace, &name, now),
+            move |done| of_cron(done, subject),
+        )
+        .await
     }
 
     async fn trigger_cron(&self, namespace: NamespaceId, name: Name, now: Timestamp) -> Result<Result<RunId, CronError>, StorageError> {
-        self.shared.call(move |tx| cron::trigger(tx, namespace, &name, now)).await
+        let subject = name.to_string();
+        self.change(
+            namespace,
+            now,
+            AuditAction::TriggerCron,
+            move |tx| cron::trigger(tx, namespace, &name, now),
+            move |done| of_cron(done, subject),
+        )
+        .await
     }
 
     async fn backfill_cron(
@@ -490,7 +525,15 @@ impl Storage for SqliteStorage {
         planned: Vec<Timestamp>,
         now: Timestamp,
     ) -> Result<Result<usize, CronError>, StorageError> {
-        self.shared.call(move |tx| cron::backfill(tx, namespace, &name, &planned, now)).await
+        let subject = name.to_string();
+        self.change(
+            namespace,
+            now,
+            AuditAction::BackfillCron,
+            move |tx| cron::backfill(tx, namespace, &name, &planned, now),
+            move |done| of_cron(done, subject),
+        )
+        .await
     }
 
     async fn miss_crons(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError> {
@@ -583,4 +626,9 @@ impl Storage for SqliteStorage {
             None => Ok(()),
         }
     }
+}
+
+/// What to put on record of a change of a cron: nothing if it was refused.
+fn of_cron<T>(done: &Result<T, CronError>, name: String) -> Vec<Note> {
+    done.as_ref().map_or_else(|_| Vec::new(), |_| vec![Note::of(name)])
 }
