@@ -72,6 +72,11 @@ impl Client {
     }
 
     fn new(url: &str, token: String, screen: &Screen) -> anyhow::Result<Self> {
+        Self::patient(url, token, TIMEOUT, screen)
+    }
+
+    /// With this long for each request.
+    fn patient(url: &str, token: String, timeout: Duration, screen: &Screen) -> anyhow::Result<Self> {
         let url = url.trim_end_matches('/');
         let wrong = |why: &str| Failure::new(Exit::Usage, "invalid-server", format!("the server's address {:?} {why}", clean(url)));
         let uri: ureq::http::Uri = url.parse().map_err(|_| wrong("is not a URL; write for example http://127.0.0.1:7180"))?;
@@ -86,7 +91,7 @@ impl Client {
             _ => return Err(wrong("begins neither with http:// nor with https://").into()),
         }
         let mut config = Agent::config_builder()
-            .timeout_global(Some(TIMEOUT))
+            .timeout_global(Some(timeout))
             .timeout_connect(Some(Duration::from_secs(10)))
             .http_status_as_error(false)
             // A redirect would take the token to who knows whom.
@@ -238,6 +243,17 @@ mod tests {
         assert_eq!(exit_of(b"HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n", false), Exit::Unreachable);
         let problem = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/problem+json\r\nContent-Length: 14\r\n\r\n{\"status\":404}";
         assert_eq!(exit_of(problem, false), Exit::NotFound);
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let screen = Screen { json: true, width: None };
+        let client = Client::patient(&url, "t".into(), Duration::from_millis(100), &screen).unwrap();
+        let exit = |failed: anyhow::Error| failed.downcast_ref::<Failure>().unwrap().exit();
+        assert_eq!(exit(client.delete("/x").unwrap_err()), Exit::OutcomeUnknown, "it may have done it");
+        assert_eq!(exit(client.get::<serde_json::Value>("/x", &[]).unwrap_err()), Exit::Unreachable);
     }
 
     #[test]

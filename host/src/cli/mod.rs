@@ -3,6 +3,7 @@
 //! `dev` and `serve` are hosts: they put a scheduler and its doors together. All other commands are clients of a running host
 //! and know nothing but its HTTP API. [`run`] is called by `main` only.
 
+mod audit;
 mod backup;
 mod bench;
 mod client;
@@ -80,6 +81,7 @@ enum Command {
     Crons(crons::Crons),
     Forecast(forecast::Forecast),
     Token(token::Tokens),
+    Audit(audit::Audit),
     Backup(backup::Backup),
     Bench(bench::Bench),
 }
@@ -130,6 +132,7 @@ impl Command {
             Self::Crons(command) => command.run(global, screen),
             Self::Forecast(command) => command.run(global, screen),
             Self::Token(command) => command.run(global, screen),
+            Self::Audit(command) => command.run(global, screen),
             Self::Backup(command) => command.run(global, screen),
             Self::Bench(command) => command.run(screen),
         }

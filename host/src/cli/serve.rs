@@ -15,8 +15,10 @@ use super::discovery::{self, ServerFile};
 use super::failure::{self, Exit, Failure};
 use super::screen::{Screen, clean};
 use crate::executor::wasm::Compiler;
-use crate::http;
-use crate::scheduler::{NewToken, Role, Scheduler};
+use crate::http::{self, Rates};
+use crate::model::RateLimit;
+use crate::scheduler::{NewToken, Role, Scheduler, SchedulerBuilder};
+use crate::storage::sqlite::SqliteStorage;
 
 /// Where a host listens unless it is told otherwise.
 pub(super) const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7180);
@@ -43,6 +45,47 @@ pub(super) struct Serve {
     /// Listen beyond this machine although tokens then travel unencrypted
     #[arg(long)]
     insecure: bool,
+    #[command(flatten)]
+    rates: RateArguments,
+}
+
+/// Rates, each a count in a second, minute or hour: 100/s, 600/m, 5/h; or `none`.
+#[derive(Args)]
+struct RateArguments {
+    /// Requests that one token may send: 100/s, 600/m, 5/h or none [default: 50000/s]
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    token_rate: Option<Rate>,
+    /// Requests that one address may send; not counted on loopback [default: 2000/s]
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    address_rate: Option<Rate>,
+    /// Requests with a wrong token that one address may send; not counted on loopback [default: 10/m]
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    failure_rate: Option<Rate>,
+    /// Runs that the tasks of one namespace may create [default: 10000/s]
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    guest_creates: Option<Rate>,
+}
+
+/// A rate as it was typed; no rate is one, too.
+#[derive(Clone, Copy)]
+struct Rate(Option<RateLimit>);
+
+fn parse_rate(text: &str) -> Result<Rate, String> {
+    match text {
+        "none" => Ok(Rate(None)),
+        _ => RateLimit::parse(text, "rate").map(|rate| Rate(Some(rate))).map_err(|invalid| invalid.reason),
+    }
+}
+
+impl RateArguments {
+    fn of_requests(&self) -> Rates {
+        let default = Rates::default();
+        Rates {
+            token: self.token_rate.map_or(default.token, |rate| rate.0),
+            address: self.address_rate.map_or(default.address, |rate| rate.0),
+            failures: self.failure_rate.map_or(default.failures, |rate| rate.0),
+        }
+    }
 }
 
 impl Serve {
@@ -58,7 +101,11 @@ impl Serve {
             let stop = StopSignal::new()?;
             // The address first: a taken one must not cost a start of the scheduler.
             let listener = bind(self.listen).await?;
-            let scheduler = open(&self.db).await?;
+            let scheduler = open(&self.db, |builder| match self.rates.guest_creates {
+                Some(rate) => builder.guest_creates(rate.0),
+                None => builder,
+            });
+            let scheduler = scheduler.await?;
             let address = listener.local_addr()?;
             let file = announce(&scheduler, address, Path::new(".")).await?;
             if screen.json {
@@ -67,7 +114,7 @@ impl Serve {
                 screen.line(format!("listening on http://{address}, with the database {}", clean(&self.db.display().to_string())))?;
                 screen.line(format!("client commands in this folder find address and token in {}", clean(&file.display().to_string())))?;
             }
-            let served = http::serve(scheduler.clone(), listener, stop.wait()).await;
+            let served = http::serve(scheduler.clone(), self.rates.of_requests(), listener, stop.wait()).await;
             close(&scheduler, screen).await?;
             Ok(served?)
         })
@@ -80,8 +127,8 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// Opens the database and starts to execute. Components are compiled in a child process, since they come from whoever may deploy,
-/// and once: the code is kept beside the database, sealed with a key that only this user can read.
-pub(super) async fn open(db: &Path) -> anyhow::Result<Scheduler> {
+/// and once: the code is kept beside the database, sealed with a key that only this user can read. `more` says more to the builder.
+pub(super) async fn open(db: &Path, more: impl FnOnce(SchedulerBuilder) -> SchedulerBuilder) -> anyhow::Result<Scheduler> {
     let program = std::env::current_exe().map_err(|error| failure::io("find", Path::new("runlater"), &error))?;
     // Else a mistyped path would be made below, for the code.
     let folder = db.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -89,15 +136,24 @@ pub(super) async fn open(db: &Path) -> anyhow::Result<Scheduler> {
         let message = format!("can't open the database {}: its folder does not exist; create it first", clean(&db.display().to_string()));
         return Err(Failure::new(Exit::Config, "database", message).into());
     }
+    // Before anything is made beside it: who names the wrong file should find no trace of us there.
+    SqliteStorage::refuse_foreign_tables(db).map_err(|error| failure::database(db, &error.into()))?;
     let mut code = db.as_os_str().to_owned();
     code.push(".code");
     let code = PathBuf::from(code);
+    let fresh = !code.exists();
     let key = code_key(&code).map_err(|error| failure::io("use the folder", &code, &error))?;
     let scheduler = Scheduler::builder()
         .sqlite(db)
         .compiler(Compiler::ChildProcess { program, args: vec![COMPILE_COMMAND.into()] })
-        .code_cache(code, key);
-    scheduler.build().await.map_err(|error| failure::database(db, &error))
+        .code_cache(&code, key);
+    more(scheduler).build().await.map_err(|error| {
+        if fresh {
+            // Holds nothing but a key that seals nothing.
+            let _ = fs::remove_dir_all(&code);
+        }
+        failure::database(db, &error)
+    })
 }
 
 /// The key that seals compiled code, made at the first start.

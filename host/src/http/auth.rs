@@ -4,14 +4,25 @@
 //! with the role that the table in `api/mod.rs` names. Handlers get the scheduler only as [`Caller`], which only `authenticate`
 //! makes: there is no way to it without a token.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::error::Problem;
-use crate::scheduler::{Role, Scheduler};
+use super::rates::{Meters, Peer};
+use crate::model::Timestamp;
+use crate::scheduler::{Role, Scheduler, Token};
+
+/// What is asked of every request before it reaches its route.
+#[derive(Clone)]
+pub(super) struct Gate {
+    pub(super) scheduler: Scheduler,
+    pub(super) meters: Arc<Meters>,
+}
 
 /// Routes that need no token.
 const PUBLIC: [&str; 1] = ["/healthz"];
@@ -31,25 +42,41 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Lets nobody pass without a token in force.
-pub(super) async fn authenticate(State(scheduler): State<Scheduler>, mut request: Request, next: Next) -> Response {
-    if let Some(query) = request.uri().query().filter(|query| holds_token(query)) {
+/// Lets nobody pass without a token in force, and nobody too often.
+pub(super) async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    if holds_token(request.uri()) {
         // The address may end up in logs and histories of others: the token in it is burnt, and must not work here either.
-        let _ = query;
         let detail = "an address must not hold a token, since addresses are logged: send it as a header, and revoke this one";
         return Problem::new(StatusCode::BAD_REQUEST, "token-in-url", detail).into_response();
     }
-    if PUBLIC.contains(&request.uri().path()) {
-        return next.run(request).await;
+    match gate.admit(&request) {
+        Ok(Some(caller)) => drop(request.extensions_mut().insert(caller)),
+        Ok(None) => {}
+        Err(problem) => return problem.into_response(),
     }
-    let Some(token) = bearer(request.headers()) else { return Problem::unauthorized().into_response() };
-    match scheduler.authenticate(token) {
-        Ok(Some((scheduler, role))) => {
-            request.extensions_mut().insert(Caller { scheduler, role });
-            next.run(request).await
+    next.run(request).await
+}
+
+impl Gate {
+    /// Who calls; `None` where nobody asks.
+    fn admit(&self, request: &Request) -> Result<Option<Caller>, Problem> {
+        let peer = request.extensions().get::<Peer>().copied();
+        let elapsed = Timestamp::MIN.saturating_add(self.scheduler.elapsed());
+        self.meters.address(peer, elapsed)?;
+        if PUBLIC.contains(&request.uri().path()) {
+            return Ok(None);
         }
-        Ok(None) => Problem::unauthorized().into_response(),
-        Err(error) => Problem::from(error).into_response(),
+        let token = bearer(request.headers()).and_then(|text| Token::parse(text).ok());
+        let caller = match &token {
+            Some(token) => self.scheduler.authenticate(token.secret())?,
+            None => None,
+        };
+        let (Some(token), Some((scheduler, role))) = (token, caller) else {
+            self.meters.failure(peer, elapsed);
+            return Err(Problem::unauthorized());
+        };
+        self.meters.token(token.id(), elapsed)?;
+        Ok(Some(Caller { scheduler: scheduler.on_behalf_of(token.id()), role }))
     }
 }
 
@@ -70,9 +97,12 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
-fn holds_token(query: &str) -> bool {
+/// Whether an address holds a token, as far as can be seen.
+pub(super) fn holds_token(address: &Uri) -> bool {
     const NAMES: [&str; 4] = ["token=", "access_token=", "api_key=", "authorization="];
-    query.contains("rl_api_") || query.split('&').any(|pair| NAMES.iter().any(|name| pair.to_ascii_lowercase().starts_with(name)))
+    let named = |pair: &str| NAMES.iter().any(|name| pair.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)));
+    address.path().contains(Token::PREFIX)
+        || address.query().is_some_and(|query| query.contains(Token::PREFIX) || query.split('&').any(named))
 }
 
 #[cfg(test)]
@@ -95,9 +125,10 @@ mod tests {
 
     #[test]
     fn tokens_in_addresses_are_noticed() {
-        for query in ["token=x", "a=b&access_token=x", "Token=x", "q=rl_api_00000000_x"] {
-            assert!(holds_token(query), "{query}");
+        let noticed = |address: &str| holds_token(&address.parse().unwrap());
+        for address in ["/?token=x", "/?a=b&access_token=x", "/?Token=x", "/?q=rl_api_00000000_x", "/v1/tasks/rl_api_00000000_x"] {
+            assert!(noticed(address), "{address}");
         }
-        assert!(!holds_token("task=token&metadata=token:x"));
+        assert!(!noticed("/v1/tasks/token?task=token&metadata=token:x") && !noticed("/?t&to&\u{fc}&tok\u{e9}n"));
     }
 }

@@ -63,3 +63,32 @@ pub(super) fn check_media_type(headers: &HeaderMap, expected: &str) -> Result<()
     let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", format!("send `Content-Type: {expected}`"));
     Err(problem.at("Content-Type"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+
+    use super::*;
+
+    /// What becomes of a body that comes in pieces, each after such a pause.
+    async fn arrive(pieces: usize, pause: Duration) -> Result<usize, String> {
+        let body = stream::unfold(0, move |sent| async move {
+            tokio::time::sleep(pause).await;
+            (sent < pieces).then_some((Ok::<_, Infallible>("x"), sent + 1))
+        });
+        let read = read(&HeaderMap::new(), Body::from_stream(body), 1_000).await;
+        read.map(|bytes| bytes.len()).map_err(|problem| format!("{} {}", problem.status, problem.code))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_its_time() {
+        let slow = || Err("408 body-too-slow".to_string());
+        assert_eq!(arrive(5, Duration::from_secs(9)).await, Ok(5));
+        assert_eq!(arrive(1, Duration::from_secs(11)).await, slow(), "too long a pause");
+        assert_eq!(arrive(100, Duration::from_secs(1)).await, slow(), "too long in all");
+        assert_eq!(arrive(50, Duration::from_secs(1)).await, Ok(50));
+        assert_eq!(arrive(2_000, Duration::ZERO).await, Err("413 body-too-large".into()));
+    }
+}

@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+
+use super::rates::Peer;
 
 /// Connections at a time.
 const CONNECTIONS_MAX: usize = 1_024;
@@ -48,7 +51,7 @@ pub(super) async fn serve(router: Router, listener: TcpListener, shutdown: impl 
                     let Some(place) = peers.admit(peer.ip()) else { continue };
                     let (router, mut stopped) = (router.clone(), stopped.clone());
                     connections.spawn(async move {
-                        connection(router, stream, &mut stopped).await;
+                        connection(router, stream, Peer(peer.ip()), &mut stopped).await;
                         drop((slot, place));
                     });
                 }
@@ -65,15 +68,20 @@ pub(super) async fn serve(router: Router, listener: TcpListener, shutdown: impl 
     let _ = tokio::time::timeout(STOP_GRACE, ended).await;
 }
 
-async fn connection(router: Router, stream: TcpStream, stopped: &mut watch::Receiver<bool>) {
+async fn connection(router: Router, stream: TcpStream, peer: Peer, stopped: &mut watch::Receiver<bool>) {
     // Answers are small and written whole: waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<_>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -136,5 +144,42 @@ mod tests {
         assert!((0..1_000).map(|_| peers.admit(IpAddr::from([127, 0, 0, 1]))).all(|place| place.is_some()));
         drop(places);
         assert!(peers.0.lock().unwrap().is_empty());
+    }
+    /// Serves with the time standing still but for when everybody waits: then it goes on to whatever is next.
+    async fn answered(sent: &[u8]) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", axum::routing::get(async || "here"));
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = serve(router, listener, async { drop(stopped.await) });
+        let asking = async {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(sent).await.unwrap();
+            let mut answer = Vec::new();
+            // Ends because the server does.
+            let _ = stream.read_to_end(&mut answer).await;
+            drop(stop);
+            String::from_utf8_lossy(&answer).into_owned()
+        };
+        tokio::join!(serving, asking).1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_go_on_is_let_go() {
+        assert_eq!(answered(b"").await, "", "says nothing");
+        assert!(!answered(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await.contains("here"), "half a head");
+        let kept = answered(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        assert!(kept.starts_with("HTTP/1.1 200") && kept.ends_with("here"), "keeps the connection and sends nothing more: {kept}");
+    }
+
+    #[tokio::test]
+    async fn many_requests_at_once_are_answered_in_turn() {
+        let mut sent = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1_000);
+        sent.extend_from_slice(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        assert_eq!(answered(&sent).await.matches("HTTP/1.1 200").count(), 1_001);
+        // What HTTP/2 begins with is no request here; so none of its floods is.
+        let second = answered(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        assert!(!second.contains("200") && !second.contains("here"), "{second}");
     }
 }

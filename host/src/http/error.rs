@@ -4,12 +4,13 @@
 //! mend it; never a path, a statement or a stack of the host.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use crate::model::Invalid;
+use crate::model::{Invalid, RateLimit};
 use crate::scheduler::{Error, Role};
 use crate::storage::{ChangeError, CronError, StorageError};
 
@@ -69,6 +70,14 @@ impl Problem {
     /// The caller is nobody. One text for every reason, so that it tells nothing to who guesses.
     pub fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "send a token in force as `Authorization: Bearer rl_api_…`")
+    }
+
+    /// The caller sends too much of something. `limit` is the name of the rate, by which an operator may change it.
+    pub fn rate_limited(limit: &'static str, rate: RateLimit, wait: Duration) -> Self {
+        // In whole seconds, as the header has it; rounded up, so that who obeys it is not refused again.
+        let seconds = u32::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX).max(1);
+        let detail = format!("more than the {limit} of {rate}; wait {seconds} s, or ask the operator for more");
+        Self { retry_after: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail) }
     }
 
     /// The caller may not do this.
@@ -139,6 +148,7 @@ fn change_status(error: &ChangeError) -> StatusCode {
     match error {
         ChangeError::NotFound(_) => StatusCode::NOT_FOUND,
         ChangeError::OutOfRange(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        ChangeError::Stale(_) => StatusCode::PRECONDITION_FAILED,
         _ => StatusCode::CONFLICT,
     }
 }
@@ -151,6 +161,7 @@ pub(super) fn change_code(error: &ChangeError) -> &'static str {
         ChangeError::DefinedByCode(_) => "defined-by-code",
         ChangeError::AlreadyEnded(_) => "already-ended",
         ChangeError::UnderWay(_) => "under-way",
+        ChangeError::Stale(_) => "stale",
         ChangeError::OutOfRange(_) => "invalid-time",
     }
 }
@@ -189,6 +200,7 @@ mod tests {
             (Error::Change(ChangeError::DefinedByCode(run)), 409, "defined-by-code"),
             (Error::Change(ChangeError::AlreadyEnded(run)), 409, "already-ended"),
             (Error::Change(ChangeError::UnderWay(run)), 409, "under-way"),
+            (Error::Change(ChangeError::Stale(run)), 412, "stale"),
             (Error::UniqueKeyTaken(run), 409, "unique-key-taken"),
             (Error::Quota("full".into()), 429, "quota-exceeded"),
             (Error::Storage(StorageError::OutcomeUnknown("EIO at /secret/path".into())), 503, "outcome-unknown"),

@@ -131,16 +131,16 @@ impl ListQuery {
         Ok(query)
     }
 
-    /// Checks the portion.
-    pub fn page(&self) -> Result<Page, Invalid> {
+    /// Checks the portion. `open` reads the cursor of a list in this order.
+    pub fn page(&self, open: impl FnOnce(&str, Order) -> Result<Cursor, Invalid>) -> Result<Page, Invalid> {
         let size = match &self.limit {
             None => limits::PAGE_SIZE_DEFAULT,
             Some(limit) => limit.parse().map_err(|_| {
                 Invalid::new("invalid-page-size", "limit", format!("a page has 1 to {} runs", limits::PAGE_SIZE_MAX)).seen(limit)
             })?,
         };
-        let cursor = self.cursor.as_deref().map(Cursor::parse).transpose()?;
         let order = self.order.as_deref().map(Order::parse).transpose()?.unwrap_or_default();
+        let cursor = self.cursor.as_deref().map(|cursor| open(cursor, order)).transpose()?;
         Page::new(size, cursor, order)
     }
 }
@@ -198,8 +198,9 @@ mod tests {
             (vec![("parent", "7")], "invalid-id"),
             (vec![("trigger_before", "tomorrow")], "invalid-time"),
         ] {
-            let refused =
-                ListQuery::from_pairs(pairs(&query)).and_then(|query| query.page().map(|_| query)).and_then(|query| query.filter.parse());
+            let refused = ListQuery::from_pairs(pairs(&query))
+                .and_then(|query| query.page(|text, _| Cursor::parse(text)).map(|_| query))
+                .and_then(|query| query.filter.parse());
             assert_eq!(refused.unwrap_err().code, code, "{query:?}");
         }
     }

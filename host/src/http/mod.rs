@@ -14,11 +14,14 @@ mod connections;
 pub mod error;
 pub mod filter;
 mod host_header;
+mod if_match;
 mod json;
+mod rates;
 pub mod shapes;
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::{Router, middleware};
@@ -28,15 +31,17 @@ use crate::scheduler::Scheduler;
 use error::Problem;
 
 pub use api::{Endpoint, endpoints};
+pub use rates::{Peer, Rates};
 
-/// The whole API over this scheduler. A token opens its own namespace, whichever one `scheduler` is bound to.
-pub fn router(scheduler: Scheduler) -> Router {
-    routes(scheduler).layer(middleware::from_fn(answer::finish))
+/// The whole API over this scheduler, for each token and address as often as `rates` says. A token opens its own namespace, whichever one
+/// `scheduler` is bound to.
+pub fn router(scheduler: Scheduler, rates: Rates) -> Router {
+    routes(scheduler, rates).layer(middleware::from_fn(answer::finish))
 }
 
 /// Serves the API on `listener` until `shutdown` ends; requests in flight have 5 s to end then.
-pub async fn serve(scheduler: Scheduler, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-    let mut routes = routes(scheduler);
+pub async fn serve(scheduler: Scheduler, rates: Rates, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    let mut routes = routes(scheduler, rates);
     if listener.local_addr()?.ip().is_loopback() {
         routes = routes.layer(middleware::from_fn(host_header::check));
     }
@@ -44,12 +49,13 @@ pub async fn serve(scheduler: Scheduler, listener: TcpListener, shutdown: impl F
     Ok(())
 }
 
-fn routes(scheduler: Scheduler) -> Router {
+fn routes(scheduler: Scheduler, rates: Rates) -> Router {
+    let gate = auth::Gate { scheduler: scheduler.clone(), meters: Arc::new(rates::Meters::new(rates)) };
     api::router()
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this address"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "this address takes the methods in `Allow`")
         })
-        .layer(middleware::from_fn_with_state(scheduler.clone(), auth::authenticate))
+        .layer(middleware::from_fn_with_state(gate, auth::authenticate))
         .with_state(scheduler)
 }

@@ -1,6 +1,6 @@
 //! Components, and what they say of their tasks.
 
-use super::{CronRule, CronSpec, Digest, Invalid, Metadata, Name, Payload, PolicySettings, Timestamp};
+use super::{CronRule, CronSpec, Digest, InputSchema, Invalid, Metadata, Name, Payload, PolicySettings, Timestamp};
 
 /// A component as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub struct TaskDefinition {
     pub name: Name,
     /// What it does, in a sentence.
     pub description: Option<String>,
-    /// The JSON Schema of its input, as text.
-    pub input_schema: Option<String>,
+    /// The JSON Schema of its input.
+    pub input_schema: Option<InputSchema>,
     /// How its runs should be treated.
     pub policy: PolicySettings,
     /// Runs at fixed times that the code declares.

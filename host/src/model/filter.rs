@@ -1,7 +1,7 @@
 //! Which runs are meant, and in which portions they are read.
 
 use super::limits::{METADATA_ENTRIES_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
-use super::{Invalid, Metadata, Name, Origin, RunId, Status, Timestamp};
+use super::{Cursor, Invalid, Metadata, Name, Origin, RunId, Status, Timestamp};
 
 /// Conditions on runs. The default matches every run of a namespace; different kinds of condition must all hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,31 +75,6 @@ impl Order {
     }
 }
 
-/// Where a page begins: after this run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor {
-    /// The last run of the page before.
-    pub after: RunId,
-    /// Its trigger time, which a list in order of trigger time continues from.
-    pub trigger_at: Timestamp,
-}
-
-impl Cursor {
-    /// The opaque text that callers hand back. It names a place and authorises nothing: every query is bound to a
-    /// namespace by itself, so a forged cursor shows its forger nothing new.
-    pub fn to_text(self) -> String {
-        format!("{}.{}", self.trigger_at.as_micros(), self.after)
-    }
-
-    /// Parses what [`to_text`](Self::to_text) wrote.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let bad = || Invalid::new("bad-cursor", "cursor", "not a cursor of this list; begin again without one").seen(text);
-        let (micros, id) = text.split_once('.').ok_or_else(bad)?;
-        let trigger_at = micros.parse().ok().and_then(Timestamp::from_micros).ok_or_else(bad)?;
-        Ok(Self { after: RunId::parse(id, "cursor").map_err(|_| bad())?, trigger_at })
-    }
-}
-
 /// Which portion of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -129,19 +104,5 @@ impl Page {
     /// How many runs at most.
     pub fn size(&self) -> usize {
         self.size
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cursors() {
-        let cursor = Cursor { after: RunId::from_key(77, 5), trigger_at: Timestamp::from_micros(9).unwrap() };
-        assert_eq!(Cursor::parse(&cursor.to_text()).unwrap(), cursor);
-        for text in ["", "x", "9.", "-1.00000000-0000-7000-8000-000000000000", "9.x"] {
-            assert_eq!(Cursor::parse(text).unwrap_err().code, "bad-cursor");
-        }
     }
 }

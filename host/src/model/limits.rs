@@ -96,10 +96,28 @@ pub const CODE_SCHEDULES_MAX: usize = 100;
 pub const DESCRIPTION_BYTES_MAX: usize = 1024;
 /// Bytes of a task's input schema.
 pub const SCHEMA_BYTES_MAX: usize = 64 << 10;
+/// References in a task's input schema: what bounds how deep a check may recurse.
+pub const SCHEMA_REFERENCES_MAX: usize = 256;
+/// Ways through a task's input schema, each followed once for each value of an input that it fits.
+pub const SCHEMA_WAYS_MAX: u64 = 10_000;
 /// Bytes of a progress note.
 pub const PROGRESS_NOTE_BYTES_MAX: usize = 256;
 /// Bytes of a failure's explanation that are kept.
 pub const FAILURE_TEXT_BYTES_MAX: usize = 4096;
+
+/// How long the cursor of a list may be handed back.
+pub const CURSOR_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Runs that the guests of one namespace may create in a second, unless an operator says otherwise. Ten attempts that write as much as one
+/// may; a bomb, which the bounds on each attempt and each chain let grow for a while, is slowed down early.
+pub const GUEST_CREATES_PER_SECOND: u32 = 10_000;
+/// Entries of the audit trail that are kept of one namespace.
+pub const AUDIT_ENTRIES_MAX: i64 = 1_000_000;
+/// How long an entry of the audit trail is kept.
+pub const AUDIT_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Entries of the audit trail in one page.
+pub const AUDIT_PAGE_MAX: usize = 500;
+/// Bytes of what an entry of the audit trail says beside its run.
+pub const AUDIT_TEXT_BYTES_MAX: usize = 256;
 
 /// Bounds on one attempt of a guest. The defaults are those of the documentation.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

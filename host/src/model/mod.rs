@@ -4,49 +4,63 @@
 //! arguments, so that every case fits in a table.
 
 mod attempt;
+mod audit;
 mod component;
 mod concurrency;
 mod cron;
+mod cursor;
 mod digest;
 mod filter;
 mod forecast;
 mod grant;
 mod id;
+mod input_schema;
 mod invalid;
 pub mod limits;
 mod metadata;
+mod meter;
 mod missed;
 mod name;
 mod namespace;
 mod payload;
 mod policy;
+mod policy_settings;
 mod rate;
 mod retention;
 pub mod retry;
 mod run;
+mod schema_bounds;
+pub mod seal;
 mod task;
 mod time;
+mod unique_key;
+mod version;
 mod write_set;
 
 pub use attempt::{Attempt, FailureReason, Outcome};
+pub use audit::{AuditAction, AuditEntry, AuditQuery};
 pub use component::{CodeCron, CodeSchedule, Component, TaskDefinition};
 pub use concurrency::{Admission, Concurrency, LaneKey, Overlap};
 pub use cron::{CatchUpPlan, Cron, CronChange, CronFilter, CronRule, CronSpec, DstNote, Occurrence, Skipped, catch_up};
+pub use cursor::{Cursor, List};
 pub use digest::Digest;
-pub use filter::{Cursor, Order, Page, RunFilter};
+pub use filter::{Order, Page, RunFilter};
 pub use forecast::{Ahead, Cut, Forecast, ForecastNote, HourCount, forecast, hour_of};
 pub use grant::{Grant, Grants};
 pub use id::RunId;
+pub use input_schema::InputSchema;
 pub use invalid::Invalid;
 pub use metadata::Metadata;
+pub use meter::Meter;
 pub use missed::{CatchUp, Gap, MissedPolicy, gap};
 pub use name::{Name, UniqueKey};
 pub use namespace::{Namespace, NamespaceId};
 pub use payload::Payload;
-pub use policy::{PolicySettings, TaskPolicy};
+pub use policy::TaskPolicy;
 pub(crate) use policy::{check_max_attempts, check_priority, check_timeout};
+pub use policy_settings::PolicySettings;
 pub use rate::{RateLimit, RateUnit};
-pub use retention::Retention;
+pub use retention::{Ended, Retention};
 pub use retry::{Jitter, RetryPolicy};
 pub use run::{
     AttemptCounters, CronOccurrence, Lineage, NewRun, Next, Origin, ParentRun, Progress, Run, Status, next_after_attempt,
@@ -54,4 +68,6 @@ pub use run::{
 };
 pub use task::{Pause, Task, TaskId};
 pub use time::{Due, Timestamp, format_duration, parse_duration};
+pub use unique_key::{Holder, Standing, Unique, UniqueMode, Verdict};
+pub use version::Version;
 pub use write_set::{Write, WriteRefused, WriteSet};

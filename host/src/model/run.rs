@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::limits::{CHAIN_PACE, CRASHES_MAX, DEPTH_MAX};
-use super::{FailureReason, Jitter, Metadata, Name, Outcome, Payload, RetryPolicy, RunId, Task, Timestamp, UniqueKey};
+use super::{FailureReason, Jitter, Metadata, Name, Outcome, Payload, RetryPolicy, RunId, Task, Timestamp, Unique};
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -211,7 +211,7 @@ pub struct NewRun {
     /// What it can be found by.
     pub metadata: Metadata,
     /// What makes it unique.
-    pub unique_key: Option<UniqueKey>,
+    pub unique_key: Option<Unique>,
     /// Who made it.
     pub origin: Origin,
     /// Where it hangs in its chain; `None` for a run that no guest scheduled.

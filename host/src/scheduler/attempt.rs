@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
 
+use super::creates::GuestCreates;
 use super::guest_calls::GuestCalls;
 use crate::clock::Clock;
 use crate::executor::{AttemptReport, AttemptRequest, Executor};
@@ -23,6 +24,7 @@ pub(super) struct Attempts {
     pub(super) clock: Arc<dyn Clock>,
     /// Set when the host can't wait any longer for attempts in flight.
     pub(super) shut_down: CancelSignal,
+    pub(super) guest_creates: Arc<GuestCreates>,
     /// Spreads retries. Drawn from after failures only, so that the lock is never in the way of a run that succeeds.
     pub(super) chance: Mutex<fastrand::Rng>,
 }
@@ -66,7 +68,7 @@ impl Attempts {
             },
         };
         let parent = ParentRun { id: claim.run, lineage: claim.lineage };
-        let calls = GuestCalls::new(self.storage.clone(), self.clock.clone(), claim.task.namespace, parent);
+        let calls = GuestCalls::new(self.storage.clone(), self.clock.clone(), self.guest_creates.clone(), claim.task.namespace, parent);
         let request = AttemptRequest {
             task: claim.task.clone(),
             run: claim.run,

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::attempt::Attempts;
+use super::creates::GuestCreates;
 use super::crew::Crew;
 use super::keeper;
 use super::pulse::Pulse;
@@ -45,6 +46,7 @@ pub(super) struct Parts {
     pub(super) threads: usize,
     pub(super) seed: u64,
     pub(super) pulse: Pulse,
+    pub(super) guest_creates: GuestCreates,
 }
 
 impl Background {
@@ -75,6 +77,7 @@ impl Background {
             executor: parts.executor,
             clock: parts.clock.clone(),
             shut_down: crew.shut_down.clone(),
+            guest_creates: Arc::new(parts.guest_creates),
             chance: Mutex::new(fastrand::Rng::with_seed(parts.seed)),
         });
         for (number, send) in workers.into_iter().enumerate() {
@@ -90,6 +93,7 @@ impl Background {
             send.send(worker).expect("the thread waits for its worker");
         }
         let mut keeper = JoinSet::new();
+        keeper.spawn(super::prune::prune(parts.storage.clone(), parts.clock.clone()));
         keeper.spawn(keeper::keep(crew.clone(), parts.storage, parts.clock));
         Ok(Self { work: Some(Work { crew, threads: Mutex::new(threads), ended, keeper: Mutex::new(keeper) }) })
     }

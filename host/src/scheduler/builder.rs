@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::background::{Background, IN_FLIGHT_MAX, Parts};
 use super::component_source::StorageComponentSource;
+use super::creates::GuestCreates;
 use super::pulse::Pulse;
 use super::{Core, Error, Scheduler, keeper};
 use crate::clock::{Clock, SystemClock};
 use crate::executor::Executor;
 use crate::executor::wasm::{AttemptState, Compiler, WasmConfig, WasmExecutor};
-use crate::model::limits::Limits;
-use crate::model::{Name, Namespace, gap};
+use crate::model::limits::{GUEST_CREATES_PER_SECOND, Limits};
+use crate::model::{Name, Namespace, RateLimit, RateUnit, gap};
 use crate::storage::sqlite::SqliteStorage;
 use crate::storage::{Storage, StorageError};
 
@@ -36,6 +37,7 @@ pub struct SchedulerBuilder {
     namespace: Option<String>,
     seed: Option<u64>,
     missed_grace: Option<Duration>,
+    guest_creates: Option<RateLimit>,
     paused: bool,
 }
 
@@ -51,6 +53,7 @@ impl Default for SchedulerBuilder {
             namespace: None,
             seed: None,
             missed_grace: None,
+            guest_creates: Some(RateLimit { count: GUEST_CREATES_PER_SECOND, per: RateUnit::Second }),
             paused: false,
         }
     }
@@ -128,6 +131,13 @@ impl SchedulerBuilder {
         self
     }
 
+    /// How many runs the guests of one namespace may create; `None`: as many as the database takes. Default 10,000 in a second. What you
+    /// schedule yourself is not counted.
+    pub fn guest_creates(mut self, rate: Option<RateLimit>) -> Self {
+        self.guest_creates = rate;
+        self
+    }
+
     /// Opens the database without executing anything: runs wait until a host that is not paused opens it.
     pub fn paused(mut self) -> Self {
         self.paused = true;
@@ -171,10 +181,11 @@ impl SchedulerBuilder {
         } else {
             let (storage, executor, clock) = (storage.clone(), executor.clone(), clock.clone());
             let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
-            let parts = Parts { storage, executor, clock, threads, seed, pulse };
+            let guest_creates = GuestCreates::new(self.guest_creates);
+            let parts = Parts { storage, executor, clock, threads, seed, pulse, guest_creates };
             Background::start(parts).map_err(|error| Error::Start(format!("the threads that execute guests can't be started: {error}")))?
         };
-        let tokens = Default::default();
-        Ok(Scheduler { core: Arc::new(Core { storage, sqlite, executor, clock, background, tokens }), namespace })
+        let (tokens, secret, changes) = (Default::default(), storage.secret(), storage.clone());
+        Ok(Scheduler { core: Arc::new(Core { storage, sqlite, executor, clock, background, tokens, secret }), namespace, changes })
     }
 }

@@ -132,8 +132,7 @@ impl<'a> NewCron<'a> {
             priority: self.priority,
             missed: self.missed,
         };
-        let storage = &scheduler.core.storage;
-        Ok(storage.create_cron(scheduler.namespace.id, name, spec, Origin::Api, now).await??)
+        Ok(scheduler.changes.create_cron(scheduler.namespace.id, name, spec, Origin::Api, now).await??)
     }
 }
 
@@ -228,7 +227,7 @@ impl Scheduler {
             // The rule was made of what was read: nobody may have changed it meanwhile.
             change.if_version = change.if_version.or(Some(before.version));
         }
-        Ok(self.core.storage.change_cron(self.namespace.id, before.name, change, self.now()).await??)
+        Ok(self.changes.change_cron(self.namespace.id, before.name, change, self.now()).await??)
     }
 
     /// Pauses a cron, until somebody resumes it or until the time given. What would come meanwhile does not exist.
@@ -242,25 +241,25 @@ impl Scheduler {
             return Err(Invalid::new("invalid-time", "until", "a pause ends in the future").into());
         }
         let pause = Pause { since: now, until, note: note.into() };
-        Ok(self.core.storage.pause_cron(self.namespace.id, name, Some(pause), now).await??)
+        Ok(self.changes.pause_cron(self.namespace.id, name, Some(pause), now).await??)
     }
 
     /// Lets a cron go on.
     pub async fn resume_cron(&self, name: &str) -> Result<Cron, Error> {
         let name = Name::parse(name, "name")?;
-        Ok(self.core.storage.pause_cron(self.namespace.id, name, None, self.now()).await??)
+        Ok(self.changes.pause_cron(self.namespace.id, name, None, self.now()).await??)
     }
 
     /// Deletes a cron and its runs that have not triggered.
     pub async fn delete_cron(&self, name: &str) -> Result<(), Error> {
         let name = Name::parse(name, "name")?;
-        Ok(self.core.storage.delete_cron(self.namespace.id, name, self.now()).await??)
+        Ok(self.changes.delete_cron(self.namespace.id, name, self.now()).await??)
     }
 
     /// Makes a run of a cron at once, beside the planned ones.
     pub async fn trigger_cron(&self, name: &str) -> Result<RunId, Error> {
         let name = Name::parse(name, "name")?;
-        Ok(self.core.storage.trigger_cron(self.namespace.id, name, self.now()).await??)
+        Ok(self.changes.trigger_cron(self.namespace.id, name, self.now()).await??)
     }
 
     /// Makes the runs of a past range of a cron, due at once, except those that were made before.
@@ -285,7 +284,7 @@ impl Scheduler {
         let mut made = 0;
         if !dry_run {
             for slice in planned.chunks(BACKFILL_SLICE) {
-                made += self.core.storage.backfill_cron(self.namespace.id, cron.name.clone(), slice.to_vec(), now).await??;
+                made += self.changes.backfill_cron(self.namespace.id, cron.name.clone(), slice.to_vec(), now).await??;
             }
         }
         Ok(Backfill { planned, made })

@@ -18,8 +18,10 @@ pub enum Error {
     /// The run can't be changed in this way (any more).
     #[error(transparent)]
     Change(ChangeError),
-    /// The unique key belongs to another run with another task, input or metadata.
-    #[error("the unique key belongs to run {0}, which has a different task, input or metadata")]
+    /// The unique key is held by a run that this request neither means nor may replace.
+    #[error(
+        "the unique key is held by run {0}, which has another task, input or metadata, or is not for this request to share or to replace"
+    )]
     UniqueKeyTaken(RunId),
     /// The cron was not made or changed.
     #[error(transparent)]

@@ -61,6 +61,7 @@ async fn tick(crew: &Crew, storage: &dyn Storage, clock: &dyn Clock) -> Result<(
 pub(super) async fn sweep(storage: &dyn Storage, clock: &dyn Clock, gap: Gap) -> Result<(), StorageError> {
     // Before the single runs: what an occurrence was made into is the cron's to decide about.
     while storage.miss_crons(gap, CRONS_SLICE, clock.now()).await? == CRONS_SLICE {}
+    let caught_up = storage.catch_up(gap, clock.now()).await?;
     let mut missed = 0;
     loop {
         let marked = storage.miss(gap, SLICE, clock.now()).await?;
@@ -69,6 +70,6 @@ pub(super) async fn sweep(storage: &dyn Storage, clock: &dyn Clock, gap: Gap) ->
             break;
         }
     }
-    tracing::info!(missed, from = %gap.from, until = %gap.until, "no host was running");
+    tracing::info!(missed, caught_up, from = %gap.from, until = %gap.until, "no host was running");
     Ok(())
 }

@@ -9,14 +9,17 @@ mod background;
 mod builder;
 mod bulk;
 mod component_source;
+mod creates;
 mod crew;
 mod cron;
+mod cursors;
 mod doorbell;
 mod error;
 mod forecast;
 mod guest_calls;
 mod keeper;
 mod own_writes;
+mod prune;
 mod pulse;
 mod register;
 mod roster;
@@ -31,9 +34,11 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::executor::Executor;
-use crate::model::{Attempt, Cursor, Due, Name, Namespace, Page, Run, RunFilter, RunId, Task, Timestamp};
+use crate::model::{
+    Attempt, AuditAction, AuditEntry, AuditQuery, Cursor, Due, Name, Namespace, Page, Run, RunFilter, RunId, Task, Timestamp, Version,
+};
 use crate::storage::sqlite::SqliteStorage;
-use crate::storage::{Cancelled, Health, Move, RunEvent, Storage, StorageError};
+use crate::storage::{Amendment, Cancelled, Health, Move, RunEvent, Storage, StorageError};
 
 pub use builder::SchedulerBuilder;
 pub use bulk::{BulkOutcome, Selection};
@@ -61,6 +66,8 @@ pub use tokens::{NewToken, Role, Token};
 pub struct Scheduler {
     core: Arc<Core>,
     namespace: Namespace,
+    /// Where changes go: on behalf of a token's holder, or of the host itself.
+    changes: Arc<dyn Storage>,
 }
 
 /// What all clones share.
@@ -71,6 +78,8 @@ struct Core {
     clock: Arc<dyn Clock>,
     background: background::Background,
     tokens: tokens::TokenCache,
+    /// What cursors are sealed with.
+    secret: [u8; 32],
 }
 
 impl Scheduler {
@@ -89,17 +98,27 @@ impl Scheduler {
         let name = Name::parse(name, "namespace")?;
         let namespace = self.core.storage.namespace(&name, true).await?;
         let namespace = namespace.expect("a namespace that was to be created exists");
-        Ok(Self { core: self.core.clone(), namespace })
+        Ok(self.with_namespace(namespace))
     }
 
     /// The same scheduler bound to a namespace that somebody proved to have, such as that of a token.
     pub(crate) fn with_namespace(&self, namespace: Namespace) -> Self {
-        Self { core: self.core.clone(), namespace }
+        Self { core: self.core.clone(), namespace, changes: self.changes.clone() }
+    }
+
+    /// The same scheduler on behalf of whoever holds the token of this id: what is changed through it is put on record.
+    pub fn on_behalf_of(&self, token: &str) -> Self {
+        Self { changes: self.core.storage.on_behalf_of(token), ..self.clone() }
     }
 
     /// The time, by the scheduler's clock.
     pub fn now(&self) -> Timestamp {
         self.core.clock.now()
+    }
+
+    /// Time that only passes, by the scheduler's clock: what rates are counted in.
+    pub fn elapsed(&self) -> Duration {
+        self.core.clock.elapsed()
     }
 
     /// Begins the registration of a component: its bytes, as built for `wasm32-wasip2`.
@@ -150,24 +169,36 @@ impl Scheduler {
     pub async fn reschedule(&self, run: RunId, due: impl Into<Due>) -> Result<(), Error> {
         let now = self.now();
         let to = Move::To(due.into().trigger_at(now));
-        let mut verdicts = self.core.storage.reschedule(self.namespace.id, vec![(run, to)], now).await?;
+        let mut verdicts = self.changes.reschedule(self.namespace.id, vec![(run, to)], now).await?;
         Ok(verdicts.pop().expect("one verdict for one move")?)
     }
 
     /// Deletes a scheduled run. Refused once it has triggered (then [`cancel`](Self::cancel) it), and for runs defined by code.
     pub async fn delete(&self, run: RunId) -> Result<(), Error> {
-        let mut verdicts = self.core.storage.delete(self.namespace.id, vec![run], self.now()).await?;
+        let mut verdicts = self.changes.delete(self.namespace.id, vec![run], self.now()).await?;
         Ok(verdicts.pop().expect("one verdict for one id")?)
+    }
+
+    /// Moves a run that the caller saw, if it still is what it saw, in one of these versions. Else as [`reschedule`](Self::reschedule).
+    pub async fn reschedule_seen(&self, run: RunId, due: impl Into<Due>, seen: Vec<Version>) -> Result<(), Error> {
+        let now = self.now();
+        let amendment = Amendment::Move(Move::To(due.into().trigger_at(now)));
+        Ok(self.changes.amend(self.namespace.id, run, amendment, seen, now).await??)
+    }
+
+    /// Deletes a run that the caller saw, if it still is what it saw, in one of these versions. Else as [`delete`](Self::delete).
+    pub async fn delete_seen(&self, run: RunId, seen: Vec<Version>) -> Result<(), Error> {
+        Ok(self.changes.amend(self.namespace.id, run, Amendment::Delete, seen, self.now()).await??)
     }
 
     /// Makes a scheduled, missed, failed or cancelled run due at once.
     pub async fn trigger_now(&self, run: RunId) -> Result<(), Error> {
-        Ok(self.core.storage.trigger(self.namespace.id, run, self.now()).await??)
+        Ok(self.changes.trigger(self.namespace.id, run, self.now()).await??)
     }
 
-    /// Cancels a run. One that waits never starts; one that runs is told so, and dropped after a grace of 5 s.
+    /// Cancels a run. One that waits never starts; one that runs is told so, and dropped after its task's grace, 5 s by default.
     pub async fn cancel(&self, run: RunId) -> Result<Cancelled, Error> {
-        Ok(self.core.storage.cancel(self.namespace.id, run, self.now()).await??)
+        Ok(self.changes.cancel(self.namespace.id, run, self.now()).await??)
     }
 
     /// Waits until the run has a final status, and reads it then. [`Error::RunNotFound`] if it is deleted meanwhile.
@@ -192,6 +223,11 @@ impl Scheduler {
         self.core.storage.subscribe()
     }
 
+    /// What callers with tokens changed in this namespace, the latest first.
+    pub async fn audit(&self, query: AuditQuery) -> Result<Vec<AuditEntry>, Error> {
+        self.read(move |storage, namespace, _| storage.audit(namespace, &query)).await
+    }
+
     /// How the storage does.
     pub fn health(&self) -> Health {
         self.core.storage.health()
@@ -199,7 +235,10 @@ impl Scheduler {
 
     /// Writes a consistent copy of the whole database to a new file, while work goes on. `progress` gets pages done and in all.
     pub async fn backup(&self, to: impl Into<PathBuf>, progress: impl Fn(u64, u64) + Send + 'static) -> Result<(), Error> {
-        Ok(self.core.storage.backup(to.into(), Box::new(progress)).await?)
+        let to = to.into();
+        // Before the copy, so that it tells of itself.
+        self.changes.record(self.namespace.id, AuditAction::Backup, &to.to_string_lossy(), self.now()).await?;
+        Ok(self.core.storage.backup(to, Box::new(progress)).await?)
     }
 
     /// Works until `signal` ends, then shuts down with a grace of 25 s for the attempts in flight.

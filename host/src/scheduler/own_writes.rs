@@ -47,7 +47,7 @@ impl OwnWrites {
             parent: run.lineage.map(|lineage| lineage.parent),
             root: run.lineage.map(|lineage| lineage.root),
             metadata: run.metadata.clone(),
-            unique_key: run.unique_key.as_ref().map(|key| key.as_str().into()),
+            unique_key: run.unique_key.as_ref().map(|unique| unique.key.as_str().into()),
             input: run.input.clone(),
             output: None,
             progress: None,

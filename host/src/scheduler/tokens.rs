@@ -90,6 +90,9 @@ pub struct NewToken {
 pub struct Token(String);
 
 impl Token {
+    /// What every token begins with.
+    pub const PREFIX: &str = PREFIX;
+
     /// Draws a token at random.
     fn draw() -> Result<Self, Error> {
         let mut random = [0; 32 + 8];
@@ -164,7 +167,7 @@ impl Scheduler {
             expires_at: new.expires,
             revoked_at: None,
         };
-        self.core.storage.create_token(record.clone()).await?;
+        self.changes.create_token(record.clone()).await?;
         self.reload_tokens()?;
         Ok((token, record))
     }
@@ -182,7 +185,7 @@ impl Scheduler {
         if !self.tokens().await?.iter().any(|token| token.id == id) {
             return Ok(false);
         }
-        let found = self.core.storage.revoke_token(id, self.now()).await?;
+        let found = self.changes.revoke_token(self.namespace.id, id, self.now()).await?;
         self.reload_tokens()?;
         Ok(found)
     }

@@ -65,6 +65,9 @@ pub enum ChangeError {
     /// It waits or runs already.
     #[error("run {0} is already under way")]
     UnderWay(RunId),
+    /// It is no longer what the caller saw.
+    #[error("run {0} was changed meanwhile; read it again, and decide anew")]
+    Stale(RunId),
     /// The time it should be moved to lies outside the accepted range.
     #[error("run {0} can't be moved out of 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z")]
     OutOfRange(RunId),

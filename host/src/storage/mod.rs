@@ -20,9 +20,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{
-    Ahead, Attempt, AttemptCounters, Component, Cron, CronChange, CronFilter, CronSpec, Digest, Grants, Lineage, Metadata, Name, Namespace,
-    NamespaceId, NewRun, Next, Origin, Page, Pause, Payload, Progress, Run, RunFilter, RunId, Task, TaskDefinition, TaskPolicy, Timestamp,
-    WriteSet,
+    Ahead, Attempt, AttemptCounters, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Digest,
+    Grants, Holder, Lineage, Metadata, Name, Namespace, NamespaceId, NewRun, Next, Origin, Page, Pause, Payload, PolicySettings, Progress,
+    Retention, Run, RunFilter, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp, Version, WriteSet,
 };
 
 pub use crate::cancel::CancelSignal;
@@ -56,8 +56,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Stores runs: all of them, or none if one is refused.
     ///
-    /// A run whose unique key is held by an equal run is not stored: [`Created::Existing`] says which one holds it. Its due time
-    /// is its trigger time, or `now` if that has passed.
+    /// A run whose unique key is held is judged by [`Unique::verdict`](crate::model::Unique::verdict): it is refused, or not stored
+    /// ([`Created::Existing`], [`Created::PutOff`]), or takes the place of the one that held it, which is deleted. Its due time is its
+    /// trigger time, or `now` if that has passed.
     async fn create(&self, namespace: NamespaceId, runs: Vec<NewRun>, now: Timestamp) -> Result<Vec<Created>, CreateError>;
 
     /// Takes up to `limit` due runs for this host to execute, without waiting for the disk.
@@ -114,8 +115,8 @@ pub trait Storage: Send + Sync + 'static {
     /// How many runs match.
     fn count(&self, namespace: NamespaceId, filter: &RunFilter, now: Timestamp) -> Result<u64, StorageError>;
 
-    /// What `create` would say of the unique key of `run` now: `None` if it is free, the run that holds it if that is an equal one.
-    fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Created>, CreateError>;
+    /// The run that holds the unique key of `run`, by which `create` would judge it now.
+    fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Holder>, StorageError>;
 
     /// The attempts of a run, oldest first.
     fn attempts(&self, namespace: NamespaceId, run: RunId) -> Result<Vec<Attempt>, StorageError>;
@@ -133,11 +134,31 @@ pub trait Storage: Send + Sync + 'static {
     /// Deletes scheduled runs, each by itself: one verdict for each id, in order. Refused as `reschedule` is.
     async fn delete(&self, namespace: NamespaceId, runs: Vec<RunId>, now: Timestamp) -> Result<Vec<Result<(), ChangeError>>, StorageError>;
 
+    /// Moves or deletes one scheduled run if it is still what the caller saw, in one of these versions. Refused as `reschedule` is, and
+    /// as [`ChangeError::Stale`] if only the version differs.
+    async fn amend(
+        &self,
+        namespace: NamespaceId,
+        run: RunId,
+        amendment: Amendment,
+        seen: Vec<Version>,
+        now: Timestamp,
+    ) -> Result<Result<(), ChangeError>, StorageError>;
+
     /// Makes a scheduled or missed run due at once; also a failed or cancelled one, which begins anew.
     async fn trigger(&self, namespace: NamespaceId, run: RunId, now: Timestamp) -> Result<Result<(), ChangeError>, StorageError>;
 
     /// Cancels a run that waits, or asks the attempt of one that runs to end. Idempotent.
     async fn cancel(&self, namespace: NamespaceId, run: RunId, now: Timestamp) -> Result<Result<Cancelled, ChangeError>, StorageError>;
+
+    /// Makes due at once those of the runs that became due in the gap that their task's [`MissedPolicy`](crate::model::MissedPolicy) makes
+    /// up for, with the reason `caught-up`; their trigger time stays. Returns how many. Called before `miss`, while nothing is claimed;
+    /// called again for the same gap, it chooses no more of them.
+    async fn catch_up(&self, gap: Gap, now: Timestamp) -> Result<usize, StorageError>;
+
+    /// Deletes up to 200 ended runs of a task that `retention` does not keep, with their attempts, logs, outputs, metadata and unique keys,
+    /// walking its runs from `place` on. Never one that has not ended; the marks of code-defined schedules stay.
+    async fn prune(&self, task: TaskId, retention: Retention, place: PrunePlace, now: Timestamp) -> Result<Pruned, StorageError>;
 
     /// Marks as missed the runs that became due between `gap.from` and `gap.until`, while no host was running: up to
     /// `limit` of them. Returns how many.
@@ -221,8 +242,18 @@ pub trait Storage: Send + Sync + 'static {
     async fn create_token(&self, token: TokenRecord) -> Result<(), StorageError>;
     /// All tokens, revoked ones too, in order of creation.
     fn tokens(&self) -> Result<Vec<TokenRecord>, StorageError>;
-    /// Revokes a token at `now`; false if there is none of this id.
-    async fn revoke_token(&self, id: &str, now: Timestamp) -> Result<bool, StorageError>;
+    /// Revokes a token of the namespace at `now`; false if there is none of this id.
+    async fn revoke_token(&self, namespace: NamespaceId, id: &str, now: Timestamp) -> Result<bool, StorageError>;
+
+    /// The same storage on behalf of whoever holds this token: each change through it is put on record in the change's own transaction.
+    fn on_behalf_of(&self, token: &str) -> Arc<dyn Storage>;
+    /// Puts on record what changes nothing in the database, if there is somebody on whose behalf it is done.
+    async fn record(&self, namespace: NamespaceId, action: AuditAction, subject: &str, now: Timestamp) -> Result<(), StorageError>;
+    /// What was put on record of this namespace's changes, the latest first. Old entries go as new ones come.
+    fn audit(&self, namespace: NamespaceId, query: &AuditQuery) -> Result<Vec<AuditEntry>, StorageError>;
+
+    /// A secret of this database, drawn once. What callers are given to hand back is sealed with it.
+    fn secret(&self) -> [u8; 32];
 
     /// What the host could not know without asking: counts, sizes, last clean stop.
     fn health(&self) -> Health;
@@ -245,6 +276,8 @@ pub struct Registration {
     pub grants: Grants,
     /// Its tasks, each with the policy in force.
     pub tasks: Vec<(TaskDefinition, TaskPolicy)>,
+    /// What the operator says of the policies of these tasks: all of it, in place of what was said before.
+    pub overrides: std::collections::BTreeMap<Name, PolicySettings>,
 }
 
 /// What became of one run of [`Storage::create`].
@@ -254,13 +287,15 @@ pub enum Created {
     New(RunId),
     /// An equal run under the same unique key was there already.
     Existing(RunId),
+    /// The run that held its unique key was moved to this time, and has its input now.
+    PutOff(RunId, Timestamp),
 }
 
 impl Created {
     /// The run that there is now.
     pub const fn id(self) -> RunId {
         match self {
-            Self::New(id) | Self::Existing(id) => id,
+            Self::New(id) | Self::Existing(id) | Self::PutOff(id, _) => id,
         }
     }
 }
@@ -332,6 +367,41 @@ pub enum Move {
     To(Timestamp),
     /// Later by this many microseconds, or earlier if negative.
     By(i64),
+}
+
+/// How far a walk over the runs of a task has come, newest first. The default is its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrunePlace {
+    /// The key of the last run that was looked at.
+    pub before: i64,
+    /// How many of those that count were kept.
+    pub newer: u64,
+}
+
+impl Default for PrunePlace {
+    fn default() -> Self {
+        Self { before: i64::MAX, newer: 0 }
+    }
+}
+
+/// What one slice of a walk did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Runs deleted.
+    pub deleted: u64,
+    /// Runs looked at.
+    pub looked_at: u64,
+    /// Where the next slice begins; `None` at the end.
+    pub next: Option<PrunePlace>,
+}
+
+/// What is done to one run that somebody saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amendment {
+    /// It is moved.
+    Move(Move),
+    /// It is deleted.
+    Delete,
 }
 
 /// What a request to cancel did.
@@ -422,4 +492,6 @@ pub struct Health {
     pub running: usize,
     /// Writes that wait for their commit.
     pub queued_writes: usize,
+    /// Ended runs that were deleted since the start, because they are kept no longer.
+    pub pruned: u64,
 }

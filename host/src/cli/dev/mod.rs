@@ -76,7 +76,7 @@ impl Dev {
         let folder = Path::new(".");
         let db = discovery::make_folder(folder)?.join("runlater.db");
         let listener = self.listen().await?;
-        let scheduler = serve::open(&db).await?;
+        let scheduler = serve::open(&db, |builder| builder).await?;
         let events = scheduler.subscribe();
         let address = listener.local_addr()?;
         let file = serve::announce(&scheduler, address, folder).await?;
@@ -84,7 +84,7 @@ impl Dev {
         // Served from the start, so that a first build that fails can be mended while clients find the host.
         let mut serving = JoinSet::new();
         let (stop_serving, stopped) = oneshot::channel::<()>();
-        serving.spawn(http::serve(scheduler.clone(), listener, async { drop(stopped.await) }));
+        serving.spawn(http::serve(scheduler.clone(), http::Rates::default(), listener, async { drop(stopped.await) }));
 
         let watched = self.folder.clone();
         let mut seen = sources::look(&watched);

@@ -6,12 +6,10 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
+use crate::model::seal;
 
-/// Bytes of HMAC-SHA256 before the code.
+/// Bytes of the seal before the code.
 const SEAL_BYTES: usize = 32;
-/// The block size of SHA-256, by which HMAC (RFC 2104) is defined.
-const BLOCK: usize = 64;
 
 /// A directory of sealed files, mode 0700, the files 0600.
 #[derive(Debug)]
@@ -33,7 +31,7 @@ impl CodeDir {
     pub(super) fn read(&self, name: &str) -> Option<Vec<u8>> {
         let mut file = std::fs::read(self.path.join(name)).ok()?;
         let code = file.split_off(file.len().min(SEAL_BYTES));
-        if file.len() == SEAL_BYTES && equal(&file, &self.seal(name, &code)) {
+        if file.len() == SEAL_BYTES && seal::equal(&file, &self.seal(name, &code)) {
             return Some(code);
         }
         tracing::warn!(file = name, "cached code was changed by somebody else; compiling again");
@@ -53,23 +51,8 @@ impl CodeDir {
 
     /// The name is sealed too, so that no file can take another's place.
     fn seal(&self, name: &str, code: &[u8]) -> [u8; 32] {
-        hmac(&self.key, &[name.as_bytes(), &[0], code])
+        seal::seal(&self.key, &[name.as_bytes(), &[0], code])
     }
-}
-
-fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
-    let keyed = |pad: u8| {
-        let mut block = [pad; BLOCK];
-        block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
-        Sha256::new().chain_update(block)
-    };
-    let inner = parts.iter().fold(keyed(0x36), |hash, part| hash.chain_update(part)).finalize();
-    keyed(0x5c).chain_update(inner).finalize().into()
-}
-
-/// In a time that does not depend on where they differ.
-fn equal(a: &[u8], b: &[u8; 32]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |different, (a, b)| different | (a ^ b)) == 0
 }
 
 #[cfg(test)]
@@ -77,15 +60,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-
-    #[test]
-    fn hmac_is_that_of_the_rfc() {
-        // RFC 4231, test case 4 has a key of 25 bytes: HMAC pads keys with zeros, so it is also this key of 32.
-        let mut key = [0; 32];
-        (1..=25).for_each(|i| key[usize::from(i) - 1] = i);
-        let hex = hmac(&key, &[&[0xcd; 20], &[0xcd; 30]]).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        assert_eq!(hex, "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b");
-    }
 
     #[test]
     fn a_changed_file_is_not_given_back() {

@@ -1,5 +1,6 @@
 //! Every route of the API with the role that it needs. One file per resource and kind of verb.
 
+mod audit;
 mod backup;
 mod bulk;
 mod change;
@@ -66,6 +67,7 @@ fn table() -> Vec<Route> {
         route(POST, "/v1/runs/{id}/cancel", Write, change::cancel),
         route(POST, "/v1/runs/bulk-delete", Write, bulk::delete),
         route(POST, "/v1/runs/bulk-cancel", Write, bulk::cancel),
+        route(POST, "/v1/runs/bulk-trigger", Write, bulk::trigger),
         route(POST, "/v1/runs/bulk-reschedule", Write, bulk::reschedule),
         route(GET, "/v1/crons", Read, crons::list),
         route(POST, "/v1/crons", Write, crons::create),
@@ -81,6 +83,7 @@ fn table() -> Vec<Route> {
         route(GET, "/v1/tokens", Admin, tokens::list),
         route(POST, "/v1/tokens", Admin, tokens::create),
         route(Method::DELETE, "/v1/tokens/{id}", Admin, tokens::revoke),
+        route(GET, "/v1/audit", Admin, audit::list),
         route(POST, "/v1/backup", Admin, backup::backup),
     ]
 }

@@ -8,8 +8,9 @@ use super::{PathRun, QueryPairs};
 use crate::http::auth::Caller;
 use crate::http::error::Problem;
 use crate::http::filter::{ListQuery, unknown_parameter};
+use crate::http::if_match::{Etag, etag};
 use crate::http::shapes;
-use crate::model::{Invalid, parse_duration};
+use crate::model::{Invalid, RunId, Version, parse_duration};
 
 /// Longest wait in one request: below what proxies commonly allow.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -17,13 +18,21 @@ const WAIT_DEFAULT: Duration = Duration::from_secs(30);
 
 pub(super) async fn list(caller: Caller, QueryPairs(query): QueryPairs) -> Result<Json<shapes::RunPage>, Problem> {
     let query = ListQuery::from_pairs(query)?;
-    let (filter, page) = (query.filter.parse()?, query.page()?);
+    let filter = query.filter.parse()?;
+    let page = query.page(|text, order| caller.scheduler.open_cursor(text, &filter, order))?;
     let (runs, next) = caller.scheduler.list(&filter, &page).await?;
-    Ok(Json(shapes::RunPage { runs: runs.into_iter().map(Into::into).collect(), next: next.map(|cursor| cursor.to_text()) }))
+    let next = next.map(|cursor| caller.scheduler.seal_cursor(cursor, &filter, page.order));
+    Ok(Json(shapes::RunPage { runs: runs.into_iter().map(Into::into).collect(), next }))
 }
 
-pub(super) async fn show(caller: Caller, PathRun(run): PathRun) -> Result<Json<shapes::Run>, Problem> {
-    Ok(Json(caller.scheduler.get(run).await?.into()))
+pub(super) async fn show(caller: Caller, PathRun(run): PathRun) -> Result<(Etag, Json<shapes::Run>), Problem> {
+    shown(&caller, run).await
+}
+
+/// The run as it stands, with the version by which a caller can change just that.
+pub(super) async fn shown(caller: &Caller, run: RunId) -> Result<(Etag, Json<shapes::Run>), Problem> {
+    let run = caller.scheduler.get(run).await?;
+    Ok((etag(Version::of(&run)), Json(run.into())))
 }
 
 /// Answers once the run has ended, or with the run as it stands when the time is over.

@@ -5,6 +5,7 @@
 //! fields; answers may grow, so the client ignores what it does not know.
 
 mod attempt;
+mod audit;
 mod backup;
 mod bulk;
 mod bytes;
@@ -20,6 +21,7 @@ mod task;
 mod token;
 
 pub use attempt::{Attempt, Attempts};
+pub use audit::{AuditEntry, AuditPage};
 pub use backup::{BackedUp, Backup};
 pub use bulk::{Bulk, BulkChange, BulkReschedule, OneMove, Refused};
 pub use bytes::Bytes;

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::SqliteStorage;
-use super::connection::open_reader;
+use super::connection::{beside, open_reader};
 use crate::storage::StorageError;
 
 /// Pages copied at once: 4 MiB.
@@ -21,36 +21,55 @@ impl SqliteStorage {
     }
 }
 
-/// The copy is of one moment: the reader's snapshot is held from the first page to the last.
+/// The copy is of one moment: the reader's snapshot is held from the first page to the last. It has its name only once it is whole:
+/// a copy that was cut short must not be taken for a backup.
 pub(super) fn backup(from: &Path, to: &Path, progress: &dyn Fn(u64, u64)) -> Result<(), StorageError> {
     let trouble = |error: &dyn std::fmt::Display| StorageError::Unavailable(format!("the backup to {} failed: {error}", to.display()));
-    // `create_new` refuses an existing file in the same breath as it makes ours, so nothing is ever overwritten.
+    if to.symlink_metadata().is_ok() {
+        return Err(trouble(&"there is a file of this name, and a backup never overwrites"));
+    }
+    let draft = beside(to, ".partial");
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     // The copy holds the same inputs and outputs as the file itself.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let fresh = options.open(to);
-    drop(fresh.map_err(|error| trouble(&error))?);
-    let copy = || -> rusqlite::Result<()> {
-        let source = open_reader(from)?;
-        source.execute_batch("BEGIN")?;
-        source.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-        let mut target = Connection::open(to)?;
-        let backup = Backup::new(&source, &mut target)?;
-        loop {
-            let step = backup.step(STEP_PAGES)?;
-            let pages = backup.progress();
-            progress((pages.pagecount - pages.remaining).max(0) as u64, pages.pagecount.max(0) as u64);
-            match step {
-                StepResult::Done => return Ok(()),
-                StepResult::More => {}
-                _ => std::thread::sleep(Duration::from_millis(10)),
-            }
+    match options.open(&draft) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(trouble(&format_args!(
+                "{} is what another backup has written so far, or was cut short; remove it",
+                draft.display()
+            )));
         }
-    };
-    copy().map_err(|error| {
-        drop(std::fs::remove_file(to));
-        trouble(&error)
-    })
+        Err(error) => return Err(trouble(&error)),
+    }
+    let named =
+        copy(from, &draft, progress).map_err(|error| trouble(&error)).and_then(|()| name(&draft, to).map_err(|error| trouble(&error)));
+    drop(std::fs::remove_file(&draft));
+    named
+}
+
+fn copy(from: &Path, to: &Path, progress: &dyn Fn(u64, u64)) -> rusqlite::Result<()> {
+    let source = open_reader(from)?;
+    source.execute_batch("BEGIN")?;
+    source.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    let mut target = Connection::open(to)?;
+    let backup = Backup::new(&source, &mut target)?;
+    loop {
+        let step = backup.step(STEP_PAGES)?;
+        let pages = backup.progress();
+        progress((pages.pagecount - pages.remaining).max(0) as u64, pages.pagecount.max(0) as u64);
+        match step {
+            StepResult::Done => return Ok(()),
+            StepResult::More => {}
+            _ => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// Gives the draft its name, durably. A second name of one file, and not a renaming: that would replace what came there meanwhile.
+fn name(draft: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::hard_link(draft, to)?;
+    std::fs::File::open(to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -16,9 +16,16 @@ const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Up to this size a file is checked whole when it is opened.
 const QUICK_CHECK_BYTES_MAX: u64 = 1 << 30;
+/// What every SQLite database begins with.
+const FILE_HEAD: &[u8] = b"SQLite format 3\0";
 
 /// Each migration in a transaction of its own; the schema's version is how many were applied.
-const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001_runs.sql"), include_str!("migrations/0003_crons.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("migrations/0001_runs.sql"),
+    include_str!("migrations/0003_crons.sql"),
+    include_str!("migrations/0004_unique_keys.sql"),
+    include_str!("migrations/0005_audit.sql"),
+];
 
 /// Held for as long as this process owns the file. The lock dies with the process, so a crash leaves none behind.
 #[derive(Debug)]
@@ -110,12 +117,13 @@ pub(super) fn open_checkpointer(path: &Path) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
+fn no_database(path: &Path) -> StorageError {
+    StorageError::Corrupt(format!("{} is not a SQLite database; choose another file, nothing was changed in this one", path.display()))
+}
+
 fn unreadable(path: &Path, error: rusqlite::Error) -> StorageError {
     match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase) => StorageError::Corrupt(format!(
-            "{} is not a SQLite database; choose another file, nothing was changed in this one",
-            path.display()
-        )),
+        Some(rusqlite::ErrorCode::NotADatabase) => no_database(path),
         Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
             StorageError::Corrupt(format!("{}: {error}; restore a backup, or recover it with SQLite's own `.recover`", path.display()))
         }
@@ -136,8 +144,11 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StorageError> {
         )));
     }
     if (1..known).contains(&found) {
-        let copy = beside(path, &format!(".schema-{found}.backup"));
-        conn.execute("VACUUM INTO ?1", [copy.to_string_lossy()]).map_err(|error| cannot(&copy, "written before the migration", &error))?;
+        // Under another name until it is whole: SQLite writes over nothing, so what a crash cut short would be in the way for ever.
+        let (copy, draft) = (beside(path, &format!(".schema-{found}.backup")), beside(path, ".partial"));
+        drop(std::fs::remove_file(&draft));
+        conn.execute("VACUUM INTO ?1", [draft.to_string_lossy()]).map_err(|error| cannot(&copy, "written before the migration", &error))?;
+        std::fs::rename(&draft, &copy).map_err(|error| cannot(&copy, "written before the migration", &error))?;
     }
     for (version, migration) in (found + 1..).zip(&MIGRATIONS[found as usize..]) {
         let apply = |conn: &mut Connection| -> rusqlite::Result<()> {
@@ -160,7 +171,28 @@ fn schema_version(conn: &Connection) -> rusqlite::Result<i64> {
     }
 }
 
-/// Refuses what is no place for a database: a folder, a pipe, a file system on the network.
+/// Refuses a database in which another program keeps its tables and no host kept any: for a host of its own it is the wrong file. Leaves
+/// no trace. An embedder shares its file on purpose, and does not ask this.
+pub(super) fn refuse_foreign_tables(path: &Path) -> Result<(), StorageError> {
+    refuse_strange_files(path)?;
+    if std::fs::metadata(path).is_ok_and(|meta| meta.len() > 0) {
+        // Immutable: neither locks nor a log beside it. What is only in the log is not seen, and nothing is refused for that.
+        let escaped: String = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let conn = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags).map_err(|error| unreadable(path, error))?;
+        let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name LIKE 'runlater\\_%' ESCAPE '\\' DESC LIMIT 1";
+        let first: Option<String> = conn.query_row(tables, [], |row| row.get(0)).optional().map_err(|error| unreadable(path, error))?;
+        if let Some(other) = first.filter(|name| !name.starts_with("runlater_")) {
+            return Err(StorageError::Unavailable(format!(
+                "{} is another program's database: it has the table {other:?}, and none of runlater's; choose another file",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what is no place for a database: a folder, a pipe, a file of another kind, a file system on the network.
 pub(super) fn refuse_strange_files(path: &Path) -> Result<(), StorageError> {
     if let Ok(meta) = std::fs::metadata(path)
         && !meta.is_file()
@@ -170,6 +202,15 @@ pub(super) fn refuse_strange_files(path: &Path) -> Result<(), StorageError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
         return Err(StorageError::Unavailable(format!("the folder {} does not exist; create it first", folder.display())));
+    }
+    let head = File::open(path).and_then(|file| {
+        let mut head = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::Read::take(file, FILE_HEAD.len() as u64), &mut head)?;
+        Ok(head)
+    });
+    // What can't be read is SQLite's to complain of; an empty file is a new database.
+    if head.is_ok_and(|head| !head.is_empty() && head != FILE_HEAD) {
+        return Err(no_database(path));
     }
     #[cfg(target_os = "linux")]
     if let Some(kind) = network_file_system(folder) {

@@ -232,13 +232,22 @@ impl Reader<'_> {
         let Some(query) = self.query(RUN_COLUMNS, filter, Some(page)) else { return Ok((Vec::new(), None)) };
         let mut statement = self.conn.prepare_cached(&query.sql)?;
         let mut rows = statement.query(rusqlite::params_from_iter(query.values()))?;
-        let (mut runs, mut bytes, mut more): (Vec<Run>, usize, bool) = (Vec::new(), 0, false);
+        let (mut runs, mut bytes, mut seen, mut more): (Vec<Run>, usize, usize, bool) = (Vec::new(), 0, 0, false);
         while let Some(row) = rows.next()? {
-            if runs.len() == page.size() || bytes > PAGE_BYTES_MAX {
+            if seen == page.size() || bytes > PAGE_BYTES_MAX {
                 more = true;
                 break;
             }
-            let run = run(row, self.registry, self.id_origin, self.now.as_micros())?;
+            seen += 1;
+            let run = match run(row, self.registry, self.id_origin, self.now.as_micros()) {
+                Ok(run) => run,
+                // One row that somebody else wrote must not hide the others. A page of nothing else has no place to go on from.
+                Err(error) if !runs.is_empty() || seen < page.size() => {
+                    tracing::error!(run = row.get::<_, i64>(0)?, %error, "a run can't be understood and is left out");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             bytes += run.input.bytes().len() + run.output.as_ref().map_or(0, |output| output.bytes().len());
             runs.push(run);
         }

@@ -23,15 +23,35 @@ pub(super) fn load(conn: &Connection, shared: &Shared) -> rusqlite::Result<()> {
          ORDER BY due_at, id LIMIT ?4"
     );
     let mut statement = conn.prepare_cached(&sql)?;
-    let found = statement.query_map((until, after.0, after.1, limit as i64), waiting)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    let place = match found.last() {
-        Some(last) if found.len() == limit => (last.due_at, last.id),
-        _ => (until, i64::MAX),
-    };
-    let more = found.len() == limit;
-    shared.due.loaded(place, found);
+    let mut rows = statement.query((until, after.0, after.1, limit as i64))?;
+    let (mut found, mut damaged, mut seen, mut last) = (Vec::new(), Vec::new(), 0, (until, i64::MAX));
+    while let Some(row) = rows.next()? {
+        (seen, last) = (seen + 1, (row.get(3)?, row.get(0)?));
+        match waiting(row) {
+            Ok(run) => found.push(run),
+            Err(error) => damaged.push((last.1, error)),
+        }
+    }
+    drop(rows);
+    for (run, error) in damaged {
+        quarantine(conn, run, &error, shared.seen_now.load(Ordering::Relaxed))?;
+    }
+    let more = seen == limit;
+    shared.due.loaded(if more { last } else { (until, i64::MAX) }, found);
     if more {
         shared.request_load();
     }
+    Ok(())
+}
+
+/// Ends a run whose row can't be understood, so that the others go on. Its row is kept as it is, for whoever mends it.
+fn quarantine(conn: &Connection, run: i64, error: &rusqlite::Error, now: i64) -> rusqlite::Result<()> {
+    tracing::error!(run, %error, "a run can't be understood and is quarantined; somebody else wrote to the database");
+    let message = format!("its row in the database can't be understood: {error}");
+    conn.prepare_cached(
+        "-- load: quarantine
+         UPDATE runlater_runs SET status = 4, due_at = NULL, finished_at = ?2, reason = 'damaged-row', message = ?3 WHERE id = ?1",
+    )?
+    .execute((run, now, message))?;
     Ok(())
 }

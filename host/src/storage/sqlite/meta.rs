@@ -27,3 +27,16 @@ pub(super) fn mark_clean(conn: &Connection, now: i64, last_key: i64) -> rusqlite
     }
     set_number(conn, "clean_stop", 1)
 }
+
+/// The secret of this database, which is drawn when it is first asked for.
+pub(super) fn secret(conn: &Connection) -> rusqlite::Result<[u8; 32]> {
+    let stored =
+        conn.query_row("-- meta: secret\nSELECT value FROM runlater_meta WHERE key = 'secret'", [], |row| row.get(0)).optional()?;
+    if let Some(secret) = stored {
+        return Ok(secret);
+    }
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|error| super::rows::strange(0, &format!("no secret, and the system gives none: {error}")))?;
+    conn.execute("INSERT INTO runlater_meta (key, value) VALUES ('secret', ?1)", [&secret[..]])?;
+    Ok(secret)
+}

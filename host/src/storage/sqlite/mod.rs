@@ -3,9 +3,12 @@
 //! One thread writes (`writer.rs`), a pool of connections reads, and the runs that are due soon are in memory (`due_queue.rs`). Each
 //! verb of [`Storage`] has a file of its own name. This one opens the file and hands each verb to where it belongs.
 
+mod amend;
 mod attempts;
+mod audit;
 mod backup;
 mod cancel;
+mod catch_up;
 mod chain;
 mod change;
 mod checkpoint;
@@ -21,6 +24,8 @@ mod list;
 mod load;
 mod meta;
 mod miss;
+mod on_failure;
+mod prune;
 mod readers;
 mod recover;
 mod register;
@@ -43,23 +48,33 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::{
-    Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Gap, Health, Move, RegisterError, Registration, RunEvent,
-    Storage, StorageError, TokenRecord,
+    Amendment, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Gap, Health, Move, PrunePlace, Pruned,
+    RegisterError, Registration, RunEvent, Storage, StorageError, TokenRecord,
 };
 use crate::model::{
-    Ahead, Attempt, Component, Cron, CronChange, CronFilter, CronSpec, Cursor, Digest, Name, Namespace, NamespaceId, NewRun, Origin, Page,
-    Pause, Payload, Progress, Run, RunFilter, RunId, Status, Task, Timestamp,
+    Ahead, Attempt, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Cursor, Digest, Holder, Name,
+    Namespace, NamespaceId, NewRun, Origin, Page, Pause, Payload, Progress, Retention, Run, RunFilter, RunId, Status, Task, TaskId,
+    Timestamp, Version,
 };
+use audit::Note;
 use list::Reader;
 use writer::{Op, Shared};
 
 /// Runs and tasks in one SQLite file.
 pub struct SqliteStorage {
+    file: Arc<OpenFile>,
+    /// The token on whose behalf changes are made, if they are to be put on record.
+    token: Option<Arc<str>>,
+}
+
+/// The file and those who work on it. All storages on whoever's behalf share one; the last that goes lets go of the file.
+pub struct OpenFile {
     path: PathBuf,
     shared: Arc<Shared>,
     readers: Arc<readers::Readers>,
     foreign: foreign::Foreign,
     alive_until: Option<Timestamp>,
+    secret: [u8; 32],
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Lets go of the file when the storage is dropped.
     lock: Mutex<Option<connection::OwnerLock>>,
@@ -69,6 +84,12 @@ impl SqliteStorage {
     /// The version of SQLite that is built in.
     pub fn library_version() -> &'static str {
         rusqlite::version()
+    }
+
+    /// Whether a host of its own may use this file, which need not exist: refused if another program keeps its tables there. Leaves no
+    /// trace. An embedder, who shares its file on purpose, does not ask.
+    pub fn refuse_foreign_tables(path: impl AsRef<Path>) -> Result<(), StorageError> {
+        connection::refuse_foreign_tables(path.as_ref())
     }
 
     /// Opens or creates the file, migrates it, takes over what an earlier host left, and starts to write.
@@ -90,12 +111,12 @@ impl SqliteStorage {
             conn.execute("INSERT OR IGNORE INTO runlater_namespaces (id, name) VALUES (1, ?1)", [Namespace::DEFAULT])?;
             shared.registry.load(conn)?;
             let alive_until = meta::number(conn, "alive_until")?.and_then(Timestamp::from_micros);
-            let suspects = recover::recover(conn, now.as_micros())?;
+            let suspects = recover::recover(conn, &shared, now.as_micros())?;
             shared.due.suspect(suspects);
             shared.seen_now.store(now.as_micros(), Ordering::Relaxed);
-            Ok((shared, alive_until))
+            Ok((shared, alive_until, meta::secret(conn)?))
         };
-        let (shared, alive_until) = prepare(&mut conn).map_err(|error| writer::sort(&error, false))?;
+        let (shared, alive_until, secret) = prepare(&mut conn).map_err(|error| writer::sort(&error, false))?;
         let pages = shared.wal_pages.clone();
         conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, log: std::ffi::c_int| {
             pages.store(i64::from(log), Ordering::Relaxed);
@@ -111,7 +132,8 @@ impl SqliteStorage {
         let writer = writer.spawn(move || writer::write(conn, &for_writer, &checkpointer)).map_err(cannot)?;
         shared.request_load();
         let threads = Mutex::new(vec![writer, looker]);
-        Ok(Self { path, shared, readers, foreign, alive_until, threads, lock: Mutex::new(Some(lock)) })
+        let file = OpenFile { path, shared, readers, foreign, alive_until, secret, threads, lock: Mutex::new(Some(lock)) };
+        Ok(Self { file: Arc::new(file), token: None })
     }
 
     fn read<T>(
@@ -153,7 +175,18 @@ impl SqliteStorage {
     pub async fn durability(&self) -> Result<(String, i64), StorageError> {
         self.shared.call(|tx| connection::durability(tx.conn)).await
     }
+}
 
+/// What is open is reached without a detour.
+impl std::ops::Deref for SqliteStorage {
+    type Target = OpenFile;
+
+    fn deref(&self) -> &OpenFile {
+        &self.file
+    }
+}
+
+impl OpenFile {
     fn stop(&self) {
         self.shared.due.stop();
         self.shared.close();
@@ -170,7 +203,7 @@ impl SqliteStorage {
     }
 }
 
-impl Drop for SqliteStorage {
+impl Drop for OpenFile {
     fn drop(&mut self) {
         self.stop();
     }
@@ -223,7 +256,9 @@ impl Storage for SqliteStorage {
     async fn register(&self, registration: Registration, now: Timestamp) -> Result<Vec<Arc<Task>>, RegisterError> {
         let namespace = registration.namespace;
         let names: Vec<Name> = registration.tasks.iter().map(|(definition, _)| definition.name.clone()).collect();
-        self.shared.call(move |tx| register::register(tx, &registration, now)).await?;
+        let (digest, subjects) = (registration.component.digest, names.clone());
+        let noted = move |_: &()| subjects.iter().map(|name| Note::of(name.as_str()).detail(digest.to_string())).collect();
+        self.change(namespace, now, AuditAction::Register, move |tx| register::register(tx, &registration, now), noted).await?;
         let mut tasks: Vec<_> = names.iter().filter_map(|name| self.task(namespace, name.as_str())).collect();
         tasks.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(tasks)
@@ -254,7 +289,12 @@ impl Storage for SqliteStorage {
     }
 
     async fn create(&self, namespace: NamespaceId, runs: Vec<NewRun>, now: Timestamp) -> Result<Vec<Created>, CreateError> {
-        Ok(self.shared.call(move |tx| create::create(tx, namespace, &runs, now)).await??)
+        let tasks: Vec<_> = self.if_noted(|| runs.iter().map(|run| (run.task.name.clone(), run.trigger_at)).collect());
+        let noted = move |created: &Result<Vec<Created>, create::Refused>| {
+            let new = created.iter().flatten().zip(tasks).filter(|(created, _)| matches!(created, Created::New(_)));
+            new.map(|(new, (task, at))| Note { subject: Some(task.to_string()), ..Note::of_run(new.id()) }.detail(at.to_string())).collect()
+        };
+        Ok(self.change(namespace, now, AuditAction::Schedule, move |tx| create::create(tx, namespace, &runs, now), noted).await??)
     }
 
     fn claim(&self, limit: usize, now: Timestamp) -> Vec<Claim> {
@@ -332,13 +372,8 @@ impl Storage for SqliteStorage {
         self.read(namespace, Timestamp::MIN, |reader| attempts::attempts(reader, run))
     }
 
-    fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Created>, CreateError> {
-        let holder = self.read(namespace, now, |reader| unique_key::holder(reader.conn, namespace, run, reader.id_origin, now))?;
-        match holder {
-            unique_key::Holder::Free => Ok(None),
-            unique_key::Holder::Equal(created) => Ok(Some(created)),
-            unique_key::Holder::Other(other) => Err(CreateError::UniqueKeyTaken(other)),
-        }
+    fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Holder>, StorageError> {
+        self.read(namespace, now, |reader| unique_key::holder(reader.conn, namespace, run, reader.id_origin, now))
     }
 
     async fn reschedule(
@@ -347,23 +382,58 @@ impl Storage for SqliteStorage {
         moves: Vec<(RunId, Move)>,
         now: Timestamp,
     ) -> Result<Vec<Result<(), ChangeError>>, StorageError> {
-        self.shared.call(move |tx| reschedule::reschedule(tx, namespace, &moves, now)).await
+        let asked = self.if_noted(|| moves.clone());
+        let noted = move |verdicts: &Vec<Result<(), ChangeError>>| {
+            let moved = asked.iter().zip(verdicts).filter(|(_, verdict)| verdict.is_ok());
+            moved.map(|((run, to), _)| Note::of_run(*run).detail(audit::moved(*to))).collect()
+        };
+        self.change(namespace, now, AuditAction::Reschedule, move |tx| reschedule::reschedule(tx, namespace, &moves, now), noted).await
     }
 
     async fn delete(&self, namespace: NamespaceId, runs: Vec<RunId>, now: Timestamp) -> Result<Vec<Result<(), ChangeError>>, StorageError> {
-        self.shared.call(move |tx| delete::delete(tx, namespace, &runs, now)).await
+        let asked = self.if_noted(|| runs.clone());
+        let noted = move |verdicts: &Vec<Result<(), ChangeError>>| {
+            asked.iter().zip(verdicts).filter(|(_, verdict)| verdict.is_ok()).map(|(run, _)| Note::of_run(*run)).collect()
+        };
+        self.change(namespace, now, AuditAction::Delete, move |tx| delete::delete(tx, namespace, &runs, now), noted).await
+    }
+
+    async fn amend(
+        &self,
+        namespace: NamespaceId,
+        run: RunId,
+        amendment: Amendment,
+        seen: Vec<Version>,
+        now: Timestamp,
+    ) -> Result<Result<(), ChangeError>, StorageError> {
+        let (action, note) = match amendment {
+            Amendment::Move(to) => (AuditAction::Reschedule, Note::of_run(run).detail(audit::moved(to))),
+            Amendment::Delete => (AuditAction::Delete, Note::of_run(run)),
+        };
+        let noted = |verdict: &Result<(), ChangeError>| verdict.is_ok().then_some(note).into_iter().collect();
+        self.change(namespace, now, action, move |tx| amend::amend(tx, namespace, run, amendment, &seen, now), noted).await
     }
 
     async fn trigger(&self, namespace: NamespaceId, run: RunId, now: Timestamp) -> Result<Result<(), ChangeError>, StorageError> {
-        self.shared.call(move |tx| trigger::trigger(tx, namespace, run, now)).await
+        let noted = move |verdict: &Result<(), ChangeError>| verdict.is_ok().then(|| Note::of_run(run)).into_iter().collect();
+        self.change(namespace, now, AuditAction::Trigger, move |tx| trigger::trigger(tx, namespace, run, now), noted).await
     }
 
     async fn cancel(&self, namespace: NamespaceId, run: RunId, now: Timestamp) -> Result<Result<Cancelled, ChangeError>, StorageError> {
-        self.shared.call(move |tx| cancel::one(tx, namespace, run, now)).await
+        let noted = move |verdict: &Result<Cancelled, ChangeError>| verdict.is_ok().then(|| Note::of_run(run)).into_iter().collect();
+        self.change(namespace, now, AuditAction::Cancel, move |tx| cancel::one(tx, namespace, run, now), noted).await
     }
 
     async fn miss(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError> {
         self.shared.call(move |tx| miss::miss(tx, gap, limit, now)).await
+    }
+
+    async fn catch_up(&self, gap: Gap, now: Timestamp) -> Result<usize, StorageError> {
+        self.shared.call(move |tx| catch_up::catch_up(tx, gap, now)).await
+    }
+
+    async fn prune(&self, task: TaskId, retention: Retention, place: PrunePlace, now: Timestamp) -> Result<Pruned, StorageError> {
+        self.shared.call(move |tx| prune::prune(tx, task, retention, place, now)).await
     }
 
     async fn create_cron(
@@ -374,7 +444,15 @@ impl Storage for SqliteStorage {
         origin: Origin,
         now: Timestamp,
     ) -> Result<Result<Cron, CronError>, StorageError> {
-        self.shared.call(move |tx| cron::create(tx, namespace, &name, &spec, origin, now)).await
+        let subject = name.to_string();
+        self.change(
+            namespace,
+            now,
+            AuditAction::CreateCron,
+            move |tx| cron::create(tx, namespace, &name, &spec, origin, now),
+            move |done| of_cron(done, subject),
+        )
+        .await
     }
 
     fn cron(&self, namespace: NamespaceId, name: &Name) -> Result<Option<Cron>, StorageError> {
@@ -392,7 +470,15 @@ impl Storage for SqliteStorage {
         change: CronChange,
         now: Timestamp,
     ) -> Result<Result<Cron, CronError>, StorageError> {
-        self.shared.call(move |tx| cron::change(tx, namespace, &name, change, now)).await
+        let subject = name.to_string();
+        self.change(
+            namespace,
+            now,
+            AuditAction::UpdateCron,
+            move |tx| cron::change(tx, namespace, &name, change, now),
+            move |done| of_cron(done, subject),
+        )
+        .await
     }
 
     async fn pause_cron(
@@ -402,15 +488,34 @@ impl Storage for SqliteStorage {
         pause: Option<Pause>,
         now: Timestamp,
     ) -> Result<Result<Cron, CronError>, StorageError> {
-        self.shared.call(move |tx| cron::pause(tx, namespace, &name, pause, now)).await
+        let subject = name.to_string();
+        let action = if pause.is_some() { AuditAction::PauseCron } else { AuditAction::ResumeCron };
+        self.change(namespace, now, action, move |tx| cron::pause(tx, namespace, &name, pause, now), move |done| of_cron(done, subject))
+            .await
     }
 
     async fn delete_cron(&self, namespace: NamespaceId, name: Name, now: Timestamp) -> Result<Result<(), CronError>, StorageError> {
-        self.shared.call(move |tx| cron::delete(tx, namespace, &name, now)).await
+        let subject = name.to_string();
+        self.change(
+            namespace,
+            now,
+            AuditAction::DeleteCron,
+            move |tx| cron::delete(tx, namespace, &name, now),
+            move |done| of_cron(done, subject),
+        )
+        .await
     }
 
     async fn trigger_cron(&self, namespace: NamespaceId, name: Name, now: Timestamp) -> Result<Result<RunId, CronError>, StorageError> {
-        self.shared.call(move |tx| cron::trigger(tx, namespace, &name, now)).await
+        let subject = name.to_string();
+        self.change(
+            namespace,
+            now,
+            AuditAction::TriggerCron,
+            move |tx| cron::trigger(tx, namespace, &name, now),
+            move |done| of_cron(done, subject),
+        )
+        .await
     }
 
     async fn backfill_cron(
@@ -420,7 +525,15 @@ impl Storage for SqliteStorage {
         planned: Vec<Timestamp>,
         now: Timestamp,
     ) -> Result<Result<usize, CronError>, StorageError> {
-        self.shared.call(move |tx| cron::backfill(tx, namespace, &name, &planned, now)).await
+        let subject = name.to_string();
+        self.change(
+            namespace,
+            now,
+            AuditAction::BackfillCron,
+            move |tx| cron::backfill(tx, namespace, &name, &planned, now),
+            move |done| of_cron(done, subject),
+        )
+        .await
     }
 
     async fn miss_crons(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError> {
@@ -458,22 +571,48 @@ impl Storage for SqliteStorage {
     }
 
     async fn create_token(&self, token: TokenRecord) -> Result<(), StorageError> {
-        self.shared.call(move |tx| tokens::create(tx.conn, &token)).await
+        let (namespace, at, note) = (token.namespace, token.created_at, Note::of(&token.id).detail(&token.role));
+        self.change(namespace, at, AuditAction::CreateToken, move |tx| tokens::create(tx.conn, &token), |_| vec![note]).await
     }
 
     fn tokens(&self) -> Result<Vec<TokenRecord>, StorageError> {
         self.readers.read(tokens::list).map_err(|error| writer::sort(&error, false))
     }
 
-    async fn revoke_token(&self, id: &str, now: Timestamp) -> Result<bool, StorageError> {
-        let id = id.to_owned();
-        self.shared.call(move |tx| tokens::revoke(tx.conn, &id, now)).await
+    async fn revoke_token(&self, namespace: NamespaceId, id: &str, now: Timestamp) -> Result<bool, StorageError> {
+        let (id, note) = (id.to_owned(), Note::of(id));
+        let noted = |found: &bool| found.then_some(note).into_iter().collect();
+        self.change(namespace, now, AuditAction::RevokeToken, move |tx| tokens::revoke(tx.conn, namespace, &id, now), noted).await
+    }
+
+    async fn record(&self, namespace: NamespaceId, action: AuditAction, subject: &str, now: Timestamp) -> Result<(), StorageError> {
+        let note = Note::of(subject);
+        self.change(namespace, now, action, |_| Ok(()), |_| vec![note]).await
+    }
+
+    fn on_behalf_of(&self, token: &str) -> Arc<dyn Storage> {
+        Arc::new(Self { file: self.file.clone(), token: Some(token.into()) })
+    }
+
+    fn audit(&self, namespace: NamespaceId, query: &AuditQuery) -> Result<Vec<AuditEntry>, StorageError> {
+        self.read(namespace, Timestamp::MIN, |reader| audit::read(reader.conn, reader.id_origin, namespace, query))
+    }
+
+    fn secret(&self) -> [u8; 32] {
+        self.secret
     }
 
     fn health(&self) -> Health {
         let (armed, running) = self.shared.due.counts();
         let trouble = self.shared.trouble().map(|trouble| trouble.to_string());
-        Health { writable: trouble.is_none(), trouble, armed, running, queued_writes: self.shared.queued() }
+        Health {
+            writable: trouble.is_none(),
+            trouble,
+            armed,
+            running,
+            queued_writes: self.shared.queued(),
+            pruned: self.shared.pruned.load(Ordering::Relaxed),
+        }
     }
 
     async fn flush(&self) -> Result<(), StorageError> {
@@ -491,4 +630,9 @@ impl Storage for SqliteStorage {
             None => Ok(()),
         }
     }
+}
+
+/// What to put on record of a change of a cron: nothing if it was refused.
+fn of_cron<T>(done: &Result<T, CronError>, name: String) -> Vec<Note> {
+    done.as_ref().map_or_else(|_| Vec::new(), |_| vec![Note::of(name)])
 }

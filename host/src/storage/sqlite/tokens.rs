@@ -33,10 +33,12 @@ pub(super) fn list(conn: &Connection) -> rusqlite::Result<Vec<TokenRecord>> {
     rows.collect()
 }
 
-pub(super) fn revoke(conn: &Connection, id: &str, now: Timestamp) -> rusqlite::Result<bool> {
+pub(super) fn revoke(conn: &Connection, namespace: NamespaceId, id: &str, now: Timestamp) -> rusqlite::Result<bool> {
     let changed = conn
-        .prepare_cached("-- revoke token\nUPDATE runlater_tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1")?
-        .execute((id, now.as_micros()))?;
+        .prepare_cached(
+            "-- revoke token\nUPDATE runlater_tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1 AND namespace = ?3",
+        )?
+        .execute((id, now.as_micros(), namespace.0))?;
     Ok(changed == 1)
 }
 

@@ -4,7 +4,7 @@
 //! is no lingering: a lone write is committed at once, and under load the disk's own latency makes the groups. What a
 //! commit changes in memory (the due queue, the registry, those who wait for a run) is changed after it, by this thread.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ pub(super) struct Shared {
     pub(super) broken: AtomicBool,
     pub(super) waiting: AtomicUsize,
     pub(super) wal_pages: Arc<AtomicI64>,
+    /// Runs deleted because they are kept no longer.
+    pub(super) pruned: AtomicU64,
     pub(super) upcoming: cron::Upcoming,
 }
 
@@ -119,6 +121,7 @@ impl Shared {
             broken: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             wal_pages: Arc::default(),
+            pruned: AtomicU64::new(0),
             upcoming: cron::Upcoming::default(),
         }
     }

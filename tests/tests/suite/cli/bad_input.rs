@@ -11,6 +11,9 @@ fn mistakes_in_the_command_are_told_without_a_server() {
     std::fs::write(folder.path().join("bad.json"), "{").unwrap();
     std::fs::write(folder.path().join("latin1.json"), b"\"\xe9\"").unwrap();
     std::fs::write(folder.path().join("large.json"), format!("\"{}\"", "x".repeat(256 << 10))).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap();
+    assert!(made.success());
+    std::fs::File::create(folder.path().join("endless.wasm")).unwrap().set_len(10 << 30).unwrap();
     for (arguments, code, words) in [
         (&["shcedule"][..], 2, &["shcedule", "schedule"][..]),
         (&["runs", "lits"], 2, &["lits", "list"]),
@@ -30,6 +33,12 @@ fn mistakes_in_the_command_are_told_without_a_server() {
         (&["register", "no.wasm"], 74, &["no.wasm"]),
         (&["register", "folder"], 74, &["folder", "is a folder"]),
         (&["register", "/dev/zero"], 74, &["/dev/zero", "is not a file"]),
+        (&["register", "pipe"], 74, &["pipe", "is not a file"]),
+        (&["register", "endless.wasm"], 3, &["endless.wasm", "33554432"]),
+        (&["schedule", "x", "--input", "@endless.wasm"], 3, &["endless.wasm", "262144"]),
+        (&["audit", "--limit", "0"], 2, &["1..=500"]),
+        (&["audit", "--run", "7"], 2, &["7", "UUID"]),
+        (&["serve", "--db", "x.db", "--token-rate", "fast"], 2, &["fast", "10/s"]),
         (&["runs", "show", "7"], 2, &["7", "id"]),
         (&["runs", "show", "\u{1b}[31m"], 2, &["id"]),
         (&["runs", "list", "--limit", "0"], 2, &["1..=500"]),
@@ -86,4 +95,111 @@ fn mistakes_that_the_server_sees_name_the_field() {
     }
     run_with_input(server.folder.path(), &["schedule", "touch", "--input", "-"], b"\xff").fails(2, &["standard input is not UTF-8"]);
     assert_eq!(server.json(&["runs", "list"])["runs"].as_array().unwrap().len(), 0, "nothing was scheduled by a mistake");
+}
+
+#[test]
+fn arguments_that_are_no_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["schedule"][..], &["runs", "show"], &["schedule", "x", "--input"], &["tasks", "--server"]] {
+        let mut command = super::command(folder.path(), arguments);
+        command.arg(std::ffi::OsStr::from_bytes(b"a\xff"));
+        super::end(command).fails(2, &["UTF-8"]);
+    }
+    // A path may be anything.
+    let mut command = super::command(folder.path(), &["register"]);
+    command.arg(std::ffi::OsStr::from_bytes(b"a\xff.wasm"));
+    super::end(command).fails(74, &["a\u{fffd}.wasm"]);
+}
+
+#[test]
+fn what_answers_is_not_what_it_should_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let problem = |body: &str| {
+        let length = body.len();
+        format!("HTTP/1.1 422 X\r\nContent-Type: application/problem+json\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    let html = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 15\r\n\r\n<html>Hi</html>".to_string();
+    let cut = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"runs\":[".to_string();
+    let moved = "HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n".to_string();
+    let escapes = problem(r#"{"status":422,"code":"x","detail":"\u001b]0;owned\u0007\u202e","field":"\u001b[31m","seen":"\u009b2J"}"#);
+    let limited = problem(r#"{"status":429,"code":"rate-limited","detail":"wait 3 s"}"#);
+    for (answer, arguments, code, words) in [
+        (html.clone(), &["runs", "list"][..], 6, &["can't be understood"][..]),
+        (html, &["schedule", "x"], 7, &["unknown", "--unique-key"]),
+        (cut.clone(), &["runs", "list"], 6, &["did not answer as it should"]),
+        (cut, &["runs", "cancel", ID, "--yes"], 7, &["unknown"]),
+        (String::new(), &["runs", "list"], 6, &["did not answer as it should"]),
+        (String::new(), &["schedule", "x"], 7, &["unknown"]),
+        (moved, &["schedule", "x"], 6, &["302", "check the address"]),
+        (escapes, &["runs", "list"], 3, &["\\u{1b}]0;owned\\u{7}\\u{202e}"]),
+        (limited, &["runs", "list"], 3, &["wait 3 s"]),
+    ] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let serving = std::thread::spawn(move || {
+            use std::io::{Read, Write};
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = Vec::new();
+            // Until the head is there: an answer to half a request could get lost with the connection.
+            while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                let mut piece = [0; 4096];
+                let count = stream.read(&mut piece).unwrap();
+                head.extend_from_slice(&piece[..count]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        run_in(folder.path(), &[arguments, &["--server", &server, "--token", "t"]].concat()).fails(code, words);
+        serving.join().unwrap();
+    }
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("https://{}", listener.local_addr().unwrap());
+    let serving = std::thread::spawn(move || {
+        use std::io::Write;
+        listener.accept().unwrap().0.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+    });
+    run_in(folder.path(), &["runs", "list", "--server", &server, "--token", "t"]).fails(6, &["https://", "did not answer as it should"]);
+    serving.join().unwrap();
+}
+
+#[test]
+fn colours_are_for_terminals_and_for_who_wants_them() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["--help"][..], &["runs", "lits"], &["runs", "--help"]] {
+        let coloured = |settings: &[(&str, &str)]| {
+            let mut command = super::command(folder.path(), arguments);
+            command.envs(settings.iter().copied());
+            let said = super::end(command);
+            said.out.contains('\u{1b}') || said.err.contains('\u{1b}')
+        };
+        assert!(!coloured(&[]) && !coloured(&[("NO_COLOR", "1"), ("TERM", "xterm-256color")]), "{arguments:?}");
+        assert!(coloured(&[("CLICOLOR_FORCE", "1")]), "{arguments:?}: the test would notice colours");
+    }
+}
+
+#[test]
+fn what_tasks_and_callers_wrote_does_not_reach_the_terminal_raw() {
+    let server = Server::with(&["behaviours"]);
+    let evil = "\u{1b}]0;owned\u{7}\u{202e}\u{9b}2J";
+    let input = serde_json::json!({ "k": evil }).to_string();
+    let run = server.schedule(&["touch", "--input", &input, "--metadata", &format!("k={evil}")]);
+    server.json(&["runs", "wait", &run]);
+    let rejected = server.schedule(&["reject", "--input", &serde_json::json!({ "reason": evil }).to_string()]);
+    server.run(&["runs", "wait", &rejected]).fails(1, &[]);
+    for arguments in [
+        &["runs", "list"][..],
+        &["runs", "list", "--json"],
+        &["runs", "show", &run],
+        &["runs", "show", &run, "--json"],
+        &["runs", "show", &rejected],
+        &["runs", "logs", &rejected],
+        &["runs", "wait", &run],
+        &["audit"],
+        &["audit", "--json"],
+    ] {
+        let said = server.run(arguments);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let raw = said.out.chars().chain(said.err.chars()).find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
+        assert_eq!(raw, None, "{arguments:?}: {said:?}");
+    }
 }

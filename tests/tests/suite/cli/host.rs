@@ -65,8 +65,18 @@ fn databases_that_are_none() {
     make(&path("cut.db"));
     let file = std::fs::OpenOptions::new().write(true).open(path("cut.db")).unwrap();
     file.set_len(file.metadata().unwrap().len() / 2 + 100).unwrap();
+    Connection::open(path("others.db")).unwrap().execute_batch("CREATE TABLE bookmarks (url)").unwrap();
+    let names = || {
+        let mut names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        // Empty, and taken again by whoever opens the file next.
+        names.retain(|name| !name.to_string_lossy().ends_with(".lock"));
+        names.sort();
+        names
+    };
+    let before = names();
     for (db, code, word) in [
         ("letter.db", 65, "not a SQLite database"),
+        ("others.db", 78, "another program's database"),
         ("cut.db", 65, "restore a backup"),
         ("newer.db", 78, "newer runlater"),
         ("folder.db", 78, "is not a file"),
@@ -75,7 +85,7 @@ fn databases_that_are_none() {
         let said = run_in(folder.path(), &["serve", "--db", db, "--listen", "127.0.0.1:0"]).fails(code, &[db, word]);
         assert_eq!(said.lines().count(), 1, "one paragraph: {said}");
     }
-    assert!(!path(".runlater").exists(), "no address is announced for a host that did not start");
+    assert_eq!(names(), before, "neither an address nor a key is left by a host that did not start");
     run_in(folder.path(), &["serve", "--db", "x.db", "--listen", "0.0.0.0:0"]).fails(2, &["--insecure"]);
 }
 

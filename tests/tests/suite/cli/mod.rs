@@ -1,6 +1,7 @@
 //! The program itself, against a server of its own: what users type, what they see, and with which code it exits.
 
 mod bad_input;
+mod dev;
 mod forecast;
 mod help;
 mod host;
@@ -34,9 +35,15 @@ struct Ran {
 impl Server {
     /// Starts a server on a port of the system's choice.
     fn start() -> Self {
+        Self::told(&[])
+    }
+
+    /// The same, told more.
+    fn told(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut child =
-            command(folder.path(), &["serve", "--db", "runs.db", "--listen", "127.0.0.1:0", "--json"]).spawn().expect("the program starts");
+        let mut child = command(folder.path(), &[&["serve", "--db", "runs.db", "--listen", "127.0.0.1:0", "--json"], more].concat())
+            .spawn()
+            .expect("the program starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
         let said: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("the server said {line:?}"));

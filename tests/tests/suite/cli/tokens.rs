@@ -69,3 +69,31 @@ fn servers_are_found_or_named() {
     std::fs::write(&file, "{").unwrap();
     server.run(&["tasks"]).fails(78, &["server.json", "can't be understood"]);
 }
+
+#[test]
+fn changes_are_shown_with_who_made_them() {
+    let server = Server::with(&["behaviours"]);
+    let token = server.run(&["token", "create", "--role", "trigger", "--note", "web shop"]).ok();
+    let run = as_holder(&server, token.trim(), &["schedule", "touch", "--after", "1h", "--json"]).ok();
+    let run = serde_json::from_str::<serde_json::Value>(&run).unwrap()["id"].as_str().unwrap().to_string();
+    server.run(&["runs", "delete", &run, "--yes"]).ok();
+    let trail = server.run(&["audit"]).ok();
+    let lines: Vec<_> = trail.lines().collect();
+    assert!(lines[0].starts_with("NUMBER"), "{trail}");
+    assert!(lines[1].contains("delete") && lines[1].contains(&run) && lines[1].contains(&server.token()[7..15]), "{trail}");
+    assert!(lines[2].contains("schedule") && lines[2].contains(&run) && lines[2].contains(&token[7..15]), "{trail}");
+    let of_run = server.json(&["audit", "--run", &run, "--limit", "1"]);
+    assert_eq!((of_run["entries"].as_array().unwrap().len(), &of_run["entries"][0]["action"]), (1, &"delete".into()));
+    let more = server.run(&["audit", "--limit", "1"]);
+    assert!(more.err.contains("more: --before "), "{more:?}");
+    as_holder(&server, token.trim(), &["audit"]).fails(5, &["admin"]);
+}
+
+#[test]
+fn rates_are_set_where_the_host_is_started() {
+    let server = Server::told(&["--token-rate", "2/h", "--guest-creates", "none"]);
+    // The commands in the folder share one token.
+    server.run(&["tasks"]).ok();
+    server.run(&["tasks"]).ok();
+    server.run(&["tasks"]).fails(3, &["token-rate", "2/h", "wait 1"]);
+}

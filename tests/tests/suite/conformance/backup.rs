@@ -22,8 +22,10 @@ fn the_copy_is_a_database_with_every_run() {
     let copy = folder.path().join("copy.db");
     let copied = Arc::new(AtomicU64::new(0));
     let seen = copied.clone();
+    let not_yet = copy.clone();
     let progress = Box::new(move |done: u64, total: u64| {
         assert!(done <= total);
+        assert!(!not_yet.exists(), "what is not whole does not bear the name of a backup");
         seen.store(total, Ordering::Relaxed);
     });
     world.wait(world.storage.backup(copy.clone(), progress)).unwrap();
@@ -54,6 +56,13 @@ fn nothing_is_ever_overwritten() {
     let refused = world.wait(world.storage.backup(precious.clone(), Box::new(|_, _| {}))).unwrap_err();
     assert!(refused.to_string().contains("precious"), "{refused}");
     assert_eq!(std::fs::read(&precious).unwrap(), b"precious");
+    let cut_short = folder.path().join("copy.db.partial");
+    std::fs::write(&cut_short, "half").unwrap();
+    let refused = world.wait(world.storage.backup(folder.path().join("copy.db"), Box::new(|_, _| {}))).unwrap_err();
+    assert!(refused.to_string().contains("copy.db.partial") && refused.to_string().contains("remove it"), "{refused}");
+    std::fs::remove_file(&cut_short).unwrap();
+    world.wait(world.storage.backup(folder.path().join("copy.db"), Box::new(|_, _| {}))).unwrap();
+    assert!(!cut_short.exists());
     let nowhere = folder.path().join("no/such/folder");
     assert!(world.wait(world.storage.backup(nowhere, Box::new(|_, _| {}))).is_err());
 }

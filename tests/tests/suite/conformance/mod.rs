@@ -6,12 +6,18 @@
 /// The verbs, under whichever backend this is called in.
 macro_rules! verbs {
     () => {
+        #[path = "amend.rs"]
+        mod amend;
         #[path = "attempts.rs"]
         mod attempts;
+        #[path = "audit.rs"]
+        mod audit;
         #[path = "backup.rs"]
         mod backup;
         #[path = "cancel.rs"]
         mod cancel;
+        #[path = "catch_up.rs"]
+        mod catch_up;
         #[path = "chain.rs"]
         mod chain;
         #[path = "claim.rs"]
@@ -30,6 +36,10 @@ macro_rules! verbs {
         mod load;
         #[path = "miss.rs"]
         mod miss;
+        #[path = "on_failure.rs"]
+        mod on_failure;
+        #[path = "prune.rs"]
+        mod prune;
         #[path = "recover.rs"]
         mod recover;
         #[path = "register.rs"]
@@ -49,5 +59,5 @@ macro_rules! verbs {
     };
 }
 
-mod sqlite;
+pub(crate) mod sqlite;
 pub(crate) mod world;

@@ -22,9 +22,10 @@ fn a_token_is_kept_until_it_is_revoked_and_listed_after() {
     world.wait(world.storage.create_token(early.clone())).unwrap();
     assert!(world.wait(world.storage.create_token(token("a", 3))).is_err(), "an id is given once");
     assert_eq!(world.storage.tokens().unwrap(), [early.clone(), late.clone()]);
-    assert!(world.wait(world.storage.revoke_token("a", at(5))).unwrap());
-    assert!(world.wait(world.storage.revoke_token("a", at(6))).unwrap());
-    assert!(!world.wait(world.storage.revoke_token("c", at(5))).unwrap());
+    assert!(world.wait(world.storage.revoke_token(world.namespace, "a", at(5))).unwrap());
+    assert!(world.wait(world.storage.revoke_token(world.namespace, "a", at(6))).unwrap());
+    assert!(!world.wait(world.storage.revoke_token(world.namespace, "c", at(5))).unwrap());
+    assert!(!world.wait(world.storage.revoke_token(world.other, "b", at(5))).unwrap(), "of another namespace");
     world.reopen(9);
     let revoked = TokenRecord { revoked_at: Some(at(5)), ..late };
     assert_eq!(world.storage.tokens().unwrap(), [early, revoked], "the first revocation is the one that counts");

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use crate::conformance::world::at;
+use crate::conformance::sqlite::File;
+use crate::conformance::world::{World, at};
+use runlater::model::Order;
 use runlater::storage::sqlite::SqliteStorage;
 use runlater::storage::{Storage, StorageError};
+use runlater::{Page, RunFilter, Status};
 
 struct Folder(tempfile::TempDir);
 
@@ -19,6 +22,14 @@ impl Folder {
 
     fn file(&self) -> PathBuf {
         self.0.path().join("runs.db")
+    }
+
+    /// What is in it.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
     }
 }
 
@@ -44,6 +55,22 @@ fn not_a_database() {
     let error = refused(&folder.file(), &["runs.db", "not a SQLite database", "choose another file", "nothing was changed"]);
     assert!(matches!(error, StorageError::Corrupt(_)));
     assert_eq!(fs::read_to_string(folder.file()).unwrap(), text);
+    assert_eq!(folder.names(), ["runs.db"], "nothing is left beside it");
+}
+
+#[test]
+fn a_host_of_its_own_shares_no_file() {
+    let folder = Folder::new();
+    SqliteStorage::refuse_foreign_tables(folder.file()).unwrap();
+    let conn = Connection::open(folder.file()).unwrap();
+    conn.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE bookmarks (url)").unwrap();
+    conn.close().unwrap();
+    let error = SqliteStorage::refuse_foreign_tables(folder.file()).unwrap_err().to_string();
+    assert!(error.contains("another program's") && error.contains("bookmarks") && error.contains("choose another file"), "{error}");
+    assert_eq!(folder.names(), ["runs.db"], "nothing is left beside it");
+    // An embedder does share it, and then a host may use it, too.
+    drop(open(&folder.file()).unwrap());
+    SqliteStorage::refuse_foreign_tables(folder.file()).unwrap();
 }
 
 #[test]
@@ -85,8 +112,7 @@ fn not_a_file_at_all() {
     refused(Path::new("/dev/null"), &["is not a file"]);
     let nowhere = folder.0.path().join("no/such/runs.db");
     refused(&nowhere, &["no/such", "does not exist", "create it first"]);
-    let litter: Vec<_> = fs::read_dir(folder.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(litter.is_empty(), "{litter:?}");
+    assert!(folder.names().is_empty(), "{:?}", folder.names());
 }
 
 #[test]
@@ -137,6 +163,73 @@ fn damaged() {
     drop(file);
     let error = refused(&folder.file(), &["runs.db", "restore a backup", ".recover"]);
     assert!(matches!(error, StorageError::Corrupt(_)));
+}
+
+#[test]
+fn a_log_of_another_database_is_not_taken_over() {
+    let folder = Folder::new();
+    drop(open(&folder.file()).unwrap());
+    fs::write(folder.0.path().join("runs.db-wal"), [0x37, 0x7f, 0x06, 0x82].repeat(2_000)).unwrap();
+    assert_eq!(open(&folder.file()).unwrap().namespaces().len(), 1);
+}
+
+#[test]
+fn an_older_database_is_copied_and_brought_up_to_date() {
+    let folder = Folder::new();
+    let conn = Connection::open(folder.file()).unwrap();
+    conn.execute_batch(include_str!("../../../../host/src/storage/sqlite/migrations/0001_runs.sql")).unwrap();
+    conn.execute_batch(
+        "INSERT INTO runlater_meta (key, value) VALUES ('schema_version', 1); INSERT INTO runlater_namespaces VALUES (7, 'kept')",
+    )
+    .unwrap();
+    drop(conn);
+    // What a host left that was killed meanwhile is not in the way.
+    fs::write(folder.0.path().join("runs.db.partial"), "half a copy").unwrap();
+    assert_eq!(open(&folder.file()).unwrap().namespaces().len(), 2);
+    let copy = folder.0.path().join("runs.db.schema-1.backup");
+    let version = |file: &Path| -> i64 {
+        let conn = Connection::open(file).unwrap();
+        conn.query_row("SELECT value FROM runlater_meta WHERE key = 'schema_version'", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(version(&copy), 1);
+    assert!(version(&folder.file()) > 1 && !folder.names().iter().any(|name| name.ends_with(".partial")), "{:?}", folder.names());
+    drop(open(&folder.file()).unwrap());
+}
+
+#[test]
+fn a_row_that_somebody_else_wrote_harms_nobody_else() {
+    let file = File::new();
+    let path = file.path();
+    let mut world = World::new(Box::new(file));
+    let good: Vec<_> = world.create((0..3).map(|_| world.new_run(5_000, 0)).collect(), 0);
+    let damage = ["metadata = 'nonsense'", "priority = 300", "trigger_at = -5", "origin = 1, parent = 7", "due_at = 9223372036854775807"];
+    let damaged: Vec<_> = world.create(damage.iter().map(|_| world.new_run(5_000, 0)).collect(), 0);
+    world.wait(world.storage.close()).unwrap();
+    let conn = Connection::open(&path).unwrap();
+    let keys = "SELECT id FROM runlater_runs ORDER BY id";
+    let keys: Vec<i64> = conn.prepare(keys).unwrap().query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    for (damage, key) in damage.iter().zip(&keys[3..]) {
+        assert_eq!(conn.execute(&format!("UPDATE runlater_runs SET {damage} WHERE id = ?1"), [key]).unwrap(), 1, "{damage}");
+    }
+    drop(conn);
+    world.storage = world.place.open(at(1)).unwrap();
+    world.settle();
+    let listed =
+        world.storage.list(world.namespace, &RunFilter::default(), &Page::new(3, None, Order::OldestFirst).unwrap(), at(1)).unwrap();
+    assert_eq!(listed.0.iter().map(|run| run.id).collect::<Vec<_>>(), good);
+    // Time passes; what can be understood runs.
+    let claims = world.claim(100, 5_000);
+    assert_eq!(claims.iter().map(|claim| claim.run).collect::<Vec<_>>(), good);
+    world.settle();
+    assert!(world.storage.health().writable);
+    let conn = Connection::open(&path).unwrap();
+    let quarantined =
+        "SELECT count(*) FROM runlater_runs WHERE status = 4 AND reason = 'damaged-row' AND message LIKE '%can''t be understood%'";
+    // The last one's time never comes.
+    assert_eq!(conn.query_row(quarantined, [], |row| row.get::<_, i64>(0)).unwrap(), 4);
+    assert_eq!(world.status(damaged[3], 5_000), Status::Failed);
+    // Everybody else goes on.
+    assert_eq!(world.create(vec![world.new_run(5_001, 5_000)], 5_000).len(), 1);
 }
 
 #[test]

@@ -75,6 +75,52 @@ async fn one_answer_for_every_bad_token() {
 }
 
 #[tokio::test]
+async fn how_a_token_is_written_and_until_when_it_is_one() {
+    let world = World::new().await;
+    let clock = runlater::ManualClock::new(runlater::Timestamp::parse("2033-05-18T03:33:20Z", "at").unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let builder = runlater::Scheduler::builder().sqlite(folder.path().join("runs.db")).clock(clock.clone()).paused();
+    let scheduler = builder.build().await.unwrap();
+    let expires = Some(scheduler.now().saturating_add(std::time::Duration::from_secs(60)));
+    let new = runlater::scheduler::NewToken { role: Role::Read, note: String::new(), expires };
+    let token = scheduler.create_token(new).await.unwrap().0.secret().to_string();
+    let world = World { router: runlater::http::router(scheduler.clone(), Default::default()), scheduler, ..world };
+    let status = async |scheme: &str| {
+        let request = Request::builder().uri("/v1/tasks").header("authorization", format!("{scheme} {token}"));
+        world.send(request.body(Body::empty()).unwrap()).await
+    };
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        assert_eq!(status(scheme).await.status, StatusCode::OK, "{scheme}");
+    }
+    let nobody = world.send(Request::builder().uri("/v1/tasks").body(Body::empty()).unwrap()).await.problem();
+    clock.advance(std::time::Duration::from_secs(60));
+    let expired = status("Bearer").await;
+    assert_eq!((expired.status, expired.problem()), (StatusCode::UNAUTHORIZED, nobody), "that it was one is not told");
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_get_nothing() {
+    let world = World::new().await;
+    let foreign = |method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(path).header("origin", "https://evil.example");
+        request.header("access-control-request-method", "POST").header("access-control-request-headers", "authorization")
+    };
+    let preflight = world.send(foreign("OPTIONS", "/v1/runs").body(Body::empty()).unwrap()).await;
+    assert_eq!(preflight.status, StatusCode::UNAUTHORIZED);
+    // A form sends what cookies there are, and no token: there are no cookies here that anybody looks at.
+    let cookie = foreign("POST", "/v1/runs").header("cookie", format!("token={}", world.token(Role::Admin)));
+    let form = world.send(cookie.header("content-type", "text/plain").body("{\"task\":\"touch\"}".into()).unwrap()).await;
+    assert_eq!(form.status, StatusCode::UNAUTHORIZED);
+    let with_token = foreign("OPTIONS", "/v1/runs").header("authorization", format!("Bearer {}", world.token(Role::Admin)));
+    let with_token = world.send(with_token.body(Body::empty()).unwrap()).await;
+    assert_eq!(with_token.status, StatusCode::METHOD_NOT_ALLOWED);
+    for answer in [preflight, form, with_token] {
+        assert!(!answer.headers.keys().any(|name| name.as_str().starts_with("access-control")), "{:?}", answer.headers);
+    }
+    assert_eq!(world.scheduler.count(&Default::default()).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn what_belongs_to_others_does_not_exist() {
     let world = World::new().await;
     let run = world.scheduled().await.to_string();

@@ -35,8 +35,19 @@ async fn bodies_that_are_not_json() {
         (json, b"{}".to_vec(), 422, "invalid-field", None),
         (json, b"[]".to_vec(), 422, "invalid-field", None),
         (json, b"{\"task\":\"touch\",\"priority\":1e400}".to_vec(), 400, "invalid-json", None),
+        (json, b"{\"task\":\"touch\",\"input\":1e400}".to_vec(), 400, "invalid-json", Some("input")),
+        (json, b"{\"task\":\"touch\",\"input\":\"\\udc00\"}".to_vec(), 400, "invalid-json", Some("input")),
+        (json, b"{\"task\":\"touch\",\"priority\":9007199254740993}".to_vec(), 422, "invalid-field", Some("priority")),
+        (json, b"{\"task\":\"touch\",\"priority\":-0}".to_vec(), 422, "invalid-field", Some("priority")),
+        (json, b"{\"task\":\"touch\",\"priority\":\"2\"}".to_vec(), 422, "invalid-field", Some("priority")),
+        (json, b"{\"task\":\"touch\",\"at\":100000000000000000000}".to_vec(), 422, "invalid-field", Some("at")),
+        (json, b"{\"task\":\"touch\",\"at\":1.5}".to_vec(), 422, "invalid-field", Some("at")),
+        (json, b"{\"task\":\"touch\",\"metadata\":[]}".to_vec(), 422, "invalid-field", Some("metadata")),
+        (json, b"{\"task\":\"touch\",\"metadata\":{\"k\":null}}".to_vec(), 422, "invalid-field", Some("metadata.k")),
         (json, b"{\"task\":\"touch\",\"max_attempts\":-0.5}".to_vec(), 422, "invalid-field", Some("max_attempts")),
         (json, vec![b' '; (1 << 20) + 1], 413, "body-too-large", None),
+        ("application/json; charset=utf-16", b"{\0}\0".to_vec(), 400, "invalid-json", None),
+        ("application/jsonp", b"{}".to_vec(), 415, "media-type", Some("Content-Type")),
         ("text/plain", b"{\"task\":\"touch\"}".to_vec(), 415, "media-type", Some("Content-Type")),
         ("", b"{\"task\":\"touch\"}".to_vec(), 415, "media-type", Some("Content-Type")),
     ];
@@ -50,7 +61,8 @@ async fn bodies_that_are_not_json() {
         }
     }
     let packed = request("POST", "/v1/runs", world.token(Role::Admin)).header("content-type", json).header("content-encoding", "gzip");
-    assert_eq!(world.send(packed.body("{\"task\":\"touch\"}".into()).unwrap()).await.code(), "content-encoding");
+    let packed = world.send(packed.body("{\"task\":\"touch\"}".into()).unwrap()).await;
+    assert_eq!((packed.status.as_u16(), packed.code()), (415, "content-encoding"), "a bomb is not even looked at");
     assert_eq!(world.scheduler.count(&Default::default()).await.unwrap(), 0, "nothing was scheduled");
 }
 
@@ -81,6 +93,19 @@ async fn fields_out_of_range() {
         (json!({ "metadata": { "k": long } }), "invalid-metadata", "metadata.k"),
         (json!({ "unique_key": "" }), "invalid-unique-key", "unique_key"),
         (json!({ "unique_key": long }), "invalid-unique-key", "unique_key"),
+        (json!({ "unique_key": "k", "unique_mode": "debounce" }), "invalid-unique-mode", "unique_mode"),
+        (json!({ "unique_mode": "replace" }), "invalid-unique-key", "unique_key"),
+        (json!({ "unique_for": "1h" }), "invalid-unique-for", "unique_for"),
+        (json!({ "unique_key": "k", "unique_for": "-1h" }), "invalid-duration", "unique_for"),
+        (json!({ "unique_key": "k", "debounce": "0s" }), "invalid-debounce", "debounce"),
+        (json!({ "unique_key": "k", "debounce": "10" }), "invalid-duration", "debounce"),
+        (json!({ "unique_key": "k", "debounce": "10s", "debounce_max": "9s" }), "invalid-debounce", "debounce_max"),
+        (json!({ "unique_key": "k", "debounce_max": "9s" }), "invalid-unique-mode", "debounce_max"),
+        (json!({ "unique_key": "k", "debounce": "10s", "unique_mode": "reject" }), "invalid-unique-mode", "unique_mode"),
+        (json!({ "unique_key": "k", "debounce": "10s", "unique_for": "1h" }), "invalid-unique-for", "unique_for"),
+        (json!({ "unique_key": "k", "debounce": "10s", "after": "1h" }), "invalid-debounce", "debounce"),
+        (json!({ "debounce": "10s" }), "invalid-unique-key", "unique_key"),
+        (json!({ "max_attempts": 1000000000 }), "invalid-max-attempts", "max_attempts"),
         (json!({ "max_attempts": 0 }), "invalid-max-attempts", "max_attempts"),
         (json!({ "max_attempts": 101 }), "invalid-max-attempts", "max_attempts"),
         (json!({ "timeout": "0s" }), "invalid-timeout", "timeout"),
@@ -92,6 +117,10 @@ async fn fields_out_of_range() {
         (json!({ "input": 1, "input_bytes": { "media_type": "a/b", "base64": "" } }), "invalid-input", "input_bytes"),
         (json!({ "input_bytes": { "media_type": "a/b", "base64": "!" } }), "invalid-base64", "input_bytes.base64"),
         (json!({ "input": "x".repeat(256 << 10) }), "payload-too-large", "input"),
+        (json!({ "task": "fail-until", "input": { "attempt": "two" } }), "invalid-input", "input.attempt"),
+        (json!({ "task": "fail-until", "input": { "attempt": -1 } }), "invalid-input", "input.attempt"),
+        (json!({ "task": "fail-until" }), "invalid-input", "input"),
+        (json!({ "task": "fail-until", "input_bytes": { "media_type": "a/b", "base64": "" } }), "invalid-input", "input"),
     ];
     for (fields, code, field) in rows {
         let answer = world.ask("POST", "/v1/runs", touch(fields.clone())).await;
@@ -118,6 +147,20 @@ async fn addresses() {
         ("GET", "/v1/runs/7", 422, "invalid-id"),
         ("GET", "/v1/runs/'%20OR%201=1", 422, "invalid-id"),
         ("GET", "/v1/runs/%F0%9F%98%80", 422, "invalid-id"),
+        ("GET", "/v1/runs/", 404, "not-found"),
+        ("GET", "/v1/runs/../tasks", 404, "not-found"),
+        ("GET", "/v1/%2e%2e/v1/runs", 404, "not-found"),
+        ("GET", "/v1/runs%00", 404, "not-found"),
+        ("GET", "/v1/runs/..%2ftasks", 422, "invalid-id"),
+        ("GET", "/v1/runs/%E2%80%AE", 422, "invalid-id"),
+        ("GET", "/v1/runs/0\u{43e}000000-0000-7000-8000-000000000000", 422, "invalid-id"),
+        ("GET", "/v1/runs/00000000000070008000000000000000", 422, "invalid-id"),
+        ("GET", "/v1/runs/%7B00000000-0000-7000-8000-000000000000%7D", 422, "invalid-id"),
+        ("GET", "/v1/runs/urn:uuid:00000000-0000-7000-8000-000000000000", 422, "invalid-id"),
+        ("GET", "/v1/runs/00000000-0000-4000-8000-000000000000", 404, "run-not-found"),
+        ("GET", "/v1/runs/FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF", 404, "run-not-found"),
+        ("GET", "/v1/tasks/Touch", 422, "invalid-name"),
+        ("GET", "/v1/tasks/rl_api_00000000_x", 400, "token-in-url"),
         ("GET", "/v1/runs?limit=0", 422, "invalid-page-size"),
         ("GET", "/v1/runs?limit=501", 422, "invalid-page-size"),
         ("GET", "/v1/runs?cursor=forged", 400, "bad-cursor"),
@@ -136,6 +179,11 @@ async fn addresses() {
         assert_eq!(answer.headers.contains_key("allow"), status == 405, "{method} {path}: {:?}", answer.headers);
     }
     assert_eq!(world.ask("GET", &format!("/v1/runs?task={}", "x".repeat(9_000)), None).await.code(), "uri-too-long");
+    let long = format!("/v1/runs/{}", "0".repeat(10 << 10));
+    assert_eq!((world.ask("GET", &long, None).await.status.as_u16(), world.ask("GET", &long, None).await.code()), (414, "uri-too-long"));
+    // Upper and lower case are one id.
+    let run = world.scheduled().await.to_string();
+    assert_eq!(world.ask("GET", &format!("/v1/runs/{}", run.to_uppercase()), None).await.body["id"], run);
     // A header does not make another method of it.
     let overridden = request("GET", "/v1/runs", world.token(Role::Read)).header("x-http-method-override", "DELETE");
     assert_eq!(world.send(overridden.body(Body::empty()).unwrap()).await.status, 200);
@@ -154,10 +202,79 @@ async fn components() {
     assert_eq!(upload("", "application/json", b"{}".to_vec()).await.status, 415);
     assert_eq!(upload("?grant=everything", wasm, Vec::new()).await.code(), "invalid-grant");
     assert_eq!(upload("?allow=runs", wasm, Vec::new()).await.code(), "unknown-parameter");
+    for (policy, code) in [
+        ("touch.concurrency", "invalid-policy"),
+        ("concurrency=1", "invalid-policy"),
+        ("touch.concurrency=0", "invalid-concurrency"),
+        ("touch.rate=10", "invalid-rate"),
+        ("touch.lane=customer", "invalid-lane"),
+        ("touch.max-attempts=1000000000", "invalid-max-attempts"),
+        ("touch.retry-delay=NaN", "invalid-retry-delay"),
+        ("touch.timeout=-1s", "invalid-duration"),
+        ("touch.keep-for=1s%00", "invalid-duration"),
+        ("touch.on-failure=../x", "invalid-name"),
+        ("touch.colour=red", "unknown-policy"),
+    ] {
+        let answer = upload(&format!("?policy={policy}"), wasm, Vec::new()).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (422, code), "{policy}: {}", answer.body);
+    }
+    let behaviours = std::fs::read(crate::built::guest("behaviours")).expect("it was built");
+    assert_eq!(upload("?grant=runs&policy=nobody.rate=1/s", wasm, behaviours.clone()).await.code(), "unknown-task");
+    let registered = upload("?grant=runs&policy=touch.rate=1/s&policy=touch.keep-last=7", wasm, behaviours.clone()).await;
+    assert_eq!(registered.status, 201, "{}", registered.body);
+    let shown = world.ask("GET", "/v1/tasks/touch", None).await.body;
+    assert_eq!((&shown["overrides"], &shown["policy"]["rate"]), (&json!({ "rate": "1/s", "keep-last": "7" }), &json!("1/s")));
+    upload("?grant=runs&policy=touch.rate=default", wasm, behaviours).await;
+    assert_eq!(world.ask("GET", "/v1/tasks/touch", None).await.body["overrides"], json!({ "keep-last": "7" }), "the rest is kept");
     assert_eq!(upload("", wasm, vec![0; (32 << 20) + 1]).await.status, 413);
     // Endless, without a length: refused as soon as it is too long.
     let request = request("POST", "/v1/tasks", world.token(Role::Deploy)).header("content-type", wasm);
     assert_eq!(world.send(request.body(endless()).unwrap()).await.status, 413);
+}
+
+#[tokio::test]
+async fn files_of_other_kinds() {
+    let world = World::new().await;
+    let hello = std::fs::read(crate::built::guest("hello")).unwrap();
+    let with_head = |head: &[u8]| [head, &[0; 600]].concat();
+    let mut archive = vec![0; 1_024];
+    archive[257..263].copy_from_slice(b"ustar\0");
+    let another_version = String::from_utf8_lossy(&hello).find("runlater:scheduler/task@0.1.0").map(|_| {
+        let (from, to) = (b"runlater:scheduler/task@0.1.0", b"runlater:scheduler/task@0.9.0");
+        let mut changed = hello.clone();
+        for at in 0..changed.len() - from.len() {
+            if changed[at..].starts_with(from) {
+                changed[at..at + to.len()].copy_from_slice(to);
+            }
+        }
+        changed
+    });
+    for (name, bytes, code, word) in [
+        ("nothing", Vec::new(), "invalid-component", "wasm32-wasip2"),
+        ("a letter", b"Dear scheduler,".to_vec(), "invalid-component", "wasm32-wasip2"),
+        ("a picture", with_head(b"\x89PNG\r\n\x1a\n"), "invalid-component", "wasm32-wasip2"),
+        ("a program", with_head(b"\x7fELF\x02\x01\x01"), "invalid-component", "wasm32-wasip2"),
+        ("zip", with_head(b"PK\x03\x04"), "invalid-component", "wasm32-wasip2"),
+        ("gzip", with_head(b"\x1f\x8b\x08"), "invalid-component", "wasm32-wasip2"),
+        ("zstd", with_head(b"\x28\xb5\x2f\xfd"), "invalid-component", "wasm32-wasip2"),
+        ("tar", archive, "invalid-component", "wasm32-wasip2"),
+        ("its first bytes", b"\0asm".to_vec(), "invalid-component", "at byte"),
+        ("a core module", b"\0asm\x01\0\0\0".to_vec(), "invalid-component", "core module"),
+        ("a number without end", [&hello[..8], &[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]].concat(), "invalid-component", "at byte"),
+        ("text form", b"(component)".to_vec(), "invalid-component", "wasm32-wasip2"),
+        ("another version of the contract", another_version.expect("it says what it exports"), "missing-export", "task@0.1.0"),
+    ] {
+        let upload = request("POST", "/v1/tasks", world.token(Role::Deploy)).header("content-type", "application/wasm");
+        let answer = world.send(upload.body(bytes.into()).unwrap()).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (422, code), "{name}: {}", answer.body);
+        assert!(answer.body["detail"].as_str().unwrap().contains(word), "{name}: {}", answer.body);
+    }
+    for length in (1..hello.len()).step_by(1 << 10).chain([hello.len() - 1]) {
+        let upload = request("POST", "/v1/tasks", world.token(Role::Deploy)).header("content-type", "application/wasm");
+        let answer = world.send(upload.body(hello[..length].to_vec().into()).unwrap()).await;
+        assert_eq!(answer.status, 422, "cut at {length}: {}", answer.body);
+    }
+    assert!(world.scheduler.task("hello").is_none());
 }
 
 /// A body that never ends.

@@ -13,7 +13,7 @@ async fn doubtful_requests_end_the_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let serving = runlater::http::serve(world.scheduler.clone(), listener, async { drop(stopped.await) });
+    let serving = runlater::http::serve(world.scheduler.clone(), Default::default(), listener, async { drop(stopped.await) });
     let asking = async {
         let token = world.token(Role::Admin);
         let post =
@@ -29,6 +29,15 @@ async fn doubtful_requests_end_the_connection() {
             ("two lengths", format!("{post}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}"), "400"),
             ("a length that is none", format!("{post}Content-Length: -1\r\n\r\n"), "400"),
             ("announced too long", format!("{post}Content-Length: 9999999\r\n\r\n"), "413"),
+            ("longer than announced", format!("{post}Content-Length: 2\r\n\r\n{{}}GET"), "422"),
+            ("two kinds of chunks", format!("{post}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"), "4"),
+            ("a line that goes on", format!("{get}Host: localhost\r\nX-A: a\r\n b\r\nConnection: close\r\n\r\n"), "400"),
+            ("a space before the colon", format!("{get}Host : localhost\r\n\r\n"), "400"),
+            (
+                "forwarded for another",
+                format!("{get}Host: localhost\r\nX-Forwarded-Host: evil.example\r\nConnection: close\r\n\r\n"),
+                "200",
+            ),
             ("broken chunks", format!("{post}Transfer-Encoding: chunked\r\n\r\nzz\r\n"), "400"),
             ("a NUL in a header", format!("{get}Host: localhost\r\nX-A: a\0b\r\n\r\n"), "400"),
             ("too many headers", format!("{get}Host: localhost\r\n{many}\r\n"), "431"),
@@ -42,6 +51,14 @@ async fn doubtful_requests_end_the_connection() {
             let answer = String::from_utf8_lossy(&answer);
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{name}: {answer:?}");
         }
+        // Who goes away before a body is complete has asked for nothing.
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("{post}Content-Length: 100\r\n\r\n{{\"task\":\"touch\"}}").as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("body-cut"), "{answer:?}");
         drop(stop);
     };
     let (served, ()) = tokio::join!(serving, asking);

@@ -1,16 +1,21 @@
 //! The API over a real scheduler with real guests: who may do what, what is refused and how, and what two callers at once get.
 
 mod access;
+mod audit;
 mod bad_input;
+mod cursors;
 mod forecast;
 mod framing;
+mod rates;
 mod requests;
+mod versions;
 
 use std::sync::OnceLock;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
+use runlater::http::Rates;
 use runlater::scheduler::{NewToken, Role};
 use runlater::{Grant, RunId, Scheduler};
 use serde_json::{Value, json};
@@ -45,7 +50,7 @@ impl World {
         for role in Role::ALL {
             tokens.push((role, token(&scheduler, role).await));
         }
-        Self { _folder: folder, router: runlater::http::router(scheduler.clone()), scheduler, tokens }
+        Self { _folder: folder, router: runlater::http::router(scheduler.clone(), Rates::default()), scheduler, tokens }
     }
 
     fn token(&self, role: Role) -> &str {

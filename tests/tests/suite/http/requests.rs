@@ -26,7 +26,7 @@ async fn a_key_makes_one_run_of_many_requests() {
     for (key, body) in [("", body.clone()), (&"x".repeat(10_000)[..], body.clone()), ("a", touch(json!({ "unique_key": "b" })))] {
         assert_eq!(send(key, body).await.code(), "invalid-unique-key");
     }
-    let at_once = join_all((0..100).map(|_| send("order-8", body.clone()))).await;
+    let at_once = join_all((0..1_000).map(|_| send("order-8", body.clone()))).await;
     assert_eq!(at_once.iter().filter(|answer| answer.status == StatusCode::CREATED).count(), 1);
     assert!(at_once.iter().all(|answer| answer.status.is_success() && answer.body["id"] == at_once[0].body["id"]));
 }
@@ -43,6 +43,15 @@ async fn waiting_answers_at_the_end_or_when_the_time_is_over() {
     let waited = world.ask("GET", &format!("/v1/runs/{later}/wait?timeout=1ms"), None).await;
     assert_eq!((waited.status, &waited.body["status"]), (StatusCode::OK, &json!("scheduled")));
     assert_eq!(world.ask("GET", &format!("/v1/runs/{later}/wait?timeout=61s"), None).await.code(), "invalid-timeout");
+}
+
+#[tokio::test]
+async fn a_time_that_has_passed_means_at_once() {
+    let world = World::new().await;
+    let run = world.ask("POST", "/v1/runs", touch(json!({ "at": "1970-01-01T00:00:00Z" }))).await;
+    assert_eq!((run.status, &run.body["trigger_at"]), (StatusCode::CREATED, &json!("1970-01-01T00:00:00Z")));
+    let ended = world.ask("GET", &format!("/v1/runs/{}/wait", run.body["id"].as_str().unwrap()), None).await;
+    assert_eq!(ended.body["status"], "succeeded");
 }
 
 #[tokio::test]

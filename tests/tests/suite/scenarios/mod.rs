@@ -5,6 +5,7 @@ mod crons;
 mod embedding;
 mod forecast;
 mod hostile;
+mod policies;
 mod registration;
 mod retries;
 mod time;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use runlater::model::limits::{DEPTH_MAX, LIVE_PER_ROOT_MAX, WRITES_PER_ATTEMPT_MAX};
-use runlater::model::{Origin, RunFilter};
+use runlater::model::{Origin, RateLimit, RunFilter};
 use runlater::{Run, RunId, Status};
 use serde_json::{Value, json};
 
@@ -184,7 +184,7 @@ async fn a_unique_key_is_one_run_for_guests_too() {
     assert_eq!(output(&world.run("schedule", with(1)).await), first, "an equal one is the same run");
     let other = world.run("schedule", with(2)).await;
     let holder = first[0].as_str().unwrap();
-    assert_eq!((other.status, other.message.unwrap()), (Status::Failed, format!("the unique key belongs to run {holder}")));
+    assert_eq!((other.status, other.message.unwrap()), (Status::Failed, format!("the unique key is held by run {holder}")));
     // Within one attempt as well.
     let twice =
         json!({ "runs": [{ "task": "touch", "after": "1d", "unique_key": "t" }, { "task": "touch", "after": "2d", "unique_key": "t" }] });
@@ -248,6 +248,30 @@ async fn chains_and_bombs_end_by_themselves() {
     let asked = WRITES_PER_ATTEMPT_MAX + 1;
     assert!(run.message.as_deref().unwrap().contains(&format!("{asked} asked for, {WRITES_PER_ATTEMPT_MAX} allowed")), "{:?}", run.message);
     assert_eq!((run.status, world.children(run.id).await.len()), (Status::Failed, 0));
+}
+
+#[tokio::test]
+async fn guests_create_at_a_rate_and_their_host_as_it_likes() {
+    let rate = RateLimit::parse("3/s", "rate").ok();
+    let world = World::built(&["behaviours"], |builder| builder.guest_creates(rate)).await;
+    let three = json!({ "runs": vec![json!({ "task": "touch", "after": "1d" }); 3] });
+    let keyed = json!({ "runs": [{ "task": "touch", "after": "1d", "unique_key": "once" }] });
+    let parents = [world.run("schedule", three.clone()).await, world.run("schedule", keyed.clone()).await];
+    assert_eq!(parents.iter().map(|run| run.status).collect::<Vec<_>>(), [Status::Succeeded, Status::Failed]);
+    assert_eq!(parents[1].message.as_deref(), Some("limit `guest-creates`: 4 asked for, 3 allowed"));
+    // The runs that start guests, and what their host schedules, were not counted.
+    for _ in 0..5 {
+        world.schedule("touch", Value::Null).after(secs(86_400)).send().await.unwrap();
+    }
+    world.advance(secs(1));
+    assert_eq!(world.run("schedule", keyed.clone()).await.status, Status::Succeeded);
+    assert_eq!(
+        world.run("schedule", json!({ "runs": vec![json!({ "task": "touch", "after": "1d" }); 2] })).await.status,
+        Status::Succeeded
+    );
+    // What creates nothing is not counted: the key's run is there already.
+    assert_eq!(world.run("schedule", keyed).await.status, Status::Succeeded);
+    assert_eq!(world.run("schedule", three).await.status, Status::Failed);
 }
 
 #[tokio::test]

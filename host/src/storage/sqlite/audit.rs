@@ -1,0 +1,169 @@
+//! Puts on record who changed what, in the transaction of the change; reads it, and forgets what is old.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, Row};
+
+use super::SqliteStorage;
+use super::rows::{strange, time};
+use super::writer::Tx;
+use crate::model::limits::{AUDIT_ENTRIES_MAX, AUDIT_KEPT, AUDIT_TEXT_BYTES_MAX};
+use crate::model::{AuditAction, AuditEntry, AuditQuery, NamespaceId, RunId, Timestamp, format_duration};
+use crate::storage::{Move, StorageError};
+
+/// Entries after which the oldest are looked at.
+const FORGET_EVERY: i64 = 256;
+/// How many are looked at then: more than came, so that a trail that is too long gets shorter.
+const FORGET_MAX: i64 = 1_024;
+
+/// What there is to record of one change, beside who made it and when.
+#[derive(Default)]
+pub(super) struct Note {
+    pub(super) run: Option<RunId>,
+    pub(super) subject: Option<String>,
+    pub(super) detail: Option<String>,
+}
+
+impl Note {
+    pub(super) fn of_run(run: RunId) -> Self {
+        Self { run: Some(run), ..Self::default() }
+    }
+
+    pub(super) fn of(subject: impl Into<String>) -> Self {
+        Self { subject: Some(subject.into()), ..Self::default() }
+    }
+
+    pub(super) fn detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+}
+
+/// Where a run was moved to, in words.
+pub(super) fn moved(to: Move) -> String {
+    match to {
+        Move::To(at) => at.to_string(),
+        Move::By(micros) => {
+            format!("{}{}", if micros < 0 { '-' } else { '+' }, format_duration(Duration::from_micros(micros.unsigned_abs())))
+        }
+    }
+}
+
+impl SqliteStorage {
+    /// Applies a change in the next group. If it is made on somebody's behalf, `notes` says what to put on record of what came of it.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        namespace: NamespaceId,
+        now: Timestamp,
+        action: AuditAction,
+        change: impl FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+        notes: impl FnOnce(&T) -> Vec<Note> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let token = self.token.clone();
+        let change = move |tx: &mut Tx<'_>| {
+            let done = change(tx)?;
+            if let Some(token) = token {
+                for note in notes(&done) {
+                    record(tx, namespace, &token, action, note, now)?;
+                }
+            }
+            Ok(done)
+        };
+        self.shared.call(change).await
+    }
+
+    /// What notes are made of, if any are.
+    pub(super) fn if_noted<T: Default>(&self, make: impl FnOnce() -> T) -> T {
+        if self.token.is_some() { make() } else { T::default() }
+    }
+}
+
+fn record(tx: &Tx<'_>, namespace: NamespaceId, token: &Arc<str>, action: AuditAction, note: Note, now: Timestamp) -> rusqlite::Result<()> {
+    let number: i64 = tx
+        .conn
+        .prepare_cached(
+            "-- audit: record
+             INSERT INTO runlater_audit (namespace, number, at, token, action, run, subject, detail)
+             VALUES (?1, coalesce((SELECT number FROM runlater_audit WHERE namespace = ?1 ORDER BY number DESC LIMIT 1), 0) + 1, ?2, ?3, ?4, ?5, ?6, ?7)
+             RETURNING number",
+        )?
+        .query_row(
+            (
+                namespace.0,
+                now.as_micros(),
+                &**token,
+                action.as_str(),
+                note.run.and_then(|run| run.key_in(tx.shared.id_origin)),
+                note.subject.as_deref().map(cut),
+                note.detail.as_deref().map(cut),
+            ),
+            |row| row.get(0),
+        )?;
+    if number % FORGET_EVERY == 0 { forget(tx.conn, namespace, number, now) } else { Ok(()) }
+}
+
+/// Removes what is too old or too much, from the oldest on.
+fn forget(conn: &Connection, namespace: NamespaceId, last: i64, now: Timestamp) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "-- audit: forget
+         DELETE FROM runlater_audit WHERE namespace = ?1 AND number IN (
+             SELECT number FROM runlater_audit WHERE namespace = ?1 ORDER BY number LIMIT ?4) AND (number <= ?2 OR at < ?3)",
+    )?
+    .execute((namespace.0, last - AUDIT_ENTRIES_MAX, now.saturating_sub(AUDIT_KEPT).as_micros(), FORGET_MAX))?;
+    Ok(())
+}
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(AUDIT_TEXT_BYTES_MAX)]
+}
+
+/// The entries, the latest first.
+pub(super) fn read(conn: &Connection, id_origin: u64, namespace: NamespaceId, query: &AuditQuery) -> rusqlite::Result<Vec<AuditEntry>> {
+    let run = match query.run.map(|run| run.key_in(id_origin)) {
+        // A run of another database has no entries here.
+        Some(None) => return Ok(Vec::new()),
+        Some(key) => key,
+        None => None,
+    };
+    let mut statement = conn.prepare_cached(
+        "-- audit
+         SELECT number, at, token, action, run, subject, detail FROM runlater_audit
+         WHERE namespace = ?1 AND number < ?2 AND (?3 IS NULL OR run = ?3) ORDER BY number DESC LIMIT ?4",
+    )?;
+    let values = (namespace.0, query.before.unwrap_or(i64::MAX), run, query.size() as i64);
+    let entries = statement.query_map(values, |row| entry(row, id_origin))?;
+    entries.collect()
+}
+
+fn entry(row: &Row<'_>, id_origin: u64) -> rusqlite::Result<AuditEntry> {
+    let action: String = row.get(3)?;
+    Ok(AuditEntry {
+        number: row.get(0)?,
+        at: time(row, 1)?,
+        token: row.get(2)?,
+        action: AuditAction::parse(&action).ok_or_else(|| strange(3, "an unknown action"))?,
+        run: row.get::<_, Option<i64>>(4)?.map(|key| RunId::from_key(key, id_origin)),
+        subject: row.get(5)?,
+        detail: row.get(6)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_trail_of_a_namespace_is_bounded() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(include_str!("migrations/0005_audit.sql")).unwrap();
+        for (namespace, number) in (1..=2).flat_map(|namespace| (1..=10).map(move |number| (namespace, number))) {
+            let entry = "INSERT INTO runlater_audit (namespace, number, at, token, action) VALUES (?1, ?2, 5, 't', 'delete')";
+            conn.execute(entry, (namespace, number)).unwrap();
+        }
+        forget(&conn, NamespaceId(1), AUDIT_ENTRIES_MAX + 3, Timestamp::MIN).unwrap();
+        let left = "SELECT namespace, count(*), min(number) FROM runlater_audit GROUP BY namespace ORDER BY namespace";
+        let mut left = conn.prepare(left).unwrap();
+        let left = left.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        assert_eq!(left.collect::<Result<Vec<(i64, i64, i64)>, _>>().unwrap(), [(1, 7, 4), (2, 10, 1)]);
+    }
+}
