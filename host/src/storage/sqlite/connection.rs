@@ -18,7 +18,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const QUICK_CHECK_BYTES_MAX: u64 = 1 << 30;
 
 /// Each migration in a transaction of its own; the schema's version is how many were applied.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_runs.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001_runs.sql"), include_str!("migrations/0002_policies.sql")];
 
 /// Held for as long as this process owns the file. The lock dies with the process, so a crash leaves none behind.
 #[derive(Debug)]
