@@ -63,7 +63,8 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Takes up to `limit` due runs for this host to execute, without waiting for the disk.
     ///
-    /// - In order of due time, then falling priority, then id; never before the due time.
+    /// - Namespaces that have something due take turns, run by run.
+    /// - In each of them in order of [`rank`](crate::model::rank), then id; never before the due time.
     /// - A run is handed out once, until its attempt is finished or its host is dead.
     /// - Each call also tells storage the time, by which it brings into reach what is due within the next minute: so whoever waits calls
     ///   at least each few seconds.

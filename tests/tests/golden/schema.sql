@@ -92,13 +92,15 @@ CREATE TABLE runlater_runs (
     output           BLOB
 , on_failure INTEGER NOT NULL DEFAULT 0) STRICT;
 
-CREATE INDEX runlater_runs_due ON runlater_runs (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX runlater_runs_due ON runlater_runs (namespace, due_at) WHERE due_at IS NOT NULL;
 
 CREATE INDEX runlater_runs_parent ON runlater_runs (parent) WHERE parent IS NOT NULL;
 
 CREATE INDEX runlater_runs_status ON runlater_runs (namespace, status) WHERE status NOT IN (0, 3);
 
 CREATE INDEX runlater_runs_task ON runlater_runs (namespace, task);
+
+CREATE INDEX runlater_runs_urgent ON runlater_runs (namespace, due_at - (priority - 1) * 60000000) WHERE due_at IS NOT NULL AND priority > 1;
 
 CREATE TABLE runlater_tasks (
     id           INTEGER PRIMARY KEY,

@@ -27,7 +27,7 @@ pub(super) fn claim(shared: &Arc<Shared>, limit: usize, now: Timestamp) -> Vec<C
     shared.seen_now.fetch_max(micros, Ordering::Relaxed);
     let claims = if shared.due.is_cautious() { claim_cautiously(shared, limit, micros) } else { claim_at_once(shared, limit, micros) };
     // After the taking, which makes room.
-    if shared.due.wants(micros).is_some() {
+    if shared.due.is_hungry(micros) {
         shared.request_load();
     }
     shared.upcoming.ask(shared, micros);

@@ -4,8 +4,11 @@
 //! due runs out without waiting for the disk; the writer arms, disarms and releases runs, after its commit (or, for
 //! what must no longer start, before it, and takes that back when the commit fails).
 //!
-//! Every waiting run whose place `(due_at, id)` is not beyond `loaded` is armed or in flight. Whatever lies beyond it is
-//! only in the database, and the writer loads it in time.
+//! A run that is armed waits for its due time among the timers; from then on it stands in the ready queue of its namespace, in order of rank
+//! (`ready.rs`). So a run of high priority goes first only once it is due.
+//!
+//! Every waiting run whose place is not beyond its namespace's `loaded` is armed or in flight. Whatever lies beyond it is only in the database,
+//! and the writer loads it in time.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -14,20 +17,18 @@ use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::ready::{Place, Queue, Ready};
 use super::recover::Suspects;
 use super::rows::Waiting;
 use crate::model::{Progress, Timestamp};
 use crate::storage::{CancelSignal, Claim};
 
 /// How far ahead of their time runs are brought into memory.
-pub(super) const LOOKAHEAD: Duration = Duration::from_secs(60);
-/// Runs armed at most. Bounds the memory: 16 Ki runs of at most 2 KiB of input each.
+pub(super) const LOOKAHEAD: i64 = Duration::from_secs(60).as_micros() as i64;
+/// Runs armed at most, shared out among the namespaces. Bounds the memory: 16 Ki runs of at most 2 KiB of input each.
 const ARMED_MAX: usize = 16_384;
-/// Below this, more are loaded.
-const ARMED_LOW: usize = ARMED_MAX / 2;
-
-/// A place in the queue: everything up to it is loaded.
-pub(super) type Place = (i64, i64);
+/// What every namespace may have armed, however many there are.
+const SHARE_MIN: usize = 256;
 
 #[derive(Default)]
 pub(super) struct DueQueue {
@@ -37,11 +38,16 @@ pub(super) struct DueQueue {
 
 #[derive(Default)]
 struct Inner {
-    /// Due time, then falling priority, then id. A run that was disarmed leaves its entry behind, which is skipped.
-    heap: BinaryHeap<Reverse<(i64, u8, i64)>>,
+    /// Due time and id of what is armed and not yet due. A run that was disarmed leaves its entry behind, which is skipped.
+    timers: BinaryHeap<Reverse<(i64, i64)>>,
+    /// What is due. A run that was disarmed leaves its place behind here, too.
+    ready: Ready,
     armed: FxHashMap<i64, Box<Waiting>>,
     in_flight: FxHashMap<i64, InFlight>,
-    loaded: Place,
+    /// The time at which runs were last taken.
+    now: i64,
+    /// When some namespace should be loaded further.
+    load_at: i64,
     /// In cautious mode: claims whose commit the workers have to wait for.
     committed: VecDeque<Claim>,
     /// The runs that must have ended before cautious mode does.
@@ -51,9 +57,20 @@ struct Inner {
     at_last_chance: FxHashSet<i64>,
     /// The one that is in flight.
     alone: Option<i64>,
-    /// Those that are due meanwhile: what they had in the heap.
-    held_back: Vec<Reverse<(i64, u8, i64)>>,
+    /// Those that are due meanwhile.
+    held_back: Vec<i64>,
     stopped: bool,
+}
+
+/// What the writer should load next of a namespace.
+pub(super) struct Wanted {
+    pub(super) namespace: i64,
+    /// From here on.
+    pub(super) after: Place,
+    /// Up to this rank.
+    pub(super) until: i64,
+    /// At most so many.
+    pub(super) room: usize,
 }
 
 /// What must be known of a run while its attempt is in flight.
@@ -105,26 +122,25 @@ impl DueQueue {
         if inner.stopped {
             return claims;
         }
+        inner.come_due(now);
         while claims.len() < limit {
             if let Some(claim) = inner.committed.pop_front() {
                 claims.push(claim);
                 continue;
             }
-            match inner.heap.peek() {
-                Some(Reverse((due_at, ..))) if *due_at <= now => {}
-                _ => break,
-            }
-            let Some(entry) = inner.heap.pop() else { break };
-            let Reverse((due_at, _, id)) = entry;
-            if inner.armed.get(&id).is_none_or(|waiting| waiting.due_at != due_at) {
+            let Some((_, id)) = inner.pop() else { break };
+            let due_at = inner.armed[&id].due_at;
+            if due_at > now {
+                // The clock was set back since it became due.
+                inner.timers.push(Reverse((due_at, id)));
                 continue;
             }
             let at_last_chance = inner.at_last_chance.contains(&id);
             if at_last_chance && inner.alone.is_some() {
-                inner.held_back.push(entry);
+                inner.held_back.push(id);
                 continue;
             }
-            let waiting = inner.armed.remove(&id).expect("it was there a moment ago");
+            let waiting = inner.disarm(id).expect("it was there a moment ago");
             let cancel = CancelSignal::default();
             let in_flight = InFlight {
                 attempt: waiting.attempt + 1,
@@ -180,25 +196,18 @@ impl DueQueue {
         if !inner.committed.is_empty() {
             return Some(Timestamp::MIN);
         }
-        loop {
-            let Reverse((due_at, _, id)) = *inner.heap.peek()?;
-            if inner.armed.get(&id).is_some_and(|waiting| waiting.due_at == due_at) {
-                return Timestamp::from_micros(due_at);
-            }
-            inner.heap.pop();
-        }
+        inner.next_due()
     }
 
     /// Arms runs that wait, as far as they lie within what is loaded; the others are found when their time comes near.
     pub(super) fn arm(&self, waiting: impl IntoIterator<Item = Box<Waiting>>) {
         let earlier = {
             let mut inner = self.lock();
-            let before = inner.heap.peek().map(|Reverse((due_at, ..))| *due_at);
+            let before = inner.soonest();
             for waiting in waiting {
                 inner.arm(waiting);
             }
-            let after = inner.heap.peek().map(|Reverse((due_at, ..))| *due_at);
-            after.is_some() && (before.is_none() || after < before)
+            inner.soonest() < before
         };
         if earlier {
             self.wake();
@@ -211,7 +220,7 @@ impl DueQueue {
         if inner.in_flight.contains_key(&id) {
             return Disarmed::InFlight;
         }
-        inner.armed.remove(&id).map_or(Disarmed::NotLoaded, Disarmed::Armed)
+        inner.disarm(id).map_or(Disarmed::NotLoaded, Disarmed::Armed)
     }
 
     /// Lets a run go whose attempt has ended and is committed.
@@ -231,7 +240,9 @@ impl DueQueue {
             inner.alone = None;
             let held_back = std::mem::take(&mut inner.held_back);
             let any = !held_back.is_empty();
-            inner.heap.extend(held_back);
+            for id in held_back {
+                inner.make_ready(id);
+            }
             drop(inner);
             if any {
                 self.wake();
@@ -244,23 +255,42 @@ impl DueQueue {
         self.lock().in_flight.get_mut(&id).map(read)
     }
 
-    /// Where loading should go on, if it should: after this place, up to this due time.
-    pub(super) fn wants(&self, now: i64) -> Option<(Place, i64)> {
+    /// Begins to serve these namespaces.
+    pub(super) fn serve(&self, namespaces: impl Iterator<Item = i64>) {
+        let mut inner = self.lock();
+        for namespace in namespaces {
+            inner.ready.queue(namespace);
+        }
+        inner.load_at = i64::MIN;
+    }
+
+    /// Whether something should be loaded.
+    pub(super) fn is_hungry(&self, now: i64) -> bool {
+        self.lock().load_at <= now
+    }
+
+    /// Where loading should go on, by namespace.
+    pub(super) fn wants(&self, now: i64) -> Vec<Wanted> {
         let inner = self.lock();
-        let (half, whole) = (LOOKAHEAD.as_micros() as i64 / 2, LOOKAHEAD.as_micros() as i64);
-        (inner.armed.len() < ARMED_LOW && inner.loaded.0 < now.saturating_add(half)).then(|| (inner.loaded, now.saturating_add(whole)))
+        let share = inner.share();
+        let hungry = inner.ready.queues().iter().filter(|queue| hungry_from(queue, share) <= now);
+        let wanted = |queue: &Queue| Wanted {
+            namespace: queue.namespace,
+            after: queue.loaded,
+            until: now.saturating_add(LOOKAHEAD),
+            room: share - queue.armed,
+        };
+        hungry.map(wanted).collect()
     }
 
-    /// Everything up to `place` was read from the database: `waiting` is what was not here yet.
+    /// Everything of the namespace up to `place` was read from the database: `waiting` is what was not here yet, and more than that.
     #[expect(clippy::vec_box, reason = "it moves on as it is, into a map of boxes")]
-    pub(super) fn loaded(&self, place: Place, waiting: Vec<Box<Waiting>>) {
-        self.lock().loaded = place;
+    pub(super) fn loaded(&self, namespace: i64, place: Place, waiting: Vec<Box<Waiting>>) {
+        self.lock().ready.queue(namespace).loaded = place;
         self.arm(waiting);
-    }
-
-    /// Room for runs that are loaded.
-    pub(super) fn room(&self) -> usize {
-        ARMED_MAX.saturating_sub(self.lock().armed.len())
+        let mut inner = self.lock();
+        let share = inner.share();
+        inner.load_at = inner.ready.queues().iter().map(|queue| hungry_from(queue, share)).min().unwrap_or(i64::MAX);
     }
 
     /// Runs armed, and attempts in flight.
@@ -270,31 +300,115 @@ impl DueQueue {
     }
 }
 
+/// From when on this namespace should be loaded further: once half of what it may have armed is gone.
+fn hungry_from(queue: &Queue, share: usize) -> i64 {
+    if queue.armed < share / 2 { queue.loaded.0.saturating_sub(LOOKAHEAD / 2) } else { i64::MAX }
+}
+
 impl Inner {
-    /// Lets the later half go. It is found in the database when there is room again; what is due first is never kept out.
-    fn shed(&mut self) {
-        let mut places: Vec<Place> = self.armed.values().map(|waiting| (waiting.due_at, waiting.id)).collect();
-        let (_, last, _) = places.select_nth_unstable(ARMED_LOW - 1);
-        let last = *last;
-        self.loaded = self.loaded.min(last);
-        self.armed.retain(|id, waiting| (waiting.due_at, *id) <= last);
+    /// What each namespace may have armed.
+    fn share(&self) -> usize {
+        (ARMED_MAX / self.ready.queues().len().max(1)).max(SHARE_MIN)
+    }
+
+    /// Puts what has become due in the ready queues.
+    fn come_due(&mut self, now: i64) {
+        self.now = now;
+        while let Some(&Reverse((due_at, id))) = self.timers.peek()
+            && due_at <= now
+        {
+            self.timers.pop();
+            if self.armed.get(&id).is_some_and(|waiting| waiting.due_at == due_at) {
+                self.make_ready(id);
+            }
+        }
+    }
+
+    fn make_ready(&mut self, id: i64) {
+        if let Some(waiting) = self.armed.get(&id) {
+            self.ready.push(waiting.namespace, waiting.place());
+        }
+    }
+
+    /// The next ready run, which stays armed.
+    fn pop(&mut self) -> Option<Place> {
         let armed = &self.armed;
-        self.heap.retain(|Reverse((due_at, _, id))| armed.get(id).is_some_and(|waiting| waiting.due_at == *due_at));
+        self.ready.pop(|place| is_armed(armed, place))
+    }
+
+    fn next_due(&mut self) -> Option<Timestamp> {
+        let armed = &self.armed;
+        if let Some((_, id)) = self.ready.peek(|place| is_armed(armed, place)) {
+            return Timestamp::from_micros(self.armed[&id].due_at);
+        }
+        loop {
+            let Reverse((due_at, id)) = *self.timers.peek()?;
+            if self.armed.get(&id).is_some_and(|waiting| waiting.due_at == due_at) {
+                return Timestamp::from_micros(due_at);
+            }
+            self.timers.pop();
+        }
+    }
+
+    /// A time before which nothing changes by itself. It may be too early, for what was disarmed meanwhile.
+    fn soonest(&self) -> i64 {
+        if !self.ready.is_empty() {
+            return i64::MIN;
+        }
+        self.timers.peek().map_or(i64::MAX, |Reverse((due_at, _))| *due_at)
+    }
+
+    /// Lets the later half of a namespace's share go. It is found in the database when there is room again; what goes first is never
+    /// kept out.
+    fn shed(&mut self, namespace: i64) {
+        let kept = self.share() / 2;
+        let mut places: Vec<Place> =
+            self.armed.values().filter(|waiting| waiting.namespace == namespace).map(|waiting| waiting.place()).collect();
+        let (_, last, _) = places.select_nth_unstable(kept - 1);
+        let last = *last;
+        self.armed.retain(|_, waiting| waiting.namespace != namespace || waiting.place() <= last);
+        let queue = self.ready.queue(namespace);
+        queue.loaded = queue.loaded.min(last);
+        queue.armed = kept;
+        let armed = &self.armed;
+        self.timers.retain(|Reverse((due_at, id))| armed.get(id).is_some_and(|waiting| waiting.due_at == *due_at));
+        self.ready.retain(namespace, |place| is_armed(armed, place));
     }
 
     fn arm(&mut self, waiting: Box<Waiting>) {
-        let place = (waiting.due_at, waiting.id);
-        let there = self.armed.get(&waiting.id).is_some_and(|armed| armed.due_at == waiting.due_at);
-        if place > self.loaded || there || self.in_flight.contains_key(&waiting.id) {
+        let (place, namespace, due_at, id) = (waiting.place(), waiting.namespace, waiting.due_at, waiting.id);
+        let there = self.armed.get(&id).is_some_and(|armed| armed.place() == place);
+        if place > self.ready.queue(namespace).loaded || there || self.in_flight.contains_key(&id) {
             return;
         }
-        if self.armed.len() >= ARMED_MAX {
-            self.shed();
-            if place > self.loaded {
+        let share = self.share();
+        if self.ready.queue(namespace).armed >= share {
+            self.shed(namespace);
+            if place > self.ready.queue(namespace).loaded {
                 return;
             }
         }
-        self.heap.push(Reverse((waiting.due_at, u8::MAX - waiting.priority, waiting.id)));
-        self.armed.insert(waiting.id, waiting);
+        // One that stood elsewhere is replaced.
+        self.disarm(id);
+        self.ready.queue(namespace).armed += 1;
+        self.armed.insert(id, waiting);
+        if due_at <= self.now {
+            self.ready.push(namespace, place);
+        } else {
+            self.timers.push(Reverse((due_at, id)));
+        }
     }
+
+    fn disarm(&mut self, id: i64) -> Option<Box<Waiting>> {
+        let waiting = self.armed.remove(&id)?;
+        let share = self.share();
+        let queue = self.ready.queue(waiting.namespace);
+        queue.armed -= 1;
+        self.load_at = self.load_at.min(hungry_from(queue, share));
+        Some(waiting)
+    }
+}
+
+fn is_armed(armed: &FxHashMap<i64, Box<Waiting>>, (rank, id): Place) -> bool {
+    armed.get(&id).is_some_and(|waiting| waiting.place().0 == rank)
 }

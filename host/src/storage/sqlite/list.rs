@@ -64,7 +64,7 @@ fn query(
     };
     let bound = q.bind(namespace.0);
     let driven = !filter.metadata.is_empty();
-    let index = if driven || has_better_order(filter, page) { "+" } else { "" };
+    let index = if driven || has_better_order(filter, page, few_wait) { "+" } else { "" };
     terms.push(format!("{index}r.namespace = {bound}"));
     for (key, value) in entries {
         let (namespace, key, value) = (q.bind(namespace.0), q.bind(key.to_owned()), q.bind(value.to_owned()));
@@ -115,12 +115,14 @@ fn query(
     Some(q)
 }
 
-/// Whether SQLite must be kept from the index that begins with the namespace. Without statistics it takes that one wherever it can, and
-/// then reads and sorts all runs there are for a page of fifty: of what waits there are few, and in order of id there is nothing to sort.
-fn has_better_order(filter: &RunFilter, page: Option<&Page>) -> bool {
+/// Whether SQLite must be kept from the indexes that begin with the namespace. Without statistics it takes one of them wherever it can, and
+/// then reads and sorts all runs there are for a page of fifty: in order of id there is nothing to sort. What waits is found by its due time,
+/// unless there is much of it.
+fn has_better_order(filter: &RunFilter, page: Option<&Page>, few_wait: bool) -> bool {
+    let by_id = page.is_some_and(|page| page.order != Order::TriggerTime);
     let marked = !filter.statuses.is_empty() && filter.statuses.iter().all(is_marked);
     let selective = !filter.tasks.is_empty() || filter.parent.is_some() || marked;
-    waits(filter) || (!selective && page.is_some_and(|page| page.order != Order::TriggerTime))
+    by_id && if waits(filter) { !few_wait } else { !selective }
 }
 
 /// Whether only runs that wait are meant.
@@ -222,8 +224,8 @@ impl Reader<'_> {
 
     /// Whether at most [`FEW`] runs wait; looks at no more than that. Only decides which way a list goes, so an error means no.
     fn few_wait(&self) -> bool {
-        let sql = "-- few wait\nSELECT count(*) FROM (SELECT 1 FROM runlater_runs WHERE due_at IS NOT NULL LIMIT ?1)";
-        let seen = self.conn.prepare_cached(sql).and_then(|mut few| few.query_row([FEW + 1], |row| row.get::<_, i64>(0)));
+        let sql = "-- few wait\nSELECT count(*) FROM (SELECT 1 FROM runlater_runs WHERE namespace = ?2 AND due_at IS NOT NULL LIMIT ?1)";
+        let seen = self.conn.prepare_cached(sql).and_then(|mut few| few.query_row([FEW + 1, self.namespace.0], |row| row.get::<_, i64>(0)));
         seen.is_ok_and(|seen| seen <= FEW)
     }
 

@@ -1,47 +1,95 @@
 //! Brings the runs that are due soon into memory.
 //!
-//! Done by the writer between two groups: as it alone changes the database, nothing can slip in between the look and the queue.
+//! Done by the writer between two groups: as it alone changes the database, nothing can slip in between the look and the queue. A row that
+//! can't be understood is ended here, so that the others go on.
 
 use std::sync::atomic::Ordering;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Params};
 
-use super::rows::{WAITING_COLUMNS, waiting};
+use super::due_queue::Wanted;
+use super::ready::Place;
+use super::rows::{WAITING_COLUMNS, Waiting, waiting};
 use super::writer::Shared;
 
 /// Rows read at once: a few milliseconds.
 const PAGE: usize = 4_096;
 
-/// Loads the next page, if there is room and need. Asks for another turn while there is more.
+/// Loads a page of each namespace that has room and need, as far as a page goes in all. Asks for another turn while there is more.
 pub(super) fn load(conn: &Connection, shared: &Shared) -> rusqlite::Result<()> {
-    let Some((after, until)) = shared.due.wants(shared.seen_now.load(Ordering::Relaxed)) else { return Ok(()) };
-    let limit = shared.due.room().min(PAGE);
+    let now = shared.seen_now.load(Ordering::Relaxed);
+    let mut left = PAGE;
+    for wanted in shared.due.wants(now) {
+        if left == 0 {
+            shared.request_load();
+            break;
+        }
+        let limit = wanted.room.min(left);
+        let (place, found, more) = page(conn, &wanted, limit, now)?;
+        left -= found.len().min(left);
+        shared.due.loaded(wanted.namespace, place, found);
+        if more {
+            shared.request_load();
+        }
+    }
+    Ok(())
+}
+
+/// The next waiting runs of a namespace in order of rank, up to which place these are all, and whether there are more.
+#[expect(clippy::vec_box, reason = "they move on as they are, into a map of boxes")]
+fn page(conn: &Connection, wanted: &Wanted, limit: usize, now: i64) -> rusqlite::Result<(Place, Vec<Box<Waiting>>, bool)> {
+    let Wanted { namespace, after, until, .. } = *wanted;
+    let bounds = (namespace, until, after.0, after.1, limit as i64);
     let sql = format!(
         "-- load
          SELECT {WAITING_COLUMNS} FROM runlater_runs
-         WHERE due_at IS NOT NULL AND due_at <= ?1 AND (due_at, id) > (?2, ?3)
-         ORDER BY due_at, id LIMIT ?4"
+         WHERE namespace = ?1 AND due_at IS NOT NULL AND due_at <= ?2 AND (due_at, id) > (?3, ?4)
+         ORDER BY due_at, id LIMIT ?5"
     );
-    let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query((until, after.0, after.1, limit as i64))?;
-    let (mut found, mut damaged, mut seen, mut last) = (Vec::new(), Vec::new(), 0, (until, i64::MAX));
+    let common = read(conn, &sql, bounds, limit, now)?;
+    let sql = format!(
+        "-- load: urgent
+         SELECT {WAITING_COLUMNS} FROM runlater_runs
+         WHERE namespace = ?1 AND due_at IS NOT NULL AND priority > 1 AND due_at - (priority - 1) * 60000000 BETWEEN ?3 AND ?2
+             AND (due_at - (priority - 1) * 60000000, id) > (?3, ?4)
+         ORDER BY due_at - (priority - 1) * 60000000, id LIMIT ?5"
+    );
+    let urgent = read(conn, &sql, bounds, limit, now)?;
+    // Where a walk was cut short, it says nothing of what comes after.
+    let cut_urgent = urgent.cut.map(|(due_at, id, priority)| (crate::model::rank(due_at, priority), id));
+    let cut = common.cut.map(|(due_at, id, _)| (due_at, id)).into_iter().chain(cut_urgent).min();
+    // The walk in order of due time meets the urgent ones too, at a place that is not theirs.
+    let mut found = common.found;
+    found.retain(|waiting| waiting.priority <= 1);
+    found.extend(urgent.found);
+    Ok((cut.unwrap_or((until, i64::MAX)), found, cut.is_some()))
+}
+
+/// What a walk met.
+struct Walk {
+    #[expect(clippy::vec_box, reason = "they move on as they are, into a map of boxes")]
+    found: Vec<Box<Waiting>>,
+    /// Due time, id and priority of the last row, if the limit cut the walk short.
+    cut: Option<(i64, i64, u8)>,
+}
+
+fn read(conn: &Connection, sql: &str, params: impl Params, limit: usize, now: i64) -> rusqlite::Result<Walk> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let (mut found, mut damaged, mut seen, mut last) = (Vec::new(), Vec::new(), 0, None);
     while let Some(row) = rows.next()? {
-        (seen, last) = (seen + 1, (row.get(3)?, row.get(0)?));
+        let (id, due_at, priority): (i64, i64, i64) = (row.get(0)?, row.get(3)?, row.get(5)?);
+        (seen, last) = (seen + 1, Some((due_at, id, priority.clamp(1, 255) as u8)));
         match waiting(row) {
             Ok(run) => found.push(run),
-            Err(error) => damaged.push((last.1, error)),
+            Err(error) => damaged.push((id, error)),
         }
     }
     drop(rows);
     for (run, error) in damaged {
-        quarantine(conn, run, &error, shared.seen_now.load(Ordering::Relaxed))?;
+        quarantine(conn, run, &error, now)?;
     }
-    let more = seen == limit;
-    shared.due.loaded(if more { last } else { (until, i64::MAX) }, found);
-    if more {
-        shared.request_load();
-    }
-    Ok(())
+    Ok(Walk { found, cut: last.filter(|_| seen == limit) })
 }
 
 /// Ends a run whose row can't be understood, so that the others go on. Its row is kept as it is, for whoever mends it.

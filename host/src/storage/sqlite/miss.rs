@@ -12,7 +12,7 @@ pub(super) fn miss(tx: &mut Tx<'_>, gap: Gap, limit: usize, now: Timestamp) -> r
     let found = {
         let mut statement = tx.conn.prepare_cached(
             "-- miss: look
-             SELECT id, root, namespace, task, parent, trigger_at FROM runlater_runs
+             SELECT r.id, root, namespace, task, parent, trigger_at FROM runlater_namespaces n CROSS JOIN runlater_runs r ON r.namespace = n.id
              WHERE due_at IS NOT NULL AND due_at > ?1 AND due_at < ?2 AND status = 0 AND attempt = 0
                  AND trigger_at = due_at AND trigger_at > created_at LIMIT ?3",
         )?;

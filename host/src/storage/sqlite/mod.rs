@@ -27,6 +27,7 @@ mod miss;
 mod on_failure;
 mod prune;
 mod readers;
+mod ready;
 mod recover;
 mod register;
 mod registry;
@@ -110,6 +111,7 @@ impl SqliteStorage {
             let shared = Arc::new(Shared::new(id_origin, last_key.unwrap_or(0)));
             conn.execute("INSERT OR IGNORE INTO runlater_namespaces (id, name) VALUES (1, ?1)", [Namespace::DEFAULT])?;
             shared.registry.load(conn)?;
+            shared.due.serve(shared.registry.namespaces().iter().map(|namespace| namespace.id.0));
             let alive_until = meta::number(conn, "alive_until")?.and_then(Timestamp::from_micros);
             let suspects = recover::recover(conn, &shared, now.as_micros())?;
             shared.due.suspect(suspects);

@@ -89,7 +89,8 @@ pub(super) fn recover(conn: &mut Connection, shared: &Shared, now: i64) -> rusql
         // A claim that was not on disk yet left no trace: whatever was due may be the one. Its attempt may have been told to end.
         let mut statement = transaction.prepare(
             "-- recover: suspects
-             SELECT id, crashes, cancel_requested, root FROM runlater_runs WHERE due_at IS NOT NULL AND due_at <= ?1 LIMIT ?2",
+             SELECT r.id, crashes, cancel_requested, root FROM runlater_namespaces n CROSS JOIN runlater_runs r ON r.namespace = n.id
+             WHERE due_at IS NOT NULL AND due_at <= ?1 LIMIT ?2",
         )?;
         let rows = statement.query_map([now, SUSPECTS_MAX], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
         for (run, crashes, cancel_requested, root) in rows.collect::<rusqlite::Result<Vec<(i64, u32, bool, Option<i64>)>>>()? {

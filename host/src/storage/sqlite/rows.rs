@@ -146,6 +146,11 @@ pub(super) fn waiting_run(conn: &Connection, id: i64) -> rusqlite::Result<Box<Wa
 }
 
 impl Waiting {
+    /// Where it stands among the waiting runs of its namespace.
+    pub(super) fn place(&self) -> super::ready::Place {
+        (crate::model::rank(self.due_at, self.priority), self.id)
+    }
+
     /// What will wait once `run` is stored.
     pub(super) fn from_new(run: &NewRun, namespace: i64, id: i64, due_at: i64, lineage: Option<(i64, i64, u32)>) -> Box<Self> {
         Box::new(Self {

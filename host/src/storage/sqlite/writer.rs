@@ -406,6 +406,10 @@ fn settle(tx: Tx<'_>) {
     {
         tracing::error!(%error, "the registered tasks can't be read");
     }
+    if tx.registered {
+        shared.due.serve(shared.registry.namespaces().iter().map(|namespace| namespace.id.0));
+        shared.request_load();
+    }
     if !tx.released.is_empty() || !tx.ended.is_empty() {
         shared.due.release(&tx.released, &tx.ended);
     }

@@ -26,6 +26,8 @@ macro_rules! verbs {
         mod create;
         #[path = "delete.rs"]
         mod delete;
+        #[path = "fair.rs"]
+        mod fair;
         #[path = "finish.rs"]
         mod finish;
         #[path = "history.rs"]

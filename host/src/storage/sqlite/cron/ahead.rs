@@ -26,11 +26,11 @@ pub(in crate::storage::sqlite) fn ahead(
         },
         None => None,
     };
-    // The plus keeps SQLite on the index of what waits, which is also in order of time.
+    // The plus keeps SQLite on the index of what waits, which is in order of time within the namespace.
     let mut statement = conn.prepare_cached(
         "-- ahead: runs
          SELECT due_at / 3600000000, sum(cron IS NULL), sum(cron IS NOT NULL) FROM runlater_runs
-         WHERE due_at IS NOT NULL AND due_at > ?1 AND due_at < ?2 AND status = 0 AND +namespace = ?3 AND (?4 IS NULL OR +task = ?4) GROUP BY 1",
+         WHERE due_at IS NOT NULL AND due_at > ?1 AND due_at < ?2 AND status = 0 AND namespace = ?3 AND (?4 IS NULL OR +task = ?4) GROUP BY 1",
     )?;
     let rows = statement.query_map((now.as_micros(), until.as_micros(), namespace.0, task), |row| {
         let hour = row.get::<_, i64>(0)?.checked_mul(HOUR_MICROS).and_then(Timestamp::from_micros);

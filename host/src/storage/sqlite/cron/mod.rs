@@ -27,7 +27,7 @@ use super::due_queue::LOOKAHEAD;
 use super::writer::{Shared, Tx};
 
 /// Occurrences become runs so long before their time, as far as the due queue looks ahead.
-const AHEAD: i64 = LOOKAHEAD.as_micros() as i64;
+const AHEAD: i64 = LOOKAHEAD;
 
 /// When crons must be looked at next: read for every claim.
 #[derive(Clone)]

@@ -1,0 +1,122 @@
+//! The due runs of each namespace, in order of rank, and whose turn it is.
+//!
+//! A part of the due queue. Namespaces take turns run by run, so that one with a million due runs delays another by no more than what is
+//! claimed at once. Knows places, not runs: whether a place still means something, the due queue says.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use rustc_hash::FxHashMap;
+
+/// Where a run stands in the queue of its namespace: its rank, then its id.
+pub(super) type Place = (i64, i64);
+
+/// Before every other.
+pub(super) const FIRST: Place = (i64::MIN, i64::MIN);
+
+/// All namespaces.
+#[derive(Default)]
+pub(super) struct Ready {
+    queues: Vec<Queue>,
+    by_namespace: FxHashMap<i64, usize>,
+    /// Those that may have something, each once; the next one in front.
+    turns: VecDeque<usize>,
+}
+
+/// One namespace.
+pub(super) struct Queue {
+    pub(super) namespace: i64,
+    /// Its runs that are armed and not held by a lane.
+    pub(super) armed: usize,
+    /// Up to this place, every waiting run is known in memory.
+    pub(super) loaded: Place,
+    due: BinaryHeap<Reverse<Place>>,
+    in_turn: bool,
+}
+
+impl Ready {
+    /// The namespace's queue; a new one has nothing loaded.
+    pub(super) fn queue(&mut self, namespace: i64) -> &mut Queue {
+        let index = self.index(namespace);
+        &mut self.queues[index]
+    }
+
+    pub(super) fn queues(&self) -> &[Queue] {
+        &self.queues
+    }
+
+    fn index(&mut self, namespace: i64) -> usize {
+        let queues = &mut self.queues;
+        *self.by_namespace.entry(namespace).or_insert_with(|| {
+            queues.push(Queue { namespace, armed: 0, loaded: FIRST, due: BinaryHeap::new(), in_turn: false });
+            queues.len() - 1
+        })
+    }
+
+    /// The run at this place is due.
+    pub(super) fn push(&mut self, namespace: i64, place: Place) {
+        let index = self.index(namespace);
+        let queue = &mut self.queues[index];
+        queue.due.push(Reverse(place));
+        if !std::mem::replace(&mut queue.in_turn, true) {
+            self.turns.push_back(index);
+        }
+    }
+
+    /// Takes the first place of the namespace whose turn it is. What is not `valid` is dropped.
+    pub(super) fn pop(&mut self, valid: impl Fn(Place) -> bool) -> Option<Place> {
+        self.peek(valid)?;
+        let index = self.turns.pop_front()?;
+        let queue = &mut self.queues[index];
+        let Reverse(place) = queue.due.pop()?;
+        queue.in_turn = !queue.due.is_empty();
+        if queue.in_turn {
+            self.turns.push_back(index);
+        }
+        Some(place)
+    }
+
+    /// What [`pop`](Self::pop) would take.
+    pub(super) fn peek(&mut self, valid: impl Fn(Place) -> bool) -> Option<Place> {
+        while let Some(&index) = self.turns.front() {
+            let queue = &mut self.queues[index];
+            while let Some(&Reverse(place)) = queue.due.peek() {
+                if valid(place) {
+                    return Some(place);
+                }
+                queue.due.pop();
+            }
+            queue.in_turn = false;
+            self.turns.pop_front();
+        }
+        None
+    }
+
+    /// Whether something may be due.
+    pub(super) fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+
+    /// Drops the places of a namespace that are not `valid`.
+    pub(super) fn retain(&mut self, namespace: i64, valid: impl Fn(Place) -> bool) {
+        self.queue(namespace).due.retain(|Reverse(place)| valid(*place));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_take_turns_and_each_goes_by_rank() {
+        let mut ready = Ready::default();
+        for rank in 0..5 {
+            ready.push(1, (4 - rank, rank));
+        }
+        ready.push(2, (100, 1));
+        ready.push(2, (99, 2));
+        let taken: Vec<Place> = std::iter::from_fn(|| ready.pop(|(rank, _)| rank != 1)).collect();
+        assert_eq!(taken, [(0, 4), (99, 2), (2, 2), (100, 1), (3, 1), (4, 0)]);
+        assert!(ready.is_empty());
+    }
+}
