@@ -18,8 +18,8 @@ pub mod scheduler;
 pub mod storage;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use model::{Due, Grant, Metadata, Page, Payload, Run, RunFilter, RunId, Status, Timestamp};
-pub use scheduler::{BulkOutcome, Error, Registered, Schedule, Scheduled, Scheduler, SchedulerBuilder, Selection};
+pub use model::{Cron, CronFilter, CronRule, Due, Grant, Metadata, Page, Payload, Run, RunFilter, RunId, Status, Timestamp};
+pub use scheduler::{Backfill, BulkOutcome, CronUpdate, Error, Registered, Schedule, Scheduled, Scheduler, SchedulerBuilder, Selection};
 
 /// Compiles the code of the page on embedding.
 #[cfg(doctest)]

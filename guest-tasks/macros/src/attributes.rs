@@ -5,6 +5,8 @@ use syn::meta::ParseNestedMeta;
 use syn::parse::Parser as _;
 use syn::{LitInt, LitStr, Result};
 
+use crate::policies::{self, Policies};
+
 /// The attributes of a task, checked as far as that needs no clock.
 #[derive(Default)]
 pub(crate) struct Attributes {
@@ -12,7 +14,9 @@ pub(crate) struct Attributes {
     pub(crate) max_attempts: Option<LitInt>,
     pub(crate) timeout: Option<LitStr>,
     pub(crate) retry_delay: Option<(LitStr, LitStr)>,
+    pub(crate) retry_delays: Option<Vec<LitStr>>,
     pub(crate) priority: Option<LitInt>,
+    pub(crate) policies: Policies,
     pub(crate) schedules: Vec<Schedule>,
 }
 
@@ -23,13 +27,15 @@ pub(crate) struct Schedule {
     pub(crate) input: Option<LitStr>,
 }
 
-const KNOWN: &str = "name, max_attempts, timeout, retry_delay, priority, schedule";
+const KNOWN: &str = "name, max_attempts, timeout, retry_delay, retry_delays, priority, concurrency, concurrency_per_task, overlap, lane, rate, \
+                     missed, missed_window, missed_max, start_deadline, cancel_grace, on_failure, keep_for, keep_last, schedule";
 const KNOWN_OF_SCHEDULE: &str = "key, at, input";
 
 pub(crate) fn parse(tokens: TokenStream) -> Result<Attributes> {
     let mut parsed = Attributes::default();
     let parser = syn::meta::parser(|meta| attribute(&mut parsed, &meta));
     parser.parse2(tokens)?;
+    parsed.policies.check()?;
     Ok(parsed)
 }
 
@@ -43,6 +49,11 @@ fn attribute(parsed: &mut Attributes, meta: &ParseNestedMeta<'_>) -> Result<()> 
         Some("max_attempts") => set(&mut parsed.max_attempts, within(meta, 1, 100)?, meta),
         Some("timeout") => set(&mut parsed.timeout, meta.value()?.parse()?, meta),
         Some("retry_delay") => set(&mut parsed.retry_delay, range(&meta.value()?.parse()?)?, meta),
+        Some("retry_delays") => {
+            let text: LitStr = meta.value()?.parse()?;
+            let delays = text.value().split(',').map(|delay| LitStr::new(delay.trim(), text.span())).collect();
+            set(&mut parsed.retry_delays, delays, meta)
+        }
         Some("priority") => set(&mut parsed.priority, within(meta, 1, 3)?, meta),
         Some("schedule") => {
             let schedule = schedule(meta)?;
@@ -52,17 +63,18 @@ fn attribute(parsed: &mut Attributes, meta: &ParseNestedMeta<'_>) -> Result<()> 
             parsed.schedules.push(schedule);
             Ok(())
         }
+        Some(name) if policies::KNOWN.contains(&name) => parsed.policies.attribute(name, meta),
         Some("cron" | "timezone") => Err(meta.error("a task can't declare a cron yet: make one at the scheduler")),
         Some(other) => Err(meta.error(format!("unknown attribute `{other}` of a task; known are: {KNOWN}"))),
         None => Err(meta.error(format!("expected one of the attributes of a task: {KNOWN}"))),
     }
 }
 
-fn set<T>(slot: &mut Option<T>, value: T, meta: &ParseNestedMeta<'_>) -> Result<()> {
+pub(crate) fn set<T>(slot: &mut Option<T>, value: T, meta: &ParseNestedMeta<'_>) -> Result<()> {
     if slot.replace(value).is_some() { Err(meta.error("this attribute is given twice")) } else { Ok(()) }
 }
 
-fn within(meta: &ParseNestedMeta<'_>, min: u32, max: u32) -> Result<LitInt> {
+pub(crate) fn within(meta: &ParseNestedMeta<'_>, min: u32, max: u32) -> Result<LitInt> {
     let number: LitInt = meta.value()?.parse()?;
     match number.base10_parse::<u32>() {
         Ok(value) if (min..=max).contains(&value) => Ok(number),
@@ -114,7 +126,9 @@ mod tests {
 
     #[test]
     fn every_attribute_is_read() {
-        let text = r#"name = "send-mail", max_attempts = 5, timeout = "30s", retry_delay = "10s..6h", priority = 2,
+        let text = r#"name = "send-mail", max_attempts = 5, timeout = "30s", retry_delay = "10s..6h", retry_delays = "1s, 10s", priority = 2,
+            concurrency = 1, concurrency_per_task = 10, overlap = "buffer-one", lane = "input.customer.id", rate = "10/m", missed = "all",
+            missed_window = "3d", missed_max = 7, start_deadline = "5m", cancel_grace = "1s", on_failure = "alert", keep_for = "7d", keep_last = 0,
             schedule(key = "a", at = "2030-01-01T00:00:00Z"), schedule(key = "b", at = "2031-01-01T00:00:00Z", input = "{}")"#;
         let parsed = parse(text.parse().unwrap()).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(parsed.name.unwrap().value(), "send-mail");
@@ -127,11 +141,22 @@ mod tests {
         for (attributes, expected) in [
             (
                 "max_attempt = 5",
-                "unknown attribute `max_attempt` of a task; known are: name, max_attempts, timeout, retry_delay, priority, schedule",
+                "unknown attribute `max_attempt` of a task; known are: name, max_attempts, timeout, retry_delay, retry_delays, priority, \
+                 concurrency, concurrency_per_task, overlap, lane, rate, missed, missed_window, missed_max, start_deadline, cancel_grace, \
+                 on_failure, keep_for, keep_last, schedule",
             ),
             ("max_attempts = 0", "expected a number from 1 to 100"),
             ("priority = 4", "expected a number from 1 to 3"),
             ("priority = 1, priority = 2", "this attribute is given twice"),
+            ("concurrency = 0", "expected a number from 1 to 100000"),
+            ("concurrency = 1, concurrency = 2", "this attribute is given twice"),
+            ("overlap = \"skip\"", "unknown overlap `skip`; write \"queue\", \"skip-new\", \"cancel-running\" or \"buffer-one\""),
+            ("lane = \"customer\"", "unknown lane `customer`; write \"constant\", \"input.\" and a path, or \"metadata.\" and a key"),
+            ("rate = \"10\"", "`10` is no rate; write 1 to 1000000 starts in a unit, for example \"10/s\", \"600/m\" or \"5/h\""),
+            ("missed = \"some\"", "unknown `missed` policy `some`; write \"skip\", \"latest\" or \"all\""),
+            ("missed_max = 7", "says how many missed runs run: give it with `missed = \"all\"`"),
+            ("on_failure = \"Alert\"", "`Alert` can't be the name of a task: 1 to 128 of a-z 0-9 . _ - and a letter or digit first"),
+            ("keep_last = 1000000001", "expected a number from 0 to 1000000000"),
             ("retry_delay = \"10s\"", "expected the first delay and the longest one, for example \"10s..6h\""),
             (
                 "schedule(key = \"a\")",

@@ -5,6 +5,7 @@
 use proc_macro::TokenStream;
 
 mod attributes;
+mod policies;
 mod schema;
 mod serde_attributes;
 mod task;
@@ -20,7 +21,18 @@ mod task;
 /// - `max_attempts = 5`: how many attempts may fail before a run does.
 /// - `timeout = "30s"`: how long one attempt may take.
 /// - `retry_delay = "10s..6h"`: the delay after the first failed attempt, doubled up to the second one.
+/// - `retry_delays = "1s,10s,1m"`: exact delays instead; the last serves for all that follow.
 /// - `priority = 2`: 1 to 3, higher starts first.
+/// - `concurrency = 1`: how many of its runs may be in flight in each lane; `concurrency_per_task = 10`: in all lanes together.
+/// - `lane = "input.customer.id"`: what lanes are made by, a field of the input or `metadata.` and a key; one lane unless it is given.
+/// - `overlap = "skip-new"`: what becomes of a run whose lane is full: `queue`, `skip-new`, `cancel-running` or `buffer-one`.
+/// - `rate = "10/m"`: how many may start in each lane in a second (`s`), a minute (`m`) or an hour (`h`).
+/// - `missed = "latest"`: which runs are made up for when no host was running at their time: `skip`, `latest` or `all`; with
+///   `missed_window = "24h"` of at most how long ago, with `missed_max = 100` at most how many.
+/// - `start_deadline = "5m"`: a run that has not started so long after its time is missed.
+/// - `cancel_grace = "5s"`: how long an attempt may go on after it was asked to end.
+/// - `on_failure = "alert"`: the task of which a run is made when one of this has failed for good.
+/// - `keep_for = "7d"`, `keep_last = 1000`: how long ended runs are kept, and how many of them.
 /// - `schedule(key = "new-year", at = "2030-01-01T00:00:00Z", input = "{}")`: a run at a fixed time, made at
 ///   registration. The input is JSON and may be left out. May be repeated with other keys.
 #[proc_macro_attribute]

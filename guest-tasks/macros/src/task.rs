@@ -127,6 +127,11 @@ fn definition(attributes: &Attributes, function: &ItemFn, name: &LitStr, input: 
         let (base, max) = (duration(base), duration(max));
         quote!((#base, #max))
     }));
+    let retry_delays = option(attributes.retry_delays.as_ref().map(|delays| {
+        let delays = delays.iter().map(duration);
+        quote!(const { &[#(#delays),*] })
+    }));
+    let policies = attributes.policies.fields();
     let schedules = attributes.schedules.iter().map(|schedule| {
         let (key, at) = (&schedule.key, instant(&schedule.at));
         let input = option(schedule.input.as_ref().map(|json| quote!(#json)));
@@ -139,14 +144,16 @@ fn definition(attributes: &Attributes, function: &ItemFn, name: &LitStr, input: 
             input_schema: #schema,
             max_attempts: #max_attempts,
             retry_delay: #retry_delay,
+            retry_delays: #retry_delays,
             timeout: #timeout,
             priority: #priority,
+            #policies
             schedules: ::std::vec![#(#schedules),*],
         }
     }
 }
 
-fn option(value: Option<TokenStream>) -> TokenStream {
+pub(crate) fn option(value: Option<TokenStream>) -> TokenStream {
     match value {
         Some(value) => quote!(::core::option::Option::Some(#value)),
         None => quote!(::core::option::Option::None),
@@ -154,7 +161,7 @@ fn option(value: Option<TokenStream>) -> TokenStream {
 }
 
 // The SDK's own parsers read times, in a constant: one reading of them, and a wrong one fails the build at its place.
-fn duration(text: &LitStr) -> TokenStream {
+pub(crate) fn duration(text: &LitStr) -> TokenStream {
     constant(text, quote!(::runlater_task::Duration), "expected a duration such as \"30s\", \"1h30m\" or \"250ms\"")
 }
 

@@ -218,7 +218,7 @@ AlreadyTriggered(RunId),
 DefinedByCode(RunId),
 /// The run has ended; there is nothing to cancel.
 AlreadyEnded(RunId),
-/// The unique key belongs to this other run, which has a different task, input or metadata.
+/// The unique key is held by this other run: one with another task, input or metadata, or one that the call may not share or replace.
 UniqueKeyTaken(RunId),
 /// The task lacks this grant.
 Forbidden(_rt::String),
@@ -782,6 +782,121 @@ pub type Instant = super::super::super::runlater::scheduler::types::Instant;
 pub type Duration = super::super::super::runlater::scheduler::types::Duration;
 pub type Payload = super::super::super::runlater::scheduler::types::Payload;
 pub type Error = super::super::super::runlater::scheduler::types::Error;
+/// What becomes of a run that is due while its lane is full: while as many runs of it are in flight as `set-concurrency` says.
+#[derive(Clone)]
+pub enum Overlap {
+/// It waits. In a lane of one the next run starts when the one before has its outcome, retries included: order is kept.
+Queue,
+/// It is missed: the lane is busy.
+SkipNew,
+/// The oldest running one is cancelled, and the new one waits for its end.
+CancelRunning,
+/// One waits; a further one is missed.
+BufferOne,
+/// The word for one that this version of the interface does not name.
+Other(_rt::String),
+}
+impl ::core::fmt::Debug for Overlap {
+fn fmt(
+&self,
+f: &mut ::core::fmt::Formatter<'_>,
+) -> ::core::fmt::Result {
+match self {
+Overlap::Queue => f.debug_tuple("Overlap::Queue").finish(),
+Overlap::SkipNew => f.debug_tuple("Overlap::SkipNew").finish(),
+Overlap::CancelRunning => {
+f.debug_tuple("Overlap::CancelRunning").finish()
+}
+Overlap::BufferOne => {
+f.debug_tuple("Overlap::BufferOne").finish()
+}
+Overlap::Other(e) => {
+f.debug_tuple("Overlap::Other").field(e).finish()
+}
+}
+}
+}
+/// What the lanes of a task are made by. Concurrency and rate are counted for each lane.
+#[derive(Clone)]
+pub enum Lane {
+/// All runs of the task share one lane.
+Constant,
+/// Runs with the same value in this field of their JSON input, for example `customer.id`. A field that is not there is a value, too.
+Input(_rt::String),
+/// Runs with the same value of this entry of their metadata.
+Metadata(_rt::String),
+/// The text of one that this version of the interface does not name.
+Other(_rt::String),
+}
+impl ::core::fmt::Debug for Lane {
+fn fmt(
+&self,
+f: &mut ::core::fmt::Formatter<'_>,
+) -> ::core::fmt::Result {
+match self {
+Lane::Constant => f.debug_tuple("Lane::Constant").finish(),
+Lane::Input(e) => f.debug_tuple("Lane::Input").field(e).finish(),
+Lane::Metadata(e) => {
+f.debug_tuple("Lane::Metadata").field(e).finish()
+}
+Lane::Other(e) => f.debug_tuple("Lane::Other").field(e).finish(),
+}
+}
+}
+/// The span that a rate is counted in.
+#[derive(Clone)]
+pub enum RateUnit {
+/// A second.
+Second,
+/// A minute.
+Minute,
+/// An hour.
+Hour,
+/// One that this version of the interface does not name.
+Other(_rt::String),
+}
+impl ::core::fmt::Debug for RateUnit {
+fn fmt(
+&self,
+f: &mut ::core::fmt::Formatter<'_>,
+) -> ::core::fmt::Result {
+match self {
+RateUnit::Second => f.debug_tuple("RateUnit::Second").finish(),
+RateUnit::Minute => f.debug_tuple("RateUnit::Minute").finish(),
+RateUnit::Hour => f.debug_tuple("RateUnit::Hour").finish(),
+RateUnit::Other(e) => {
+f.debug_tuple("RateUnit::Other").field(e).finish()
+}
+}
+}
+}
+/// Which runs are made up for when their time passed while no host was running.
+#[derive(Clone)]
+pub enum CatchUp {
+/// None: they are `missed`, and can be triggered by hand.
+Skip,
+/// The latest one.
+Latest,
+/// All of them, as far as window and maximum allow.
+All,
+/// The word for one that this version of the interface does not name.
+Other(_rt::String),
+}
+impl ::core::fmt::Debug for CatchUp {
+fn fmt(
+&self,
+f: &mut ::core::fmt::Formatter<'_>,
+) -> ::core::fmt::Result {
+match self {
+CatchUp::Skip => f.debug_tuple("CatchUp::Skip").finish(),
+CatchUp::Latest => f.debug_tuple("CatchUp::Latest").finish(),
+CatchUp::All => f.debug_tuple("CatchUp::All").finish(),
+CatchUp::Other(e) => {
+f.debug_tuple("CatchUp::Other").field(e).finish()
+}
+}
+}
+}
 /// One task: a name, and how its runs should be treated.
 #[derive(Debug)]
 #[repr(transparent)]
@@ -1116,7 +1231,10 @@ result43
 }
 impl TaskDefinition {
 #[allow(unused_unsafe, clippy::all)]
-/// The JSON Schema of its input. At most 64 KiB.
+/// The JSON Schema of its input. At most 64 KiB, with at most 256 references, of which none leads out of it.
+///
+/// Every input is checked against it when a run is scheduled, on every surface: a run that is executed had an input that
+/// fits. No input counts as `null`, and fits where an empty object does. Patterns are matched in linear time, so without look-around.
 #[allow(async_fn_in_trait)]
 pub fn set_input_schema(
 &self,
@@ -1913,6 +2031,273 @@ result42
 }
 impl TaskDefinition {
 #[allow(unused_unsafe, clippy::all)]
+/// Exact delays after the first, second, … failed attempt, in place of doubling ones; the last serves for all that follow.
+/// At most 100, of 1 ms to 24 h each. What was set last counts, this or `set-retry-delay`.
+#[allow(async_fn_in_trait)]
+pub fn set_retry_delays(
+&self,
+delays: &[Duration],
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = delays;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]task-definition.set-retry-delays"]
+fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result43 = match l3 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V42;
+let v42 = match l4 {
+0 => {
+let e42 = {
+let l5 = *ptr1.add(16).cast::<*mut u8>();
+let l6 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let bytes7 = _rt::Vec::from_raw_parts(
+l5.cast(),
+len7,
+len7,
+);
+let l8 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l9 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes7),
+reason: _rt::string_lift(bytes10),
+}
+};
+V42::Invalid(e42)
+}
+1 => {
+let e42 = {
+let l11 = *ptr1.add(16).cast::<*mut u8>();
+let l12 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+let l14 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l15 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes13),
+max: l14 as u64,
+asked: l15 as u64,
+}
+};
+V42::Limit(e42)
+}
+2 => {
+let e42 = {
+let l16 = *ptr1.add(16).cast::<*mut u8>();
+let l17 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+_rt::string_lift(bytes18)
+};
+V42::TaskNotFound(e42)
+}
+3 => {
+let e42 = {
+let l19 = *ptr1.add(16).cast::<*mut u8>();
+let l20 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V42::RunNotFound(e42)
+}
+4 => {
+let e42 = {
+let l22 = *ptr1.add(16).cast::<*mut u8>();
+let l23 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V42::AlreadyTriggered(e42)
+}
+5 => {
+let e42 = {
+let l25 = *ptr1.add(16).cast::<*mut u8>();
+let l26 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V42::DefinedByCode(e42)
+}
+6 => {
+let e42 = {
+let l28 = *ptr1.add(16).cast::<*mut u8>();
+let l29 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V42::AlreadyEnded(e42)
+}
+7 => {
+let e42 = {
+let l31 = *ptr1.add(16).cast::<*mut u8>();
+let l32 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V42::UniqueKeyTaken(e42)
+}
+8 => {
+let e42 = {
+let l34 = *ptr1.add(16).cast::<*mut u8>();
+let l35 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V42::Forbidden(e42)
+}
+9 => {
+let e42 = {
+let l37 = i32::from(*ptr1.add(16).cast::<u8>());
+match l37 {
+0 => None,
+1 => {
+let e = {
+let l38 = *ptr1.add(24).cast::<i64>();
+l38 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V42::Unavailable(e42)
+}
+n => {
+debug_assert_eq!(n, 10, "invalid enum discriminant");
+let e42 = {
+let l39 = *ptr1.add(16).cast::<*mut u8>();
+let l40 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V42::Other(e42)
+}
+};
+v42
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result43
+}
+}
+}
+impl TaskDefinition {
+#[allow(unused_unsafe, clippy::all)]
 /// How long one attempt may take by the clock on the wall: 1 ms to 24 h, default 60 s.
 #[allow(async_fn_in_trait)]
 pub fn set_timeout(
@@ -2433,6 +2818,2791 @@ result42
 }
 impl TaskDefinition {
 #[allow(unused_unsafe, clippy::all)]
+/// How many of its runs may be in flight in each lane: 1 to 100,000, default as many as the host has slots.
+#[allow(async_fn_in_trait)]
+pub fn set_concurrency(
+&self,
+attempts: u32,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]task-definition.set-concurrency"]
+fn wit_import1(_: i32, _: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1(
+(self).handle() as i32,
+_rt::as_i32(&attempts),
+ptr0,
+);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result42 = match l2 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l3 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V41;
+let v41 = match l3 {
+0 => {
+let e41 = {
+let l4 = *ptr0.add(16).cast::<*mut u8>();
+let l5 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len6 = l5;
+let bytes6 = _rt::Vec::from_raw_parts(
+l4.cast(),
+len6,
+len6,
+);
+let l7 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l8 = *ptr0
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len9 = l8;
+let bytes9 = _rt::Vec::from_raw_parts(
+l7.cast(),
+len9,
+len9,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes6),
+reason: _rt::string_lift(bytes9),
+}
+};
+V41::Invalid(e41)
+}
+1 => {
+let e41 = {
+let l10 = *ptr0.add(16).cast::<*mut u8>();
+let l11 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len12 = l11;
+let bytes12 = _rt::Vec::from_raw_parts(
+l10.cast(),
+len12,
+len12,
+);
+let l13 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l14 = *ptr0
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes12),
+max: l13 as u64,
+asked: l14 as u64,
+}
+};
+V41::Limit(e41)
+}
+2 => {
+let e41 = {
+let l15 = *ptr0.add(16).cast::<*mut u8>();
+let l16 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len17 = l16;
+let bytes17 = _rt::Vec::from_raw_parts(
+l15.cast(),
+len17,
+len17,
+);
+_rt::string_lift(bytes17)
+};
+V41::TaskNotFound(e41)
+}
+3 => {
+let e41 = {
+let l18 = *ptr0.add(16).cast::<*mut u8>();
+let l19 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len20 = l19;
+let bytes20 = _rt::Vec::from_raw_parts(
+l18.cast(),
+len20,
+len20,
+);
+_rt::string_lift(bytes20)
+};
+V41::RunNotFound(e41)
+}
+4 => {
+let e41 = {
+let l21 = *ptr0.add(16).cast::<*mut u8>();
+let l22 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len23 = l22;
+let bytes23 = _rt::Vec::from_raw_parts(
+l21.cast(),
+len23,
+len23,
+);
+_rt::string_lift(bytes23)
+};
+V41::AlreadyTriggered(e41)
+}
+5 => {
+let e41 = {
+let l24 = *ptr0.add(16).cast::<*mut u8>();
+let l25 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len26 = l25;
+let bytes26 = _rt::Vec::from_raw_parts(
+l24.cast(),
+len26,
+len26,
+);
+_rt::string_lift(bytes26)
+};
+V41::DefinedByCode(e41)
+}
+6 => {
+let e41 = {
+let l27 = *ptr0.add(16).cast::<*mut u8>();
+let l28 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
+);
+_rt::string_lift(bytes29)
+};
+V41::AlreadyEnded(e41)
+}
+7 => {
+let e41 = {
+let l30 = *ptr0.add(16).cast::<*mut u8>();
+let l31 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
+);
+_rt::string_lift(bytes32)
+};
+V41::UniqueKeyTaken(e41)
+}
+8 => {
+let e41 = {
+let l33 = *ptr0.add(16).cast::<*mut u8>();
+let l34 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
+);
+_rt::string_lift(bytes35)
+};
+V41::Forbidden(e41)
+}
+9 => {
+let e41 = {
+let l36 = i32::from(*ptr0.add(16).cast::<u8>());
+match l36 {
+0 => None,
+1 => {
+let e = {
+let l37 = *ptr0.add(24).cast::<i64>();
+l37 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V41::Unavailable(e41)
+}
+n => {
+debug_assert_eq!(n, 10, "invalid enum discriminant");
+let e41 = {
+let l38 = *ptr0.add(16).cast::<*mut u8>();
+let l39 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V41::Other(e41)
+}
+};
+v41
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result42
+}
+}
+}
+impl TaskDefinition {
+#[allow(unused_unsafe, clippy::all)]
+/// How many of its runs may be in flight in all lanes together: 1 to 100,000.
+#[allow(async_fn_in_trait)]
+pub fn set_concurrency_per_task(
+&self,
+attempts: u32,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]task-definition.set-concurrency-per-task"]
+fn wit_import1(_: i32, _: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1(
+(self).handle() as i32,
+_rt::as_i32(&attempts),
+ptr0,
+);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result42 = match l2 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l3 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V41;
+let v41 = match l3 {
+0 => {
+let e41 = {
+let l4 = *ptr0.add(16).cast::<*mut u8>();
+let l5 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len6 = l5;
+let bytes6 = _rt::Vec::from_raw_parts(
+l4.cast(),
+len6,
+len6,
+);
+let l7 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l8 = *ptr0
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len9 = l8;
+let bytes9 = _rt::Vec::from_raw_parts(
+l7.cast(),
+len9,
+len9,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes6),
+reason: _rt::string_lift(bytes9),
+}
+};
+V41::Invalid(e41)
+}
+1 => {
+let e41 = {
+let l10 = *ptr0.add(16).cast::<*mut u8>();
+let l11 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len12 = l11;
+let bytes12 = _rt::Vec::from_raw_parts(
+l10.cast(),
+len12,
+len12,
+);
+let l13 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l14 = *ptr0
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes12),
+max: l13 as u64,
+asked: l14 as u64,
+}
+};
+V41::Limit(e41)
+}
+2 => {
+let e41 = {
+let l15 = *ptr0.add(16).cast::<*mut u8>();
+let l16 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len17 = l16;
+let bytes17 = _rt::Vec::from_raw_parts(
+l15.cast(),
+len17,
+len17,
+);
+_rt::string_lift(bytes17)
+};
+V41::TaskNotFound(e41)
+}
+3 => {
+let e41 = {
+let l18 = *ptr0.add(16).cast::<*mut u8>();
+let l19 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len20 = l19;
+let bytes20 = _rt::Vec::from_raw_parts(
+l18.cast(),
+len20,
+len20,
+);
+_rt::string_lift(bytes20)
+};
+V41::RunNotFound(e41)
+}
+4 => {
+let e41 = {
+let l21 = *ptr0.add(16).cast::<*mut u8>();
+let l22 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len23 = l22;
+let bytes23 = _rt::Vec::from_raw_parts(
+l21.cast(),
+len23,
+len23,
+);
+_rt::string_lift(bytes23)
+};
+V41::AlreadyTriggered(e41)
+}
+5 => {
+let e41 = {
+let l24 = *ptr0.add(16).cast::<*mut u8>();
+let l25 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len26 = l25;
+let bytes26 = _rt::Vec::from_raw_parts(
+l24.cast(),
+len26,
+len26,
+);
+_rt::string_lift(bytes26)
+};
+V41::DefinedByCode(e41)
+}
+6 => {
+let e41 = {
+let l27 = *ptr0.add(16).cast::<*mut u8>();
+let l28 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
+);
+_rt::string_lift(bytes29)
+};
+V41::AlreadyEnded(e41)
+}
+7 => {
+let e41 = {
+let l30 = *ptr0.add(16).cast::<*mut u8>();
+let l31 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
+);
+_rt::string_lift(bytes32)
+};
+V41::UniqueKeyTaken(e41)
+}
+8 => {
+let e41 = {
+let l33 = *ptr0.add(16).cast::<*mut u8>();
+let l34 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
+);
+_rt::string_lift(bytes35)
+};
+V41::Forbidden(e41)
+}
+9 => {
+let e41 = {
+let l36 = i32::from(*ptr0.add(16).cast::<u8>());
+match l36 {
+0 => None,
+1 => {
+let e = {
+let l37 = *ptr0.add(24).cast::<i64>();
+l37 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V41::Unavailable(e41)
+}
+n => {
+debug_assert_eq!(n, 10, "invalid enum discriminant");
+let e41 = {
+let l38 = *ptr0.add(16).cast::<*mut u8>();
+let l39 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V41::Other(e41)
+}
+};
+v41
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result42
+}
+}
+}
+impl TaskDefinition {
+#[allow(unused_unsafe, clippy::all)]
+/// What becomes of a run whose lane is full, default `queue`.
+#[allow(async_fn_in_trait)]
+pub fn set_overlap(
+&self,
+overlap: &Overlap,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let (result1_0, result1_1, result1_2) = match overlap {
+Overlap::Queue => (0i32, ::core::ptr::null_mut(), 0usize),
+Overlap::SkipNew => (1i32, ::core::ptr::null_mut(), 0usize),
+Overlap::CancelRunning => {
+(2i32, ::core::ptr::null_mut(), 0usize)
+}
+Overlap::BufferOne => (3i32, ::core::ptr::null_mut(), 0usize),
+Overlap::Other(e) => {
+let vec0 = e;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+(4i32, ptr0.cast_mut(), len0)
+}
+};
+let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]task-definition.set-overlap"]
+fn wit_import3(
+_: i32,
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import3(
+_: i32,
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import3(
+(self).handle() as i32,
+result1_0,
+result1_1,
+result1_2,
+ptr2,
+);
+let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+let result44 = match l4 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l5 = i32::from(*ptr2.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V43;
+let v43 = match l5 {
+0 => {
+let e43 = {
+let l6 = *ptr2.add(16).cast::<*mut u8>();
+let l7 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len8 = l7;
+let bytes8 = _rt::Vec::from_raw_parts(
+l6.cast(),
+len8,
+len8,
+);
+let l9 = *ptr2
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l10 = *ptr2
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len11 = l10;
+let bytes11 = _rt::Vec::from_raw_parts(
+l9.cast(),
+len11,
+len11,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes8),
+reason: _rt::string_lift(bytes11),
+}
+};
+V43::Invalid(e43)
+}
+1 => {
+let e43 = {
+let l12 = *ptr2.add(16).cast::<*mut u8>();
+let l13 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len14 = l13;
+let bytes14 = _rt::Vec::from_raw_parts(
+l12.cast(),
+len14,
+len14,
+);
+let l15 = *ptr2
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l16 = *ptr2
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes14),
+max: l15 as u64,
+asked: l16 as u64,
+}
+};
+V43::Limit(e43)
+}
+2 => {
+let e43 = {
+let l17 = *ptr2.add(16).cast::<*mut u8>();
+let l18 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len19 = l18;
+let bytes19 = _rt::Vec::from_raw_parts(
+l17.cast(),
+len19,
+len19,
+);
+_rt::string_lift(bytes19)
+};
+V43::TaskNotFound(e43)
+}
+3 => {
+let e43 = {
+let l20 = *ptr2.add(16).cast::<*mut u8>();
+let l21 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len22 = l21;
+let bytes22 = _rt::Vec::from_raw_parts(
+l20.cast(),
+len22,
+len22,
+);
+_rt::string_lift(bytes22)
+};
+V43::RunNotFound(e43)
+}
+4 => {
+let e43 = {
+let l23 = *ptr2.add(16).cast::<*mut u8>();
+let l24 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len25 = l24;
+let bytes25 = _rt::Vec::from_raw_parts(
+l23.cast(),
+len25,
+len25,
+);
+_rt::string_lift(bytes25)
+};
+V43::AlreadyTriggered(e43)
+}
+5 => {
+let e43 = {
+let l26 = *ptr2.add(16).cast::<*mut u8>();
+let l27 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len28 = l27;
+let bytes28 = _rt::Vec::from_raw_parts(
+l26.cast(),
+len28,
+len28,
+);
+_rt::string_lift(bytes28)
+};
+V43::DefinedByCode(e43)
+}
+6 => {
+let e43 = {
+let l29 = *ptr2.add(16).cast::<*mut u8>();
+let l30 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len31 = l30;
+let bytes31 = _rt::Vec::from_raw_parts(
+l29.cast(),
+len31,
+len31,
+);
+_rt::string_lift(bytes31)
+};
+V43::AlreadyEnded(e43)
+}
+7 => {
+let e43 = {
+let l32 = *ptr2.add(16).cast::<*mut u8>();
+let l33 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len34 = l33;
+let bytes34 = _rt::Vec::from_raw_parts(
+l32.cast(),
+len34,
+len34,
+);
+_rt::string_lift(bytes34)
+};
+V43::UniqueKeyTaken(e43)
+}
+8 => {
+let e43 = {
+let l35 = *ptr2.add(16).cast::<*mut u8>();
+let l36 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len37 = l36;
+let bytes37 = _rt::Vec::from_raw_parts(
+l35.cast(),
+len37,
+len37,
+);
+_rt::string_lift(bytes37)
+};
+V43::Forbidden(e43)
+}
+9 => {
+let e43 = {
+let l38 = i32::from(*ptr2.add(16).cast::<u8>());
+match l38 {
+0 => None,
+1 => {
+let e = {
+let l39 = *ptr2.add(24).cast::<i64>();
+l39 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V43::Unavailable(e43)
+}
+n => {
+debug_assert_eq!(n, 10, "invalid enum discriminant");
+let e43 = {
+let l40 = *ptr2.add(16).cast::<*mut u8>();
+let l41 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V43::Other(e43)
+}
+};
+v43
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result44
+}
+}
+}
+impl TaskDefinition {
+#[allow(unused_unsafe, clippy::all)]
+/// What its lanes are made by, default `constant`.
+#[allow(async_fn_in_trait)]
+pub fn set_lane(
+&self,
+lane: &Lane,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let (result3_0, result3_1, result3_2) = match lane {
+Lane::Constant => (0i32, ::core::ptr::null_mut(), 0usize),
+Lane::Input(e) => {
+let vec0 = e;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+(1i32, ptr0.cast_mut(), len0)
+}
+Lane::Metadata(e) => {
+let vec1 = e;
+let ptr1 = vec1.as_ptr().cast::<u8>();
+let len1 = vec1.len();
+(2i32, ptr1.cast_mut(), len1)
+}
+Lane::Other(e) => {
+let vec2 = e;
+let ptr2 = vec2.as_ptr().cast::<u8>();
+let len2 = vec2.len();
+(3i32, ptr2.cast_mut(), len2)
+}
+};
+let ptr4 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]task-definition.set-lane"]
+fn wit_import5(
+_: i32,
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import5(
+_: i32,
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import5(
+(self).handle() as i32,
+result3_0,
+result3_1,
+result3_2,
+ptr4,
+);
+let l6 = i32::from(*ptr4.add(0).cast::<u8>());
+let result46 = match l6 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l7 = i32::from(*ptr4.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V45;
+let v45 = match l7 {
+0 => {
+let e45 = {
+let l8 = *ptr4.add(16).cast::<*mut u8>();
+let l9 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+let l11 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l12 = *ptr4
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes10),
+reason: _rt::string_lift(bytes13),
+}
+};
+V45::Invalid(e45)
+}
+1 => {
+let e45 = {
+let l14 = *ptr4.add(16).cast::<*mut u8>();
+let l15 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len16 = l15;
+let bytes16 = _rt::Vec::from_raw_parts(
+l14.cast(),
+len16,
+len16,
+);
+let l17 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l18 = *ptr4
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes16),
+max: l17 as u64,
+asked: l18 as u64,
+}
+};
+V45::Limit(e45)
+}
+2 => {
+let e45 = {
+let l19 = *ptr4.add(16).cast::<*mut u8>();
+let l20 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V45::TaskNotFound(e45)
+}
+3 => {
+let e45 = {
+let l22 = *ptr4.add(16).cast::<*mut u8>();
+let l23 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V45::RunNotFound(e45)
+}
+4 => {
+let e45 = {
+let l25 = *ptr4.add(16).cast::<*mut u8>();
+let l26 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V45::AlreadyTriggered(e45)
+}
+5 => {
+let e45 = {
+let l28 = *ptr4.add(16).cast::<*mut u8>();
+let l29 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V45::DefinedByCode(e45)
+}
+6 => {
+let e45 = {
+let l31 = *ptr4.add(16).cast::<*mut u8>();
+let l32 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V45::AlreadyEnded(e45)
+}
+7 => {
+let e45 = {
+let l34 = *ptr4.add(16).cast::<*mut u8>();
+let l35 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V45::UniqueKeyTaken(e45)
+}
+8 => {
+let e45 = {
+let l37 = *ptr4.add(16).cast::<*mut u8>();
+let l38 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V45::Forbidden(e45)
+}
+9 => {
+let e45 = {
+let l40 = i32::from(*ptr4.add(16).cast::<u8>());
+match l40 {
+0 => None,
+1 => {
+let e = {
+let l41 = *ptr4.add(24).cast::<i64>();
+l41 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V45::Unavailable(e45)
+}
+n => {
+debug_assert_eq!(n, 10, "invalid enum discriminant");
+let e45 = {
+let l42 = *ptr4.add(16).cast::<*mut u8>();
+let l43 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V45::Other(e45)
+}
+};
+v45
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result46
+}
+}
+}
+impl TaskDefinition {
+#[allow(unused_unsafe, clippy::all)]
+/// How many of its runs may start in each lane in a span of time, after a burst of as many: 1 to 1,000,000.
+#[allow(async_fn_in_trait)]
+pub fn set_rate(
+&self,
+count: u32,
+per: &RateUnit,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let (result1_0, result1_1, result1_2) = match per {
+RateUnit::Second => (0i32, ::core::ptr::null_mut(), 0usize),
+RateUnit::Minute => (1i32, ::core::ptr::null_mut(), 0usize),
+RateUnit::Hour => (2i32, ::core::ptr::null_mut(), 0usize),
+RateUnit::Other(e) => {
+let vec0 = e;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+(3i32, ptr0.cast_mut(), len0)
+}
+};
+let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]task-definition.set-rate"]
+fn wit_import3(
+_: i32,
+_: i32,
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import3(
+_: i32,
+_: i32,
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import3(
+(self).handle() as i32,
+_rt::as_i32(&count),
+result1_0,
+result1_1,
+result1_2,
+ptr2,
+);
+let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+let result44 = match l4 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l5 = i32::from(*ptr2.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V43;
+let v43 = match l5 {
+0 => {
+let e43 = {
+let l6 = *ptr2.add(16).cast::<*mut u8>();
+let l7 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len8 = l7;
+let bytes8 = _rt::Vec::from_raw_parts(
+l6.cast(),
+len8,
+len8,
+);
+let l9 = *ptr2
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l10 = *ptr2
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len11 = l10;
+let bytes11 = _rt::Vec::from_raw_parts(
+l9.cast(),
+len11,
+len11,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes8),
+reason: _rt::string_lift(bytes11),
+}
+};
+V43::Invalid(e43)
+}
+1 => {
+let e43 = {
+let l12 = *ptr2.add(16).cast::<*mut u8>();
+let l13 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len14 = l13;
+let bytes14 = _rt::Vec::from_raw_parts(
+l12.cast(),
+len14,
+len14,
+);
+let l15 = *ptr2
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l16 = *ptr2
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes14),
+max: l15 as u64,
+asked: l16 as u64,
+}
+};
+V43::Limit(e43)
+}
+2 => {
+let e43 = {
+let l17 = *ptr2.add(16).cast::<*mut u8>();
+let l18 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len19 = l18;
+let bytes19 = _rt::Vec::from_raw_parts(
+l17.cast(),
+len19,
+len19,
+);
+_rt::string_lift(bytes19)
+};
+V43::TaskNotFound(e43)
+}
+3 => {
+let e43 = {
+let l20 = *ptr2.add(16).cast::<*mut u8>();
+let l21 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len22 = l21;
+let bytes22 = _rt::Vec::from_raw_parts(
+l20.cast(),
+len22,
+len22,
+);
+_rt::string_lift(bytes22)
+};
+V43::RunNotFound(e43)
+}
+4 => {
+let e43 = {
+let l23 = *ptr2.add(16).cast::<*mut u8>();
+let l24 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len25 = l24;
+let bytes25 = _rt::Vec::from_raw_parts(
+l23.cast(),
+len25,
+len25,
+);
+_rt::string_lift(bytes25)
+};
+V43::AlreadyTriggered(e43)
+}
+5 => {
+let e43 = {
+let l26 = *ptr2.add(16).cast::<*mut u8>();
+let l27 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len28 = l27;
+let bytes28 = _rt::Vec::from_raw_parts(
+l26.cast(),
+len28,
+len28,
+);
+_rt::string_lift(bytes28)
+};
+V43::DefinedByCode(e43)
+}
+6 => {
+let e43 = {
+let l29 = *ptr2.add(16).cast::<*mut u8>();
+let l30 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len31 = l30;
+let bytes31 = _rt::Vec::from_raw_parts(
+l29.cast(),
+len31,
+len31,
+);
+_rt::string_lift(bytes31)
+};
+V43::AlreadyEnded(e43)
+}
+7 => {
+let e43 = {
+let l32 = *ptr2.add(16).cast::<*mut u8>();
+let l33 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len34 = l33;
+let bytes34 = _rt::Vec::from_raw_parts(
+l32.cast(),
+len34,
+len34,
+);
+_rt::string_lift(bytes34)
+};
+V43::UniqueKeyTaken(e43)
+}
+8 => {
+let e43 = {
+let l35 = *ptr2.add(16).cast::<*mut u8>();
+let l36 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len37 = l36;
+let bytes37 = _rt::Vec::from_raw_parts(
+l35.cast(),
+len37,
+len37,
+);
+_rt::string_lift(bytes37)
+};
+V43::Forbidden(e43)
+}
+9 => {
+let e43 = {
+let l38 = i32::from(*ptr2.add(16).cast::<u8>());
+match l38 {
+0 => None,
+1 => {
+let e = {
+let l39 = *ptr2.add(24).cast::<i64>();
+l39 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V43::Unavailable(e43)
+}
+n => {
+debug_assert_eq!(n, 10, "invalid enum discriminant");
+let e43 = {
+let l40 = *ptr2.add(16).cast::<*mut u8>();
+let l41 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V43::Other(e43)
+}
+};
+v43
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result44
+}
+}
+}
+impl TaskDefinition {
+#[allow(unused_unsafe, clippy::all)]
+/// Which runs are made up for when no host was running (default `skip`), of at most how long ago (1 s to 366 days, default 24 h),
+/// and at most how many, the latest ones (1 to 10,000, default 100).
+#[allow(async_fn_in_trait)]
+pub fn set_missed(
+&self,
+catch_up: &CatchUp,
+window: ::core::option::Option<Duration>,
+max: ::core::option::Option<u32>,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let (result1_0, result1_1, result1_2) = match catch_up {
+CatchUp::Skip => (0i32, ::core::ptr::null_mut(), 0usize),
+CatchUp::Latest => (1i32, ::core::ptr::null_mut(), 0usize),
+CatchUp::All => (2i32, ::core::ptr::null_mut(), 0usize),
+CatchUp::Other(e) => {
+let vec0 = e;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+(3i32, ptr0.cast_mut(), len0)
+}
+};
+let (result2_0, result2_1) = match window {
+Some(e) => (1i32, _rt::as_i64(e)),
+None => (0i32, 0i64),
+};
+let (result3_0, result3_1) = match max {
+Some(e) => (1i32, _rt::as_i32(e)),
+None => (0i32, 0i32),
+};
+let ptr4 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]task-definition.set-missed"]
+fn wit_import5(
+_: i32,
+_: i32,
+_: *mut u8,
+_: usize,
+_: i32,
+_: i64,
+_: i32,
+_: i32,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import5(
+_: i32,
+_: i32,
+_: *mut u8,
+_: usize,
+_: i32,
+_: i64,
+_: i32,
+_: i32,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import5(
+(self).handle() as i32,
+result1_0,
+result1_1,
+result1_2,
+result2_0,
+result2_1,
+result3_0,
+result3_1,
+ptr4,
+);
+let l6 = i32::from(*ptr4.add(0).cast::<u8>());
+let result46 = match l6 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l7 = i32::from(*ptr4.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V45;
+let v45 = match l7 {
+0 => {
+let e45 = {
+let l8 = *ptr4.add(16).cast::<*mut u8>();
+let l9 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+let l11 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l12 = *ptr4
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes10),
+reason: _rt::string_lift(bytes13),
+}
+};
+V45::Invalid(e45)
+}
+1 => {
+let e45 = {
+let l14 = *ptr4.add(16).cast::<*mut u8>();
+let l15 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len16 = l15;
+let bytes16 = _rt::Vec::from_raw_parts(
+l14.cast(),
+len16,
+len16,
+);
+let l17 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l18 = *ptr4
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes16),
+max: l17 as u64,
+asked: l18 as u64,
+}
+};
+V45::Limit(e45)
+}
+2 => {
+let e45 = {
+let l19 = *ptr4.add(16).cast::<*mut u8>();
+let l20 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V45::TaskNotFound(e45)
+}
+3 => {
+let e45 = {
+let l22 = *ptr4.add(16).cast::<*mut u8>();
+let l23 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V45::RunNotFound(e45)
+}
+4 => {
+let e45 = {
+let l25 = *ptr4.add(16).cast::<*mut u8>();
+let l26 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V45::AlreadyTriggered(e45)
+}
+5 => {
+let e45 = {
+let l28 = *ptr4.add(16).cast::<*mut u8>();
+let l29 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V45::DefinedByCode(e45)
+}
+6 => {
+let e45 = {
+let l31 = *ptr4.add(16).cast::<*mut u8>();
+let l32 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V45::AlreadyEnded(e45)
+}
+7 => {
+let e45 = {
+let l34 = *ptr4.add(16).cast::<*mut u8>();
+let l35 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V45::UniqueKeyTaken(e45)
+}
+8 => {
+let e45 = {
+let l37 = *ptr4.add(16).cast::<*mut u8>();
+let l38 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V45::Forbidden(e45)
+}
+9 => {
+let e45 = {
+let l40 = i32::from(*ptr4.add(16).cast::<u8>());
+match l40 {
+0 => None,
+1 => {
+let e = {
+let l41 = *ptr4.add(24).cast::<i64>();
+l41 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V45::Unavailable(e45)
+}
+n => {
+debug_assert_eq!(n, 10, "invalid enum discriminant");
+let e45 = {
+let l42 = *ptr4.add(16).cast::<*mut u8>();
+let l43 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V45::Other(e45)
+}
+};
+v45
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result46
+}
+}
+}
+impl TaskDefinition {
+#[allow(unused_unsafe, clippy::all)]
+/// A run that has not started so long after its trigger time is `missed`: 1 ms to 366 days.
+#[allow(async_fn_in_trait)]
+pub fn set_start_deadline(
+&self,
+deadline: Duration,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]task-definition.set-start-deadline"]
+fn wit_import1(_: i32, _: i64, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: i64, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, _rt::as_i64(deadline), ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result42 = match l2 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l3 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V41;
+let v41 = match l3 {
+0 => {
+let e41 = {
+let l4 = *ptr0.add(16).cast::<*mut u8>();
+let l5 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len6 = l5;
+let bytes6 = _rt::Vec::from_raw_parts(
+l4.cast(),
+len6,
+len6,
+);
+let l7 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l8 = *ptr0
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len9 = l8;
+let bytes9 = _rt::Vec::from_raw_parts(
+l7.cast(),
+len9,
+len9,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes6),
+reason: _rt::string_lift(bytes9),
+}
+};
+V41::Invalid(e41)
+}
+1 => {
+let e41 = {
+let l10 = *ptr0.add(16).cast::<*mut u8>();
+let l11 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len12 = l11;
+let bytes12 = _rt::Vec::from_raw_parts(
+l10.cast(),
+len12,
+len12,
+);
+let l13 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l14 = *ptr0
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes12),
+max: l13 as u64,
+asked: l14 as u64,
+}
+};
+V41::Limit(e41)
+}
+2 => {
+let e41 = {
+let l15 = *ptr0.add(16).cast::<*mut u8>();
+let l16 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len17 = l16;
+let bytes17 = _rt::Vec::from_raw_parts(
+l15.cast(),
+len17,
+len17,
+);
+_rt::string_lift(bytes17)
+};
+V41::TaskNotFound(e41)
+}
+3 => {
+let e41 = {
+let l18 = *ptr0.add(16).cast::<*mut u8>();
+let l19 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len20 = l19;
+let bytes20 = _rt::Vec::from_raw_parts(
+l18.cast(),
+len20,
+len20,
+);
+_rt::string_lift(bytes20)
+};
+V41::RunNotFound(e41)
+}
+4 => {
+let e41 = {
+let l21 = *ptr0.add(16).cast::<*mut u8>();
+let l22 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len23 = l22;
+let bytes23 = _rt::Vec::from_raw_parts(
+l21.cast(),
+len23,
+len23,
+);
+_rt::string_lift(bytes23)
+};
+V41::AlreadyTriggered(e41)
+}
+5 => {
+let e41 = {
+let l24 = *ptr0.add(16).cast::<*mut u8>();
+let l25 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len26 = l25;
+let bytes26 = _rt::Vec::from_raw_parts(
+l24.cast(),
+len26,
+len26,
+);
+_rt::string_lift(bytes26)
+};
+V41::DefinedByCode(e41)
+}
+6 => {
+let e41 = {
+let l27 = *ptr0.add(16).cast::<*mut u8>();
+let l28 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
+);
+_rt::string_lift(bytes29)
+};
+V41::AlreadyEnded(e41)
+}
+7 => {
+let e41 = {
+let l30 = *ptr0.add(16).cast::<*mut u8>();
+let l31 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
+);
+_rt::string_lift(bytes32)
+};
+V41::UniqueKeyTaken(e41)
+}
+8 => {
+let e41 = {
+let l33 = *ptr0.add(16).cast::<*mut u8>();
+let l34 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
+);
+_rt::string_lift(bytes35)
+};
+V41::Forbidden(e41)
+}
+9 => {
+let e41 = {
+let l36 = i32::from(*ptr0.add(16).cast::<u8>());
+match l36 {
+0 => None,
+1 => {
+let e = {
+let l37 = *ptr0.add(24).cast::<i64>();
+l37 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V41::Unavailable(e41)
+}
+n => {
+debug_assert_eq!(n, 10, "invalid enum discriminant");
+let e41 = {
+let l38 = *ptr0.add(16).cast::<*mut u8>();
+let l39 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V41::Other(e41)
+}
+};
+v41
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result42
+}
+}
+}
+impl TaskDefinition {
+#[allow(unused_unsafe, clippy::all)]
+/// How long an attempt may go on after it was asked to end: at most 10 min, default 5 s.
+#[allow(async_fn_in_trait)]
+pub fn set_cancel_grace(
+&self,
+grace: Duration,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]task-definition.set-cancel-grace"]
+fn wit_import1(_: i32, _: i64, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: i64, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, _rt::as_i64(grace), ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result42 = match l2 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l3 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V41;
+let v41 = match l3 {
+0 => {
+let e41 = {
+let l4 = *ptr0.add(16).cast::<*mut u8>();
+let l5 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len6 = l5;
+let bytes6 = _rt::Vec::from_raw_parts(
+l4.cast(),
+len6,
+len6,
+);
+let l7 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l8 = *ptr0
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len9 = l8;
+let bytes9 = _rt::Vec::from_raw_parts(
+l7.cast(),
+len9,
+len9,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes6),
+reason: _rt::string_lift(bytes9),
+}
+};
+V41::Invalid(e41)
+}
+1 => {
+let e41 = {
+let l10 = *ptr0.add(16).cast::<*mut u8>();
+let l11 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len12 = l11;
+let bytes12 = _rt::Vec::from_raw_parts(
+l10.cast(),
+len12,
+len12,
+);
+let l13 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l14 = *ptr0
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes12),
+max: l13 as u64,
+asked: l14 as u64,
+}
+};
+V41::Limit(e41)
+}
+2 => {
+let e41 = {
+let l15 = *ptr0.add(16).cast::<*mut u8>();
+let l16 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len17 = l16;
+let bytes17 = _rt::Vec::from_raw_parts(
+l15.cast(),
+len17,
+len17,
+);
+_rt::string_lift(bytes17)
+};
+V41::TaskNotFound(e41)
+}
+3 => {
+let e41 = {
+let l18 = *ptr0.add(16).cast::<*mut u8>();
+let l19 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len20 = l19;
+let bytes20 = _rt::Vec::from_raw_parts(
+l18.cast(),
+len20,
+len20,
+);
+_rt::string_lift(bytes20)
+};
+V41::RunNotFound(e41)
+}
+4 => {
+let e41 = {
+let l21 = *ptr0.add(16).cast::<*mut u8>();
+let l22 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len23 = l22;
+let bytes23 = _rt::Vec::from_raw_parts(
+l21.cast(),
+len23,
+len23,
+);
+_rt::string_lift(bytes23)
+};
+V41::AlreadyTriggered(e41)
+}
+5 => {
+let e41 = {
+let l24 = *ptr0.add(16).cast::<*mut u8>();
+let l25 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len26 = l25;
+let bytes26 = _rt::Vec::from_raw_parts(
+l24.cast(),
+len26,
+len26,
+);
+_rt::string_lift(bytes26)
+};
+V41::DefinedByCode(e41)
+}
+6 => {
+let e41 = {
+let l27 = *ptr0.add(16).cast::<*mut u8>();
+let l28 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
+);
+_rt::string_lift(bytes29)
+};
+V41::AlreadyEnded(e41)
+}
+7 => {
+let e41 = {
+let l30 = *ptr0.add(16).cast::<*mut u8>();
+let l31 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
+);
+_rt::string_lift(bytes32)
+};
+V41::UniqueKeyTaken(e41)
+}
+8 => {
+let e41 = {
+let l33 = *ptr0.add(16).cast::<*mut u8>();
+let l34 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
+);
+_rt::string_lift(bytes35)
+};
+V41::Forbidden(e41)
+}
+9 => {
+let e41 = {
+let l36 = i32::from(*ptr0.add(16).cast::<u8>());
+match l36 {
+0 => None,
+1 => {
+let e = {
+let l37 = *ptr0.add(24).cast::<i64>();
+l37 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V41::Unavailable(e41)
+}
+n => {
+debug_assert_eq!(n, 10, "invalid enum discriminant");
+let e41 = {
+let l38 = *ptr0.add(16).cast::<*mut u8>();
+let l39 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V41::Other(e41)
+}
+};
+v41
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result42
+}
+}
+}
+impl TaskDefinition {
+#[allow(unused_unsafe, clippy::all)]
+/// A task of which a run is made whenever a run of this one has failed for good, in the same transaction.
+///
+/// Its input is a JSON object with `run`, `task`, `reason`, `message`, `attempts` and, if the failed run's was JSON, `input`.
+#[allow(async_fn_in_trait)]
+pub fn set_on_failure(
+&self,
+task: &str,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = task;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]task-definition.set-on-failure"]
+fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result43 = match l3 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V42;
+let v42 = match l4 {
+0 => {
+let e42 = {
+let l5 = *ptr1.add(16).cast::<*mut u8>();
+let l6 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let bytes7 = _rt::Vec::from_raw_parts(
+l5.cast(),
+len7,
+len7,
+);
+let l8 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l9 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes7),
+reason: _rt::string_lift(bytes10),
+}
+};
+V42::Invalid(e42)
+}
+1 => {
+let e42 = {
+let l11 = *ptr1.add(16).cast::<*mut u8>();
+let l12 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+let l14 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l15 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes13),
+max: l14 as u64,
+asked: l15 as u64,
+}
+};
+V42::Limit(e42)
+}
+2 => {
+let e42 = {
+let l16 = *ptr1.add(16).cast::<*mut u8>();
+let l17 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+_rt::string_lift(bytes18)
+};
+V42::TaskNotFound(e42)
+}
+3 => {
+let e42 = {
+let l19 = *ptr1.add(16).cast::<*mut u8>();
+let l20 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V42::RunNotFound(e42)
+}
+4 => {
+let e42 = {
+let l22 = *ptr1.add(16).cast::<*mut u8>();
+let l23 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V42::AlreadyTriggered(e42)
+}
+5 => {
+let e42 = {
+let l25 = *ptr1.add(16).cast::<*mut u8>();
+let l26 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V42::DefinedByCode(e42)
+}
+6 => {
+let e42 = {
+let l28 = *ptr1.add(16).cast::<*mut u8>();
+let l29 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V42::AlreadyEnded(e42)
+}
+7 => {
+let e42 = {
+let l31 = *ptr1.add(16).cast::<*mut u8>();
+let l32 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V42::UniqueKeyTaken(e42)
+}
+8 => {
+let e42 = {
+let l34 = *ptr1.add(16).cast::<*mut u8>();
+let l35 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V42::Forbidden(e42)
+}
+9 => {
+let e42 = {
+let l37 = i32::from(*ptr1.add(16).cast::<u8>());
+match l37 {
+0 => None,
+1 => {
+let e = {
+let l38 = *ptr1.add(24).cast::<i64>();
+l38 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V42::Unavailable(e42)
+}
+n => {
+debug_assert_eq!(n, 10, "invalid enum discriminant");
+let e42 = {
+let l39 = *ptr1.add(16).cast::<*mut u8>();
+let l40 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V42::Other(e42)
+}
+};
+v42
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result43
+}
+}
+}
+impl TaskDefinition {
+#[allow(unused_unsafe, clippy::all)]
+/// How long ended runs are kept (1 s to 10 years, default 30 days), and how many of them (default 1,000,000).
+/// Failed ones are kept that long whatever their number.
+#[allow(async_fn_in_trait)]
+pub fn set_retention(
+&self,
+keep_for: ::core::option::Option<Duration>,
+keep_last: ::core::option::Option<u64>,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let (result0_0, result0_1) = match keep_for {
+Some(e) => (1i32, _rt::as_i64(e)),
+None => (0i32, 0i64),
+};
+let (result1_0, result1_1) = match keep_last {
+Some(e) => (1i32, _rt::as_i64(e)),
+None => (0i32, 0i64),
+};
+let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]task-definition.set-retention"]
+fn wit_import3(
+_: i32,
+_: i32,
+_: i64,
+_: i32,
+_: i64,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import3(
+_: i32,
+_: i32,
+_: i64,
+_: i32,
+_: i64,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import3(
+(self).handle() as i32,
+result0_0,
+result0_1,
+result1_0,
+result1_1,
+ptr2,
+);
+let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+let result44 = match l4 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l5 = i32::from(*ptr2.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V43;
+let v43 = match l5 {
+0 => {
+let e43 = {
+let l6 = *ptr2.add(16).cast::<*mut u8>();
+let l7 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len8 = l7;
+let bytes8 = _rt::Vec::from_raw_parts(
+l6.cast(),
+len8,
+len8,
+);
+let l9 = *ptr2
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l10 = *ptr2
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len11 = l10;
+let bytes11 = _rt::Vec::from_raw_parts(
+l9.cast(),
+len11,
+len11,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes8),
+reason: _rt::string_lift(bytes11),
+}
+};
+V43::Invalid(e43)
+}
+1 => {
+let e43 = {
+let l12 = *ptr2.add(16).cast::<*mut u8>();
+let l13 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len14 = l13;
+let bytes14 = _rt::Vec::from_raw_parts(
+l12.cast(),
+len14,
+len14,
+);
+let l15 = *ptr2
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l16 = *ptr2
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes14),
+max: l15 as u64,
+asked: l16 as u64,
+}
+};
+V43::Limit(e43)
+}
+2 => {
+let e43 = {
+let l17 = *ptr2.add(16).cast::<*mut u8>();
+let l18 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len19 = l18;
+let bytes19 = _rt::Vec::from_raw_parts(
+l17.cast(),
+len19,
+len19,
+);
+_rt::string_lift(bytes19)
+};
+V43::TaskNotFound(e43)
+}
+3 => {
+let e43 = {
+let l20 = *ptr2.add(16).cast::<*mut u8>();
+let l21 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len22 = l21;
+let bytes22 = _rt::Vec::from_raw_parts(
+l20.cast(),
+len22,
+len22,
+);
+_rt::string_lift(bytes22)
+};
+V43::RunNotFound(e43)
+}
+4 => {
+let e43 = {
+let l23 = *ptr2.add(16).cast::<*mut u8>();
+let l24 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len25 = l24;
+let bytes25 = _rt::Vec::from_raw_parts(
+l23.cast(),
+len25,
+len25,
+);
+_rt::string_lift(bytes25)
+};
+V43::AlreadyTriggered(e43)
+}
+5 => {
+let e43 = {
+let l26 = *ptr2.add(16).cast::<*mut u8>();
+let l27 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len28 = l27;
+let bytes28 = _rt::Vec::from_raw_parts(
+l26.cast(),
+len28,
+len28,
+);
+_rt::string_lift(bytes28)
+};
+V43::DefinedByCode(e43)
+}
+6 => {
+let e43 = {
+let l29 = *ptr2.add(16).cast::<*mut u8>();
+let l30 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len31 = l30;
+let bytes31 = _rt::Vec::from_raw_parts(
+l29.cast(),
+len31,
+len31,
+);
+_rt::string_lift(bytes31)
+};
+V43::AlreadyEnded(e43)
+}
+7 => {
+let e43 = {
+let l32 = *ptr2.add(16).cast::<*mut u8>();
+let l33 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len34 = l33;
+let bytes34 = _rt::Vec::from_raw_parts(
+l32.cast(),
+len34,
+len34,
+);
+_rt::string_lift(bytes34)
+};
+V43::UniqueKeyTaken(e43)
+}
+8 => {
+let e43 = {
+let l35 = *ptr2.add(16).cast::<*mut u8>();
+let l36 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len37 = l36;
+let bytes37 = _rt::Vec::from_raw_parts(
+l35.cast(),
+len37,
+len37,
+);
+_rt::string_lift(bytes37)
+};
+V43::Forbidden(e43)
+}
+9 => {
+let e43 = {
+let l38 = i32::from(*ptr2.add(16).cast::<u8>());
+match l38 {
+0 => None,
+1 => {
+let e = {
+let l39 = *ptr2.add(24).cast::<i64>();
+l39 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V43::Unavailable(e43)
+}
+n => {
+debug_assert_eq!(n, 10, "invalid enum discriminant");
+let e43 = {
+let l40 = *ptr2.add(16).cast::<*mut u8>();
+let l41 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V43::Other(e43)
+}
+};
+v43
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result44
+}
+}
+}
+impl TaskDefinition {
+#[allow(unused_unsafe, clippy::all)]
 /// Declares a run at a fixed time. `key` tells it from the task's other schedules.
 ///
 /// Made once when the component is registered, moved or removed when a later version says otherwise, and not
@@ -2784,6 +5954,39 @@ pub type Due = super::super::super::runlater::scheduler::types::Due;
 pub type Status = super::super::super::runlater::scheduler::types::Status;
 pub type Origin = super::super::super::runlater::scheduler::types::Origin;
 pub type Error = super::super::super::runlater::scheduler::types::Error;
+/// What a call does whose unique key is held by another run.
+#[derive(Clone)]
+pub enum UniqueMode {
+/// An equal call returns the id of the run that holds it; a different one fails with `unique-key-taken`.
+Existing,
+/// It fails with `unique-key-taken`.
+Reject,
+/// A run of the same task that still waits for its time is deleted, and this one takes its place; any other one fails the call.
+Replace,
+/// The word for one that this version of the interface does not name.
+Other(_rt::String),
+}
+impl ::core::fmt::Debug for UniqueMode {
+fn fmt(
+&self,
+f: &mut ::core::fmt::Formatter<'_>,
+) -> ::core::fmt::Result {
+match self {
+UniqueMode::Existing => {
+f.debug_tuple("UniqueMode::Existing").finish()
+}
+UniqueMode::Reject => {
+f.debug_tuple("UniqueMode::Reject").finish()
+}
+UniqueMode::Replace => {
+f.debug_tuple("UniqueMode::Replace").finish()
+}
+UniqueMode::Other(e) => {
+f.debug_tuple("UniqueMode::Other").field(e).finish()
+}
+}
+}
+}
 /// What a scheduled run can carry beyond task, time and input. Every setter replaces what was set before.
 #[derive(Debug)]
 #[repr(transparent)]
@@ -3313,7 +6516,7 @@ result44
 }
 impl ScheduleOptions {
 #[allow(unused_unsafe, clippy::all)]
-/// At most one run with this key is unfinished, or finished within the last 24 hours, in the namespace.
+/// At most one run with this key is unfinished, or finished within the last 24 hours, in the namespace. The mode is `existing`.
 ///
 /// Scheduling the same task, input and metadata again under the key returns the first run's id; anything else
 /// fails with `unique-key-taken`. 1 to 256 bytes.
@@ -3353,6 +6556,601 @@ _: *mut u8,
 unreachable!()
 }
 wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result43 = match l3 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V42;
+let v42 = match l4 {
+0 => {
+let e42 = {
+let l5 = *ptr1.add(16).cast::<*mut u8>();
+let l6 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let bytes7 = _rt::Vec::from_raw_parts(
+l5.cast(),
+len7,
+len7,
+);
+let l8 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l9 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes7),
+reason: _rt::string_lift(bytes10),
+}
+};
+V42::Invalid(e42)
+}
+1 => {
+let e42 = {
+let l11 = *ptr1.add(16).cast::<*mut u8>();
+let l12 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+let l14 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l15 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes13),
+max: l14 as u64,
+asked: l15 as u64,
+}
+};
+V42::Limit(e42)
+}
+2 => {
+let e42 = {
+let l16 = *ptr1.add(16).cast::<*mut u8>();
+let l17 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+_rt::string_lift(bytes18)
+};
+V42::TaskNotFound(e42)
+}
+3 => {
+let e42 = {
+let l19 = *ptr1.add(16).cast::<*mut u8>();
+let l20 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V42::RunNotFound(e42)
+}
+4 => {
+let e42 = {
+let l22 = *ptr1.add(16).cast::<*mut u8>();
+let l23 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V42::AlreadyTriggered(e42)
+}
+5 => {
+let e42 = {
+let l25 = *ptr1.add(16).cast::<*mut u8>();
+let l26 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V42::DefinedByCode(e42)
+}
+6 => {
+let e42 = {
+let l28 = *ptr1.add(16).cast::<*mut u8>();
+let l29 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V42::AlreadyEnded(e42)
+}
+7 => {
+let e42 = {
+let l31 = *ptr1.add(16).cast::<*mut u8>();
+let l32 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V42::UniqueKeyTaken(e42)
+}
+8 => {
+let e42 = {
+let l34 = *ptr1.add(16).cast::<*mut u8>();
+let l35 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V42::Forbidden(e42)
+}
+9 => {
+let e42 = {
+let l37 = i32::from(*ptr1.add(16).cast::<u8>());
+match l37 {
+0 => None,
+1 => {
+let e = {
+let l38 = *ptr1.add(24).cast::<i64>();
+l38 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V42::Unavailable(e42)
+}
+n => {
+debug_assert_eq!(n, 10, "invalid enum discriminant");
+let e42 = {
+let l39 = *ptr1.add(16).cast::<*mut u8>();
+let l40 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V42::Other(e42)
+}
+};
+v42
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result43
+}
+}
+}
+impl ScheduleOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// The same, saying what the call does if the key is held, and for how long after its run's end it is (24 h, unless given).
+///
+/// What becomes of the run that holds it commits with this attempt, too.
+#[allow(async_fn_in_trait)]
+pub fn set_unique(
+&self,
+key: &str,
+mode: &UniqueMode,
+held_for: ::core::option::Option<Duration>,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = key;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let (result2_0, result2_1, result2_2) = match mode {
+UniqueMode::Existing => {
+(0i32, ::core::ptr::null_mut(), 0usize)
+}
+UniqueMode::Reject => (1i32, ::core::ptr::null_mut(), 0usize),
+UniqueMode::Replace => {
+(2i32, ::core::ptr::null_mut(), 0usize)
+}
+UniqueMode::Other(e) => {
+let vec1 = e;
+let ptr1 = vec1.as_ptr().cast::<u8>();
+let len1 = vec1.len();
+(3i32, ptr1.cast_mut(), len1)
+}
+};
+let (result3_0, result3_1) = match held_for {
+Some(e) => (1i32, _rt::as_i64(e)),
+None => (0i32, 0i64),
+};
+let ptr4 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/runs@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]schedule-options.set-unique"]
+fn wit_import5(
+_: i32,
+_: *mut u8,
+_: usize,
+_: i32,
+_: *mut u8,
+_: usize,
+_: i32,
+_: i64,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import5(
+_: i32,
+_: *mut u8,
+_: usize,
+_: i32,
+_: *mut u8,
+_: usize,
+_: i32,
+_: i64,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import5(
+(self).handle() as i32,
+ptr0.cast_mut(),
+len0,
+result2_0,
+result2_1,
+result2_2,
+result3_0,
+result3_1,
+ptr4,
+);
+let l6 = i32::from(*ptr4.add(0).cast::<u8>());
+let result46 = match l6 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l7 = i32::from(*ptr4.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V45;
+let v45 = match l7 {
+0 => {
+let e45 = {
+let l8 = *ptr4.add(16).cast::<*mut u8>();
+let l9 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+let l11 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l12 = *ptr4
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes10),
+reason: _rt::string_lift(bytes13),
+}
+};
+V45::Invalid(e45)
+}
+1 => {
+let e45 = {
+let l14 = *ptr4.add(16).cast::<*mut u8>();
+let l15 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len16 = l15;
+let bytes16 = _rt::Vec::from_raw_parts(
+l14.cast(),
+len16,
+len16,
+);
+let l17 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l18 = *ptr4
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes16),
+max: l17 as u64,
+asked: l18 as u64,
+}
+};
+V45::Limit(e45)
+}
+2 => {
+let e45 = {
+let l19 = *ptr4.add(16).cast::<*mut u8>();
+let l20 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V45::TaskNotFound(e45)
+}
+3 => {
+let e45 = {
+let l22 = *ptr4.add(16).cast::<*mut u8>();
+let l23 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V45::RunNotFound(e45)
+}
+4 => {
+let e45 = {
+let l25 = *ptr4.add(16).cast::<*mut u8>();
+let l26 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V45::AlreadyTriggered(e45)
+}
+5 => {
+let e45 = {
+let l28 = *ptr4.add(16).cast::<*mut u8>();
+let l29 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V45::DefinedByCode(e45)
+}
+6 => {
+let e45 = {
+let l31 = *ptr4.add(16).cast::<*mut u8>();
+let l32 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V45::AlreadyEnded(e45)
+}
+7 => {
+let e45 = {
+let l34 = *ptr4.add(16).cast::<*mut u8>();
+let l35 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V45::UniqueKeyTaken(e45)
+}
+8 => {
+let e45 = {
+let l37 = *ptr4.add(16).cast::<*mut u8>();
+let l38 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V45::Forbidden(e45)
+}
+9 => {
+let e45 = {
+let l40 = i32::from(*ptr4.add(16).cast::<u8>());
+match l40 {
+0 => None,
+1 => {
+let e = {
+let l41 = *ptr4.add(24).cast::<i64>();
+l41 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V45::Unavailable(e45)
+}
+n => {
+debug_assert_eq!(n, 10, "invalid enum discriminant");
+let e45 = {
+let l42 = *ptr4.add(16).cast::<*mut u8>();
+let l43 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V45::Other(e45)
+}
+};
+v45
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result46
+}
+}
+}
+impl ScheduleOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// One run for a burst of calls under this key: it becomes due `wait` after the last of them, with that one's input and metadata,
+/// but not later than `max-wait` after the first. `due` must be `now`; the run's id stays the first one's.
+#[allow(async_fn_in_trait)]
+pub fn set_debounce(
+&self,
+key: &str,
+wait: Duration,
+max_wait: Duration,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = key;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/runs@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]schedule-options.set-debounce"]
+fn wit_import2(
+_: i32,
+_: *mut u8,
+_: usize,
+_: i64,
+_: i64,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(
+_: i32,
+_: *mut u8,
+_: usize,
+_: i64,
+_: i64,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import2(
+(self).handle() as i32,
+ptr0.cast_mut(),
+len0,
+_rt::as_i64(wait),
+_rt::as_i64(max_wait),
+ptr1,
+);
 let l3 = i32::from(*ptr1.add(0).cast::<u8>());
 let result43 = match l3 {
 0 => {
@@ -8515,7 +12313,7 @@ result43
 }
 }
 #[allow(unused_unsafe, clippy::all)]
-/// Cancels a run that has not ended. One that is running is told so, and dropped after a grace of 5 s.
+/// Cancels a run that has not ended. One that is running is told so, and dropped after its task's grace, 5 s by default.
 #[allow(async_fn_in_trait)]
 pub fn cancel(id: &str) -> ::core::result::Result<(), Error> {
 unsafe {
@@ -11602,100 +15400,122 @@ const _ : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe
 (link_section =
 "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks:imports and exports")]
 #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-__WIT_BINDGEN_COMPONENT_TYPE : [u8; 4151] = *
+__WIT_BINDGEN_COMPONENT_TYPE : [u8; 5276] = *
 b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xbb\x1f\x01A\x02\x01\
-A\x13\x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01\
-w\x04\0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0am\
-edia-types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\
-\x01\0\x05after\x01\x03\0\x04\0\x03due\x03\0\x09\x01q\x09\x09scheduled\0\0\x06qu\
-eued\0\0\x07running\0\0\x07backoff\0\0\x09succeeded\0\0\x06failed\0\0\x09cancell\
-ed\0\0\x06missed\0\0\x05other\x01s\0\x04\0\x06status\x03\0\x0b\x01q\x06\x03api\0\
-\0\x05guest\0\0\x04cron\0\0\x04code\0\0\x07trigger\0\0\x05other\x01s\0\x04\0\x06\
-origin\x03\0\x0d\x01r\x02\x05fields\x06reasons\x04\0\x10invalid-argument\x03\0\x0f\
-\x01r\x03\x05limits\x03maxw\x05askedw\x04\0\x0elimit-exceeded\x03\0\x11\x01k\x03\
-\x01q\x0b\x07invalid\x01\x10\0\x05limit\x01\x12\0\x0etask-not-found\x01s\0\x0dru\
-n-not-found\x01\x05\0\x11already-triggered\x01\x05\0\x0fdefined-by-code\x01\x05\0\
-\x0dalready-ended\x01\x05\0\x10unique-key-taken\x01\x05\0\x09forbidden\x01s\0\x0b\
-unavailable\x01\x13\0\x05other\x01s\0\x04\0\x05error\x03\0\x14\x03\0\x1erunlater\
-:scheduler/types@0.1.0\x05\0\x02\x03\0\0\x07instant\x02\x03\0\0\x06run-id\x02\x03\
-\0\0\x06origin\x01B!\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\
-\x02\x04\0\x06run-id\x03\0\x02\x02\x03\x02\x01\x03\x04\0\x0arun-origin\x03\0\x04\
-\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x06\x01@\0\0\x03\
-\x04\0\x02id\x01\x08\x01@\0\0s\x04\0\x04task\x01\x09\x01@\0\0y\x04\0\x07attempt\x01\
-\x0a\x01@\0\0\x01\x04\0\x0atrigger-at\x01\x0b\x04\0\x08deadline\x01\x0b\x04\0\x03\
-now\x01\x0b\x01o\x02ss\x01p\x0c\x01@\0\0\x0d\x04\0\x08metadata\x01\x0e\x01@\0\0\x05\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa0(\x01A\x02\x01A\x13\
+\x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
+\0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
+types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
+\x05after\x01\x03\0\x04\0\x03due\x03\0\x09\x01q\x09\x09scheduled\0\0\x06queued\0\
+\0\x07running\0\0\x07backoff\0\0\x09succeeded\0\0\x06failed\0\0\x09cancelled\0\0\
+\x06missed\0\0\x05other\x01s\0\x04\0\x06status\x03\0\x0b\x01q\x06\x03api\0\0\x05\
+guest\0\0\x04cron\0\0\x04code\0\0\x07trigger\0\0\x05other\x01s\0\x04\0\x06origin\
+\x03\0\x0d\x01r\x02\x05fields\x06reasons\x04\0\x10invalid-argument\x03\0\x0f\x01\
+r\x03\x05limits\x03maxw\x05askedw\x04\0\x0elimit-exceeded\x03\0\x11\x01k\x03\x01\
+q\x0b\x07invalid\x01\x10\0\x05limit\x01\x12\0\x0etask-not-found\x01s\0\x0drun-no\
+t-found\x01\x05\0\x11already-triggered\x01\x05\0\x0fdefined-by-code\x01\x05\0\x0d\
+already-ended\x01\x05\0\x10unique-key-taken\x01\x05\0\x09forbidden\x01s\0\x0buna\
+vailable\x01\x13\0\x05other\x01s\0\x04\0\x05error\x03\0\x14\x03\0\x1erunlater:sc\
+heduler/types@0.1.0\x05\0\x02\x03\0\0\x07instant\x02\x03\0\0\x06run-id\x02\x03\0\
+\0\x06origin\x01B!\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x02\
+\x04\0\x06run-id\x03\0\x02\x02\x03\x02\x01\x03\x04\0\x0arun-origin\x03\0\x04\x01\
+m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x06\x01@\0\0\x03\x04\
+\0\x02id\x01\x08\x01@\0\0s\x04\0\x04task\x01\x09\x01@\0\0y\x04\0\x07attempt\x01\x0a\
+\x01@\0\0\x01\x04\0\x0atrigger-at\x01\x0b\x04\0\x08deadline\x01\x0b\x04\0\x03now\
+\x01\x0b\x01o\x02ss\x01p\x0c\x01@\0\0\x0d\x04\0\x08metadata\x01\x0e\x01@\0\0\x05\
 \x04\0\x06origin\x01\x0f\x01k\x03\x01@\0\0\x10\x04\0\x06parent\x01\x11\x01@\0\0\x7f\
 \x04\0\x0cis-cancelled\x01\x12\x01@\x03\x04donew\x05totalw\x04notes\x01\0\x04\0\x0c\
 set-progress\x01\x13\x01@\x02\x05level\x07\x07messages\x01\0\x04\0\x03log\x01\x14\
 \x03\0\x20runlater:scheduler/context@0.1.0\x05\x04\x02\x03\0\0\x08duration\x02\x03\
-\0\0\x07payload\x02\x03\0\0\x05error\x01B\x1d\x02\x03\x02\x01\x01\x04\0\x07insta\
-nt\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\
-\0\x07payload\x03\0\x04\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x06\x04\0\x0fta\
-sk-definition\x03\x01\x01i\x08\x01@\x01\x04names\0\x09\x04\0\x1c[constructor]tas\
-k-definition\x01\x0a\x01h\x08\x01j\0\x01\x07\x01@\x02\x04self\x0b\x04texts\0\x0c\
-\x04\0'[method]task-definition.set-description\x01\x0d\x01@\x02\x04self\x0b\x0bj\
-son-schemas\0\x0c\x04\0([method]task-definition.set-input-schema\x01\x0e\x01@\x02\
-\x04self\x0b\x08attemptsy\0\x0c\x04\0([method]task-definition.set-max-attempts\x01\
-\x0f\x01@\x03\x04self\x0b\x04base\x03\x03max\x03\0\x0c\x04\0'[method]task-defini\
-tion.set-retry-delay\x01\x10\x01@\x02\x04self\x0b\x07timeout\x03\0\x0c\x04\0#[me\
-thod]task-definition.set-timeout\x01\x11\x01@\x02\x04self\x0b\x08priority}\0\x0c\
-\x04\0$[method]task-definition.set-priority\x01\x12\x01k\x05\x01@\x04\x04self\x0b\
-\x03keys\x02at\x01\x05input\x13\0\x0c\x04\0$[method]task-definition.add-schedule\
-\x01\x14\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\
-\x03\0\0\x06status\x01Bz\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\
-\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x04\
-\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\x04\0\x03due\
-\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\x01\x03\x04\
-\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x04\0\x10sch\
-edule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\0\x03run\x03\x01\x01m\x03\x0c\
-newest-first\x0coldest-first\x0ctrigger-time\x04\0\x05order\x03\0\x13\x01ks\x01r\
-\x03\x04sizey\x06cursor\x15\x05order\x14\x04\0\x04page\x03\0\x16\x01i\x12\x01p\x18\
-\x01r\x02\x04runs\x19\x04next\x15\x04\0\x08run-page\x03\0\x1a\x01o\x02\x05\x0f\x01\
-p\x1c\x01r\x02\x07changedw\x07refused\x1d\x04\0\x0cbulk-outcome\x03\0\x1e\x01i\x10\
-\x01@\0\0\x20\x04\0\x1d[constructor]schedule-options\x01!\x01h\x10\x01j\0\x01\x0f\
-\x01@\x03\x04self\"\x03keys\x05values\0#\x04\0%[method]schedule-options.set-meta\
-data\x01$\x01@\x02\x04self\"\x03keys\0#\x04\0'[method]schedule-options.set-uniqu\
-e-key\x01%\x01@\x02\x04self\"\x08attemptsy\0#\x04\0)[method]schedule-options.set\
--max-attempts\x01&\x01@\x02\x04self\"\x07timeout\x03\0#\x04\0$[method]schedule-o\
-ptions.set-timeout\x01'\x01@\x02\x04self\"\x08priority}\0#\x04\0%[method]schedul\
-e-options.set-priority\x01(\x01i\x11\x01@\0\0)\x04\0\x17[constructor]run-filter\x01\
-*\x01h\x11\x01@\x02\x04self+\x04names\0#\x04\0\x1b[method]run-filter.add-task\x01\
-,\x01@\x02\x04self+\x06status\x0b\0#\x04\0\x1d[method]run-filter.add-status\x01-\
-\x01@\x03\x04self+\x03keys\x05values\0#\x04\0\x1f[method]run-filter.add-metadata\
-\x01.\x01@\x02\x04self+\x06parent\x05\0#\x04\0\x1d[method]run-filter.set-parent\x01\
-/\x01@\x02\x04self+\x02at\x01\0#\x04\0#[method]run-filter.set-trigger-from\x010\x04\
-\0%[method]run-filter.set-trigger-before\x010\x01h\x12\x01@\x01\x04self1\0\x05\x04\
-\0\x0e[method]run.id\x012\x01@\x01\x04self1\0s\x04\0\x10[method]run.task\x013\x01\
-@\x01\x04self1\0\x0b\x04\0\x12[method]run.status\x014\x01@\x01\x04self1\0\x15\x04\
-\0\x12[method]run.reason\x015\x01@\x01\x04self1\0\x01\x04\0\x16[method]run.trigg\
-er-at\x016\x04\0\x16[method]run.created-at\x016\x01k\x01\x01@\x01\x04self1\07\x04\
-\0\x17[method]run.finished-at\x018\x01@\x01\x04self1\0y\x04\0\x14[method]run.att\
-empts\x019\x01@\x01\x04self1\0\x0d\x04\0\x12[method]run.origin\x01:\x01k\x05\x01\
-@\x01\x04self1\0;\x04\0\x12[method]run.parent\x01<\x01o\x02ss\x01p=\x01@\x01\x04\
-self1\0>\x04\0\x14[method]run.metadata\x01?\x01@\x01\x04self1\0\x07\x04\0\x11[me\
-thod]run.input\x01@\x01k\x07\x01@\x01\x04self1\0\xc1\0\x04\0\x12[method]run.outp\
-ut\x01B\x01k\"\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\x03due\x09\x05input\xc1\0\x07\
-options\xc3\0\0\xc4\0\x04\0\x08schedule\x01E\x01@\x05\x04tasks\x03due\x09\x05inp\
-ut\xc1\0\x0aunique-keys\x07options\xc3\0\0\xc4\0\x04\0\x11schedule-detached\x01F\
-\x01j\x01\x18\x01\x0f\x01@\x01\x02id\x05\0\xc7\0\x04\0\x03get\x01H\x01j\x01\x1b\x01\
-\x0f\x01@\x02\x06filter+\x04page\x17\0\xc9\0\x04\0\x04list\x01J\x01@\x02\x02id\x05\
-\x03due\x09\0#\x04\0\x0areschedule\x01K\x01@\x01\x02id\x05\0#\x04\0\x06delete\x01\
-L\x04\0\x06cancel\x01L\x01p\x05\x01j\x01\x1f\x01\x0f\x01@\x01\x03ids\xcd\0\0\xce\
-\0\x04\0\x0bbulk-delete\x01O\x01@\x01\x06filter+\0\xce\0\x04\0\x14bulk-delete-ma\
-tching\x01P\x01o\x02\x05\x09\x01p\xd1\0\x01@\x01\x05moves\xd2\0\0\xce\0\x04\0\x0f\
-bulk-reschedule\x01S\x01@\x02\x06filter+\x03due\x09\0\xce\0\x04\0\x18bulk-resche\
-dule-matching\x01T\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\x0b\x02\x03\0\x02\x0f\
-task-definition\x01B\x15\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\0\x02\x03\x02\
-\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\x01\x0c\x04\0\x0ftask-definition\
-\x03\0\x04\x01k\x03\x01q\x02\x04done\x01\x06\0\x06snooze\x01\x01\0\x04\0\x07outc\
-ome\x03\0\x07\x01k\x01\x01r\x02\x06reasons\x05after\x09\x04\0\x05retry\x03\0\x0a\
-\x01q\x03\x05retry\x01\x0b\0\x06reject\x01s\0\x05other\x01s\0\x04\0\x07failure\x03\
-\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\x0f\x04\0\x08describe\x01\x10\x01j\x01\x08\x01\
-\x0d\x01@\x02\x04tasks\x05input\x03\0\x11\x04\0\x06handle\x01\x12\x04\0\x1drunla\
-ter:scheduler/task@0.1.0\x05\x0d\x04\0\x1erunlater:scheduler/tasks@0.1.0\x04\0\x0b\
-\x0b\x01\0\x05tasks\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-compo\
-nent\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\0\0\x07payload\x02\x03\0\0\x05error\x01B=\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
+\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07\
+payload\x03\0\x04\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x06\x01q\x05\x05queue\
+\0\0\x08skip-new\0\0\x0ecancel-running\0\0\x0abuffer-one\0\0\x05other\x01s\0\x04\
+\0\x07overlap\x03\0\x08\x01q\x04\x08constant\0\0\x05input\x01s\0\x08metadata\x01\
+s\0\x05other\x01s\0\x04\0\x04lane\x03\0\x0a\x01q\x04\x06second\0\0\x06minute\0\0\
+\x04hour\0\0\x05other\x01s\0\x04\0\x09rate-unit\x03\0\x0c\x01q\x04\x04skip\0\0\x06\
+latest\0\0\x03all\0\0\x05other\x01s\0\x04\0\x08catch-up\x03\0\x0e\x04\0\x0ftask-\
+definition\x03\x01\x01i\x10\x01@\x01\x04names\0\x11\x04\0\x1c[constructor]task-d\
+efinition\x01\x12\x01h\x10\x01j\0\x01\x07\x01@\x02\x04self\x13\x04texts\0\x14\x04\
+\0'[method]task-definition.set-description\x01\x15\x01@\x02\x04self\x13\x0bjson-\
+schemas\0\x14\x04\0([method]task-definition.set-input-schema\x01\x16\x01@\x02\x04\
+self\x13\x08attemptsy\0\x14\x04\0([method]task-definition.set-max-attempts\x01\x17\
+\x01@\x03\x04self\x13\x04base\x03\x03max\x03\0\x14\x04\0'[method]task-definition\
+.set-retry-delay\x01\x18\x01p\x03\x01@\x02\x04self\x13\x06delays\x19\0\x14\x04\0\
+([method]task-definition.set-retry-delays\x01\x1a\x01@\x02\x04self\x13\x07timeou\
+t\x03\0\x14\x04\0#[method]task-definition.set-timeout\x01\x1b\x01@\x02\x04self\x13\
+\x08priority}\0\x14\x04\0$[method]task-definition.set-priority\x01\x1c\x04\0'[me\
+thod]task-definition.set-concurrency\x01\x17\x04\00[method]task-definition.set-c\
+oncurrency-per-task\x01\x17\x01@\x02\x04self\x13\x07overlap\x09\0\x14\x04\0#[met\
+hod]task-definition.set-overlap\x01\x1d\x01@\x02\x04self\x13\x04lane\x0b\0\x14\x04\
+\0\x20[method]task-definition.set-lane\x01\x1e\x01@\x03\x04self\x13\x05county\x03\
+per\x0d\0\x14\x04\0\x20[method]task-definition.set-rate\x01\x1f\x01k\x03\x01ky\x01\
+@\x04\x04self\x13\x08catch-up\x0f\x06window\x20\x03max!\0\x14\x04\0\"[method]tas\
+k-definition.set-missed\x01\"\x01@\x02\x04self\x13\x08deadline\x03\0\x14\x04\0*[\
+method]task-definition.set-start-deadline\x01#\x01@\x02\x04self\x13\x05grace\x03\
+\0\x14\x04\0([method]task-definition.set-cancel-grace\x01$\x01@\x02\x04self\x13\x04\
+tasks\0\x14\x04\0&[method]task-definition.set-on-failure\x01%\x01kw\x01@\x03\x04\
+self\x13\x08keep-for\x20\x09keep-last&\0\x14\x04\0%[method]task-definition.set-r\
+etention\x01'\x01k\x05\x01@\x04\x04self\x13\x03keys\x02at\x01\x05input(\0\x14\x04\
+\0$[method]task-definition.add-schedule\x01)\x03\0#runlater:scheduler/definition\
+@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\x03\0\0\x06status\x01B\x81\x01\x02\x03\x02\
+\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\
+\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payl\
+oad\x03\0\x06\x02\x03\x02\x01\x09\x04\0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\
+\0\x06status\x03\0\x0a\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x0c\x02\x03\x02\
+\x01\x07\x04\0\x05error\x03\0\x0e\x01q\x04\x08existing\0\0\x06reject\0\0\x07repl\
+ace\0\0\x05other\x01s\0\x04\0\x0bunique-mode\x03\0\x10\x04\0\x10schedule-options\
+\x03\x01\x04\0\x0arun-filter\x03\x01\x04\0\x03run\x03\x01\x01m\x03\x0cnewest-fir\
+st\x0coldest-first\x0ctrigger-time\x04\0\x05order\x03\0\x15\x01ks\x01r\x03\x04si\
+zey\x06cursor\x17\x05order\x16\x04\0\x04page\x03\0\x18\x01i\x14\x01p\x1a\x01r\x02\
+\x04runs\x1b\x04next\x17\x04\0\x08run-page\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01\
+r\x02\x07changedw\x07refused\x1f\x04\0\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\
+\0\"\x04\0\x1d[constructor]schedule-options\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\
+\x04self$\x03keys\x05values\0%\x04\0%[method]schedule-options.set-metadata\x01&\x01\
+@\x02\x04self$\x03keys\0%\x04\0'[method]schedule-options.set-unique-key\x01'\x01\
+k\x03\x01@\x04\x04self$\x03keys\x04mode\x11\x08held-for(\0%\x04\0#[method]schedu\
+le-options.set-unique\x01)\x01@\x04\x04self$\x03keys\x04wait\x03\x08max-wait\x03\
+\0%\x04\0%[method]schedule-options.set-debounce\x01*\x01@\x02\x04self$\x08attemp\
+tsy\0%\x04\0)[method]schedule-options.set-max-attempts\x01+\x01@\x02\x04self$\x07\
+timeout\x03\0%\x04\0$[method]schedule-options.set-timeout\x01,\x01@\x02\x04self$\
+\x08priority}\0%\x04\0%[method]schedule-options.set-priority\x01-\x01i\x13\x01@\0\
+\0.\x04\0\x17[constructor]run-filter\x01/\x01h\x13\x01@\x02\x04self0\x04names\0%\
+\x04\0\x1b[method]run-filter.add-task\x011\x01@\x02\x04self0\x06status\x0b\0%\x04\
+\0\x1d[method]run-filter.add-status\x012\x01@\x03\x04self0\x03keys\x05values\0%\x04\
+\0\x1f[method]run-filter.add-metadata\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\
+\0\x1d[method]run-filter.set-parent\x014\x01@\x02\x04self0\x02at\x01\0%\x04\0#[m\
+ethod]run-filter.set-trigger-from\x015\x04\0%[method]run-filter.set-trigger-befo\
+re\x015\x01h\x14\x01@\x01\x04self6\0\x05\x04\0\x0e[method]run.id\x017\x01@\x01\x04\
+self6\0s\x04\0\x10[method]run.task\x018\x01@\x01\x04self6\0\x0b\x04\0\x12[method\
+]run.status\x019\x01@\x01\x04self6\0\x17\x04\0\x12[method]run.reason\x01:\x01@\x01\
+\x04self6\0\x01\x04\0\x16[method]run.trigger-at\x01;\x04\0\x16[method]run.create\
+d-at\x01;\x01k\x01\x01@\x01\x04self6\0<\x04\0\x17[method]run.finished-at\x01=\x01\
+@\x01\x04self6\0y\x04\0\x14[method]run.attempts\x01>\x01@\x01\x04self6\0\x0d\x04\
+\0\x12[method]run.origin\x01?\x01k\x05\x01@\x01\x04self6\0\xc0\0\x04\0\x12[metho\
+d]run.parent\x01A\x01o\x02ss\x01p\xc2\0\x01@\x01\x04self6\0\xc3\0\x04\0\x14[meth\
+od]run.metadata\x01D\x01@\x01\x04self6\0\x07\x04\0\x11[method]run.input\x01E\x01\
+k\x07\x01@\x01\x04self6\0\xc6\0\x04\0\x12[method]run.output\x01G\x01k$\x01j\x01\x05\
+\x01\x0f\x01@\x04\x04tasks\x03due\x09\x05input\xc6\0\x07options\xc8\0\0\xc9\0\x04\
+\0\x08schedule\x01J\x01@\x05\x04tasks\x03due\x09\x05input\xc6\0\x0aunique-keys\x07\
+options\xc8\0\0\xc9\0\x04\0\x11schedule-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\
+\x02id\x05\0\xcc\0\x04\0\x03get\x01M\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04\
+page\x19\0\xce\0\x04\0\x04list\x01O\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0are\
+schedule\x01P\x01@\x01\x02id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x01\
+p\x05\x01j\x01!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01\
+@\x01\x06filter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01\
+p\xd6\0\x01@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06\
+filter0\x03due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunla\
+ter:scheduler/runs@0.1.0\x05\x0b\x02\x03\0\x02\x0ftask-definition\x01B\x15\x02\x03\
+\x02\x01\x05\x04\0\x08duration\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\
+\x02\x02\x03\x02\x01\x0c\x04\0\x0ftask-definition\x03\0\x04\x01k\x03\x01q\x02\x04\
+done\x01\x06\0\x06snooze\x01\x01\0\x04\0\x07outcome\x03\0\x07\x01k\x01\x01r\x02\x06\
+reasons\x05after\x09\x04\0\x05retry\x03\0\x0a\x01q\x03\x05retry\x01\x0b\0\x06rej\
+ect\x01s\0\x05other\x01s\0\x04\0\x07failure\x03\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\
+\x0f\x04\0\x08describe\x01\x10\x01j\x01\x08\x01\x0d\x01@\x02\x04tasks\x05input\x03\
+\0\x11\x04\0\x06handle\x01\x12\x04\0\x1drunlater:scheduler/task@0.1.0\x05\x0d\x04\
+\0\x1erunlater:scheduler/tasks@0.1.0\x04\0\x0b\x0b\x01\0\x05tasks\x03\0\0\0G\x09\
+producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rus\
+t\x060.61.1";
 };
 };
 }
@@ -11708,92 +15528,114 @@ link_section = "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3923] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xb7\x1d\x01A\x02\x01\
-A\x10\x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01\
-w\x04\0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0am\
-edia-types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\
-\x01\0\x05after\x01\x03\0\x04\0\x03due\x03\0\x09\x01q\x09\x09scheduled\0\0\x06qu\
-eued\0\0\x07running\0\0\x07backoff\0\0\x09succeeded\0\0\x06failed\0\0\x09cancell\
-ed\0\0\x06missed\0\0\x05other\x01s\0\x04\0\x06status\x03\0\x0b\x01q\x06\x03api\0\
-\0\x05guest\0\0\x04cron\0\0\x04code\0\0\x07trigger\0\0\x05other\x01s\0\x04\0\x06\
-origin\x03\0\x0d\x01r\x02\x05fields\x06reasons\x04\0\x10invalid-argument\x03\0\x0f\
-\x01r\x03\x05limits\x03maxw\x05askedw\x04\0\x0elimit-exceeded\x03\0\x11\x01k\x03\
-\x01q\x0b\x07invalid\x01\x10\0\x05limit\x01\x12\0\x0etask-not-found\x01s\0\x0dru\
-n-not-found\x01\x05\0\x11already-triggered\x01\x05\0\x0fdefined-by-code\x01\x05\0\
-\x0dalready-ended\x01\x05\0\x10unique-key-taken\x01\x05\0\x09forbidden\x01s\0\x0b\
-unavailable\x01\x13\0\x05other\x01s\0\x04\0\x05error\x03\0\x14\x03\0\x1erunlater\
-:scheduler/types@0.1.0\x05\0\x02\x03\0\0\x07instant\x02\x03\0\0\x06run-id\x02\x03\
-\0\0\x06origin\x01B!\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\
-\x02\x04\0\x06run-id\x03\0\x02\x02\x03\x02\x01\x03\x04\0\x0arun-origin\x03\0\x04\
-\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x06\x01@\0\0\x03\
-\x04\0\x02id\x01\x08\x01@\0\0s\x04\0\x04task\x01\x09\x01@\0\0y\x04\0\x07attempt\x01\
-\x0a\x01@\0\0\x01\x04\0\x0atrigger-at\x01\x0b\x04\0\x08deadline\x01\x0b\x04\0\x03\
-now\x01\x0b\x01o\x02ss\x01p\x0c\x01@\0\0\x0d\x04\0\x08metadata\x01\x0e\x01@\0\0\x05\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 5048] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9c&\x01A\x02\x01A\x10\
+\x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
+\0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
+types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
+\x05after\x01\x03\0\x04\0\x03due\x03\0\x09\x01q\x09\x09scheduled\0\0\x06queued\0\
+\0\x07running\0\0\x07backoff\0\0\x09succeeded\0\0\x06failed\0\0\x09cancelled\0\0\
+\x06missed\0\0\x05other\x01s\0\x04\0\x06status\x03\0\x0b\x01q\x06\x03api\0\0\x05\
+guest\0\0\x04cron\0\0\x04code\0\0\x07trigger\0\0\x05other\x01s\0\x04\0\x06origin\
+\x03\0\x0d\x01r\x02\x05fields\x06reasons\x04\0\x10invalid-argument\x03\0\x0f\x01\
+r\x03\x05limits\x03maxw\x05askedw\x04\0\x0elimit-exceeded\x03\0\x11\x01k\x03\x01\
+q\x0b\x07invalid\x01\x10\0\x05limit\x01\x12\0\x0etask-not-found\x01s\0\x0drun-no\
+t-found\x01\x05\0\x11already-triggered\x01\x05\0\x0fdefined-by-code\x01\x05\0\x0d\
+already-ended\x01\x05\0\x10unique-key-taken\x01\x05\0\x09forbidden\x01s\0\x0buna\
+vailable\x01\x13\0\x05other\x01s\0\x04\0\x05error\x03\0\x14\x03\0\x1erunlater:sc\
+heduler/types@0.1.0\x05\0\x02\x03\0\0\x07instant\x02\x03\0\0\x06run-id\x02\x03\0\
+\0\x06origin\x01B!\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x02\
+\x04\0\x06run-id\x03\0\x02\x02\x03\x02\x01\x03\x04\0\x0arun-origin\x03\0\x04\x01\
+m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x06\x01@\0\0\x03\x04\
+\0\x02id\x01\x08\x01@\0\0s\x04\0\x04task\x01\x09\x01@\0\0y\x04\0\x07attempt\x01\x0a\
+\x01@\0\0\x01\x04\0\x0atrigger-at\x01\x0b\x04\0\x08deadline\x01\x0b\x04\0\x03now\
+\x01\x0b\x01o\x02ss\x01p\x0c\x01@\0\0\x0d\x04\0\x08metadata\x01\x0e\x01@\0\0\x05\
 \x04\0\x06origin\x01\x0f\x01k\x03\x01@\0\0\x10\x04\0\x06parent\x01\x11\x01@\0\0\x7f\
 \x04\0\x0cis-cancelled\x01\x12\x01@\x03\x04donew\x05totalw\x04notes\x01\0\x04\0\x0c\
 set-progress\x01\x13\x01@\x02\x05level\x07\x07messages\x01\0\x04\0\x03log\x01\x14\
 \x03\0\x20runlater:scheduler/context@0.1.0\x05\x04\x02\x03\0\0\x08duration\x02\x03\
-\0\0\x07payload\x02\x03\0\0\x05error\x01B\x1d\x02\x03\x02\x01\x01\x04\0\x07insta\
-nt\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\
-\0\x07payload\x03\0\x04\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x06\x04\0\x0fta\
-sk-definition\x03\x01\x01i\x08\x01@\x01\x04names\0\x09\x04\0\x1c[constructor]tas\
-k-definition\x01\x0a\x01h\x08\x01j\0\x01\x07\x01@\x02\x04self\x0b\x04texts\0\x0c\
-\x04\0'[method]task-definition.set-description\x01\x0d\x01@\x02\x04self\x0b\x0bj\
-son-schemas\0\x0c\x04\0([method]task-definition.set-input-schema\x01\x0e\x01@\x02\
-\x04self\x0b\x08attemptsy\0\x0c\x04\0([method]task-definition.set-max-attempts\x01\
-\x0f\x01@\x03\x04self\x0b\x04base\x03\x03max\x03\0\x0c\x04\0'[method]task-defini\
-tion.set-retry-delay\x01\x10\x01@\x02\x04self\x0b\x07timeout\x03\0\x0c\x04\0#[me\
-thod]task-definition.set-timeout\x01\x11\x01@\x02\x04self\x0b\x08priority}\0\x0c\
-\x04\0$[method]task-definition.set-priority\x01\x12\x01k\x05\x01@\x04\x04self\x0b\
-\x03keys\x02at\x01\x05input\x13\0\x0c\x04\0$[method]task-definition.add-schedule\
-\x01\x14\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\
-\x03\0\0\x06status\x01Bz\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\
-\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x04\
-\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\x04\0\x03due\
-\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\x01\x03\x04\
-\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x04\0\x10sch\
-edule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\0\x03run\x03\x01\x01m\x03\x0c\
-newest-first\x0coldest-first\x0ctrigger-time\x04\0\x05order\x03\0\x13\x01ks\x01r\
-\x03\x04sizey\x06cursor\x15\x05order\x14\x04\0\x04page\x03\0\x16\x01i\x12\x01p\x18\
-\x01r\x02\x04runs\x19\x04next\x15\x04\0\x08run-page\x03\0\x1a\x01o\x02\x05\x0f\x01\
-p\x1c\x01r\x02\x07changedw\x07refused\x1d\x04\0\x0cbulk-outcome\x03\0\x1e\x01i\x10\
-\x01@\0\0\x20\x04\0\x1d[constructor]schedule-options\x01!\x01h\x10\x01j\0\x01\x0f\
-\x01@\x03\x04self\"\x03keys\x05values\0#\x04\0%[method]schedule-options.set-meta\
-data\x01$\x01@\x02\x04self\"\x03keys\0#\x04\0'[method]schedule-options.set-uniqu\
-e-key\x01%\x01@\x02\x04self\"\x08attemptsy\0#\x04\0)[method]schedule-options.set\
--max-attempts\x01&\x01@\x02\x04self\"\x07timeout\x03\0#\x04\0$[method]schedule-o\
-ptions.set-timeout\x01'\x01@\x02\x04self\"\x08priority}\0#\x04\0%[method]schedul\
-e-options.set-priority\x01(\x01i\x11\x01@\0\0)\x04\0\x17[constructor]run-filter\x01\
-*\x01h\x11\x01@\x02\x04self+\x04names\0#\x04\0\x1b[method]run-filter.add-task\x01\
-,\x01@\x02\x04self+\x06status\x0b\0#\x04\0\x1d[method]run-filter.add-status\x01-\
-\x01@\x03\x04self+\x03keys\x05values\0#\x04\0\x1f[method]run-filter.add-metadata\
-\x01.\x01@\x02\x04self+\x06parent\x05\0#\x04\0\x1d[method]run-filter.set-parent\x01\
-/\x01@\x02\x04self+\x02at\x01\0#\x04\0#[method]run-filter.set-trigger-from\x010\x04\
-\0%[method]run-filter.set-trigger-before\x010\x01h\x12\x01@\x01\x04self1\0\x05\x04\
-\0\x0e[method]run.id\x012\x01@\x01\x04self1\0s\x04\0\x10[method]run.task\x013\x01\
-@\x01\x04self1\0\x0b\x04\0\x12[method]run.status\x014\x01@\x01\x04self1\0\x15\x04\
-\0\x12[method]run.reason\x015\x01@\x01\x04self1\0\x01\x04\0\x16[method]run.trigg\
-er-at\x016\x04\0\x16[method]run.created-at\x016\x01k\x01\x01@\x01\x04self1\07\x04\
-\0\x17[method]run.finished-at\x018\x01@\x01\x04self1\0y\x04\0\x14[method]run.att\
-empts\x019\x01@\x01\x04self1\0\x0d\x04\0\x12[method]run.origin\x01:\x01k\x05\x01\
-@\x01\x04self1\0;\x04\0\x12[method]run.parent\x01<\x01o\x02ss\x01p=\x01@\x01\x04\
-self1\0>\x04\0\x14[method]run.metadata\x01?\x01@\x01\x04self1\0\x07\x04\0\x11[me\
-thod]run.input\x01@\x01k\x07\x01@\x01\x04self1\0\xc1\0\x04\0\x12[method]run.outp\
-ut\x01B\x01k\"\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\x03due\x09\x05input\xc1\0\x07\
-options\xc3\0\0\xc4\0\x04\0\x08schedule\x01E\x01@\x05\x04tasks\x03due\x09\x05inp\
-ut\xc1\0\x0aunique-keys\x07options\xc3\0\0\xc4\0\x04\0\x11schedule-detached\x01F\
-\x01j\x01\x18\x01\x0f\x01@\x01\x02id\x05\0\xc7\0\x04\0\x03get\x01H\x01j\x01\x1b\x01\
-\x0f\x01@\x02\x06filter+\x04page\x17\0\xc9\0\x04\0\x04list\x01J\x01@\x02\x02id\x05\
-\x03due\x09\0#\x04\0\x0areschedule\x01K\x01@\x01\x02id\x05\0#\x04\0\x06delete\x01\
-L\x04\0\x06cancel\x01L\x01p\x05\x01j\x01\x1f\x01\x0f\x01@\x01\x03ids\xcd\0\0\xce\
-\0\x04\0\x0bbulk-delete\x01O\x01@\x01\x06filter+\0\xce\0\x04\0\x14bulk-delete-ma\
-tching\x01P\x01o\x02\x05\x09\x01p\xd1\0\x01@\x01\x05moves\xd2\0\0\xce\0\x04\0\x0f\
-bulk-reschedule\x01S\x01@\x02\x06filter+\x03due\x09\0\xce\0\x04\0\x18bulk-resche\
-dule-matching\x01T\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\x0b\x04\0>runlater\
-:scheduler/tasks-with-all-of-its-exports-removed@0.1.0\x04\0\x0b+\x01\0%tasks-wi\
-th-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
-wit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\0\0\x07payload\x02\x03\0\0\x05error\x01B=\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
+\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07\
+payload\x03\0\x04\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x06\x01q\x05\x05queue\
+\0\0\x08skip-new\0\0\x0ecancel-running\0\0\x0abuffer-one\0\0\x05other\x01s\0\x04\
+\0\x07overlap\x03\0\x08\x01q\x04\x08constant\0\0\x05input\x01s\0\x08metadata\x01\
+s\0\x05other\x01s\0\x04\0\x04lane\x03\0\x0a\x01q\x04\x06second\0\0\x06minute\0\0\
+\x04hour\0\0\x05other\x01s\0\x04\0\x09rate-unit\x03\0\x0c\x01q\x04\x04skip\0\0\x06\
+latest\0\0\x03all\0\0\x05other\x01s\0\x04\0\x08catch-up\x03\0\x0e\x04\0\x0ftask-\
+definition\x03\x01\x01i\x10\x01@\x01\x04names\0\x11\x04\0\x1c[constructor]task-d\
+efinition\x01\x12\x01h\x10\x01j\0\x01\x07\x01@\x02\x04self\x13\x04texts\0\x14\x04\
+\0'[method]task-definition.set-description\x01\x15\x01@\x02\x04self\x13\x0bjson-\
+schemas\0\x14\x04\0([method]task-definition.set-input-schema\x01\x16\x01@\x02\x04\
+self\x13\x08attemptsy\0\x14\x04\0([method]task-definition.set-max-attempts\x01\x17\
+\x01@\x03\x04self\x13\x04base\x03\x03max\x03\0\x14\x04\0'[method]task-definition\
+.set-retry-delay\x01\x18\x01p\x03\x01@\x02\x04self\x13\x06delays\x19\0\x14\x04\0\
+([method]task-definition.set-retry-delays\x01\x1a\x01@\x02\x04self\x13\x07timeou\
+t\x03\0\x14\x04\0#[method]task-definition.set-timeout\x01\x1b\x01@\x02\x04self\x13\
+\x08priority}\0\x14\x04\0$[method]task-definition.set-priority\x01\x1c\x04\0'[me\
+thod]task-definition.set-concurrency\x01\x17\x04\00[method]task-definition.set-c\
+oncurrency-per-task\x01\x17\x01@\x02\x04self\x13\x07overlap\x09\0\x14\x04\0#[met\
+hod]task-definition.set-overlap\x01\x1d\x01@\x02\x04self\x13\x04lane\x0b\0\x14\x04\
+\0\x20[method]task-definition.set-lane\x01\x1e\x01@\x03\x04self\x13\x05county\x03\
+per\x0d\0\x14\x04\0\x20[method]task-definition.set-rate\x01\x1f\x01k\x03\x01ky\x01\
+@\x04\x04self\x13\x08catch-up\x0f\x06window\x20\x03max!\0\x14\x04\0\"[method]tas\
+k-definition.set-missed\x01\"\x01@\x02\x04self\x13\x08deadline\x03\0\x14\x04\0*[\
+method]task-definition.set-start-deadline\x01#\x01@\x02\x04self\x13\x05grace\x03\
+\0\x14\x04\0([method]task-definition.set-cancel-grace\x01$\x01@\x02\x04self\x13\x04\
+tasks\0\x14\x04\0&[method]task-definition.set-on-failure\x01%\x01kw\x01@\x03\x04\
+self\x13\x08keep-for\x20\x09keep-last&\0\x14\x04\0%[method]task-definition.set-r\
+etention\x01'\x01k\x05\x01@\x04\x04self\x13\x03keys\x02at\x01\x05input(\0\x14\x04\
+\0$[method]task-definition.add-schedule\x01)\x03\0#runlater:scheduler/definition\
+@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\x03\0\0\x06status\x01B\x81\x01\x02\x03\x02\
+\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\
+\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payl\
+oad\x03\0\x06\x02\x03\x02\x01\x09\x04\0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\
+\0\x06status\x03\0\x0a\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x0c\x02\x03\x02\
+\x01\x07\x04\0\x05error\x03\0\x0e\x01q\x04\x08existing\0\0\x06reject\0\0\x07repl\
+ace\0\0\x05other\x01s\0\x04\0\x0bunique-mode\x03\0\x10\x04\0\x10schedule-options\
+\x03\x01\x04\0\x0arun-filter\x03\x01\x04\0\x03run\x03\x01\x01m\x03\x0cnewest-fir\
+st\x0coldest-first\x0ctrigger-time\x04\0\x05order\x03\0\x15\x01ks\x01r\x03\x04si\
+zey\x06cursor\x17\x05order\x16\x04\0\x04page\x03\0\x18\x01i\x14\x01p\x1a\x01r\x02\
+\x04runs\x1b\x04next\x17\x04\0\x08run-page\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01\
+r\x02\x07changedw\x07refused\x1f\x04\0\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\
+\0\"\x04\0\x1d[constructor]schedule-options\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\
+\x04self$\x03keys\x05values\0%\x04\0%[method]schedule-options.set-metadata\x01&\x01\
+@\x02\x04self$\x03keys\0%\x04\0'[method]schedule-options.set-unique-key\x01'\x01\
+k\x03\x01@\x04\x04self$\x03keys\x04mode\x11\x08held-for(\0%\x04\0#[method]schedu\
+le-options.set-unique\x01)\x01@\x04\x04self$\x03keys\x04wait\x03\x08max-wait\x03\
+\0%\x04\0%[method]schedule-options.set-debounce\x01*\x01@\x02\x04self$\x08attemp\
+tsy\0%\x04\0)[method]schedule-options.set-max-attempts\x01+\x01@\x02\x04self$\x07\
+timeout\x03\0%\x04\0$[method]schedule-options.set-timeout\x01,\x01@\x02\x04self$\
+\x08priority}\0%\x04\0%[method]schedule-options.set-priority\x01-\x01i\x13\x01@\0\
+\0.\x04\0\x17[constructor]run-filter\x01/\x01h\x13\x01@\x02\x04self0\x04names\0%\
+\x04\0\x1b[method]run-filter.add-task\x011\x01@\x02\x04self0\x06status\x0b\0%\x04\
+\0\x1d[method]run-filter.add-status\x012\x01@\x03\x04self0\x03keys\x05values\0%\x04\
+\0\x1f[method]run-filter.add-metadata\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\
+\0\x1d[method]run-filter.set-parent\x014\x01@\x02\x04self0\x02at\x01\0%\x04\0#[m\
+ethod]run-filter.set-trigger-from\x015\x04\0%[method]run-filter.set-trigger-befo\
+re\x015\x01h\x14\x01@\x01\x04self6\0\x05\x04\0\x0e[method]run.id\x017\x01@\x01\x04\
+self6\0s\x04\0\x10[method]run.task\x018\x01@\x01\x04self6\0\x0b\x04\0\x12[method\
+]run.status\x019\x01@\x01\x04self6\0\x17\x04\0\x12[method]run.reason\x01:\x01@\x01\
+\x04self6\0\x01\x04\0\x16[method]run.trigger-at\x01;\x04\0\x16[method]run.create\
+d-at\x01;\x01k\x01\x01@\x01\x04self6\0<\x04\0\x17[method]run.finished-at\x01=\x01\
+@\x01\x04self6\0y\x04\0\x14[method]run.attempts\x01>\x01@\x01\x04self6\0\x0d\x04\
+\0\x12[method]run.origin\x01?\x01k\x05\x01@\x01\x04self6\0\xc0\0\x04\0\x12[metho\
+d]run.parent\x01A\x01o\x02ss\x01p\xc2\0\x01@\x01\x04self6\0\xc3\0\x04\0\x14[meth\
+od]run.metadata\x01D\x01@\x01\x04self6\0\x07\x04\0\x11[method]run.input\x01E\x01\
+k\x07\x01@\x01\x04self6\0\xc6\0\x04\0\x12[method]run.output\x01G\x01k$\x01j\x01\x05\
+\x01\x0f\x01@\x04\x04tasks\x03due\x09\x05input\xc6\0\x07options\xc8\0\0\xc9\0\x04\
+\0\x08schedule\x01J\x01@\x05\x04tasks\x03due\x09\x05input\xc6\0\x0aunique-keys\x07\
+options\xc8\0\0\xc9\0\x04\0\x11schedule-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\
+\x02id\x05\0\xcc\0\x04\0\x03get\x01M\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04\
+page\x19\0\xce\0\x04\0\x04list\x01O\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0are\
+schedule\x01P\x01@\x01\x02id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x01\
+p\x05\x01j\x01!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01\
+@\x01\x06filter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01\
+p\xd6\0\x01@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06\
+filter0\x03due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunla\
+ter:scheduler/runs@0.1.0\x05\x0b\x04\0>runlater:scheduler/tasks-with-all-of-its-\
+exports-removed@0.1.0\x04\0\x0b+\x01\0%tasks-with-all-of-its-exports-removed\x03\
+\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-\
+bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -1,10 +1,13 @@
 //! The exports of a component: what the host calls.
 
 use crate::bindings::exports::runlater::scheduler::task::{Failure as WitFailure, Outcome as WitOutcome, Payload, Retry, TaskDefinition};
+use crate::bindings::runlater::scheduler::definition as wit;
 use crate::bindings::runlater::scheduler::types::Error as WitError;
 use crate::outcome::{Failure, Outcome};
+use crate::policy::{CatchUp, Lane, Overlap, RateUnit};
 use crate::run::Run;
 use crate::task::{Entry, Task};
+use crate::time::Duration;
 use crate::wasm::{instant, json_payload};
 
 /// Says which tasks there are.
@@ -42,11 +45,64 @@ pub(crate) fn define<T: Task>() -> Defined {
     if let Some((base, max)) = definition.retry_delay {
         made.set_retry_delay(base.as_nanos(), max.as_nanos())?;
     }
+    if let Some(delays) = definition.retry_delays {
+        let delays: Vec<_> = delays.iter().map(|delay| delay.as_nanos()).collect();
+        made.set_retry_delays(&delays)?;
+    }
     if let Some(timeout) = definition.timeout {
         made.set_timeout(timeout.as_nanos())?;
     }
     if let Some(priority) = definition.priority {
         made.set_priority(priority)?;
+    }
+    if let Some(attempts) = definition.concurrency {
+        made.set_concurrency(attempts)?;
+    }
+    if let Some(attempts) = definition.concurrency_per_task {
+        made.set_concurrency_per_task(attempts)?;
+    }
+    if let Some(overlap) = definition.overlap {
+        made.set_overlap(&match overlap {
+            Overlap::Queue => wit::Overlap::Queue,
+            Overlap::SkipNew => wit::Overlap::SkipNew,
+            Overlap::CancelRunning => wit::Overlap::CancelRunning,
+            Overlap::BufferOne => wit::Overlap::BufferOne,
+        })?;
+    }
+    if let Some(lane) = definition.lane {
+        made.set_lane(&match lane {
+            Lane::Constant => wit::Lane::Constant,
+            Lane::Input(path) => wit::Lane::Input(path.to_owned()),
+            Lane::Metadata(key) => wit::Lane::Metadata(key.to_owned()),
+        })?;
+    }
+    if let Some(rate) = definition.rate {
+        let per = match rate.per {
+            RateUnit::Second => wit::RateUnit::Second,
+            RateUnit::Minute => wit::RateUnit::Minute,
+            RateUnit::Hour => wit::RateUnit::Hour,
+        };
+        made.set_rate(rate.count, &per)?;
+    }
+    if let Some((catch_up, window, max)) = definition.missed {
+        let catch_up = match catch_up {
+            CatchUp::Skip => wit::CatchUp::Skip,
+            CatchUp::Latest => wit::CatchUp::Latest,
+            CatchUp::All => wit::CatchUp::All,
+        };
+        made.set_missed(&catch_up, window.map(Duration::as_nanos), max)?;
+    }
+    if let Some(deadline) = definition.start_deadline {
+        made.set_start_deadline(deadline.as_nanos())?;
+    }
+    if let Some(grace) = definition.cancel_grace {
+        made.set_cancel_grace(grace.as_nanos())?;
+    }
+    if let Some(task) = definition.on_failure {
+        made.set_on_failure(task)?;
+    }
+    if let Some((keep_for, keep_last)) = definition.retention {
+        made.set_retention(keep_for.map(Duration::as_nanos), keep_last)?;
     }
     for schedule in &definition.schedules {
         let input = schedule.input.map(|json| json_payload(json.as_bytes()));

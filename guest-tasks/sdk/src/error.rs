@@ -36,7 +36,7 @@ pub enum Error {
     DefinedByCode(RunId),
     /// The run has ended; there is nothing to cancel.
     AlreadyEnded(RunId),
-    /// The unique key belongs to this other run, which has a different task, input or metadata.
+    /// The unique key is held by this other run: one with another task, input or metadata, or one that the request may not share or replace.
     UniqueKeyTaken(RunId),
     /// The task lacks this grant.
     Forbidden(String),
@@ -62,7 +62,7 @@ impl fmt::Display for Error {
             Error::AlreadyTriggered(id) => write!(f, "run {id} has triggered already"),
             Error::DefinedByCode(id) => write!(f, "run {id} is declared by a component's code"),
             Error::AlreadyEnded(id) => write!(f, "run {id} has ended already"),
-            Error::UniqueKeyTaken(id) => write!(f, "the unique key belongs to run {id}"),
+            Error::UniqueKeyTaken(id) => write!(f, "the unique key is held by run {id}"),
             Error::Forbidden(grant) => write!(f, "the task lacks the grant `{grant}`"),
             Error::Unavailable(_) => f.write_str("the scheduler can't answer now"),
             Error::Other(other) => f.write_str(other),

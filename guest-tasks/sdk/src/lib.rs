@@ -30,6 +30,7 @@ extern crate self as runlater_task;
 
 mod error;
 mod outcome;
+mod policy;
 mod run;
 mod schedule;
 mod schema;
@@ -59,13 +60,14 @@ pub mod testing;
 
 pub use error::Error;
 pub use outcome::{Failure, Outcome};
+pub use policy::{CatchUp, Lane, Overlap, Rate, RateUnit};
 pub use run::Run;
 pub use runlater_task_macros::{JsonSchema, task};
 pub use schedule::{Schedule, schedule};
 pub use schema::{JsonSchema, Schema};
 pub use task::{CodeSchedule, Definition, Task};
 pub use time::{Duration, Instant};
-pub use values::{Due, Level, Origin, RunId, Status};
+pub use values::{Due, Level, Origin, RunId, Status, UniqueMode};
 
 /// Makes these tasks the component's. Once for each component, at the top level of its crate.
 #[macro_export]

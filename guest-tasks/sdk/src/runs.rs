@@ -231,7 +231,7 @@ pub fn delete(id: &RunId) -> Result<(), Error> {
     Here::delete(id)
 }
 
-/// Cancels a run that has not ended. One that is running is told so, and dropped after a grace of 5 s.
+/// Cancels a run that has not ended. One that is running is told so, and dropped after its task's grace, 5 s by default.
 pub fn cancel(id: &RunId) -> Result<(), Error> {
     Here::cancel(id)
 }

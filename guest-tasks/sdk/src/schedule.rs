@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::seam::{Here, Host, NewRun, Options};
 use crate::time::{Duration, Instant};
-use crate::values::{Due, RunId};
+use crate::values::{Due, RunId, UniqueMode};
 
 /// Begins to schedule a run of this task, due now unless another time is said.
 pub fn schedule(task: &str) -> Schedule {
@@ -56,6 +56,25 @@ impl Schedule {
         self
     }
 
+    /// The same, saying what this request does if the key is held.
+    pub fn unique(mut self, key: &str, mode: UniqueMode) -> Self {
+        self.run.options.unique_key = Some(key.to_owned());
+        self.run.options.unique = mode;
+        self
+    }
+
+    /// Holds the unique key for this long after the run's end, instead of 24 hours.
+    pub fn unique_for(mut self, span: Duration) -> Self {
+        self.run.options.held_for = Some(span);
+        self
+    }
+
+    /// One run for a burst of requests under this key: due `wait` after the last of them, with that one's input, but not later than
+    /// `max_wait` after the first. It says its own time: give none beside it.
+    pub fn debounce(self, key: &str, wait: Duration, max_wait: Duration) -> Self {
+        self.unique(key, UniqueMode::Debounce { wait, max_wait })
+    }
+
     /// How many attempts may fail before the run does: 1 to 100.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.run.options.max_attempts = Some(attempts);
@@ -77,6 +96,7 @@ impl Schedule {
     /// Schedules the run with this input, and returns its final id. Commits when this attempt succeeds.
     pub fn send(mut self, input: &impl Serialize) -> Result<RunId, Error> {
         self.run.input = json(input)?;
+        self.check_time()?;
         Here::schedule(&self.run)
     }
 
@@ -85,7 +105,18 @@ impl Schedule {
     /// A retried attempt gets here again, so the key is required: then the first run's id is returned.
     pub fn send_detached(mut self, unique_key: &str, input: &impl Serialize) -> Result<RunId, Error> {
         self.run.input = json(input)?;
+        self.check_time()?;
         Here::schedule_detached(&self.run, unique_key)
+    }
+
+    /// A debounced run says when it becomes due, and for how long its key is held.
+    fn check_time(&self) -> Result<(), Error> {
+        let options = &self.run.options;
+        let said = self.run.due != Due::Now || options.held_for.is_some();
+        match options.unique {
+            UniqueMode::Debounce { .. } if said => Err(Error::invalid("debounce", "says its own times: give none beside it")),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::error::Error;
 use crate::runs::{BulkOutcome, Filter, Order};
 use crate::time::{Duration, Instant};
-use crate::values::{Due, Level, Origin, RunId, Status};
+use crate::values::{Due, Level, Origin, RunId, Status, UniqueMode};
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::fake::Fake as Here;
@@ -27,6 +27,8 @@ pub(crate) struct NewRun {
 pub(crate) struct Options {
     pub(crate) metadata: Vec<(String, String)>,
     pub(crate) unique_key: Option<String>,
+    pub(crate) unique: UniqueMode,
+    pub(crate) held_for: Option<Duration>,
     pub(crate) max_attempts: Option<u32>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) priority: Option<u8>,

@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::outcome::{Failure, JsonOutcome};
+use crate::policy::{CatchUp, Lane, Overlap, Rate};
 use crate::run::Run;
 use crate::schema::{JsonSchema, Schema};
 use crate::time::{Duration, Instant};
@@ -32,10 +33,32 @@ pub struct Definition {
     pub max_attempts: Option<u32>,
     /// The delay after the first failed attempt, and the longest one.
     pub retry_delay: Option<(Duration, Duration)>,
+    /// Exact delays after the first, second, … failed attempt.
+    pub retry_delays: Option<&'static [Duration]>,
     /// How long one attempt may take.
     pub timeout: Option<Duration>,
     /// The priority of its runs.
     pub priority: Option<u8>,
+    /// How many of its runs may be in flight in each lane.
+    pub concurrency: Option<u32>,
+    /// How many may be in flight in all lanes together.
+    pub concurrency_per_task: Option<u32>,
+    /// What becomes of a run whose lane is full.
+    pub overlap: Option<Overlap>,
+    /// What its lanes are made by.
+    pub lane: Option<Lane>,
+    /// How many may start in each lane in a span of time.
+    pub rate: Option<Rate>,
+    /// Which missed runs run, of at most how long ago, and at most how many.
+    pub missed: Option<(CatchUp, Option<Duration>, Option<u32>)>,
+    /// A run that has not started so long after its trigger time is missed.
+    pub start_deadline: Option<Duration>,
+    /// How long an attempt may go on after it was asked to end.
+    pub cancel_grace: Option<Duration>,
+    /// The task of which a run is made when one of this has failed for good.
+    pub on_failure: Option<&'static str>,
+    /// How long ended runs are kept, and how many of them.
+    pub retention: Option<(Option<Duration>, Option<u64>)>,
     /// Its runs at fixed times.
     pub schedules: Vec<CodeSchedule>,
 }

@@ -73,6 +73,25 @@ impl From<Duration> for Due {
     }
 }
 
+/// What a request does whose unique key is held by another run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UniqueMode {
+    /// An equal request gets the run that holds it; a different one fails with [`UniqueKeyTaken`](crate::Error::UniqueKeyTaken).
+    #[default]
+    Existing,
+    /// It fails.
+    Reject,
+    /// A run of the same task that still waits for its time is deleted, and this one takes its place; any other one fails the request.
+    Replace,
+    /// A run of the same task that still waits for its time is put off, and gets this request's input and metadata.
+    Debounce {
+        /// It waits so long after the last request.
+        wait: Duration,
+        /// But not longer than this after the first.
+        max_wait: Duration,
+    },
+}
+
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {

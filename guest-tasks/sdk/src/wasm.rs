@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::runs::{BulkOutcome, Filter, Order};
 use crate::seam::{Host, NewRun, Options, Page, View};
 use crate::time::{Duration, Instant};
-use crate::values::{Due, Level, Origin, RunId, Status};
+use crate::values::{Due, Level, Origin, RunId, Status, UniqueMode};
 
 pub(crate) struct Wasm;
 
@@ -230,7 +230,14 @@ fn options(options: &Options) -> Result<Option<runs::ScheduleOptions>, Error> {
             made.set_metadata(key, value)?;
         }
         if let Some(key) = &options.unique_key {
-            made.set_unique_key(key)?;
+            let held_for = options.held_for.map(Duration::as_nanos);
+            match options.unique {
+                UniqueMode::Existing if held_for.is_none() => made.set_unique_key(key)?,
+                UniqueMode::Existing => made.set_unique(key, &runs::UniqueMode::Existing, held_for)?,
+                UniqueMode::Reject => made.set_unique(key, &runs::UniqueMode::Reject, held_for)?,
+                UniqueMode::Replace => made.set_unique(key, &runs::UniqueMode::Replace, held_for)?,
+                UniqueMode::Debounce { wait, max_wait } => made.set_debounce(key, wait.as_nanos(), max_wait.as_nanos())?,
+            }
         }
         if let Some(attempts) = options.max_attempts {
             made.set_max_attempts(attempts)?;

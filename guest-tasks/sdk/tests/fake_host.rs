@@ -2,7 +2,7 @@
 
 use runlater_task::prelude::*;
 use runlater_task::testing::FakeHost;
-use runlater_task::{Error, Origin};
+use runlater_task::{Error, Origin, UniqueMode};
 
 /// Schedules one run with its attempt and one at once, then fails if it is told to.
 #[task(name = "plan-two")]
@@ -37,6 +37,32 @@ fn writes_are_seen_by_reads() {
     runs::delete(&id).unwrap();
     assert_eq!(runs::get(&id).unwrap_err(), Error::RunNotFound(id.clone()));
     assert_eq!((host.moved().len(), host.deleted()), (1, vec![id]));
+}
+
+#[test]
+fn a_key_replaces_and_debounces() {
+    let host = FakeHost::new();
+    let replace = |input: u8| schedule("a").after(hours(1)).unique("one", UniqueMode::Replace).send(&input).unwrap();
+    let (first, second) = (replace(1), replace(2));
+    assert_eq!((host.deleted(), host.scheduled().len()), (vec![first], 1));
+    assert_eq!(host.scheduled()[0].input, 2);
+    host.set_status(&second, Status::Running);
+    assert!(matches!(schedule("a").unique("one", UniqueMode::Replace).send(&3), Err(Error::UniqueKeyTaken(id)) if id == second));
+    assert!(matches!(schedule("a").unique("one", UniqueMode::Reject).send(&2), Err(Error::UniqueKeyTaken(id)) if id == second));
+
+    let start = host.now();
+    let debounce = |input: u8| schedule("a").debounce("two", seconds(10), seconds(15)).send(&input).unwrap();
+    let run = debounce(1);
+    for (input, due) in [(2, 14), (3, 15), (4, 15)] {
+        host.advance(seconds(4));
+        assert_eq!(debounce(input), run);
+        let seen = host.find(&run).unwrap();
+        assert_eq!((seen.trigger_at, seen.input), (start + seconds(due), input.into()));
+    }
+    host.set_status(&run, Status::Running);
+    assert_ne!(debounce(5), run, "the next burst is another run");
+    assert!(schedule("a").after(hours(1)).debounce("two", seconds(1), seconds(1)).send(&6).is_err(), "it says its own time");
+    assert!(schedule("a").debounce("two", seconds(2), seconds(1)).send(&6).is_err());
 }
 
 #[test]

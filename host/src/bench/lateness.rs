@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Bench, bulk, fill};
+use super::{Bench, bulk, crons, fill};
 use crate::model::Order;
 use crate::scheduler::{Error, Scheduler};
 use crate::{Page, RunFilter, Status, Timestamp};
 
 /// Runs a second, evenly spread.
-const RATE: usize = 1_000;
+pub(super) const RATE: usize = 1_000;
 
 pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
     let scheduler = bench.scheduler("stored", 2).await?;
@@ -29,11 +29,12 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
     let [p50, p99, _] = idle;
     bench.report.add("lateness_idle_us.p50", "the same for a host that is idle, µs", p50);
     bench.report.add("lateness_idle_us.p99", "the same, the latest 1 in 100", p99);
+    crons::measure(bench, &scheduler).await?;
     bulk::measure(bench, &scheduler).await?;
     scheduler.shutdown(Duration::from_secs(5)).await
 }
 
-fn collect(into: &mut [Vec<f64>; 3], mut lateness: Vec<f64>) {
+pub(super) fn collect(into: &mut [Vec<f64>; 3], mut lateness: Vec<f64>) {
     lateness.sort_by(f64::total_cmp);
     for (values, part) in into.iter_mut().zip([0.5, 0.99, 0.999]) {
         let place = ((lateness.len() as f64 * part) as usize).min(lateness.len() - 1);
@@ -42,7 +43,7 @@ fn collect(into: &mut [Vec<f64>; 3], mut lateness: Vec<f64>) {
 }
 
 /// Microseconds of lateness of `count` runs, `step` apart, created about a second ahead.
-async fn late(scheduler: &Scheduler, count: usize, step: Duration) -> Result<Vec<f64>, Error> {
+pub(super) async fn late(scheduler: &Scheduler, count: usize, step: Duration) -> Result<Vec<f64>, Error> {
     let first = scheduler.now().saturating_add(Duration::from_millis(1_500));
     let times: Vec<Timestamp> = (0..count as u32).map(|i| first.saturating_add(step * i)).collect();
     for portion in times.chunks(100) {

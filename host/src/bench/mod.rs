@@ -5,6 +5,7 @@
 
 mod bulk;
 mod create;
+mod crons;
 mod figure;
 mod lateness;
 mod memory;

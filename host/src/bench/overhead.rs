@@ -83,6 +83,7 @@ fn task(wasm: &[u8]) -> Task {
         description: None,
         input_schema: None,
         policy: TaskPolicy::default(),
+        overrides: Default::default(),
         created_at: Timestamp::MIN,
         updated_at: Timestamp::MIN,
         pause: None,

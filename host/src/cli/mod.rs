@@ -8,10 +8,12 @@ mod backup;
 mod bench;
 mod client;
 mod confirm;
+mod crons;
 mod dev;
 mod discovery;
 mod failure;
 mod filter;
+mod forecast;
 mod moment;
 mod new;
 mod register;
@@ -76,6 +78,8 @@ enum Command {
     Tasks(tasks::Tasks),
     Schedule(schedule::Schedule),
     Runs(runs::Runs),
+    Crons(crons::Crons),
+    Forecast(forecast::Forecast),
     Token(token::Tokens),
     Audit(audit::Audit),
     Backup(backup::Backup),
@@ -125,6 +129,8 @@ impl Command {
             Self::Tasks(command) => command.run(global, screen),
             Self::Schedule(command) => command.run(global, screen),
             Self::Runs(command) => command.run(global, screen),
+            Self::Crons(command) => command.run(global, screen),
+            Self::Forecast(command) => command.run(global, screen),
             Self::Token(command) => command.run(global, screen),
             Self::Audit(command) => command.run(global, screen),
             Self::Backup(command) => command.run(global, screen),

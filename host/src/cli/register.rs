@@ -18,13 +18,18 @@ use crate::model::limits::COMPONENT_BYTES_MAX;
 #[command(after_help = "Examples:
   runlater register target/wasm32-wasip2/guest/remind.wasm
   runlater register remind.wasm --grant runs
-  runlater register report.wasm --grant tcp=192.0.2.7:5432")]
+  runlater register report.wasm --grant tcp=192.0.2.7:5432
+  runlater register report.wasm --policy report.concurrency=1 --policy report.keep-for=7d")]
 pub(super) struct Register {
     /// The component, as built for wasm32-wasip2
     file: PathBuf,
     /// Allow it something beyond computing: `runs` or `tcp=ADDRESS:PORT` (repeat for several)
     #[arg(long, value_name = "GRANT")]
     grant: Vec<String>,
+    /// Say otherwise than the component does of a task's policy, now and at later registrations; the value `default` takes it back
+    /// (repeat for several; `runlater tasks show` has the fields)
+    #[arg(long, value_name = "TASK.FIELD=VALUE")]
+    policy: Vec<String>,
 }
 
 impl Register {
@@ -32,8 +37,9 @@ impl Register {
         let wasm = read_component(&self.file)?;
         let client = Client::find(global, screen)?;
         let spinner = screen.spinner(format!("compiling {}", clean(&self.file.display().to_string())));
-        let grants: Vec<_> = self.grant.into_iter().map(|grant| ("grant", grant)).collect();
-        let registered: shapes::Registered = client.upload("/v1/tasks", &grants, &wasm)?;
+        let grants = self.grant.into_iter().map(|grant| ("grant", grant));
+        let query: Vec<_> = grants.chain(self.policy.into_iter().map(|policy| ("policy", policy))).collect();
+        let registered: shapes::Registered = client.upload("/v1/tasks", &query, &wasm)?;
         spinner.finish_and_clear();
         if screen.json {
             return Ok(screen.value(&registered)?);

@@ -21,7 +21,8 @@ use crate::model::limits::PAYLOAD_BYTES_MAX;
 #[command(after_help = "Examples:
   runlater schedule reminder --after 2s --wait
   runlater schedule report --at 2027-03-14T15:09:26+01:00 --input @report.json
-  echo '{\"id\": 7}' | runlater schedule remind --input - --metadata customer=7 --unique-key order-7")]
+  echo '{\"id\": 7}' | runlater schedule remind --input - --metadata customer=7 --unique-key order-7
+  runlater schedule reindex --unique-key index --debounce 10s --debounce-max 5m")]
 pub(super) struct Schedule {
     /// The task
     #[arg(value_parser = tasks::parse_name)]
@@ -41,6 +42,18 @@ pub(super) struct Schedule {
     /// At most one run under this key: a repeated request finds the first one's run
     #[arg(long, value_name = "KEY")]
     unique_key: Option<String>,
+    /// What to do if that key is held: `existing` finds an equal run, `reject` refuses, `replace` takes the place of one that still waits
+    #[arg(long, value_name = "MODE", requires = "unique_key")]
+    unique_mode: Option<String>,
+    /// Hold the key for this long after the run's end, instead of 24h
+    #[arg(long, value_name = "DURATION", requires = "unique_key")]
+    unique_for: Option<String>,
+    /// Due this long after the last request under the unique key, with that one's input
+    #[arg(long, value_name = "DURATION", requires = "unique_key", conflicts_with_all = ["at", "after", "unique_mode"])]
+    debounce: Option<String>,
+    /// But not later than this after the first request (the tenfold of --debounce, unless you say otherwise)
+    #[arg(long, value_name = "DURATION", requires = "debounce")]
+    debounce_max: Option<String>,
     /// Fail after this many failed attempts (1 to 100), instead of what the task says
     #[arg(long, value_name = "N")]
     max_attempts: Option<u32>,
@@ -67,6 +80,10 @@ impl Schedule {
             input_bytes: None,
             metadata: self.metadata.into_iter().collect(),
             unique_key: self.unique_key,
+            unique_mode: self.unique_mode,
+            unique_for: self.unique_for,
+            debounce: self.debounce,
+            debounce_max: self.debounce_max,
             max_attempts: self.max_attempts,
             timeout: self.timeout,
             priority: self.priority,
@@ -91,13 +108,13 @@ fn show(screen: &Screen, task: &Name, scheduled: &shapes::Scheduled) -> anyhow::
     let due = moment::with_hint(scheduled.trigger_at, moment::now());
     match scheduled.created {
         true => screen.line(format!("scheduled {task} for {due}: run {}", scheduled.id))?,
-        false => screen.line(format!("{task} was scheduled before under this unique key: run {}", scheduled.id))?,
+        false => screen.line(format!("{task} was scheduled before under this unique key, for {due}: run {}", scheduled.id))?,
     }
     Ok(())
 }
 
 /// Reads an input, and checks here already that it is JSON: the shell's quotes are easily got wrong.
-fn read_input(text: &str) -> anyhow::Result<Box<RawValue>> {
+pub(super) fn read_input(text: &str) -> anyhow::Result<Box<RawValue>> {
     let (json, whence) = match text.strip_prefix('@') {
         _ if text == "-" => (read_bounded(io::stdin().lock(), Path::new("standard input"))?, "standard input".to_string()),
         Some(path) => {

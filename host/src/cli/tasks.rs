@@ -85,15 +85,16 @@ fn show_one(screen: &Screen, task: &shapes::Task) -> anyhow::Result<()> {
         ("description", task.description.clone().unwrap_or_default()),
         ("component", task.digest.clone()),
         ("grants", none(task.grants.join(" "))),
-        ("max attempts", task.max_attempts.to_string()),
-        ("retry delay", format!("up to {}, doubling up to {}", task.retry_delay, task.retry_delay_max)),
-        ("timeout", task.timeout.clone()),
-        ("priority", task.priority.to_string()),
         ("created", moment::with_hint(task.created_at, now)),
         ("updated", moment::with_hint(task.updated_at, now)),
         ("input schema", task.input_schema.as_ref().map_or("none".into(), |schema| schema.get().to_string())),
     ] {
         screen.line(format!("{name:<14}{}", clean(&value)))?;
+    }
+    screen.line("policy")?;
+    for (field, value) in &task.policy {
+        let by = if task.overrides.contains_key(field) { "  (said at registration)" } else { "" };
+        screen.line(format!("  {:<22}{}{by}", clean(field), clean(value)))?;
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use crate::cancel::CancelSignal;
 use crate::model::{
     Cursor, Digest, Due, Grants, Invalid, Metadata, Name, Origin, Outcome, Page, Payload, Progress, Run, RunFilter, RunId, Task,
-    TaskDefinition, Timestamp, UniqueKey, WriteSet,
+    TaskDefinition, Timestamp, Unique, WriteSet,
 };
 
 /// Runs attempts.
@@ -123,7 +123,7 @@ pub struct ScheduleRequest {
     /// What to find it by.
     pub metadata: Metadata,
     /// What makes it unique.
-    pub unique_key: Option<UniqueKey>,
+    pub unique_key: Option<Unique>,
     /// Overrides the task's policy.
     pub max_attempts: Option<u32>,
     /// Overrides the task's policy.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Invalid, RateLimit};
 use crate::scheduler::{Error, Role};
-use crate::storage::{ChangeError, StorageError};
+use crate::storage::{ChangeError, CronError, StorageError};
 
 /// The media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -109,6 +109,17 @@ impl From<Error> for Problem {
             Error::Change(change) => Self::new(change_status(&change), change_code(&change), detail),
             Error::UniqueKeyTaken(_) => Self::new(StatusCode::CONFLICT, "unique-key-taken", detail).at("unique_key"),
             Error::Quota(_) => Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", detail),
+            Error::Cron(cron) => {
+                let (status, code) = match &cron {
+                    CronError::NotFound(_) => (StatusCode::NOT_FOUND, "cron-not-found"),
+                    CronError::TaskNotFound(_) => (StatusCode::NOT_FOUND, "task-not-found"),
+                    CronError::Exists(_) => (StatusCode::CONFLICT, "cron-exists"),
+                    CronError::DefinedByCode(_) => (StatusCode::CONFLICT, "defined-by-code"),
+                    CronError::Stale { .. } => (StatusCode::PRECONDITION_FAILED, "stale"),
+                    CronError::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "quota-exceeded"),
+                };
+                Self::new(status, code, detail)
+            }
             Error::Storage(storage) => storage.into(),
             // What the host can't do is told to its operator, not to callers.
             Error::Start(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the host could not do it; see its log"),

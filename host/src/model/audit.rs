@@ -26,11 +26,25 @@ pub enum AuditAction {
     RevokeToken,
     /// Copied the database.
     Backup,
+    /// Made a cron.
+    CreateCron,
+    /// Changed a cron.
+    UpdateCron,
+    /// Paused a cron.
+    PauseCron,
+    /// Let a cron go on.
+    ResumeCron,
+    /// Deleted a cron.
+    DeleteCron,
+    /// Made a run of a cron by hand.
+    TriggerCron,
+    /// Made runs of a cron's past.
+    BackfillCron,
 }
 
 impl AuditAction {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 16] = [
         Self::Schedule,
         Self::Reschedule,
         Self::Delete,
@@ -40,6 +54,13 @@ impl AuditAction {
         Self::CreateToken,
         Self::RevokeToken,
         Self::Backup,
+        Self::CreateCron,
+        Self::UpdateCron,
+        Self::PauseCron,
+        Self::ResumeCron,
+        Self::DeleteCron,
+        Self::TriggerCron,
+        Self::BackfillCron,
     ];
 
     /// The word for it on every surface.
@@ -54,6 +75,13 @@ impl AuditAction {
             Self::CreateToken => "create-token",
             Self::RevokeToken => "revoke-token",
             Self::Backup => "backup",
+            Self::CreateCron => "create-cron",
+            Self::UpdateCron => "update-cron",
+            Self::PauseCron => "pause-cron",
+            Self::ResumeCron => "resume-cron",
+            Self::DeleteCron => "delete-cron",
+            Self::TriggerCron => "trigger-cron",
+            Self::BackfillCron => "backfill-cron",
         }
     }
 

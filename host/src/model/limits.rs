@@ -66,6 +66,26 @@ pub const RETENTION_AGE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600
 pub const RETENTION_COUNT_MAX: u64 = 1_000_000_000;
 /// Explicit retry delays of one task.
 pub const RETRY_DELAYS_MAX: usize = 100;
+/// Bytes of a cron's expression.
+pub const CRON_BYTES_MAX: usize = 256;
+/// Shortest interval of a cron.
+pub const CRON_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// Longest jitter of a cron.
+pub const CRON_JITTER_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Crons in one namespace.
+pub const CRONS_MAX: u32 = 100_000;
+/// Occurrences that one backfill, or one forecast of a cron, may hold.
+pub const OCCURRENCES_MAX: usize = 10_000;
+/// Bytes of the note on a pause.
+pub const PAUSE_NOTE_BYTES_MAX: usize = 256;
+/// How far a forecast looks.
+pub const FORECAST_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Occurrences that a forecast counts: a few seconds of work.
+pub const FORECAST_OCCURRENCES_MAX: u64 = 1_000_000;
+/// Crons that a forecast looks at. Each takes 6 KiB while it does.
+pub const FORECAST_CRONS_MAX: usize = 10_000;
+/// What a forecast tells of changes of the clocks.
+pub const FORECAST_NOTES_MAX: usize = 100;
 /// Bytes of a component.
 pub const COMPONENT_BYTES_MAX: usize = 32 << 20;
 /// Tasks in one component.
@@ -76,6 +96,10 @@ pub const CODE_SCHEDULES_MAX: usize = 100;
 pub const DESCRIPTION_BYTES_MAX: usize = 1024;
 /// Bytes of a task's input schema.
 pub const SCHEMA_BYTES_MAX: usize = 64 << 10;
+/// References in a task's input schema: what bounds how deep a check may recurse.
+pub const SCHEMA_REFERENCES_MAX: usize = 256;
+/// Ways through a task's input schema, each followed once for each value of an input that it fits.
+pub const SCHEMA_WAYS_MAX: u64 = 10_000;
 /// Bytes of a progress note.
 pub const PROGRESS_NOTE_BYTES_MAX: usize = 256;
 /// Bytes of a failure's explanation that are kept.

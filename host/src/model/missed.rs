@@ -72,6 +72,37 @@ impl MissedPolicy {
     }
 }
 
+impl MissedPolicy {
+    /// How many missed runs of a task run at most.
+    pub const fn most(&self) -> u32 {
+        match self.catch_up {
+            CatchUp::Skip => 0,
+            CatchUp::Latest => 1,
+            CatchUp::All => self.max,
+        }
+    }
+
+    /// Whether a missed run runs now, `chosen` later ones of its task having been chosen already.
+    pub fn makes_up(&self, chosen: u32, trigger_at: Timestamp, now: Timestamp) -> bool {
+        chosen < self.most() && now.since(trigger_at) <= self.window
+    }
+
+    /// Why a missed run does not run, in words.
+    pub fn why_missed(&self, trigger_at: Timestamp, now: Timestamp) -> String {
+        let window = super::format_duration(self.window);
+        match self.catch_up {
+            CatchUp::Skip => "no host was running at its time, and the task's policy makes up for nothing (missed = skip)".into(),
+            _ if now.since(trigger_at) > self.window => {
+                format!("no host was running at its time, which is longer ago than the task makes up for (missed-window = {window})")
+            }
+            CatchUp::Latest => "no host was running at its time, and the task makes up for a later one only (missed = latest)".into(),
+            CatchUp::All => {
+                format!("no host was running at its time, and the task makes up for later ones only (missed-max = {})", self.max)
+            }
+        }
+    }
+}
+
 /// A span during which no host was running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
@@ -100,6 +131,32 @@ pub fn gap(last: Timestamp, passed: Duration, now: Timestamp, grace: Duration) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn which_of_ten_missed_runs_run() {
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000).unwrap();
+        let seconds = |seconds| Duration::from_secs(seconds);
+        for (catch_up, window, max, expected) in [
+            (CatchUp::Skip, 1_000, 10, vec![]),
+            (CatchUp::Latest, 1_000, 10, vec![100]),
+            (CatchUp::Latest, 9, 10, vec![]),
+            (CatchUp::All, 1_000, 3, vec![100, 90, 80]),
+            (CatchUp::All, 1_000, 100, vec![100, 90, 80, 70, 60, 50, 40, 30, 20, 10]),
+            (CatchUp::All, 35, 100, vec![100, 90, 80]),
+        ] {
+            let policy = MissedPolicy { catch_up, window: seconds(window), max };
+            let mut run = Vec::new();
+            for trigger in (1..=10).rev().map(|each| each * 10) {
+                if policy.makes_up(run.len() as u32, at(trigger), at(110)) {
+                    run.push(trigger);
+                } else {
+                    let why = policy.why_missed(at(trigger), at(110));
+                    assert_eq!(why.contains("window"), catch_up != CatchUp::Skip && 110 - trigger > window as i64, "{trigger}: {why}");
+                }
+            }
+            assert_eq!(run, expected, "{catch_up:?} {window} {max}");
+        }
+    }
 
     #[test]
     fn gaps() {

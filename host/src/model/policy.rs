@@ -1,9 +1,13 @@
-//! How the runs of a task are treated, and what may be said about it: by the component, and over it by the operator.
+//! How the runs of a task are treated.
+//!
+//! What may be said about it, by the component and over it by the operator, is in `policy_settings.rs`.
 
 use std::time::Duration;
 
 use super::limits::{ATTEMPTS_MAX, CANCEL_GRACE, CONCURRENCY_MAX, PRIORITY_MAX, TIMEOUT_MAX};
-use super::{Concurrency, Invalid, LaneKey, MissedPolicy, Name, Overlap, RateLimit, Retention, RetryPolicy};
+use super::{
+    CatchUp, Concurrency, Invalid, LaneKey, MissedPolicy, Name, PolicySettings, RateLimit, Retention, RetryPolicy, format_duration,
+};
 
 /// How the runs of a task are treated, unless a run says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -63,41 +67,6 @@ impl Default for TaskPolicy {
     }
 }
 
-/// What a component's definition, or an operator, says of a policy. What is `None` stays as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PolicySettings {
-    /// Failed attempts after which a run fails: 1 to 100.
-    pub max_attempts: Option<u32>,
-    /// First retry delay and longest one.
-    pub retry_delay: Option<(Duration, Duration)>,
-    /// Exact retry delays in place of doubling ones.
-    pub retry_delays: Option<Vec<Duration>>,
-    /// Longest attempt: 1 ms to 24 h.
-    pub timeout: Option<Duration>,
-    /// 1 to 3.
-    pub priority: Option<u8>,
-    /// Attempts in flight in each lane.
-    pub concurrency: Option<u32>,
-    /// Attempts in flight in all lanes together.
-    pub concurrency_per_task: Option<u32>,
-    /// What becomes of a run whose lane is full.
-    pub overlap: Option<Overlap>,
-    /// What lanes are made by.
-    pub lane: Option<LaneKey>,
-    /// Starts in each lane.
-    pub rate: Option<RateLimit>,
-    /// What is made up for.
-    pub missed: Option<MissedPolicy>,
-    /// Latest start after the trigger time.
-    pub start_deadline: Option<Duration>,
-    /// How long a cancelled attempt may go on: at most 10 min.
-    pub cancel_grace: Option<Duration>,
-    /// Which task hears of a final failure.
-    pub on_failure: Option<Name>,
-    /// What is kept.
-    pub retention: Option<Retention>,
-}
-
 impl TaskPolicy {
     /// This policy with `settings` over it. An error names the field.
     pub fn with(mut self, settings: &PolicySettings) -> Result<Self, Invalid> {
@@ -105,7 +74,7 @@ impl TaskPolicy {
             self.retry.max_attempts = check_max_attempts(attempts, "max-attempts")?;
         }
         if let Some((base, max)) = settings.retry_delay {
-            self.retry = RetryPolicy { base, max, ..self.retry };
+            self.retry = RetryPolicy { base, max, delays: Vec::new(), ..self.retry };
         }
         if let Some(delays) = &settings.retry_delays {
             self.retry.delays.clone_from(delays);
@@ -132,9 +101,12 @@ impl TaskPolicy {
         if let Some(rate) = settings.rate {
             self.rate = Some(rate);
         }
-        if let Some(missed) = settings.missed {
-            self.missed = missed.checked()?;
+        self.missed = MissedPolicy {
+            catch_up: settings.missed.unwrap_or(self.missed.catch_up),
+            window: settings.missed_window.unwrap_or(self.missed.window),
+            max: settings.missed_max.unwrap_or(self.missed.max),
         }
+        .checked()?;
         if let Some(deadline) = settings.start_deadline {
             self.start_deadline = Some(check_start_deadline(deadline, "start-deadline")?);
         }
@@ -144,15 +116,41 @@ impl TaskPolicy {
         if let Some(task) = &settings.on_failure {
             self.on_failure = Some(task.clone());
         }
-        if let Some(retention) = settings.retention {
-            self.retention = retention.checked()?;
-        }
+        self.retention =
+            Retention { age: settings.keep_for.unwrap_or(self.retention.age), count: settings.keep_last.unwrap_or(self.retention.count) }
+                .checked()?;
         Ok(self)
     }
 
     /// Whether a run of this task may have to wait for other runs of it.
     pub fn has_gate(&self) -> bool {
         self.concurrency.per_lane.is_some() || self.concurrency.per_task.is_some() || self.rate.is_some()
+    }
+
+    /// All that holds, under the names and in the form of [`PolicySettings::set`]. What has no limit is not there.
+    pub fn entries(&self) -> Vec<(&'static str, String)> {
+        let exact = !self.retry.delays.is_empty();
+        PolicySettings {
+            max_attempts: Some(self.retry.max_attempts),
+            retry_delay: (!exact).then_some((self.retry.base, self.retry.max)),
+            retry_delays: exact.then(|| self.retry.delays.clone()),
+            timeout: Some(self.timeout),
+            priority: Some(self.priority),
+            concurrency: self.concurrency.per_lane,
+            concurrency_per_task: self.concurrency.per_task,
+            overlap: self.concurrency.per_lane.map(|_| self.concurrency.overlap),
+            lane: self.has_gate().then(|| self.lane.clone()),
+            rate: self.rate,
+            missed: Some(self.missed.catch_up),
+            missed_window: (self.missed.catch_up != CatchUp::Skip).then_some(self.missed.window),
+            missed_max: (self.missed.catch_up == CatchUp::All).then_some(self.missed.max),
+            start_deadline: self.start_deadline,
+            cancel_grace: Some(self.cancel_grace),
+            on_failure: self.on_failure.clone(),
+            keep_for: Some(self.retention.age),
+            keep_last: Some(self.retention.count),
+        }
+        .entries()
     }
 }
 
@@ -169,7 +167,7 @@ pub(crate) fn check_timeout(timeout: Duration, field: &str) -> Result<Duration, 
     if (Duration::from_millis(1)..=TIMEOUT_MAX).contains(&timeout) {
         return Ok(timeout);
     }
-    Err(Invalid::new("invalid-timeout", field, "an attempt may take 1ms to 24h").seen(super::format_duration(timeout)))
+    Err(Invalid::new("invalid-timeout", field, "an attempt may take 1ms to 24h").seen(format_duration(timeout)))
 }
 
 /// Accepts priorities 1 to 3.
@@ -185,10 +183,10 @@ pub(crate) fn check_start_deadline(deadline: Duration, field: &str) -> Result<Du
     if (Duration::from_millis(1)..=Duration::from_secs(366 * 24 * 3600)).contains(&deadline) {
         return Ok(deadline);
     }
-    Err(Invalid::new("invalid-start-deadline", field, "1ms to 366d after the trigger time").seen(super::format_duration(deadline)))
+    Err(Invalid::new("invalid-start-deadline", field, "1ms to 366d after the trigger time").seen(format_duration(deadline)))
 }
 
-fn check_concurrency(limit: u32, field: &str) -> Result<u32, Invalid> {
+pub(super) fn check_concurrency(limit: u32, field: &str) -> Result<u32, Invalid> {
     if (1..=CONCURRENCY_MAX).contains(&limit) {
         return Ok(limit);
     }
@@ -200,5 +198,5 @@ fn check_cancel_grace(grace: Duration) -> Result<Duration, Invalid> {
     if grace <= Duration::from_secs(600) {
         return Ok(grace);
     }
-    Err(Invalid::new("invalid-cancel-grace", "cancel-grace", "at most 10m").seen(super::format_duration(grace)))
+    Err(Invalid::new("invalid-cancel-grace", "cancel-grace", "at most 10m").seen(format_duration(grace)))
 }

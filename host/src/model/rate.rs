@@ -49,12 +49,15 @@ impl RateLimit {
                 "h" => RateUnit::Hour,
                 _ => return None,
             };
-            let count = count.parse().ok().filter(|count| (1..=RATE_COUNT_MAX).contains(count))?;
-            Some(Self { count, per })
+            Self::new(count.parse().ok()?, per, field).ok()
         });
-        parsed.ok_or_else(|| {
-            Invalid::new("invalid-rate", field, format!("1 to {RATE_COUNT_MAX} starts in a unit, such as 10/s, 600/m or 5/h")).seen(text)
-        })
+        parsed.ok_or_else(|| refused(field, text))
+    }
+
+    /// So many starts in that unit.
+    pub fn new(count: u32, per: RateUnit, field: &str) -> Result<Self, Invalid> {
+        let rate = Self { count, per };
+        if (1..=RATE_COUNT_MAX).contains(&count) { Ok(rate) } else { Err(refused(field, &rate.to_string())) }
     }
 
     /// Whether a run may start at `now`. `used_until` is what the lane's last start left, or the past; `Ok` holds what this start leaves,
@@ -68,6 +71,10 @@ impl RateLimit {
         }
         Ok(used_until.max(now).saturating_add(one))
     }
+}
+
+fn refused(field: &str, seen: &str) -> Invalid {
+    Invalid::new("invalid-rate", field, format!("1 to {RATE_COUNT_MAX} starts in a unit, such as 10/s, 600/m or 5/h")).seen(seen)
 }
 
 impl std::fmt::Display for RateLimit {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::limits::{CHAIN_PACE, CRASHES_MAX, DEPTH_MAX};
-use super::{FailureReason, Jitter, Metadata, Name, Outcome, Payload, RetryPolicy, RunId, Task, Timestamp, UniqueKey};
+use super::{FailureReason, Jitter, Metadata, Name, Outcome, Payload, RetryPolicy, RunId, Task, Timestamp, Unique};
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -171,6 +171,19 @@ pub struct Run {
     pub output: Option<Payload>,
     /// How far the attempt in flight says it has come.
     pub progress: Option<Progress>,
+    /// Which occurrence of a cron it is; `None` for a run that no cron made.
+    pub occurrence: Option<CronOccurrence>,
+}
+
+/// Which occurrence of a cron a run is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CronOccurrence {
+    /// The cron, if it is still there.
+    pub cron: Option<Name>,
+    /// The rule's time; `None` for a run that somebody made by hand.
+    pub planned_at: Option<Timestamp>,
+    /// How many occurrences this row stands for that were skipped, and the time of the last one.
+    pub skipped: Option<(u32, Timestamp)>,
 }
 
 /// How far an attempt says it has come. Kept while it is in flight.
@@ -198,7 +211,7 @@ pub struct NewRun {
     /// What it can be found by.
     pub metadata: Metadata,
     /// What makes it unique.
-    pub unique_key: Option<UniqueKey>,
+    pub unique_key: Option<Unique>,
     /// Who made it.
     pub origin: Origin,
     /// Where it hangs in its chain; `None` for a run that no guest scheduled.

@@ -1,6 +1,6 @@
 //! A registered task: a name, the component behind it, and how its runs are treated.
 
-use super::{Digest, Grants, Name, NamespaceId, TaskPolicy, Timestamp};
+use super::{Digest, Grants, InputSchema, Invalid, Name, NamespaceId, Payload, PolicySettings, TaskPolicy, Timestamp};
 
 /// The key of a task inside one database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,15 +22,24 @@ pub struct Task {
     /// What it does, in a sentence.
     pub description: Option<String>,
     /// The JSON Schema of its input.
-    pub input_schema: Option<String>,
-    /// How its runs are treated.
+    pub input_schema: Option<InputSchema>,
+    /// How its runs are treated: what the component says, with what the operator says over it.
     pub policy: TaskPolicy,
+    /// What the operator says, which later registrations keep.
+    pub overrides: PolicySettings,
     /// When it was first registered.
     pub created_at: Timestamp,
     /// When it was last registered.
     pub updated_at: Timestamp,
     /// Set while the task is paused: its runs wait.
     pub pause: Option<Pause>,
+}
+
+impl Task {
+    /// Refuses an input that does not fit the task's schema. `field` names it in the error.
+    pub fn check_input(&self, input: &Payload, field: &str) -> Result<(), Invalid> {
+        self.input_schema.as_ref().map_or(Ok(()), |schema| schema.check(input, field))
+    }
 }
 
 /// Why and until when a task, or a cron, is paused.

@@ -56,6 +56,12 @@ impl Scheduler {
         self.bulk(selection, dry_run, Change::Cancel).await
     }
 
+    /// Makes runs due at once, as [`trigger_now`](Self::trigger_now) does: failed and missed ones, and by status also scheduled and cancelled
+    /// ones and those in backoff. A dry run only counts.
+    pub async fn bulk_trigger(&self, selection: Selection, dry_run: bool) -> Result<BulkOutcome, Error> {
+        self.bulk(selection, dry_run, Change::Trigger).await
+    }
+
     async fn bulk(&self, selection: Selection, dry_run: bool, change: Change) -> Result<BulkOutcome, Error> {
         match selection {
             Selection::Ids(ids) => {
@@ -101,6 +107,7 @@ impl Scheduler {
             Change::Delete => storage.delete(namespace, ids, now).await?,
             Change::Move(to) => storage.reschedule(namespace, ids.into_iter().map(|id| (id, to)).collect(), now).await?,
             // Each is a transition of its own; asked for together, they share a commit.
+            Change::Trigger => try_join_all(ids.into_iter().map(|id| storage.trigger(namespace, id, now))).await?,
             Change::Cancel => {
                 let verdicts = try_join_all(ids.into_iter().map(|id| storage.cancel(namespace, id, now))).await?;
                 verdicts.into_iter().map(|verdict| verdict.map(drop)).collect()
@@ -116,6 +123,11 @@ impl Scheduler {
                 Ok(run) if change == Change::Cancel => match run.status.is_final() && run.status != Status::Cancelled {
                     true => outcome.refused.push(ChangeError::AlreadyEnded(id)),
                     false => outcome.changed += 1,
+                },
+                Ok(run) if change == Change::Trigger => match run.status {
+                    Status::Queued | Status::Running => outcome.refused.push(ChangeError::UnderWay(id)),
+                    Status::Succeeded => outcome.refused.push(ChangeError::AlreadyEnded(id)),
+                    _ => outcome.changed += 1,
                 },
                 Ok(run) if run.status != Status::Scheduled => outcome.refused.push(ChangeError::AlreadyTriggered(id)),
                 Ok(run) if run.origin == Origin::Code => outcome.refused.push(ChangeError::DefinedByCode(id)),
@@ -134,12 +146,17 @@ enum Change {
     Delete,
     Move(Move),
     Cancel,
+    Trigger,
 }
 
 impl Change {
     /// The part of `filter` to which this can be done. `None` if there is no such part.
     fn narrow(self, filter: RunFilter) -> Option<RunFilter> {
-        if self == Self::Cancel { unfinished(filter) } else { changeable(filter) }
+        match self {
+            Self::Cancel => unfinished(filter),
+            Self::Trigger => triggerable(filter),
+            Self::Delete | Self::Move(_) => changeable(filter),
+        }
     }
 }
 
@@ -149,6 +166,15 @@ fn unfinished(mut filter: RunFilter) -> Option<RunFilter> {
         filter.statuses = Status::ALL.to_vec();
     }
     filter.statuses.retain(|status| !status.is_final());
+    (!filter.statuses.is_empty()).then_some(filter)
+}
+
+/// The part of `filter` that can be made due by hand. Without a status that is what went wrong: nobody means all that is still to come.
+fn triggerable(mut filter: RunFilter) -> Option<RunFilter> {
+    if filter.statuses.is_empty() {
+        filter.statuses = vec![Status::Failed, Status::Missed];
+    }
+    filter.statuses.retain(|status| !matches!(status, Status::Queued | Status::Running | Status::Succeeded));
     (!filter.statuses.is_empty()).then_some(filter)
 }
 

@@ -1,7 +1,7 @@
 //! Why the façade refused, sorted by what the caller can do.
 
 use crate::model::{Invalid, RunId};
-use crate::storage::{ChangeError, CreateError, RegisterError, StorageError};
+use crate::storage::{ChangeError, CreateError, CronError, RegisterError, StorageError};
 
 /// Why a request changed nothing (but see [`StorageError::OutcomeUnknown`]).
 #[derive(Clone, Debug, thiserror::Error)]
@@ -18,9 +18,14 @@ pub enum Error {
     /// The run can't be changed in this way (any more).
     #[error(transparent)]
     Change(ChangeError),
-    /// The unique key belongs to another run with another task, input or metadata.
-    #[error("the unique key belongs to run {0}, which has a different task, input or metadata")]
+    /// The unique key is held by a run that this request neither means nor may replace.
+    #[error(
+        "the unique key is held by run {0}, which has another task, input or metadata, or is not for this request to share or to replace"
+    )]
     UniqueKeyTaken(RunId),
+    /// The cron was not made or changed.
+    #[error(transparent)]
+    Cron(#[from] CronError),
     /// A quota would be exceeded.
     #[error("{0}")]
     Quota(String),

@@ -15,9 +15,9 @@ use crate::executor::{CallError, HostCalls, ScheduleRequest};
 use crate::model::limits::{DEPTH_MAX, LIVE_PER_ROOT_MAX, PAGE_SIZE_MAX, WRITES_PER_ATTEMPT_MAX};
 use crate::model::{
     Cursor, Due, Invalid, Lineage, NamespaceId, NewRun, Order, Origin, Page, ParentRun, Progress, RateLimit, Run, RunFilter, RunId, Status,
-    Timestamp, Write, WriteSet, check_max_attempts, check_priority, check_timeout,
+    Timestamp, Unique, UniqueMode, Verdict, Write, WriteSet, check_max_attempts, check_priority, check_timeout,
 };
-use crate::storage::{CreateError, Created, Storage, StorageError};
+use crate::storage::{CreateError, Storage, StorageError};
 
 /// The calls of one attempt, bound to its run and namespace.
 pub(super) struct GuestCalls {
@@ -47,7 +47,11 @@ impl GuestCalls {
     fn new_run(&self, request: ScheduleRequest, now: Timestamp) -> Result<NewRun, CallError> {
         let task = self.storage.task(self.namespace, request.task.as_str());
         let task = task.ok_or_else(|| CallError::TaskNotFound(request.task.as_str().into()))?;
-        let trigger_at = request.due.trigger_at(now);
+        task.check_input(&request.input, "input")?;
+        let trigger_at = match request.unique_key.as_ref().and_then(|unique| unique.due(now)) {
+            Some(due) => due,
+            None => request.due.trigger_at(now),
+        };
         Ok(NewRun {
             id: self.storage.next_run_id(now),
             task,
@@ -70,23 +74,45 @@ impl GuestCalls {
 
     /// The run of this attempt, not yet committed, that has the same unique key.
     fn own_holder(&self, run: &NewRun) -> Option<&NewRun> {
-        let key = run.unique_key.as_ref()?;
+        let key = &run.unique_key.as_ref()?.key;
         self.writes.iter().find_map(|write| match write {
-            Write::Schedule(own) if own.unique_key.as_ref() == Some(key) => Some(&**own),
+            Write::Schedule(own) if own.unique_key.as_ref().is_some_and(|unique| unique.key == *key) => Some(&**own),
             _ => None,
         })
     }
 
-    /// The run, stored and equal, that holds the unique key.
-    fn stored_holder(&self, run: &NewRun, now: Timestamp) -> Result<Option<RunId>, CallError> {
-        if run.unique_key.is_none() {
-            return Ok(None);
+    /// Schedules `run` in the face of a run of this attempt, not yet committed, that has the same unique key.
+    fn schedule_over_own(&mut self, run: &mut NewRun, unique: &Unique) -> Result<Option<RunId>, CallError> {
+        let Some(own) = self.own_holder(run) else { return Ok(None) };
+        let id = own.id;
+        match unique.mode {
+            UniqueMode::Existing if is_equal(own, run) => return Ok(Some(id)),
+            UniqueMode::Replace => self.delete(id)?,
+            UniqueMode::Debounce { .. } if self.supersede(id).is_some() => run.id = id,
+            _ => return Err(CallError::UniqueKeyTaken(id)),
         }
-        match self.storage.holder(self.namespace, run, now) {
-            Ok(held) => Ok(held.map(Created::id).filter(|holder| !self.own.is_deleted(*holder))),
-            // Its deletion is committed first.
-            Err(CreateError::UniqueKeyTaken(holder)) if self.own.is_deleted(holder) => Ok(None),
-            Err(error) => Err(refused(error)),
+        Ok(None)
+    }
+
+    /// The same, in the face of a stored one. `Some` if that is all there is to do.
+    fn schedule_over_stored(&mut self, run: &mut NewRun, unique: &Unique, now: Timestamp) -> Result<Option<RunId>, CallError> {
+        let holder = self.storage.holder(self.namespace, run, now).map_err(unavailable)?;
+        // Its deletion is committed first.
+        let Some(holder) = holder.filter(|holder| !self.own.is_deleted(holder.run)) else { return Ok(None) };
+        match unique.verdict(&holder, now) {
+            Verdict::Free => Ok(None),
+            Verdict::Existing => Ok(Some(holder.run)),
+            Verdict::Taken => Err(CallError::UniqueKeyTaken(holder.run)),
+            Verdict::Replace => self.delete(holder.run).map(|()| None),
+            Verdict::PutOff(trigger_at) => {
+                let seen = self.movable(holder.run)?;
+                // Under the id of the run that it puts off; the commit does so only if that one still waits.
+                (run.id, run.trigger_at) = (holder.run, trigger_at);
+                self.supersede(holder.run);
+                self.push(Write::Schedule(Box::new(run.clone())))?;
+                self.own.reschedule(seen, trigger_at);
+                Ok(Some(holder.run))
+            }
         }
     }
 
@@ -124,14 +150,15 @@ impl GuestCalls {
 impl HostCalls for GuestCalls {
     fn schedule(&mut self, request: ScheduleRequest) -> Result<RunId, CallError> {
         let now = self.clock.now();
-        let run = self.new_run(request, now)?;
-        match self.own_holder(&run) {
-            Some(own) if is_equal(own, &run) => return Ok(own.id),
-            Some(own) => return Err(CallError::UniqueKeyTaken(own.id)),
-            None => {}
-        }
-        if let Some(holder) = self.stored_holder(&run, now)? {
-            return Ok(holder);
+        let mut run = self.new_run(request, now)?;
+        if let Some(unique) = run.unique_key.clone() {
+            if let Some(holder) = self.schedule_over_own(&mut run, &unique)? {
+                return Ok(holder);
+            }
+            // One of its own that was debounced has been looked at already, and what is stored holds the key no longer.
+            if let Some(holder) = self.schedule_over_stored(&mut run, &unique, now)? {
+                return Ok(holder);
+            }
         }
         self.count_create()?;
         let id = run.id;

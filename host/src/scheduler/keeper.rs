@@ -13,6 +13,8 @@ use crate::storage::{Storage, StorageError};
 
 /// Runs marked between two commits. The writer serves everybody else in between.
 const SLICE: usize = 500;
+/// Crons decided about between two commits.
+const CRONS_SLICE: usize = 100;
 /// How often the keeper looks whether due runs wait for a slot, and has the database know that the host is alive. Well within the
 /// default grace, so that a host that dies then does not make them look missed. Jumps are noticed by the workers.
 const TICK: Duration = Duration::from_secs(10);
@@ -57,6 +59,9 @@ async fn tick(crew: &Crew, storage: &dyn Storage, clock: &dyn Clock) -> Result<(
 
 /// Marks everything that was missed in `gap`, a slice at a time. Stopped half-way, it is begun anew without harm.
 pub(super) async fn sweep(storage: &dyn Storage, clock: &dyn Clock, gap: Gap) -> Result<(), StorageError> {
+    // Before the single runs: what an occurrence was made into is the cron's to decide about.
+    while storage.miss_crons(gap, CRONS_SLICE, clock.now()).await? == CRONS_SLICE {}
+    let caught_up = storage.catch_up(gap, clock.now()).await?;
     let mut missed = 0;
     loop {
         let marked = storage.miss(gap, SLICE, clock.now()).await?;
@@ -65,6 +70,6 @@ pub(super) async fn sweep(storage: &dyn Storage, clock: &dyn Clock, gap: Gap) ->
             break;
         }
     }
-    tracing::info!(missed, from = %gap.from, until = %gap.until, "no host was running");
+    tracing::info!(missed, caught_up, from = %gap.from, until = %gap.until, "no host was running");
     Ok(())
 }

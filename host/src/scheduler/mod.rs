@@ -11,12 +11,15 @@ mod bulk;
 mod component_source;
 mod creates;
 mod crew;
+mod cron;
 mod cursors;
 mod doorbell;
 mod error;
+mod forecast;
 mod guest_calls;
 mod keeper;
 mod own_writes;
+mod prune;
 mod pulse;
 mod register;
 mod roster;
@@ -39,6 +42,7 @@ use crate::storage::{Amendment, Cancelled, Health, Move, RunEvent, Storage, Stor
 
 pub use builder::SchedulerBuilder;
 pub use bulk::{BulkOutcome, Selection};
+pub use cron::{Backfill, CronUpdate, NewCron, next};
 pub use error::Error;
 pub use register::{Register, Registered};
 pub use schedule::{Schedule, Scheduled};
@@ -192,7 +196,7 @@ impl Scheduler {
         Ok(self.changes.trigger(self.namespace.id, run, self.now()).await??)
     }
 
-    /// Cancels a run. One that waits never starts; one that runs is told so, and dropped after a grace of 5 s.
+    /// Cancels a run. One that waits never starts; one that runs is told so, and dropped after its task's grace, 5 s by default.
     pub async fn cancel(&self, run: RunId) -> Result<Cancelled, Error> {
         Ok(self.changes.cancel(self.namespace.id, run, self.now()).await??)
     }

@@ -47,10 +47,11 @@ impl OwnWrites {
             parent: run.lineage.map(|lineage| lineage.parent),
             root: run.lineage.map(|lineage| lineage.root),
             metadata: run.metadata.clone(),
-            unique_key: run.unique_key.as_ref().map(|key| key.as_str().into()),
+            unique_key: run.unique_key.as_ref().map(|unique| unique.key.as_str().into()),
             input: run.input.clone(),
             output: None,
             progress: None,
+            occurrence: None,
         };
         self.runs.insert(run.id, Own { seen, new: true, moved_to: None, cancelled_at: None, deleted: false });
     }
@@ -219,6 +220,7 @@ mod tests {
             input: Payload::null(),
             output: None,
             progress: None,
+            occurrence: None,
         }
     }
 

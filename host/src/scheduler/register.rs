@@ -1,9 +1,10 @@
 //! Registering a component.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Error, Scheduler};
-use crate::model::{Component, Digest, Grant, Grants, Task, TaskPolicy};
+use crate::model::{Component, Digest, Grant, Grants, Invalid, PolicySettings, Task, TaskDefinition, TaskPolicy};
 use crate::storage::Registration;
 
 /// A component about to be registered: grant what it needs, then [`send`](Self::send) it.
@@ -12,6 +13,15 @@ pub struct Register<'a> {
     scheduler: &'a Scheduler,
     wasm: Arc<[u8]>,
     grants: Grants,
+    policies: BTreeMap<String, Override>,
+}
+
+/// What an operator says of one task's policy, beside what was said before.
+#[derive(Default)]
+struct Override {
+    settings: PolicySettings,
+    /// Fields about which the operator says nothing any more.
+    reset: Vec<String>,
 }
 
 /// A component that is registered.
@@ -25,7 +35,7 @@ pub struct Registered {
 
 impl<'a> Register<'a> {
     pub(super) fn new(scheduler: &'a Scheduler, wasm: Arc<[u8]>) -> Self {
-        Self { scheduler, wasm, grants: Grants::none() }
+        Self { scheduler, wasm, grants: Grants::none(), policies: BTreeMap::new() }
     }
 
     /// Allows the component something beyond computing.
@@ -40,6 +50,20 @@ impl<'a> Register<'a> {
         self
     }
 
+    /// Puts these settings over the policy that the component declares for this task. Later registrations keep them, until they
+    /// are set anew or [reset](Self::reset_policy): what an operator has limited stays so when a new version comes.
+    pub fn policy(mut self, task: &str, settings: PolicySettings) -> Self {
+        let over = self.policies.entry(task.into()).or_default();
+        over.settings = std::mem::take(&mut over.settings).and(&settings);
+        self
+    }
+
+    /// Has the component decide about this field again: one of [`PolicySettings::FIELDS`].
+    pub fn reset_policy(mut self, task: &str, field: &str) -> Self {
+        self.policies.entry(task.into()).or_default().reset.push(field.into());
+        self
+    }
+
     /// Checks and compiles the component, asks it for its tasks, and stores both. Attempts in flight keep the component they
     /// started with; later ones get this one.
     pub async fn send(self) -> Result<Registered, Error> {
@@ -47,14 +71,48 @@ impl<'a> Register<'a> {
         let definitions = core.executor.inspect(self.wasm.clone(), &self.grants).await?;
         let digest = Digest::of(&self.wasm);
         let mut tasks = Vec::with_capacity(definitions.len());
+        self.check_policies(&definitions)?;
+        let mut overrides = BTreeMap::new();
         for definition in definitions {
-            let policy =
-                TaskPolicy::default().with(&definition.policy).map_err(|invalid| invalid.within(&format!("tasks.{}", definition.name)))?;
+            let within = |invalid: Invalid| invalid.within(&format!("tasks.{}", definition.name));
+            check_schedules(&definition).map_err(within)?;
+            let over = self.overrides(definition.name.as_str());
+            let policy = TaskPolicy::default().with(&definition.policy).and_then(|policy| policy.with(&over)).map_err(within)?;
+            overrides.insert(definition.name.clone(), over);
             tasks.push((definition, policy));
         }
         let component = Component { digest, wasm: self.wasm.to_vec() };
-        let registration = Registration { namespace: self.scheduler.namespace.id, component, grants: self.grants, tasks };
+        let registration = Registration { namespace: self.scheduler.namespace.id, component, grants: self.grants, tasks, overrides };
         let tasks = self.scheduler.changes.register(registration, core.clock.now()).await?;
         Ok(Registered { digest, tasks })
     }
+
+    /// Refuses what is said of a task or a field that there is not: it would have no effect, and nobody would know.
+    fn check_policies(&self, definitions: &[TaskDefinition]) -> Result<(), Invalid> {
+        for (task, over) in &self.policies {
+            if !definitions.iter().any(|definition| definition.name.as_str() == task) {
+                let known = definitions.iter().map(|definition| definition.name.as_str()).collect::<Vec<_>>().join(", ");
+                return Err(Invalid::new("unknown-task", "policy", format!("the component has no such task; it has: {known}")).seen(task));
+            }
+            for field in &over.reset {
+                if !PolicySettings::FIELDS.contains(&field.as_str()) {
+                    PolicySettings::default().set(field, "")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the operator says of this task's policy: what was said at earlier registrations, with what is said now.
+    fn overrides(&self, task: &str) -> PolicySettings {
+        let kept = self.scheduler.task(task).map(|task| task.overrides.clone()).unwrap_or_default();
+        let Some(over) = self.policies.get(task) else { return kept };
+        over.reset.iter().fold(kept, |kept, field| kept.without(field)).and(&over.settings)
+    }
+}
+
+/// The inputs that the code gives its own runs must fit its own schema.
+fn check_schedules(definition: &TaskDefinition) -> Result<(), Invalid> {
+    let Some(schema) = &definition.input_schema else { return Ok(()) };
+    definition.schedules.iter().try_for_each(|schedule| schema.check(&schedule.input, &format!("schedules.{}.input", schedule.key)))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Error, Scheduler};
 use crate::model::limits::PAGE_SIZE_MAX;
-use crate::model::{Due, Invalid, Metadata, NewRun, Origin, Payload, RunId, Timestamp, UniqueKey};
+use crate::model::{Due, Invalid, Metadata, NewRun, Origin, Payload, RunId, Timestamp, Unique, UniqueKey, UniqueMode};
 use crate::model::{check_max_attempts, check_priority, check_timeout};
 use crate::storage::Created;
 
@@ -16,7 +16,8 @@ pub struct Schedule<'a> {
     due: Due,
     input: Payload,
     metadata: Metadata,
-    unique_key: Option<UniqueKey>,
+    unique_key: Option<Unique>,
+    unique_for: Option<Duration>,
     max_attempts: Option<u32>,
     timeout: Option<Duration>,
     priority: Option<u8>,
@@ -31,7 +32,7 @@ pub struct Scheduled {
     pub id: RunId,
     /// When it becomes due. Of a run that was there already, what this request asked for.
     pub trigger_at: Timestamp,
-    /// False if an equal run under the same unique key was there already.
+    /// False if a run was there already under the same unique key: an equal one, or one that was put off.
     pub created: bool,
 }
 
@@ -44,6 +45,7 @@ impl<'a> Schedule<'a> {
             input: Payload::null(),
             metadata: Metadata::default(),
             unique_key: None,
+            unique_for: None,
             max_attempts: None,
             timeout: None,
             priority: None,
@@ -102,12 +104,36 @@ impl<'a> Schedule<'a> {
     }
 
     /// At most once: a second request with this key returns the first one's run, while that is unfinished and for 24 h after.
-    pub fn unique_key(mut self, key: &str) -> Self {
-        match UniqueKey::parse(key, "unique_key") {
-            Ok(key) => self.unique_key = Some(key),
+    pub fn unique_key(self, key: &str) -> Self {
+        self.unique(key, UniqueMode::Existing)
+    }
+
+    /// The same, saying what this request does if the key is held: see [`UniqueMode`].
+    pub fn unique(mut self, key: &str, mode: UniqueMode) -> Self {
+        let parsed = UniqueKey::parse(key, "unique_key").and_then(|key| match mode {
+            // Fields of the contract are spelled with dashes, those of a request with underscores.
+            UniqueMode::Debounce { wait, max_wait } => {
+                Unique::debounce(key, wait, max_wait).map_err(|invalid| Invalid { field: invalid.field.replace('-', "_"), ..invalid })
+            }
+            mode => Ok(Unique { mode, ..key.into() }),
+        });
+        match parsed {
+            Ok(unique) => self.unique_key = Some(unique),
             Err(invalid) => self.note(invalid),
         }
         self
+    }
+
+    /// Holds the unique key for this long after the run's end, instead of 24 h.
+    pub fn unique_for(mut self, span: Duration) -> Self {
+        self.unique_for = Some(span);
+        self
+    }
+
+    /// One run for a burst of requests under this key: due `wait` after the last of them, with its input, but not later than `max_wait`
+    /// after the first. It says its own time: give none beside it.
+    pub fn debounce(self, key: &str, wait: Duration, max_wait: Duration) -> Self {
+        self.unique(key, UniqueMode::Debounce { wait, max_wait })
     }
 
     /// Fails after this many failed attempts: 1 to 100.
@@ -154,6 +180,8 @@ impl<'a> Schedule<'a> {
 
     /// Stores the run inside the caller's own transaction on the same database file: it exists if and only if that commits,
     /// and becomes due no earlier. Nothing is durable until then.
+    ///
+    /// Under a unique key, a run that holds it can't be replaced or put off from here: that is refused as taken.
     pub fn send_in(self, transaction: &rusqlite::Transaction<'_>) -> Result<Scheduled, Error> {
         let scheduler = self.scheduler;
         let now = scheduler.now();
@@ -169,13 +197,23 @@ impl<'a> Schedule<'a> {
         }
         let scheduler = self.scheduler;
         let task = scheduler.task(&self.task).ok_or(Error::TaskNotFound(self.task))?;
+        task.check_input(&self.input, "input")?;
+        let unique_key = match (self.unique_key, self.unique_for) {
+            (Some(unique), Some(span)) => Some(unique.held_for(span, "unique_for")?),
+            (None, Some(_)) => return Err(Invalid::new("invalid-unique-for", "unique_for", "goes with a unique key").into()),
+            (unique, None) => unique,
+        };
+        let debounced = unique_key.as_ref().and_then(|unique| unique.due(now));
+        if debounced.is_some() && self.due != Due::Now {
+            return Err(Invalid::new("invalid-debounce", "debounce", "says its own time: leave out the other one").into());
+        }
         Ok(NewRun {
             id: scheduler.core.storage.next_run_id(now),
             task,
-            trigger_at: self.due.trigger_at(now),
+            trigger_at: debounced.unwrap_or_else(|| self.due.trigger_at(now)),
             input: self.input,
             metadata: self.metadata,
-            unique_key: self.unique_key,
+            unique_key,
             origin: Origin::Api,
             lineage: None,
             max_attempts: self.max_attempts,
@@ -204,6 +242,7 @@ impl Scheduler {
     }
 }
 
-fn scheduled(created: Created, trigger_at: Timestamp) -> Scheduled {
+fn scheduled(created: Created, asked: Timestamp) -> Scheduled {
+    let trigger_at = if let Created::PutOff(_, at) = created { at } else { asked };
     Scheduled { id: created.id(), trigger_at, created: matches!(created, Created::New(_)) }
 }

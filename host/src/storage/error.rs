@@ -1,6 +1,6 @@
 //! What can go wrong in storage, sorted by what the caller can do about it.
 
-use crate::model::{Invalid, RunId};
+use crate::model::{Invalid, Name, RunId};
 
 /// The database could not do it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -71,4 +71,32 @@ pub enum ChangeError {
     /// The time it should be moved to lies outside the accepted range.
     #[error("run {0} can't be moved out of 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z")]
     OutOfRange(RunId),
+}
+
+/// Why a cron was not made or changed. It is as it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CronError {
+    /// There is no such cron in this namespace.
+    #[error("there is no cron {0}")]
+    NotFound(Name),
+    /// There is one of this name.
+    #[error("there is a cron {0} already; choose another name, or update that one")]
+    Exists(Name),
+    /// Its task is not registered in this namespace.
+    #[error("there is no task {0}; register its component first")]
+    TaskNotFound(Name),
+    /// A component's code declares it.
+    #[error("cron {0} is defined by a component's code; register a new version of the component to change it, or pause it")]
+    DefinedByCode(Name),
+    /// Somebody changed it meanwhile.
+    #[error("cron {name} was changed meanwhile and has version {version} now; read it again and repeat the change")]
+    Stale {
+        /// The cron.
+        name: Name,
+        /// The version that it has.
+        version: u32,
+    },
+    /// The namespace has as many as it may.
+    #[error("the namespace has {0} crons, the most it may; delete some")]
+    TooMany(u32),
 }

@@ -20,14 +20,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{
-    Attempt, AttemptCounters, AuditAction, AuditEntry, AuditQuery, Component, Digest, Grants, Lineage, Metadata, Name, Namespace,
-    NamespaceId, NewRun, Next, Origin, Page, Payload, Progress, Run, RunFilter, RunId, Task, TaskDefinition, TaskPolicy, Timestamp,
-    Version, WriteSet,
+    Ahead, Attempt, AttemptCounters, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Digest,
+    Grants, Holder, Lineage, Metadata, Name, Namespace, NamespaceId, NewRun, Next, Origin, Page, Pause, Payload, PolicySettings, Progress,
+    Retention, Run, RunFilter, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp, Version, WriteSet,
 };
 
 pub use crate::cancel::CancelSignal;
 pub use crate::model::Gap;
-pub use error::{ChangeError, CreateError, RegisterError, StorageError};
+pub use error::{ChangeError, CreateError, CronError, RegisterError, StorageError};
 
 /// Where runs and tasks are kept. See the module for what every implementation promises.
 #[async_trait]
@@ -56,8 +56,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Stores runs: all of them, or none if one is refused.
     ///
-    /// A run whose unique key is held by an equal run is not stored: [`Created::Existing`] says which one holds it. Its due time
-    /// is its trigger time, or `now` if that has passed.
+    /// A run whose unique key is held is judged by [`Unique::verdict`](crate::model::Unique::verdict): it is refused, or not stored
+    /// ([`Created::Existing`], [`Created::PutOff`]), or takes the place of the one that held it, which is deleted. Its due time is its
+    /// trigger time, or `now` if that has passed.
     async fn create(&self, namespace: NamespaceId, runs: Vec<NewRun>, now: Timestamp) -> Result<Vec<Created>, CreateError>;
 
     /// Takes up to `limit` due runs for this host to execute, without waiting for the disk.
@@ -114,8 +115,8 @@ pub trait Storage: Send + Sync + 'static {
     /// How many runs match.
     fn count(&self, namespace: NamespaceId, filter: &RunFilter, now: Timestamp) -> Result<u64, StorageError>;
 
-    /// What `create` would say of the unique key of `run` now: `None` if it is free, the run that holds it if that is an equal one.
-    fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Created>, CreateError>;
+    /// The run that holds the unique key of `run`, by which `create` would judge it now.
+    fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Holder>, StorageError>;
 
     /// The attempts of a run, oldest first.
     fn attempts(&self, namespace: NamespaceId, run: RunId) -> Result<Vec<Attempt>, StorageError>;
@@ -150,9 +151,75 @@ pub trait Storage: Send + Sync + 'static {
     /// Cancels a run that waits, or asks the attempt of one that runs to end. Idempotent.
     async fn cancel(&self, namespace: NamespaceId, run: RunId, now: Timestamp) -> Result<Result<Cancelled, ChangeError>, StorageError>;
 
+    /// Makes due at once those of the runs that became due in the gap that their task's [`MissedPolicy`](crate::model::MissedPolicy) makes
+    /// up for, with the reason `caught-up`; their trigger time stays. Returns how many. Called before `miss`, while nothing is claimed;
+    /// called again for the same gap, it chooses no more of them.
+    async fn catch_up(&self, gap: Gap, now: Timestamp) -> Result<usize, StorageError>;
+
+    /// Deletes up to 200 ended runs of a task that `retention` does not keep, with their attempts, logs, outputs, metadata and unique keys,
+    /// walking its runs from `place` on. Never one that has not ended; the marks of code-defined schedules stay.
+    async fn prune(&self, task: TaskId, retention: Retention, place: PrunePlace, now: Timestamp) -> Result<Pruned, StorageError>;
+
     /// Marks as missed the runs that became due between `gap.from` and `gap.until`, while no host was running: up to
     /// `limit` of them. Returns how many.
     async fn miss(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError>;
+
+    /// Stores a cron under a free name. Its occurrences become runs shortly before their time: each has exactly one, made in the transaction
+    /// that moves the cron on.
+    async fn create_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        spec: CronSpec,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Result<Cron, CronError>, StorageError>;
+
+    /// Reads one cron.
+    fn cron(&self, namespace: NamespaceId, name: &Name) -> Result<Option<Cron>, StorageError>;
+
+    /// Reads a page of the crons that match, in order of name.
+    fn crons(&self, namespace: NamespaceId, filter: &CronFilter) -> Result<Vec<Cron>, StorageError>;
+
+    /// Changes a cron; its runs that have not triggered are made anew. Refused for crons defined by code.
+    async fn change_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        change: CronChange,
+        now: Timestamp,
+    ) -> Result<Result<Cron, CronError>, StorageError>;
+
+    /// Pauses a cron, or lets it go on (`None`): its runs that have not triggered are taken back, and what would come meanwhile does not exist.
+    async fn pause_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        pause: Option<Pause>,
+        now: Timestamp,
+    ) -> Result<Result<Cron, CronError>, StorageError>;
+
+    /// Deletes a cron and its runs that have not triggered. Refused for crons defined by code.
+    async fn delete_cron(&self, namespace: NamespaceId, name: Name, now: Timestamp) -> Result<Result<(), CronError>, StorageError>;
+
+    /// Makes a run of a cron at once, beside the planned ones.
+    async fn trigger_cron(&self, namespace: NamespaceId, name: Name, now: Timestamp) -> Result<Result<RunId, CronError>, StorageError>;
+
+    /// Makes the runs of these past times of a cron, due at once, all in one transaction; a time that has its run is left alone. Returns how
+    /// many were made.
+    async fn backfill_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        planned: Vec<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Result<usize, CronError>, StorageError>;
+
+    /// Decides about the occurrences of up to `limit` crons in the gap, as their missed policy says. Returns how many crons had some.
+    async fn miss_crons(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError>;
+
+    /// What is to come of one task, or of all, before `until`: scheduled runs by the hour, and crons.
+    fn ahead(&self, namespace: NamespaceId, task: Option<&Name>, until: Timestamp, now: Timestamp) -> Result<Ahead, StorageError>;
 
     /// The last moment at which an earlier host is known to have been alive, as found when the storage was opened; `None` in a new one.
     fn alive_until(&self) -> Option<Timestamp>;
@@ -209,6 +276,8 @@ pub struct Registration {
     pub grants: Grants,
     /// Its tasks, each with the policy in force.
     pub tasks: Vec<(TaskDefinition, TaskPolicy)>,
+    /// What the operator says of the policies of these tasks: all of it, in place of what was said before.
+    pub overrides: std::collections::BTreeMap<Name, PolicySettings>,
 }
 
 /// What became of one run of [`Storage::create`].
@@ -218,13 +287,15 @@ pub enum Created {
     New(RunId),
     /// An equal run under the same unique key was there already.
     Existing(RunId),
+    /// The run that held its unique key was moved to this time, and has its input now.
+    PutOff(RunId, Timestamp),
 }
 
 impl Created {
     /// The run that there is now.
     pub const fn id(self) -> RunId {
         match self {
-            Self::New(id) | Self::Existing(id) => id,
+            Self::New(id) | Self::Existing(id) | Self::PutOff(id, _) => id,
         }
     }
 }
@@ -296,6 +367,32 @@ pub enum Move {
     To(Timestamp),
     /// Later by this many microseconds, or earlier if negative.
     By(i64),
+}
+
+/// How far a walk over the runs of a task has come, newest first. The default is its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrunePlace {
+    /// The key of the last run that was looked at.
+    pub before: i64,
+    /// How many of those that count were kept.
+    pub newer: u64,
+}
+
+impl Default for PrunePlace {
+    fn default() -> Self {
+        Self { before: i64::MAX, newer: 0 }
+    }
+}
+
+/// What one slice of a walk did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Runs deleted.
+    pub deleted: u64,
+    /// Runs looked at.
+    pub looked_at: u64,
+    /// Where the next slice begins; `None` at the end.
+    pub next: Option<PrunePlace>,
 }
 
 /// What is done to one run that somebody saw.
@@ -395,4 +492,6 @@ pub struct Health {
     pub running: usize,
     /// Writes that wait for their commit.
     pub queued_writes: usize,
+    /// Ended runs that were deleted since the start, because they are kept no longer.
+    pub pruned: u64,
 }

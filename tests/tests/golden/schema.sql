@@ -90,7 +90,7 @@ CREATE TABLE runlater_runs (
     input            BLOB NOT NULL,
     output_type      TEXT,
     output           BLOB
-) STRICT;
+, on_failure INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE INDEX runlater_runs_due ON runlater_runs (due_at) WHERE due_at IS NOT NULL;
 
@@ -110,7 +110,7 @@ CREATE TABLE runlater_tasks (
     input_schema TEXT,
     policy       TEXT NOT NULL,
     created_at   INTEGER NOT NULL,
-    updated_at   INTEGER NOT NULL,
+    updated_at   INTEGER NOT NULL, overrides TEXT NOT NULL DEFAULT '{}',
     UNIQUE (namespace, name)
 ) STRICT;
 
@@ -129,6 +129,6 @@ CREATE TABLE runlater_unique_keys (
     namespace INTEGER NOT NULL,
     key       TEXT NOT NULL,
     run       INTEGER NOT NULL,
-    hash      BLOB NOT NULL,
+    hash      BLOB NOT NULL, held_for INTEGER NOT NULL DEFAULT 86400000000, first_at INTEGER,
     PRIMARY KEY (namespace, key)
 ) STRICT, WITHOUT ROWID;

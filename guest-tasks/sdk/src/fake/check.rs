@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::seam::NewRun;
 use crate::time::{hours, milliseconds};
+use crate::values::UniqueMode;
 
 const METADATA_ENTRIES_MAX: usize = 32;
 const METADATA_BYTES_MAX: usize = 128;
@@ -26,6 +27,11 @@ pub(super) fn run(run: &NewRun) -> Result<(), Error> {
     }
     if options.unique_key.as_ref().is_some_and(|key| !fits(key, UNIQUE_KEY_BYTES_MAX)) {
         return Err(Error::invalid("unique-key", "1 to 256 bytes"));
+    }
+    if let UniqueMode::Debounce { wait, max_wait } = options.unique
+        && (wait < milliseconds(1) || max_wait < wait)
+    {
+        return Err(Error::invalid("debounce", "waits at least 1 ms, and its maximum is not shorter"));
     }
     if options.max_attempts.is_some_and(|attempts| !(1..=100).contains(&attempts)) {
         return Err(Error::invalid("max-attempts", "1 to 100"));

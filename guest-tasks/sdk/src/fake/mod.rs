@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::runs::{BulkOutcome, Filter, Order};
 use crate::seam::{Host, NewRun, Page, View};
 use crate::time::{Duration, Instant, minutes};
-use crate::values::{Due, Level, Origin, RunId, Status};
+use crate::values::{Due, Level, Origin, RunId, Status, UniqueMode};
 
 mod check;
 
@@ -101,10 +101,26 @@ impl State {
         let mut metadata: Vec<_> = new.options.metadata.iter().cloned().collect::<BTreeMap<_, _>>().into_iter().collect();
         metadata.sort();
         if let Some(key) = &new.options.unique_key
-            && let Some(first) = self.writes.runs.values().find(|run| run.unique_key.as_ref() == Some(key))
+            && let Some(first) = self.writes.runs.values().find(|run| run.unique_key.as_ref() == Some(key)).cloned()
         {
             let same = first.task == new.task && first.input == new.input && first.metadata == metadata;
-            return if same { Ok(first.id.clone()) } else { Err(Error::UniqueKeyTaken(first.id.clone())) };
+            let waits = first.task == new.task && self.scheduled(&first.id).is_ok();
+            match new.options.unique {
+                UniqueMode::Existing if same => return Ok(first.id),
+                UniqueMode::Replace if waits => self.delete(&first.id)?,
+                UniqueMode::Debounce { wait, max_wait } if waits => {
+                    let trigger_at = (self.now + wait).min(first.created_at + max_wait).max(self.now);
+                    let put_off = FakeRun { input: new.input.clone(), metadata, trigger_at, ..first };
+                    let id = put_off.id.clone();
+                    self.writes.runs.insert(id.clone(), put_off);
+                    return Ok(id);
+                }
+                // It has triggered, and holds its key no longer.
+                UniqueMode::Debounce { .. } if first.task == new.task => {
+                    self.writes.runs.entry(first.id).and_modify(|run| run.unique_key = None);
+                }
+                _ => return Err(Error::UniqueKeyTaken(first.id)),
+            }
         }
         self.runs_made += 1;
         let id = RunId::from(format!("01900000-0000-7000-8000-{:012x}", self.runs_made));
@@ -113,7 +129,10 @@ impl State {
             task: new.task.clone(),
             input: new.input.clone(),
             output: None,
-            trigger_at: self.moment(new.due),
+            trigger_at: match new.options.unique {
+                UniqueMode::Debounce { wait, .. } => self.now + wait,
+                _ => self.moment(new.due),
+            },
             created_at: self.now,
             status: Status::Scheduled,
             attempts: 0,

@@ -46,5 +46,5 @@ impl Cancel {
 }
 
 fn word(done: &Cancelled) -> &'static str {
-    if done.cancel == "requested" { "requested; it ends within 5 s" } else { "done" }
+    if done.cancel == "requested" { "requested; it ends within its task's grace" } else { "done" }
 }

@@ -47,7 +47,7 @@ impl Runs {
             RunsCommand::Reschedule(command) => command.run(client, screen),
             RunsCommand::Delete(command) => command.run(client, screen),
             RunsCommand::Cancel(command) => command.run(client, screen),
-            RunsCommand::Trigger(command) => command.run(&client()?, screen),
+            RunsCommand::Trigger(command) => command.run(client, screen),
         }
     }
 }

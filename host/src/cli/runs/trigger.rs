@@ -1,32 +1,49 @@
-//! `runlater runs trigger ID…`.
+//! `runlater runs trigger`.
 
 use clap::Args;
+use serde_json::json;
 
+use super::selection::{self, Selected, SelectionArgs};
 use crate::cli::client::Client;
-use crate::cli::filter::parse_id;
 use crate::cli::screen::{Screen, clean};
-use crate::http::shapes;
-use crate::model::RunId;
+use crate::http::shapes::{Bulk, Run};
 
-/// Make scheduled, missed, failed or cancelled runs due at once
+/// Make failed, missed, cancelled or scheduled runs due at once (by filter: failed and missed ones, unless --status says otherwise)
 #[derive(Args)]
-#[command(after_help = "Example:\n  runlater runs trigger 019a0c5e-7b3c-7def-8123-456789abcdef")]
+#[command(after_help = "Examples:
+  runlater runs trigger 019a0c5e-7b3c-7def-8123-456789abcdef
+  runlater runs trigger --task reminder --status failed --metadata customer=7 --dry-run
+  runlater runs trigger --status missed --yes")]
 pub(super) struct Trigger {
-    /// The runs
-    #[arg(required = true, value_parser = parse_id)]
-    ids: Vec<RunId>,
+    #[command(flatten)]
+    selection: SelectionArgs,
 }
 
+const BULK: &str = "/v1/runs/bulk-trigger";
+
 impl Trigger {
-    pub(super) fn run(self, client: &Client, screen: &Screen) -> anyhow::Result<()> {
-        for id in self.ids {
-            let run: shapes::Run = client.post(&format!("/v1/runs/{id}/trigger"), &serde_json::json!({}))?;
-            if screen.json {
-                screen.value(&run)?;
-            } else {
-                screen.line(format!("triggered run {id}, now {}", clean(&run.status)))?;
-            }
+    pub(super) fn run(self, client: impl Fn() -> anyhow::Result<Client>, screen: &Screen) -> anyhow::Result<()> {
+        let selected = self.selection.selected()?;
+        let client = client()?;
+        if let Selected::One(id) = &selected {
+            // By itself, so that its refusal has its own code.
+            let run: Run = client.post(&format!("/v1/runs/{id}/trigger"), &json!({}))?;
+            return match screen.json {
+                true => Ok(screen.value(&run)?),
+                false => Ok(screen.line(format!("triggered run {id}, now {}", clean(&run.status)))?),
+            };
         }
-        Ok(())
+        let count = || {
+            let Selected::Matching(filter) = &selected else { return Ok(0) };
+            let counted: Bulk = client.post(BULK, &json!({ "filter": filter, "dry_run": true }))?;
+            Ok(counted.changed)
+        };
+        self.selection.confirm("Trigger", &selected, count)?;
+        let dry_run = self.selection.dry_run;
+        let bulk = selection::send(&client, BULK, selected, |ids, filter| match ids {
+            Some(ids) => json!({ "ids": ids, "dry_run": dry_run }),
+            None => json!({ "filter": filter, "dry_run": dry_run }),
+        })?;
+        selection::show(screen, "triggered", dry_run, &bulk)
     }
 }

@@ -126,6 +126,7 @@ pub(super) async fn execute(host: &Arc<Host>, tasks: &TasksPre<AttemptState>, re
         clock: &*host.clock,
         deadline: host.clock.elapsed().saturating_add(timeout),
         cancel: request.cancel.clone(),
+        grace: task.policy.cancel_grace,
         shut_down: request.shut_down.clone(),
     };
     let input = types::Payload { media_type: request.input.media_type().to_owned(), bytes: request.input.bytes().to_vec() };

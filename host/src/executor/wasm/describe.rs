@@ -30,6 +30,7 @@ pub(super) async fn describe(host: &Arc<Host>, tasks: &TasksPre<AttemptState>) -
         clock: &*host.clock,
         deadline: host.clock.elapsed().saturating_add(TIMEOUT),
         cancel: request.cancel.clone(),
+        grace: TIMEOUT,
         shut_down: request.shut_down.clone(),
     };
     let mut store = store(AttemptState::new(host, request));
@@ -88,6 +89,7 @@ fn sandbox() -> AttemptRequest {
         description: None,
         input_schema: None,
         policy: TaskPolicy::default(),
+        overrides: Default::default(),
         created_at: Timestamp::MIN,
         updated_at: Timestamp::MIN,
         pause: None,

@@ -8,7 +8,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use crate::model::limits::{CANCEL_GRACE, DURATION_MAX, FAILURE_TEXT_BYTES_MAX, Limits};
+use crate::model::limits::{DURATION_MAX, FAILURE_TEXT_BYTES_MAX, Limits};
 use crate::model::{FailureReason, Outcome, Payload, format_duration};
 
 use super::bindings::task;
@@ -42,12 +42,13 @@ pub(super) enum Stop {
 #[error("more than {0} host calls")]
 pub(super) struct TooManyHostCalls(pub(super) u64);
 
-/// What is decided at `elapsed` for a call that has not returned. `cancelled_at` is when its cancellation was noticed.
-pub(super) fn stop(elapsed: Duration, deadline: Duration, cancelled_at: Option<Duration>, shut_down: bool) -> Option<Stop> {
+/// What is decided at `elapsed` for a call that has not returned. `grace_over` is when it may no longer go on after its cancellation was
+/// noticed.
+pub(super) fn stop(elapsed: Duration, deadline: Duration, grace_over: Option<Duration>, shut_down: bool) -> Option<Stop> {
     if shut_down {
         return Some(Stop::ShutDown);
     }
-    if cancelled_at.is_some_and(|at| elapsed >= at.saturating_add(CANCEL_GRACE)) {
+    if grace_over.is_some_and(|at| elapsed >= at) {
         return Some(Stop::Cancelled);
     }
     (elapsed >= deadline).then_some(Stop::Timeout)
@@ -232,16 +233,16 @@ mod tests {
     #[test]
     fn when_a_call_is_ended() {
         let at = Duration::from_secs;
-        for (elapsed, deadline, cancelled_at, shut_down, expected) in [
+        for (elapsed, deadline, grace_over, shut_down, expected) in [
             (9, 10, None, false, None),
             (10, 10, None, false, Some(Stop::Timeout)),
-            (9, 10, Some(5), false, None),
-            (10, 20, Some(5), false, Some(Stop::Cancelled)),
-            (10, 10, Some(5), false, Some(Stop::Cancelled)),
-            (10, 10, Some(9), false, Some(Stop::Timeout)),
+            (9, 10, Some(10), false, None),
+            (10, 20, Some(10), false, Some(Stop::Cancelled)),
+            (10, 10, Some(10), false, Some(Stop::Cancelled)),
+            (10, 10, Some(14), false, Some(Stop::Timeout)),
             (0, 10, None, true, Some(Stop::ShutDown)),
         ] {
-            assert_eq!(stop(at(elapsed), at(deadline), cancelled_at.map(at), shut_down), expected);
+            assert_eq!(stop(at(elapsed), at(deadline), grace_over.map(at), shut_down), expected);
         }
     }
 }

@@ -13,7 +13,6 @@ use futures_util::FutureExt;
 
 use crate::cancel::CancelSignal;
 use crate::clock::{Clock, Sleep};
-use crate::model::limits::CANCEL_GRACE;
 
 use super::outcome::{Fault, Stop, stop};
 
@@ -23,6 +22,8 @@ pub(super) struct Watch<'a> {
     /// By [`Clock::elapsed`].
     pub(super) deadline: Duration,
     pub(super) cancel: CancelSignal,
+    /// How long the call may go on after it was told to end.
+    pub(super) grace: Duration,
     pub(super) shut_down: CancelSignal,
 }
 
@@ -77,10 +78,10 @@ impl Alarms {
 
     fn poll(&mut self, watch: &Watch<'_>, cx: &mut Context<'_>) -> Poll<Stop> {
         if self.grace.is_none() && watch.cancel.is_set() {
-            self.grace = Some((watch.clock.elapsed(), watch.clock.sleep(CANCEL_GRACE)));
+            self.grace = Some((watch.clock.elapsed(), watch.clock.sleep(watch.grace)));
         }
-        let cancelled_at = self.grace.as_ref().map(|(at, _)| *at);
-        if let Some(stop) = stop(watch.clock.elapsed(), watch.deadline, cancelled_at, watch.shut_down.is_set()) {
+        let grace_over = self.grace.as_ref().map(|(at, _)| at.saturating_add(watch.grace));
+        if let Some(stop) = stop(watch.clock.elapsed(), watch.deadline, grace_over, watch.shut_down.is_set()) {
             return Poll::Ready(stop);
         }
         let grace = self.grace.as_mut().map(|(_, sleep)| sleep);

@@ -1,4 +1,4 @@
-//! Changing many runs: `POST /v1/runs/bulk-delete`, `…/bulk-cancel`, `…/bulk-reschedule`.
+//! Changing many runs: `POST /v1/runs/bulk-delete`, `…/bulk-cancel`, `…/bulk-trigger`, `…/bulk-reschedule`.
 
 use axum::Json as Answer;
 
@@ -19,6 +19,11 @@ pub(super) async fn delete(caller: Caller, Json(request): Json<shapes::BulkChang
 pub(super) async fn cancel(caller: Caller, Json(request): Json<shapes::BulkChange>) -> Result<Answer<shapes::Bulk>, Problem> {
     let selection = selection(request.ids, request.filter)?;
     Ok(Answer(caller.scheduler.bulk_cancel(selection, request.dry_run).await?.into()))
+}
+
+pub(super) async fn trigger(caller: Caller, Json(request): Json<shapes::BulkChange>) -> Result<Answer<shapes::Bulk>, Problem> {
+    let selection = selection(request.ids, request.filter)?;
+    Ok(Answer(caller.scheduler.bulk_trigger(selection, request.dry_run).await?.into()))
 }
 
 pub(super) async fn reschedule(caller: Caller, Json(request): Json<shapes::BulkReschedule>) -> Result<Answer<shapes::Bulk>, Problem> {

@@ -4,6 +4,8 @@ mod audit;
 mod backup;
 mod bulk;
 mod change;
+mod crons;
+mod forecast;
 mod health;
 mod read;
 mod register;
@@ -65,7 +67,19 @@ fn table() -> Vec<Route> {
         route(POST, "/v1/runs/{id}/cancel", Write, change::cancel),
         route(POST, "/v1/runs/bulk-delete", Write, bulk::delete),
         route(POST, "/v1/runs/bulk-cancel", Write, bulk::cancel),
+        route(POST, "/v1/runs/bulk-trigger", Write, bulk::trigger),
         route(POST, "/v1/runs/bulk-reschedule", Write, bulk::reschedule),
+        route(GET, "/v1/crons", Read, crons::list),
+        route(POST, "/v1/crons", Write, crons::create),
+        route(GET, "/v1/crons/{name}", Read, crons::show),
+        route(Method::PATCH, "/v1/crons/{name}", Write, crons::update),
+        route(Method::DELETE, "/v1/crons/{name}", Write, crons::delete),
+        route(GET, "/v1/crons/{name}/next", Read, crons::next),
+        route(POST, "/v1/crons/{name}/pause", Write, crons::pause),
+        route(POST, "/v1/crons/{name}/resume", Write, crons::resume),
+        route(POST, "/v1/crons/{name}/trigger", Trigger, crons::trigger),
+        route(POST, "/v1/crons/{name}/backfill", Write, crons::backfill),
+        route(GET, "/v1/forecast", Read, forecast::forecast),
         route(GET, "/v1/tokens", Admin, tokens::list),
         route(POST, "/v1/tokens", Admin, tokens::create),
         route(Method::DELETE, "/v1/tokens/{id}", Admin, tokens::revoke),

@@ -7,7 +7,7 @@ use crate::http::auth::Caller;
 use crate::http::error::Problem;
 use crate::http::json::Json;
 use crate::http::shapes;
-use crate::model::{Invalid, Name, parse_duration};
+use crate::model::{Invalid, Name, UniqueMode, limits, parse_duration};
 
 /// 201 if the run is new; 200 if an equal one was there already under the same unique key.
 pub(super) async fn schedule(
@@ -22,8 +22,14 @@ pub(super) async fn schedule(
         .due(shapes::due(request.at.as_deref(), request.after.as_deref())?)
         .payload(request.payload()?)
         .all_metadata(shapes::metadata(&request.metadata)?);
-    if let Some(key) = unique_key(&headers, request.unique_key.as_deref())? {
-        schedule = schedule.unique_key(key);
+    let mode = unique_mode(&request)?;
+    match (unique_key(&headers, request.unique_key.as_deref())?, mode) {
+        (Some(key), mode) => schedule = schedule.unique(key, mode.unwrap_or_default()),
+        (None, Some(_)) => return Err(Invalid::new("invalid-unique-key", "unique_key", "say under which key the run is unique").into()),
+        (None, None) => {}
+    }
+    if let Some(span) = &request.unique_for {
+        schedule = schedule.unique_for(parse_duration(span, "unique_for")?);
     }
     if let Some(attempts) = request.max_attempts {
         schedule = schedule.max_attempts(attempts);
@@ -37,6 +43,26 @@ pub(super) async fn schedule(
     let scheduled = schedule.send_unique().await?;
     let status = if scheduled.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Answer(shapes::Scheduled { id: scheduled.id, trigger_at: scheduled.trigger_at, created: scheduled.created })))
+}
+
+/// What the request does if its key is held.
+fn unique_mode(request: &shapes::ScheduleRun) -> Result<Option<UniqueMode>, Invalid> {
+    let refused = |field: &str, reason: &str| Err(Invalid::new("invalid-unique-mode", field, reason));
+    let Some(wait) = &request.debounce else {
+        if request.debounce_max.is_some() {
+            return refused("debounce_max", "goes with `debounce`");
+        }
+        return request.unique_mode.as_deref().map(|mode| UniqueMode::parse(mode, "unique_mode")).transpose();
+    };
+    if request.unique_mode.is_some() {
+        return refused("unique_mode", "give either `unique_mode` or `debounce`, not both");
+    }
+    let wait = parse_duration(wait, "debounce")?;
+    let max_wait = match &request.debounce_max {
+        Some(max_wait) => parse_duration(max_wait, "debounce_max")?,
+        None => wait.saturating_mul(10).min(limits::DURATION_MAX),
+    };
+    Ok(Some(UniqueMode::Debounce { wait, max_wait }))
 }
 
 /// The unique key of the body, or of the header that other tools send for the same purpose.

@@ -8,7 +8,7 @@ use crate::model::RunId;
 use crate::scheduler::BulkOutcome;
 use crate::storage::ChangeError;
 
-/// Deletes or cancels many runs: those in `ids`, or those that match `filter`.
+/// Deletes, cancels or triggers many runs: those in `ids`, or those that match `filter`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BulkChange {

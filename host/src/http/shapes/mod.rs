@@ -10,7 +10,9 @@ mod backup;
 mod bulk;
 mod bytes;
 mod cancelled;
+mod cron;
 mod due;
+mod forecast;
 mod metadata;
 mod reschedule;
 mod run;
@@ -24,7 +26,11 @@ pub use backup::{BackedUp, Backup};
 pub use bulk::{Bulk, BulkChange, BulkReschedule, OneMove, Refused};
 pub use bytes::Bytes;
 pub use cancelled::Cancelled;
+pub use cron::{
+    BackfillCron, Backfilled, CreateCron, Cron, CronPage, CronTriggered, Missed, Occurrence, Occurrences, PauseCron, UpdateCron, page_end,
+};
 pub use due::{due, due_required};
+pub use forecast::{Forecast, ForecastHour, ForecastNote};
 pub use metadata::metadata;
 pub use reschedule::Reschedule;
 pub use run::{Progress, Run, RunPage};

@@ -63,6 +63,24 @@ pub struct Run {
     /// How far the attempt in flight says it has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+    /// Which occurrence of a cron it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurrence: Option<CronOccurrence>,
+}
+
+/// Which occurrence of a cron a run is.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CronOccurrence {
+    /// The cron, if it is still there.
+    pub cron: Option<String>,
+    /// The rule's time; null for a run that was made by hand.
+    pub planned_at: Option<Timestamp>,
+    /// How many skipped occurrences it stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<u32>,
+    /// The time of the last of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped_until: Option<Timestamp>,
 }
 
 /// How far an attempt says it has come.
@@ -110,6 +128,12 @@ impl From<model::Run> for Run {
             input_bytes,
             output,
             output_bytes,
+            occurrence: run.occurrence.map(|occurrence| CronOccurrence {
+                cron: occurrence.cron.map(|name| name.to_string()),
+                planned_at: occurrence.planned_at,
+                skipped: occurrence.skipped.map(|(count, _)| count),
+                skipped_until: occurrence.skipped.map(|(_, until)| until),
+            }),
             progress: run.progress.map(|progress| Progress { done: progress.done, total: progress.total, note: progress.note }),
         }
     }

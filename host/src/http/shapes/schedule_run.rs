@@ -32,6 +32,18 @@ pub struct ScheduleRun {
     /// What makes it unique.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unique_key: Option<String>,
+    /// What to do if the key is held: `existing` (the default), `reject` or `replace`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unique_mode: Option<String>,
+    /// For how long after the run's end the key is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unique_for: Option<String>,
+    /// Due this long after the last request under the key, instead of `at` or `after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debounce: Option<String>,
+    /// But not later than this after the first; the tenfold of `debounce` unless it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debounce_max: Option<String>,
     /// Overrides the task's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
@@ -62,6 +74,6 @@ pub struct Scheduled {
     pub id: RunId,
     /// When it becomes due.
     pub trigger_at: Timestamp,
-    /// False if an equal run under the same unique key was there already.
+    /// False if a run was there already under the same unique key: an equal one, or one that was put off.
     pub created: bool,
 }

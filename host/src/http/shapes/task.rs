@@ -1,5 +1,7 @@
 //! A registered task, and the answer to a registration.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -28,6 +30,12 @@ pub struct Task {
     pub timeout: String,
     /// 1 to 3.
     pub priority: u8,
+    /// Everything that holds of its policy, each field as the text that sets it.
+    #[serde(default)]
+    pub policy: BTreeMap<String, String>,
+    /// What of this the operator says, and not the component.
+    #[serde(default)]
+    pub overrides: BTreeMap<String, String>,
     /// When it was first registered.
     pub created_at: Timestamp,
     /// When it was last registered.
@@ -42,16 +50,23 @@ impl From<&model::Task> for Task {
             description: task.description.clone(),
             digest: task.digest.to_string(),
             grants: task.grants.iter().map(ToString::to_string).collect(),
-            input_schema: task.input_schema.clone().and_then(|schema| RawValue::from_string(schema).ok()),
+            input_schema: task.input_schema.as_ref().and_then(|schema| RawValue::from_string(schema.as_str().into()).ok()),
             max_attempts: retry.max_attempts,
             retry_delay: format_duration(retry.base),
             retry_delay_max: format_duration(retry.max),
             timeout: format_duration(task.policy.timeout),
             priority: task.policy.priority,
+            // An override may say what has no effect as long as something else is not said.
+            policy: texts(task.overrides.entries().into_iter().chain(task.policy.entries())),
+            overrides: texts(task.overrides.entries().into_iter()),
             created_at: task.created_at,
             updated_at: task.updated_at,
         }
     }
+}
+
+fn texts(entries: impl Iterator<Item = (&'static str, String)>) -> BTreeMap<String, String> {
+    entries.map(|(field, text)| (field.into(), text)).collect()
 }
 
 /// The registered tasks, in order of name.

@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn the_trail_of_a_namespace_is_bounded() {
         let conn = Connection::open_in_memory().unwrap();
-        conn.execute_batch(include_str!("migrations/0010_audit.sql")).unwrap();
+        conn.execute_batch(include_str!("migrations/0005_audit.sql")).unwrap();
         for (namespace, number) in (1..=2).flat_map(|namespace| (1..=10).map(move |number| (namespace, number))) {
             let entry = "INSERT INTO runlater_audit (namespace, number, at, token, action) VALUES (?1, ?2, 5, 't', 'delete')";
             conn.execute(entry, (namespace, number)).unwrap();

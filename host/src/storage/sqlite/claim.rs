@@ -30,6 +30,7 @@ pub(super) fn claim(shared: &Arc<Shared>, limit: usize, now: Timestamp) -> Vec<C
     if shared.due.wants(micros).is_some() {
         shared.request_load();
     }
+    shared.upcoming.ask(shared, micros);
     claims
 }
 

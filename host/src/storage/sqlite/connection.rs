@@ -20,7 +20,12 @@ const QUICK_CHECK_BYTES_MAX: u64 = 1 << 30;
 const FILE_HEAD: &[u8] = b"SQLite format 3\0";
 
 /// Each migration in a transaction of its own; the schema's version is how many were applied.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_runs.sql"), include_str!("migrations/0010_audit.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("migrations/0001_runs.sql"),
+    include_str!("migrations/0003_crons.sql"),
+    include_str!("migrations/0004_unique_keys.sql"),
+    include_str!("migrations/0005_audit.sql"),
+];
 
 /// Held for as long as this process owns the file. The lock dies with the process, so a crash leaves none behind.
 #[derive(Debug)]

@@ -3,10 +3,10 @@
 use rusqlite::Connection;
 
 use super::rows::{Waiting, metadata_text, origin_code};
-use super::unique_key::{self, Holder};
+use super::unique_key::{self, Way};
 use super::writer::Tx;
 use super::{SqliteStorage, chain};
-use crate::model::{NamespaceId, NewRun, RunId, Timestamp};
+use crate::model::{NamespaceId, NewRun, RunId, Timestamp, Verdict};
 use crate::storage::{CreateError, Created, RunChange, RunEvent, StorageError};
 
 /// Why a run was not stored; the caller sees it as a [`CreateError`].
@@ -64,13 +64,24 @@ pub(super) fn create_one(
     run: &NewRun,
     now: Timestamp,
 ) -> rusqlite::Result<Result<Created, Refused>> {
-    let (created, waiting) = match insert(tx.conn, tx.shared.id_origin, namespace, run, now)? {
+    let (in_place, created) = match unique_key::make_way(tx, namespace, run, now)? {
+        Way::Free => (None, Created::New(run.id)),
+        Way::InPlaceOf(run, first_at) => {
+            let created = Created::PutOff(run.id, run.trigger_at);
+            (Some((run, first_at)), created)
+        }
+        Way::Done(created) => return Ok(Ok(created)),
+        Way::Taken(holder) => return Ok(Err(Refused::UniqueKeyTaken(holder))),
+    };
+    let run = in_place.as_ref().map_or(run, |(run, _)| run);
+    let waiting = match insert(tx.conn, tx.shared.id_origin, namespace, run, now)? {
         Ok(done) => done,
         Err(refused) => return Ok(Err(refused)),
     };
-    let Some(waiting) = waiting else { return Ok(Ok(created)) };
     tx.arm.push(waiting);
-    if tx.watched() {
+    if let Some((run, first_at)) = &in_place {
+        unique_key::first_asked_for(tx.conn, namespace, run, *first_at)?;
+    } else if tx.watched() {
         tx.events.push(RunEvent {
             namespace,
             run: run.id,
@@ -82,21 +93,14 @@ pub(super) fn create_one(
     Ok(Ok(created))
 }
 
-type Inserted = (Created, Option<Box<Waiting>>);
-
-/// Writes the rows of one run on any connection. Writes nothing if it is refused.
-fn insert(
+/// Writes the rows of one run on any connection, its unique key being free. Writes nothing if it is refused.
+pub(super) fn insert(
     conn: &Connection,
     id_origin: u64,
     namespace: NamespaceId,
     run: &NewRun,
     now: Timestamp,
-) -> rusqlite::Result<Result<Inserted, Refused>> {
-    match unique_key::holder(conn, namespace, run, id_origin, now)? {
-        Holder::Free => {}
-        Holder::Equal(created) => return Ok(Ok((created, None))),
-        Holder::Other(holder) => return Ok(Err(Refused::UniqueKeyTaken(holder))),
-    }
+) -> rusqlite::Result<Result<Box<Waiting>, Refused>> {
     let id = run.id.key_in(id_origin).ok_or_else(|| super::rows::strange(0, "an id that this database did not make"))?;
     let lineage = run.lineage.map(|lineage| {
         let key = |id: RunId| id.key_in(id_origin).expect("a run's ancestors are of its own database");
@@ -131,7 +135,7 @@ fn insert(
         lineage.map(|(.., depth)| depth),
         run.max_attempts,
         waiting.timeout.map(|micros| micros as i64),
-        run.unique_key.as_ref().map(|key| key.as_str()),
+        run.unique_key.as_ref().map(|unique| unique.key.as_str()),
         metadata_text(&run.metadata),
         run.input.stored_media_type(),
         run.input.bytes(),
@@ -141,7 +145,7 @@ fn insert(
             .execute((namespace.0, key, value, id))?;
     }
     unique_key::take(conn, namespace, run, id)?;
-    Ok(Ok((Created::New(run.id), Some(waiting))))
+    Ok(Ok(waiting))
 }
 
 impl SqliteStorage {
@@ -167,11 +171,18 @@ impl SqliteStorage {
             ))
             .into());
         }
-        let inserted = insert(transaction, self.shared.id_origin, namespace, &run, now);
-        let (created, waiting) = inserted.map_err(|error| super::writer::sort(&error, false))??;
-        if let Some(waiting) = waiting {
-            self.foreign.expect(waiting);
+        let sorted = |error: rusqlite::Error| super::writer::sort(&error, false);
+        let holder = unique_key::holder(transaction, namespace, &run, self.shared.id_origin, now).map_err(sorted)?;
+        if let (Some(holder), Some(unique)) = (holder, &run.unique_key) {
+            match unique.verdict(&holder, now) {
+                Verdict::Free => {}
+                Verdict::Existing => return Ok(Created::Existing(holder.run)),
+                // The queue in memory can't follow a transaction that is not its own before that commits.
+                Verdict::Taken | Verdict::Replace | Verdict::PutOff(_) => return Err(CreateError::UniqueKeyTaken(holder.run)),
+            }
         }
-        Ok(created)
+        let waiting = insert(transaction, self.shared.id_origin, namespace, &run, now).map_err(sorted)??;
+        self.foreign.expect(waiting);
+        Ok(Created::New(run.id))
     }
 }

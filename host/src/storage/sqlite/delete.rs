@@ -1,8 +1,10 @@
 //! Deletes scheduled runs.
 
+use rusqlite::Connection;
+
+use super::chain;
 use super::change::{Seen, note, take_scheduled};
 use super::writer::Tx;
-use super::{chain, unique_key};
 use crate::model::{NamespaceId, RunId, Timestamp};
 use crate::storage::{ChangeError, RunChange};
 
@@ -27,23 +29,34 @@ pub(super) fn one(tx: &mut Tx<'_>, namespace: NamespaceId, run: RunId, now: Time
     Ok(Ok(()))
 }
 
-/// Removes every row of a run.
+/// Removes every row of a run that has not ended.
 pub(super) fn remove(tx: &mut Tx<'_>, namespace: NamespaceId, seen: &Seen) -> rusqlite::Result<()> {
-    if seen.has_metadata {
-        tx.conn
+    if let Some(root) = seen.root {
+        chain::leave(tx.conn, root)?;
+    }
+    erase(tx.conn, namespace, seen.id, seen.has_metadata, seen.unique_key.as_deref())
+}
+
+/// Removes a run's row, and what it is found by.
+pub(super) fn erase(
+    conn: &Connection,
+    namespace: NamespaceId,
+    id: i64,
+    has_metadata: bool,
+    unique_key: Option<&str>,
+) -> rusqlite::Result<()> {
+    if has_metadata {
+        conn
             .prepare_cached(
                 "-- delete: metadata
                  DELETE FROM runlater_run_metadata WHERE (namespace, key, value, run) IN (
                      SELECT ?2, entry.key, entry.value, ?1 FROM runlater_runs, json_each(runlater_runs.metadata) AS entry WHERE runlater_runs.id = ?1)",
             )?
-            .execute((seen.id, namespace.0))?;
+            .execute((id, namespace.0))?;
     }
-    if let Some(key) = &seen.unique_key {
-        unique_key::free(tx.conn, namespace, key, seen.id)?;
+    if let Some(key) = unique_key {
+        super::unique_key::free(conn, namespace, key, id)?;
     }
-    if let Some(root) = seen.root {
-        chain::leave(tx.conn, root)?;
-    }
-    tx.conn.prepare_cached("-- delete\nDELETE FROM runlater_runs WHERE id = ?1")?.execute([seen.id])?;
+    conn.prepare_cached("-- delete\nDELETE FROM runlater_runs WHERE id = ?1")?.execute([id])?;
     Ok(())
 }

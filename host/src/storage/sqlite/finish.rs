@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::rows::{BACKOFF, CANCELLED, FAILED, SCHEDULED, SUCCEEDED, waiting_run};
 use super::writer::Tx;
-use super::{cancel, chain, write_set};
+use super::{cancel, chain, on_failure, write_set};
 use crate::model::{FailureReason, Next, RunId, Timestamp, WriteRefused};
 use crate::storage::{Finish, RunChange, RunEvent};
 
@@ -146,6 +146,9 @@ fn settle(tx: &mut Tx<'_>, run: i64, finish: &Finish, next: &Next, now: i64) -> 
             chain::leave(tx.conn, root)?;
         }
         tx.ended.push(run);
+        if matches!(next, Next::Failed { .. }) {
+            on_failure::follow(tx, run, now)?;
+        }
     } else {
         tx.arm.push(waiting_run(tx.conn, run)?);
     }

@@ -12,7 +12,7 @@ pub(super) fn miss(tx: &mut Tx<'_>, gap: Gap, limit: usize, now: Timestamp) -> r
     let found = {
         let mut statement = tx.conn.prepare_cached(
             "-- miss: look
-             SELECT id, root, namespace, task, parent FROM runlater_runs
+             SELECT id, root, namespace, task, parent, trigger_at FROM runlater_runs
              WHERE due_at IS NOT NULL AND due_at > ?1 AND due_at < ?2 AND status = 0 AND attempt = 0
                  AND trigger_at = due_at AND trigger_at > created_at LIMIT ?3",
         )?;
@@ -23,20 +23,22 @@ pub(super) fn miss(tx: &mut Tx<'_>, gap: Gap, limit: usize, now: Timestamp) -> r
                 row.get::<_, i64>(2)?,
                 row.get::<_, i64>(3)?,
                 row.get::<_, Option<i64>>(4)?,
+                super::rows::time(row, 5)?,
             ))
         })?;
         rows.collect::<rusqlite::Result<Vec<_>>>()?
     };
     let mut missed = 0;
-    for (id, root, namespace, task, parent) in found {
+    for (id, root, namespace, task, parent, trigger_at) in found {
         if !disarm(tx, id) {
             continue;
         }
+        let why = tx.shared.registry.task_by_id(task).map(|task| task.policy.missed.why_missed(trigger_at, now));
         tx.conn
             .prepare_cached(
-                "-- miss\nUPDATE runlater_runs SET status = 6, due_at = NULL, finished_at = ?2, reason = 'host-down' WHERE id = ?1",
+                "-- miss\nUPDATE runlater_runs SET status = 6, due_at = NULL, finished_at = ?2, reason = 'host-down', message = ?3 WHERE id = ?1",
             )?
-            .execute((id, now.as_micros()))?;
+            .execute((id, now.as_micros(), why))?;
         if let Some(root) = root {
             chain::leave(tx.conn, root)?;
         }

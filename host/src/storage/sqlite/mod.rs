@@ -8,12 +8,14 @@ mod attempts;
 mod audit;
 mod backup;
 mod cancel;
+mod catch_up;
 mod chain;
 mod change;
 mod checkpoint;
 mod claim;
 mod connection;
 mod create;
+mod cron;
 mod delete;
 mod due_queue;
 mod finish;
@@ -22,6 +24,8 @@ mod list;
 mod load;
 mod meta;
 mod miss;
+mod on_failure;
+mod prune;
 mod readers;
 mod recover;
 mod register;
@@ -44,12 +48,13 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::{
-    Amendment, Cancelled, ChangeError, Claim, CreateError, Created, Finish, Gap, Health, Move, RegisterError, Registration, RunEvent,
-    Storage, StorageError, TokenRecord,
+    Amendment, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Gap, Health, Move, PrunePlace, Pruned,
+    RegisterError, Registration, RunEvent, Storage, StorageError, TokenRecord,
 };
 use crate::model::{
-    Attempt, AuditAction, AuditEntry, AuditQuery, Component, Cursor, Digest, Name, Namespace, NamespaceId, NewRun, Page, Payload, Progress,
-    Run, RunFilter, RunId, Status, Task, Timestamp, Version,
+    Ahead, Attempt, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Cursor, Digest, Holder, Name,
+    Namespace, NamespaceId, NewRun, Origin, Page, Pause, Payload, Progress, Retention, Run, RunFilter, RunId, Status, Task, TaskId,
+    Timestamp, Version,
 };
 use audit::Note;
 use list::Reader;
@@ -106,7 +111,7 @@ impl SqliteStorage {
             conn.execute("INSERT OR IGNORE INTO runlater_namespaces (id, name) VALUES (1, ?1)", [Namespace::DEFAULT])?;
             shared.registry.load(conn)?;
             let alive_until = meta::number(conn, "alive_until")?.and_then(Timestamp::from_micros);
-            let suspects = recover::recover(conn, now.as_micros())?;
+            let suspects = recover::recover(conn, &shared, now.as_micros())?;
             shared.due.suspect(suspects);
             shared.seen_now.store(now.as_micros(), Ordering::Relaxed);
             Ok((shared, alive_until, meta::secret(conn)?))
@@ -367,13 +372,8 @@ impl Storage for SqliteStorage {
         self.read(namespace, Timestamp::MIN, |reader| attempts::attempts(reader, run))
     }
 
-    fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Created>, CreateError> {
-        let holder = self.read(namespace, now, |reader| unique_key::holder(reader.conn, namespace, run, reader.id_origin, now))?;
-        match holder {
-            unique_key::Holder::Free => Ok(None),
-            unique_key::Holder::Equal(created) => Ok(Some(created)),
-            unique_key::Holder::Other(other) => Err(CreateError::UniqueKeyTaken(other)),
-        }
+    fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Holder>, StorageError> {
+        self.read(namespace, now, |reader| unique_key::holder(reader.conn, namespace, run, reader.id_origin, now))
     }
 
     async fn reschedule(
@@ -426,6 +426,122 @@ impl Storage for SqliteStorage {
 
     async fn miss(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError> {
         self.shared.call(move |tx| miss::miss(tx, gap, limit, now)).await
+    }
+
+    async fn catch_up(&self, gap: Gap, now: Timestamp) -> Result<usize, StorageError> {
+        self.shared.call(move |tx| catch_up::catch_up(tx, gap, now)).await
+    }
+
+    async fn prune(&self, task: TaskId, retention: Retention, place: PrunePlace, now: Timestamp) -> Result<Pruned, StorageError> {
+        self.shared.call(move |tx| prune::prune(tx, task, retention, place, now)).await
+    }
+
+    async fn create_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        spec: CronSpec,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Result<Cron, CronError>, StorageError> {
+        let subject = name.to_string();
+        self.change(
+            namespace,
+            now,
+            AuditAction::CreateCron,
+            move |tx| cron::create(tx, namespace, &name, &spec, origin, now),
+            move |done| of_cron(done, subject),
+        )
+        .await
+    }
+
+    fn cron(&self, namespace: NamespaceId, name: &Name) -> Result<Option<Cron>, StorageError> {
+        self.read(namespace, Timestamp::MIN, |reader| cron::get(reader.conn, reader.registry, namespace, name))
+    }
+
+    fn crons(&self, namespace: NamespaceId, filter: &CronFilter) -> Result<Vec<Cron>, StorageError> {
+        self.read(namespace, Timestamp::MIN, |reader| cron::list(reader.conn, reader.registry, namespace, filter))
+    }
+
+    async fn change_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        change: CronChange,
+        now: Timestamp,
+    ) -> Result<Result<Cron, CronError>, StorageError> {
+        let subject = name.to_string();
+        self.change(
+            namespace,
+            now,
+            AuditAction::UpdateCron,
+            move |tx| cron::change(tx, namespace, &name, change, now),
+            move |done| of_cron(done, subject),
+        )
+        .await
+    }
+
+    async fn pause_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        pause: Option<Pause>,
+        now: Timestamp,
+    ) -> Result<Result<Cron, CronError>, StorageError> {
+        let subject = name.to_string();
+        let action = if pause.is_some() { AuditAction::PauseCron } else { AuditAction::ResumeCron };
+        self.change(namespace, now, action, move |tx| cron::pause(tx, namespace, &name, pause, now), move |done| of_cron(done, subject))
+            .await
+    }
+
+    async fn delete_cron(&self, namespace: NamespaceId, name: Name, now: Timestamp) -> Result<Result<(), CronError>, StorageError> {
+        let subject = name.to_string();
+        self.change(
+            namespace,
+            now,
+            AuditAction::DeleteCron,
+            move |tx| cron::delete(tx, namespace, &name, now),
+            move |done| of_cron(done, subject),
+        )
+        .await
+    }
+
+    async fn trigger_cron(&self, namespace: NamespaceId, name: Name, now: Timestamp) -> Result<Result<RunId, CronError>, StorageError> {
+        let subject = name.to_string();
+        self.change(
+            namespace,
+            now,
+            AuditAction::TriggerCron,
+            move |tx| cron::trigger(tx, namespace, &name, now),
+            move |done| of_cron(done, subject),
+        )
+        .await
+    }
+
+    async fn backfill_cron(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        planned: Vec<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Result<usize, CronError>, StorageError> {
+        let subject = name.to_string();
+        self.change(
+            namespace,
+            now,
+            AuditAction::BackfillCron,
+            move |tx| cron::backfill(tx, namespace, &name, &planned, now),
+            move |done| of_cron(done, subject),
+        )
+        .await
+    }
+
+    async fn miss_crons(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError> {
+        self.shared.call(move |tx| cron::miss(tx, gap, limit, now)).await
+    }
+
+    fn ahead(&self, namespace: NamespaceId, task: Option<&Name>, until: Timestamp, now: Timestamp) -> Result<Ahead, StorageError> {
+        self.read(namespace, now, |reader| cron::ahead(reader.conn, reader.registry, namespace, task, until, now))
     }
 
     fn alive_until(&self) -> Option<Timestamp> {
@@ -489,7 +605,14 @@ impl Storage for SqliteStorage {
     fn health(&self) -> Health {
         let (armed, running) = self.shared.due.counts();
         let trouble = self.shared.trouble().map(|trouble| trouble.to_string());
-        Health { writable: trouble.is_none(), trouble, armed, running, queued_writes: self.shared.queued() }
+        Health {
+            writable: trouble.is_none(),
+            trouble,
+            armed,
+            running,
+            queued_writes: self.shared.queued(),
+            pruned: self.shared.pruned.load(Ordering::Relaxed),
+        }
     }
 
     async fn flush(&self) -> Result<(), StorageError> {
@@ -507,4 +630,9 @@ impl Storage for SqliteStorage {
             None => Ok(()),
         }
     }
+}
+
+/// What to put on record of a change of a cron: nothing if it was refused.
+fn of_cron<T>(done: &Result<T, CronError>, name: String) -> Vec<Note> {
+    done.as_ref().map_or_else(|_| Vec::new(), |_| vec![Note::of(name)])
 }

@@ -6,9 +6,10 @@
 use rusqlite::Connection;
 
 use super::rows::{CANCELLED, FAILED, SCHEDULED};
-use super::{chain, meta};
+use super::writer::Shared;
+use super::{chain, meta, on_failure};
 use crate::model::limits::CRASHES_MAX;
-use crate::model::{Next, next_after_host_crash};
+use crate::model::{Next, Timestamp, next_after_host_crash};
 
 /// Runs that are watched as possible killers of their host. More than a host can have in flight.
 const SUSPECTS_MAX: i64 = 4_096;
@@ -31,7 +32,7 @@ impl Suspects {
 }
 
 /// Ends the attempts that were in flight, as crashed.
-pub(super) fn recover(conn: &mut Connection, now: i64) -> rusqlite::Result<Suspects> {
+pub(super) fn recover(conn: &mut Connection, shared: &Shared, now: i64) -> rusqlite::Result<Suspects> {
     let clean = meta::number(conn, "clean_stop")?.is_none_or(|clean| clean == 1);
     let transaction = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let mut suspects = Suspects::default();
@@ -79,6 +80,9 @@ pub(super) fn recover(conn: &mut Connection, now: i64) -> rusqlite::Result<Suspe
             .execute((run, attempt, started_at, now))?;
         if let (Some(root), None) = (root, due_at) {
             chain::leave(&transaction, root)?;
+        }
+        if status == FAILED {
+            on_failure::make(&transaction, shared, run, Timestamp::from_micros(now).unwrap_or(Timestamp::MIN))?;
         }
     }
     if !clean {

@@ -5,9 +5,12 @@ use rusqlite::{Connection, OptionalExtension};
 use super::change::{disarm, note, see};
 use super::create::create_one;
 use super::delete::remove;
+use super::registry::overrides_text;
 use super::writer::Tx;
 
-use crate::model::{CodeSchedule, NamespaceId, NewRun, Origin, RunId, Status, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp};
+use crate::model::{
+    CodeSchedule, InputSchema, NamespaceId, NewRun, Origin, RunId, Status, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp,
+};
 use crate::storage::{Registration, RunChange};
 
 pub(super) fn register(tx: &mut Tx<'_>, registration: &Registration, now: Timestamp) -> rusqlite::Result<()> {
@@ -15,6 +18,7 @@ pub(super) fn register(tx: &mut Tx<'_>, registration: &Registration, now: Timest
     for (definition, policy) in &registration.tasks {
         let task = store_task(tx.conn, registration, component, definition, policy, now)?;
         sync_schedules(tx, registration, &task, &definition.schedules, now)?;
+        super::cron::sync(tx, registration.namespace, &task, &definition.crons, now)?;
     }
     tx.registered = true;
     Ok(())
@@ -41,13 +45,15 @@ fn store_task(
     now: Timestamp,
 ) -> rusqlite::Result<Task> {
     let grants: Vec<String> = registration.grants.iter().map(ToString::to_string).collect();
+    let overrides = registration.overrides.get(&definition.name).cloned().unwrap_or_default();
     let policy_text = serde_json::to_string(policy).expect("a policy is plain data");
     let (id, created_at): (i64, i64) = conn
         .prepare_cached(
             "-- register: task
-             INSERT INTO runlater_tasks (namespace, name, component, grants, description, input_schema, policy, created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)
-             ON CONFLICT (namespace, name) DO UPDATE SET component = ?3, grants = ?4, description = ?5, input_schema = ?6, policy = ?7, updated_at = ?8
+             INSERT INTO runlater_tasks (namespace, name, component, grants, description, input_schema, policy, created_at, updated_at, overrides)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)
+             ON CONFLICT (namespace, name) DO UPDATE SET component = ?3, grants = ?4, description = ?5, input_schema = ?6, policy = ?7, updated_at = ?8,
+                 overrides = ?9
              RETURNING id, created_at",
         )?
         .query_row(
@@ -57,9 +63,10 @@ fn store_task(
                 component,
                 grants.join(" "),
                 &definition.description,
-                &definition.input_schema,
+                definition.input_schema.as_ref().map(InputSchema::as_str),
                 policy_text,
                 now.as_micros(),
+                overrides_text(&overrides),
             ),
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
@@ -72,6 +79,7 @@ fn store_task(
         description: definition.description.clone(),
         input_schema: definition.input_schema.clone(),
         policy: policy.clone(),
+        overrides,
         created_at: Timestamp::from_micros(created_at).unwrap_or(now),
         updated_at: now,
         pause: None,

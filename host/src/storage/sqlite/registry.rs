@@ -9,7 +9,20 @@ use rusqlite::Connection;
 use rustc_hash::FxHashMap;
 
 use super::rows::{strange, time};
-use crate::model::{Digest, Grant, Grants, Name, Namespace, NamespaceId, Task, TaskId};
+use crate::model::{Digest, Grant, Grants, InputSchema, Name, Namespace, NamespaceId, PolicySettings, Task, TaskId};
+
+/// What an operator says of a policy, as it is stored: a JSON object of fields and their text.
+pub(super) fn overrides_text(settings: &PolicySettings) -> String {
+    let entries: BTreeMap<_, _> = settings.entries().into_iter().collect();
+    serde_json::to_string(&entries).expect("text as keys and values is JSON")
+}
+
+fn overrides(text: &str) -> Option<PolicySettings> {
+    let entries: BTreeMap<String, String> = serde_json::from_str(text).ok()?;
+    let mut settings = PolicySettings::default();
+    entries.iter().try_for_each(|(field, value)| settings.set(field, value)).ok()?;
+    Some(settings)
+}
 
 #[derive(Default)]
 pub(super) struct Registry {
@@ -33,6 +46,7 @@ impl Registry {
     /// Reads everything from the database.
     pub(super) fn load(&self, conn: &Connection) -> rusqlite::Result<()> {
         let mut fresh = Inner::default();
+        let before = self.read().by_id.clone();
         let mut statement = conn.prepare("-- registry: namespaces\nSELECT id, name FROM runlater_namespaces")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -50,21 +64,30 @@ impl Registry {
         }
         let mut statement = conn.prepare(
             "-- registry: tasks
-             SELECT id, namespace, name, component, grants, description, input_schema, policy, created_at, updated_at FROM runlater_tasks",
+             SELECT id, namespace, name, component, grants, description, input_schema, policy, created_at, updated_at, overrides
+             FROM runlater_tasks",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (name, grants, policy): (String, String, String) = (row.get(2)?, row.get(4)?, row.get(7)?);
             let grants: Result<Grants, _> = grants.split_whitespace().map(Grant::parse).collect();
+            let id: i64 = row.get(0)?;
+            let schema: Option<String> = row.get(6)?;
+            let schema = schema.map(|text| {
+                // What was compiled of it before is good for longer than one reading.
+                let known = before.get(&id).and_then(|task| task.input_schema.clone());
+                known.filter(|schema| schema.as_str() == text).unwrap_or_else(|| InputSchema::from_stored(&text))
+            });
             let task = Arc::new(Task {
-                id: TaskId(row.get(0)?),
+                id: TaskId(id),
                 namespace: NamespaceId(row.get(1)?),
                 name: Name::parse(&name, "name").map_err(|_| strange(2, "a task name that is none"))?,
                 digest: *fresh.components.get(&row.get(3)?).ok_or_else(|| strange(3, "a component that does not exist"))?,
                 grants: grants.map_err(|_| strange(4, "a grant that this version does not know"))?,
                 description: row.get(5)?,
-                input_schema: row.get(6)?,
+                input_schema: schema,
                 policy: serde_json::from_str(&policy).map_err(|_| strange(7, "a policy that this version does not know"))?,
+                overrides: overrides(&row.get::<_, String>(10)?).ok_or_else(|| strange(10, "a policy that this version does not know"))?,
                 created_at: time(row, 8)?,
                 updated_at: time(row, 9)?,
                 pause: None,
@@ -91,6 +114,10 @@ impl Registry {
 
     pub(super) fn task_by_id(&self, id: i64) -> Option<Arc<Task>> {
         self.read().by_id.get(&id).cloned()
+    }
+
+    pub(super) fn all_tasks(&self) -> Vec<Arc<Task>> {
+        self.read().by_id.values().cloned().collect()
     }
 
     pub(super) fn task_name(&self, id: i64) -> Option<Name> {

@@ -7,7 +7,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 
 use super::registry::Registry;
-use crate::model::{Metadata, NewRun, Origin, Payload, Run, RunId, Status, Timestamp};
+use crate::model::{CronOccurrence, Metadata, Name, NewRun, Origin, Payload, Run, RunId, Status, Timestamp};
 
 /// Larger inputs are not kept in memory while their run waits.
 const INLINE_INPUT_BYTES_MAX: usize = 2048;
@@ -169,7 +169,8 @@ impl Waiting {
 
 /// The columns of [`run`], of a table or alias `r`.
 pub(super) const RUN_COLUMNS: &str = "r.id, r.task, r.status, r.due_at, r.trigger_at, r.created_at, r.priority, r.origin, r.attempt, r.cancel_requested, r.started_at, \
-     r.finished_at, r.parent, r.root, r.reason, r.message, r.unique_key, r.metadata, r.input_type, r.input, r.output_type, r.output";
+     r.finished_at, r.parent, r.root, r.reason, r.message, r.unique_key, r.metadata, r.input_type, r.input, r.output_type, r.output, \
+     r.cron, r.planned_at, r.skipped, r.skipped_until, (SELECT name FROM runlater_crons AS c WHERE c.id = r.cron)";
 
 /// A run as its row shows it at `now`.
 pub(super) fn run(row: &Row<'_>, registry: &Registry, id_origin: u64, now: i64) -> rusqlite::Result<Run> {
@@ -209,5 +210,18 @@ pub(super) fn run(row: &Row<'_>, registry: &Registry, id_origin: u64, now: i64) 
             None => None,
         },
         progress: None,
+        occurrence: occurrence(row)?,
     })
+}
+
+fn occurrence(row: &Row<'_>) -> rusqlite::Result<Option<CronOccurrence>> {
+    if row.get::<_, Option<i64>>(22)?.is_none() {
+        return Ok(None);
+    }
+    let (count, name): (Option<u32>, Option<String>) = (row.get(24)?, row.get(26)?);
+    Ok(Some(CronOccurrence {
+        cron: name.and_then(|name| Name::parse(&name, "name").ok()),
+        planned_at: optional_time(row, 23)?,
+        skipped: count.zip(optional_time(row, 25)?),
+    }))
 }

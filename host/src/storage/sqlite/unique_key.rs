@@ -1,47 +1,110 @@
-//! Unique keys: which run holds one, and whether another request means the same run.
+//! Unique keys: which run holds one, and what a further request under it does to that run.
 
 use rusqlite::{Connection, OptionalExtension};
 use sha2::Digest as _;
 
-use crate::model::limits::UNIQUE_KEY_KEPT;
-use crate::model::{NamespaceId, NewRun, RunId, Timestamp};
-use crate::storage::Created;
+use super::change::{disarm, note, see};
+use super::delete::remove;
+use super::rows::{SCHEDULED, origin_code};
+use super::writer::Tx;
+use crate::model::{Holder, NamespaceId, NewRun, Origin, RunId, Standing, Timestamp, Verdict};
+use crate::storage::{Created, RunChange};
 
-/// What the key of a request says.
-pub(super) enum Holder {
-    /// Nobody holds it (any more).
+/// What is left to do for a request when its key has been looked at.
+pub(super) enum Way {
+    /// To store it.
     Free,
-    /// An equal run does.
-    Equal(Created),
-    /// A different run does.
-    Other(RunId),
+    /// To store this in the place of the run that held the key, of which nothing is left. It was first asked for at this time.
+    InPlaceOf(Box<NewRun>, Timestamp),
+    /// Nothing.
+    Done(Created),
+    /// To refuse it: this run holds the key.
+    Taken(RunId),
 }
 
-/// Looks whether the unique key of `run` is held.
-pub(super) fn holder(conn: &Connection, namespace: NamespaceId, run: &NewRun, id_origin: u64, now: Timestamp) -> rusqlite::Result<Holder> {
-    let Some(key) = &run.unique_key else { return Ok(Holder::Free) };
+/// Looks who holds the unique key of `run`.
+pub(super) fn holder(
+    conn: &Connection,
+    namespace: NamespaceId,
+    run: &NewRun,
+    id_origin: u64,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Holder>> {
+    let Some(unique) = &run.unique_key else { return Ok(None) };
     let mut statement = conn.prepare_cached(
         "-- unique key
-         SELECT k.run, k.hash, r.finished_at FROM runlater_unique_keys k LEFT JOIN runlater_runs r ON r.id = k.run
-         WHERE k.namespace = ?1 AND k.key = ?2",
+         SELECT k.run, k.hash, k.held_for, coalesce(k.first_at, r.created_at), r.task, r.status, r.due_at, r.origin, r.finished_at
+         FROM runlater_unique_keys k JOIN runlater_runs r ON r.id = k.run WHERE k.namespace = ?1 AND k.key = ?2",
     )?;
-    let held: Option<(i64, Vec<u8>, Option<i64>)> =
-        statement.query_row((namespace.0, key.as_str()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
-    let Some((holder, hash, finished_at)) = held else { return Ok(Holder::Free) };
-    if finished_at.is_some_and(|at| at + UNIQUE_KEY_KEPT.as_micros() as i64 <= now.as_micros()) {
-        return Ok(Holder::Free);
+    statement
+        .query_row((namespace.0, unique.key.as_str()), |row| {
+            let (status, due_at, origin): (i64, Option<i64>, i64) = (row.get(5)?, row.get(6)?, row.get(7)?);
+            let finished_at = super::rows::optional_time(row, 8)?;
+            let waits = status == SCHEDULED && due_at.is_some_and(|due_at| due_at > now.as_micros());
+            let standing = match finished_at {
+                Some(at) => Standing::Ended(at),
+                None if waits && origin != origin_code(Origin::Code) => Standing::Waiting,
+                None => Standing::Triggered,
+            };
+            Ok(Holder {
+                run: RunId::from_key(row.get(0)?, id_origin),
+                standing,
+                same_task: row.get::<_, i64>(4)? == run.task.id.0,
+                is_equal: row.get::<_, Vec<u8>>(1)? == hash_of(run),
+                held_for: std::time::Duration::from_micros(row.get::<_, i64>(2)?.max(0) as u64),
+                first_at: super::rows::time(row, 3)?,
+            })
+        })
+        .optional()
+}
+
+/// Does to the holder of the key what the request under it asks for.
+pub(super) fn make_way(tx: &mut Tx<'_>, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> rusqlite::Result<Way> {
+    let Some(unique) = &run.unique_key else { return Ok(Way::Free) };
+    let Some(mut holder) = holder(tx.conn, namespace, run, tx.shared.id_origin, now)? else { return Ok(Way::Free) };
+    let mut verdict = unique.verdict(&holder, now);
+    let id = holder.run.key_in(tx.shared.id_origin).expect("a key's run is of its own database");
+    if matches!(verdict, Verdict::Replace | Verdict::PutOff(_)) && !disarm(tx, id) {
+        // A worker has taken it a moment ago.
+        holder.standing = Standing::Triggered;
+        verdict = unique.verdict(&holder, now);
     }
-    let holder = RunId::from_key(holder, id_origin);
-    Ok(if hash == hash_of(run) { Holder::Equal(Created::Existing(holder)) } else { Holder::Other(holder) })
+    Ok(match verdict {
+        // The guest that asked was told that its request would put this run off; now it is too late for that.
+        Verdict::Free if holder.run == run.id => Way::Taken(holder.run),
+        Verdict::Free => Way::Free,
+        Verdict::Existing => Way::Done(Created::Existing(holder.run)),
+        Verdict::Taken => Way::Taken(holder.run),
+        Verdict::Replace | Verdict::PutOff(_) => {
+            let seen = see(tx.conn, namespace, id, now)?.expect("it was there a moment ago");
+            remove(tx, namespace, &seen)?;
+            if let Verdict::PutOff(trigger_at) = verdict {
+                note(tx, namespace, holder.run, &seen, RunChange::Rescheduled { trigger_at });
+                return Ok(Way::InPlaceOf(Box::new(NewRun { id: holder.run, trigger_at, ..run.clone() }), holder.first_at));
+            }
+            tx.ended.push(id);
+            note(tx, namespace, holder.run, &seen, RunChange::Deleted);
+            Way::Free
+        }
+    })
 }
 
 /// Lets `run` hold its key.
 pub(super) fn take(conn: &Connection, namespace: NamespaceId, run: &NewRun, id: i64) -> rusqlite::Result<()> {
-    let Some(key) = &run.unique_key else { return Ok(()) };
+    let Some(unique) = &run.unique_key else { return Ok(()) };
     conn.prepare_cached(
-        "-- take unique key\nINSERT OR REPLACE INTO runlater_unique_keys (namespace, key, run, hash) VALUES (?1, ?2, ?3, ?4)",
+        "-- take unique key
+         INSERT OR REPLACE INTO runlater_unique_keys (namespace, key, run, hash, held_for) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
-    .execute((namespace.0, key.as_str(), id, hash_of(run)))?;
+    .execute((namespace.0, unique.key.as_str(), id, hash_of(run), unique.held_for.as_micros() as i64))?;
+    Ok(())
+}
+
+/// Remembers when a run that was put off was first asked for.
+pub(super) fn first_asked_for(conn: &Connection, namespace: NamespaceId, run: &NewRun, at: Timestamp) -> rusqlite::Result<()> {
+    let Some(unique) = &run.unique_key else { return Ok(()) };
+    conn.prepare_cached("-- unique key: first asked for\nUPDATE runlater_unique_keys SET first_at = ?3 WHERE namespace = ?1 AND key = ?2")?
+        .execute((namespace.0, unique.key.as_str(), at.as_micros()))?;
     Ok(())
 }
 

@@ -41,9 +41,10 @@ pub(super) fn apply(tx: &mut Tx<'_>, parent: i64, writes: &WriteSet, now: i64) -
     for write in writes.iter() {
         let refused = match write {
             Write::Schedule(run) => match create_one(tx, namespace, run, now)? {
-                Ok(Created::New(_)) => continue,
+                Ok(Created::New(id) | Created::PutOff(id, _)) if id == run.id => continue,
                 // The guest was given this run's own id, which now would lead nowhere: another one took the key meanwhile.
-                Ok(Created::Existing(holder)) | Err(Refused::UniqueKeyTaken(holder)) => {
+                Ok(Created::New(holder) | Created::Existing(holder) | Created::PutOff(holder, _))
+                | Err(Refused::UniqueKeyTaken(holder)) => {
                     WriteRefused::Conflict(format!("the unique key of a follow-up was taken by run {holder} while the attempt ran"))
                 }
                 Err(Refused::Quota(reason)) => WriteRefused::Quota(reason),

@@ -4,7 +4,7 @@
 //! is no lingering: a lone write is committed at once, and under load the disk's own latency makes the groups. What a
 //! commit changes in memory (the due queue, the registry, those who wait for a run) is changed after it, by this thread.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::due_queue::DueQueue;
 use super::registry::Registry;
 use super::rows::Waiting;
 use super::watch::Watch;
-use super::{checkpoint, claim, finish, load, meta};
+use super::{checkpoint, claim, cron, finish, load, meta};
 use crate::storage::{Claim, Finish, RunEvent, StorageError};
 
 /// Writes that may wait. Beyond it, requests are refused before they touch the disk; outcomes of attempts are always taken.
@@ -59,6 +59,9 @@ pub(super) struct Shared {
     pub(super) broken: AtomicBool,
     pub(super) waiting: AtomicUsize,
     pub(super) wal_pages: Arc<AtomicI64>,
+    /// Runs deleted because they are kept no longer.
+    pub(super) pruned: AtomicU64,
+    pub(super) upcoming: cron::Upcoming,
 }
 
 #[derive(Default)]
@@ -91,6 +94,8 @@ pub(super) struct Tx<'a> {
     pub(super) registered: bool,
     /// Makes room in memory known to whoever waits for it.
     pub(super) after_commit: Vec<Box<dyn FnOnce() + Send>>,
+    /// Whether whoever claims should look at once.
+    pub(super) wake: bool,
     failed: Option<rusqlite::Error>,
 }
 
@@ -116,6 +121,8 @@ impl Shared {
             broken: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             wal_pages: Arc::default(),
+            pruned: AtomicU64::new(0),
+            upcoming: cron::Upcoming::default(),
         }
     }
 
@@ -189,6 +196,21 @@ impl Shared {
         receiver.await.unwrap_or_else(|_| {
             Err(StorageError::Unavailable("another write in the same transaction failed; nothing was changed, try again".into()))
         })
+    }
+
+    /// As [`call`](Self::call), for a change that the host makes by itself: `told` hears how it went.
+    pub(super) fn push_call(
+        &self,
+        change: impl FnOnce(&mut Tx<'_>) -> rusqlite::Result<()> + Send + 'static,
+        told: impl FnOnce(Result<(), StorageError>) + Send + 'static,
+    ) {
+        let call: Call = Box::new(move |tx| {
+            if let Err(error) = change(tx) {
+                tx.failed.get_or_insert(error);
+            }
+            Box::new(told)
+        });
+        self.push(Op::Call(call), true);
     }
 
     /// What stopped the storage, if something did.
@@ -290,6 +312,7 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
         events: Vec::new(),
         registered: false,
         after_commit: Vec::new(),
+        wake: false,
         failed: None,
     };
     let mut answers: Vec<Answer> = Vec::new();
@@ -394,6 +417,9 @@ fn settle(tx: Tx<'_>) {
     }
     shared.watch.tell(tx.ended, tx.events);
     tx.after_commit.into_iter().for_each(|then| then());
+    if tx.wake {
+        shared.due.wake();
+    }
 }
 
 /// A copy of the error for a second reader; rusqlite's own is not `Clone`.

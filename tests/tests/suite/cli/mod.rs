@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod dev;
+mod forecast;
 mod help;
 mod host;
 mod runs;

@@ -76,8 +76,22 @@ fn many_runs() {
     assert_eq!(statuses(&server, &touch), ["cancelled"; 2]);
     assert_eq!(server.json(&["runs", "delete", "--all", "--yes"])["changed"], 1);
     assert_eq!(statuses(&server, &["--task", "log", "--status", "scheduled"]), [""; 0]);
-    server.run(&["runs", "trigger", &ids[2], &ids[3]]).ok();
+    server.run(&["runs", "trigger", &ids[2], &ids[3], "--yes"]).ok();
     server.run(&["runs", "show", &other]).fails(4, &[]);
+}
+
+#[test]
+fn what_failed_is_run_again_by_filter() {
+    let server = Server::with(&["behaviours"]);
+    let run = server.schedule(&["reject", "--input", "{\"reason\":\"no\"}", "--metadata", "n=1"]);
+    server.run(&["runs", "wait", &run]).fails(1, &[]);
+    server.schedule(&["touch", "--after", "1h"]);
+    assert_eq!(server.run(&["runs", "trigger", "--status", "failed", "--metadata", "n=2", "--yes"]).ok(), "triggered 0 runs\n");
+    assert_eq!(server.run(&["runs", "trigger", "--all", "--dry-run"]).ok(), "would have triggered 1 run\n");
+    server.run(&["runs", "trigger", "--task", "reject"]).fails(2, &["1 runs?", "--yes", "--dry-run"]);
+    assert_eq!(server.run(&["runs", "trigger", "--task", "reject", "--yes"]).ok(), "triggered 1 run\n");
+    server.run(&["runs", "wait", &run]).fails(1, &[]);
+    assert_eq!(server.json(&["runs", "show", &run])["attempts"], 2);
 }
 
 #[test]

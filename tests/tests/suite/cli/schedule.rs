@@ -49,6 +49,18 @@ fn a_run_has_its_time_its_metadata_and_its_key() {
     let again = server.run(&[&["schedule"], &keyed[..]].concat()).ok();
     assert!(again.contains("scheduled before") && again.contains(&first), "{again}");
     server.run(&["schedule", "touch", "--unique-key", "order-7", "--input", "8"]).fails(3, &["unique_key", &first]);
+    server.run(&["schedule", "touch", "--unique-key", "order-7", "--unique-mode", "reject", "--input", "7"]).fails(3, &[&first]);
+    let replaced =
+        server.json(&["schedule", "touch", "--after", "1h", "--unique-key", "order-7", "--unique-mode", "replace", "--input", "8"]);
+    assert_eq!(replaced["created"], true);
+    server.run(&["runs", "show", &first]).fails(4, &[]);
+    let burst = ["schedule", "touch", "--unique-key", "burst", "--debounce", "1h", "--input"];
+    let one = server.json(&[&burst[..], &["1"]].concat());
+    let two = server.json(&[&burst[..], &["2"]].concat());
+    assert_eq!((&two["id"], &two["created"]), (&one["id"], &serde_json::json!(false)));
+    assert_eq!(server.json(&["runs", "show", one["id"].as_str().unwrap()])["input"], 2);
+    server.run(&["schedule", "touch", "--debounce", "1h"]).fails(2, &["--unique-key"]);
+    server.run(&["schedule", "fail-until", "--input", "{\"attempt\":\"x\"}"]).fails(3, &["input.attempt", "integer"]);
     server.run(&["schedule", "tuoch"]).fails(4, &["tuoch", "runlater tasks"]);
 }
 

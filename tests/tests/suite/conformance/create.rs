@@ -24,7 +24,7 @@ fn everything_said_of_a_run_is_kept() {
     let mut new = world.new_run(7, 5);
     new.input = Payload::new("text/plain", b"\x00\xff", "input").unwrap();
     new.metadata = Metadata::from_entries([("customer", "a \"b\" \\ 'c'"), ("é\u{1f980}\n", "%_?")]).unwrap();
-    new.unique_key = Some(UniqueKey::parse("key", "key").unwrap());
+    new.unique_key = Some(UniqueKey::parse("key", "key").unwrap().into());
     new.origin = Origin::Guest;
     new.lineage = Some(Lineage { parent, root: parent, depth: 3 });
     (new.max_attempts, new.timeout, new.priority) = (Some(9), Some(Duration::from_millis(1500)), Some(2));
@@ -47,8 +47,8 @@ fn everything_said_of_a_run_is_kept() {
 fn several_are_stored_all_or_none() {
     let world = check(place(), "0s create holder at=9s key=k input=1 => scheduled due 9s");
     let mut runs: Vec<_> = (0..5).map(|_| world.new_run(0, 0)).collect();
-    runs[3].unique_key = Some(UniqueKey::parse("k", "key").unwrap());
-    runs[1].unique_key = Some(UniqueKey::parse("free", "key").unwrap());
+    runs[3].unique_key = Some(UniqueKey::parse("k", "key").unwrap().into());
+    runs[1].unique_key = Some(UniqueKey::parse("free", "key").unwrap().into());
     let refused = world.wait(world.storage.create(world.namespace, runs.clone(), at(0)));
     assert!(refused.is_err());
     assert_eq!(world.all(world.namespace, 0).len(), 1);

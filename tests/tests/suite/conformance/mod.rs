@@ -16,6 +16,8 @@ macro_rules! verbs {
         mod backup;
         #[path = "cancel.rs"]
         mod cancel;
+        #[path = "catch_up.rs"]
+        mod catch_up;
         #[path = "chain.rs"]
         mod chain;
         #[path = "claim.rs"]
@@ -34,6 +36,10 @@ macro_rules! verbs {
         mod load;
         #[path = "miss.rs"]
         mod miss;
+        #[path = "on_failure.rs"]
+        mod on_failure;
+        #[path = "prune.rs"]
+        mod prune;
         #[path = "recover.rs"]
         mod recover;
         #[path = "register.rs"]

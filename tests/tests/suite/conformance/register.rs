@@ -30,7 +30,7 @@ fn a_task_is_what_its_last_registration_says() {
     let mut world = World::new(place());
     let mut definition = TaskDefinition::new(name("b"));
     definition.description = Some("does b".into());
-    definition.input_schema = Some("{}".into());
+    definition.input_schema = Some(runlater::model::InputSchema::parse("{}").unwrap());
     let policy = TaskPolicy { retry: RetryPolicy { max_attempts: 7, ..RetryPolicy::default() }, priority: 3, ..TaskPolicy::default() };
     let mut first = registration(world.namespace, b"first", vec![(definition, policy.clone()), (TaskDefinition::new(name("a")), policy)]);
     first.grants = [Grant::Runs, Grant::parse("tcp=192.0.2.7:5432").unwrap()].into_iter().collect::<Grants>();

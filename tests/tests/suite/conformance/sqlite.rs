@@ -39,6 +39,11 @@ impl Place for File {
         Box::new(copy)
     }
 
+    fn size(&self) -> u64 {
+        let conn = rusqlite::Connection::open_with_flags(self.path(), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a second look");
+        conn.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0)).expect("it has pages") as u64
+    }
+
     fn at(&self, copy: &std::path::Path) -> Box<dyn Place> {
         let place = File::new();
         std::fs::rename(copy, place.path()).expect("a file to be moved");

@@ -1,8 +1,14 @@
 //! Unique keys: several equal requests are one run.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
 use super::place;
-use crate::conformance::world::{World, at, check};
-use runlater::model::UniqueKey;
+use crate::conformance::world::{World, at, check, play};
+use runlater::RunId;
+use runlater::model::{Standing, Unique, UniqueKey, UniqueMode};
 use runlater::storage::{Created, CreateError};
 
 #[test]
@@ -28,6 +34,101 @@ fn held_while_the_run_lives_and_a_day_longer() {
 }
 
 #[test]
+fn held_for_as_long_as_its_run_says() {
+    check(
+        place(),
+        "
+        0s   create a key=k for=10s         => queued due 0s
+        0s   claim                          => a 1
+        5s   done a                         => succeeded
+        14s  create x key=k                 => existing a
+        15s  create b key=k for=0s          => queued due 15s
+        15s  claim                          => b 1
+        16s  create x key=k                 => existing b
+        17s  done b                         => succeeded
+        17s  create c key=k                 => queued due 17s
+        ",
+    );
+}
+
+#[test]
+fn a_request_that_rejects_never_finds_an_equal_one() {
+    check(
+        place(),
+        "
+        0s  create a at=5s key=k               => scheduled due 5s
+        0s  create x key=k mode=reject         => taken by a
+        0s  create x key=k                     => existing a
+        ",
+    );
+}
+
+#[test]
+fn a_waiting_run_is_replaced_and_one_that_has_triggered_is_not() {
+    let mut world = check(
+        place(),
+        "
+        0s  create a at=5s key=k input=1 meta=of:1       => scheduled due 5s
+        1s  create b at=9s key=k input=2 mode=replace    => scheduled due 9s
+        1s  get a                                        => none
+        5s  claim                                        => nothing
+        9s  create x key=k mode=replace                  => taken by b
+        9s  claim                                        => b 1
+        9s  create x key=k mode=replace                  => taken by b
+        10s done b                                       => succeeded
+        11s create x key=k mode=replace                  => taken by b
+        20s create c at=30s key=l mode=replace for=0s    => scheduled due 30s
+        20s create p                                     => queued due 20s
+        20s claim                                        => p 1
+        21s done p + create d at=40s key=l mode=replace  => succeeded
+        21s get c                                        => none
+        40s claim                                        => d 1
+        ",
+    );
+    world.reopen(50);
+    assert_eq!(world.all(world.namespace, 50).len(), 3);
+}
+
+#[test]
+fn a_bunch_that_is_refused_leaves_what_it_would_have_replaced() {
+    let mut world = check(place(), "0s create a at=5s key=k => scheduled due 5s\n 0s create h at=9s key=h input=1 => scheduled due 9s");
+    let unique = |key: &str, mode| Some(runlater::model::Unique { mode, ..UniqueKey::parse(key, "key").unwrap().into() });
+    let (mut replaces, mut refused) = (world.new_run(7, 1), world.new_run(7, 1));
+    replaces.unique_key = unique("k", runlater::model::UniqueMode::Replace);
+    refused.unique_key = unique("h", runlater::model::UniqueMode::Reject);
+    let created = world.wait(world.storage.create(world.namespace, vec![replaces, refused], at(1)));
+    assert!(matches!(created, Err(CreateError::UniqueKeyTaken(id)) if id == world.names["h"]));
+    play(&mut world, "5s claim => a 1");
+}
+
+#[test]
+fn a_burst_of_requests_is_one_run_with_the_last_input() {
+    let mut world = check(
+        place(),
+        "
+        0s   create a key=k wait=10s max=30s input=1 meta=n:1  => scheduled due 10s
+        8s   create x key=k wait=10s max=30s input=2 meta=n:2  => a put off to 18s
+        10s  claim                                             => nothing
+        17s  create x key=k wait=10s max=30s input=3 meta=n:3  => a put off to 27s
+        26s  create x key=k wait=10s max=30s input=4 meta=n:4  => a put off to 30s
+        29s  create x key=k wait=10s max=30s input=5 meta=n:5  => a put off to 30s
+        30s  claim                                             => a 1
+        30s  create b key=k wait=10s max=30s input=6           => scheduled due 40s
+        31s  done a + create y key=k wait=10s max=30s          => backoff write-conflict due 41s
+        ",
+    );
+    let (a, entry) = (world.get(world.names["a"], 31), |value: &str| runlater::RunFilter {
+        metadata: runlater::Metadata::from_entries([("n", value)]).unwrap(),
+        ..Default::default()
+    });
+    assert_eq!((a.input.bytes(), a.metadata.get("n")), (&b"5"[..], Some("5")));
+    let counts = ["1", "4", "5"].map(|value| world.storage.count(world.namespace, &entry(value), at(31)).unwrap());
+    assert_eq!(counts, [0, 0, 1], "what it could be found by before is gone");
+    world.crash(35);
+    play(&mut world, "40s claim => b 1");
+}
+
+#[test]
 fn freed_by_deletion_only() {
     check(
         place(),
@@ -46,7 +147,7 @@ fn a_thousand_equal_requests_make_one_run() {
     let world = World::new(place());
     let mut runs: Vec<_> = (0..1_000).map(|_| world.new_run(5, 0)).collect();
     for run in &mut runs {
-        run.unique_key = Some(UniqueKey::parse("k", "key").unwrap());
+        run.unique_key = Some(UniqueKey::parse("k", "key").unwrap().into());
     }
     let new = std::thread::scope(|scope| {
         let ask = |runs: Vec<_>| {
@@ -79,13 +180,138 @@ fn poll_once<T>(ask: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
 }
 
 #[test]
-fn holder_says_what_create_would() {
+fn holder_says_what_create_judges_by() {
     let world = check(place(), "0s create a at=5s key=k input=1 => scheduled due 5s");
     let mut run = world.new_run(9, 0);
     assert_eq!(world.storage.holder(world.namespace, &run, at(0)).unwrap(), None);
-    run.unique_key = Some(UniqueKey::parse("k", "key").unwrap());
-    assert!(matches!(world.storage.holder(world.namespace, &run, at(0)), Err(CreateError::UniqueKeyTaken(id)) if id == world.names["a"]));
+    run.unique_key = Some(UniqueKey::parse("k", "key").unwrap().into());
+    let holder = |run: &_, now| world.storage.holder(world.namespace, run, at(now)).unwrap().unwrap();
+    let different = holder(&run, 0);
+    assert_eq!((different.run, different.standing, different.is_equal, different.same_task), (world.names["a"], Standing::Waiting, false, true));
     run.input = runlater::Payload::json(b"1", "input").unwrap();
-    assert_eq!(world.storage.holder(world.namespace, &run, at(0)).unwrap(), Some(Created::Existing(world.names["a"])));
+    assert!(holder(&run, 0).is_equal);
+    assert_eq!((holder(&run, 5).standing, holder(&run, 5).first_at), (Standing::Triggered, at(0)));
     assert_eq!(world.storage.holder(world.other, &run, at(0)).unwrap(), None);
+}
+
+/// The run that holds a key, in plain terms.
+#[derive(Clone, Debug)]
+struct Held {
+    run: RunId,
+    input: u8,
+    due: i64,
+    first: i64,
+    held_for: i64,
+    ended: Option<i64>,
+}
+
+/// A request under a key.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    key: &'static str,
+    mode: u8,
+    input: u8,
+    held_for: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Ask(Request),
+    /// So many seconds pass, and what is due then is started.
+    Pass(i64),
+    /// Whatever runs ends.
+    End,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (prop::sample::select(vec!["k", "l"]), 0u8..4, 1u8..3, prop::sample::select(vec![0, 20]))
+            .prop_map(|(key, mode, input, held_for)| Step::Ask(Request { key, mode, input, held_for })),
+        2 => (0i64..12).prop_map(Step::Pass),
+        1 => Just(Step::End),
+    ]
+}
+
+impl Request {
+    fn unique(self) -> Unique {
+        let (key, span) = (UniqueKey::parse(self.key, "key").unwrap(), Duration::from_secs);
+        let mode = [UniqueMode::Existing, UniqueMode::Reject, UniqueMode::Replace].get(usize::from(self.mode)).copied();
+        match mode {
+            Some(mode) => Unique { mode, ..key.into() }.held_for(span(self.held_for as u64), "for").unwrap(),
+            None => Unique::debounce(key, span(10), span(15)).unwrap(),
+        }
+    }
+
+    /// What the contract says becomes of it; `Err` is who holds the key.
+    fn expected(self, held: Option<&Held>, id: RunId, now: i64) -> Result<Created, RunId> {
+        let Some(held) = held.filter(|held| held.ended.is_none_or(|ended| ended + held.held_for > now)) else { return Ok(Created::New(id)) };
+        let waits = held.ended.is_none() && held.due > now;
+        match self.mode {
+            0 if held.input == self.input => Ok(Created::Existing(held.run)),
+            2 if waits => Ok(Created::New(id)),
+            3 if waits => Ok(Created::PutOff(held.run, at((now + 10).min(held.first + 15)))),
+            3 => Ok(Created::New(id)),
+            _ => Err(held.run),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_request_goes_as_the_model_says(steps in prop::collection::vec(step(), 1..40)) {
+        let world = World::new(place());
+        let (mut now, mut held, mut claims) = (0i64, HashMap::<&str, Held>::new(), Vec::new());
+        for step in steps {
+            match step {
+                Step::Pass(seconds) => {
+                    now += seconds;
+                    claims.extend(world.claim(usize::MAX, now));
+                }
+                Step::End => {
+                    for claim in claims.drain(..) {
+                        world.finish(claim.run, claim.attempt, crate::conformance::world::succeeded(), now);
+                        held.values_mut().filter(|held| held.run == claim.run).for_each(|held| held.ended = Some(now));
+                    }
+                }
+                Step::Ask(request) => {
+                    let mut run = world.new_run(now + 7, now);
+                    run.unique_key = Some(request.unique());
+                    run.trigger_at = request.unique().due(at(now)).unwrap_or(run.trigger_at);
+                    run.input = runlater::Payload::json(request.input.to_string().as_bytes(), "input").unwrap();
+                    let (id, due) = (run.id, if request.mode == 3 { now + 10 } else { now + 7 });
+                    let expected = request.expected(held.get(request.key), id, now);
+                    let seen = match world.wait(world.storage.create(world.namespace, vec![run], at(now))) {
+                        Ok(created) => Ok(created[0]),
+                        Err(CreateError::UniqueKeyTaken(holder)) => Err(holder),
+                        Err(other) => return Err(TestCaseError::fail(other.to_string())),
+                    };
+                    prop_assert_eq!(&seen, &expected, "{:?} at {}, with {:?}", request, now, held.get(request.key));
+                    let held_for = if request.mode == 3 { 0 } else { request.held_for };
+                    match seen {
+                        Ok(Created::New(run)) => {
+                            if let Some(before) = held.insert(request.key, Held { run, input: request.input, due, first: now, held_for, ended: None })
+                                && request.mode == 2
+                                && before.ended.is_none()
+                                && before.due > now
+                            {
+                                prop_assert_eq!(world.storage.get(world.namespace, before.run, at(now)).unwrap(), None, "it was replaced");
+                            }
+                        }
+                        Ok(Created::PutOff(run, to)) => {
+                            let held = held.get_mut(request.key).expect("somebody held it");
+                            (held.input, held.due, held.held_for) = (request.input, (to.as_micros() - at(0).as_micros()) / 1_000_000, 0);
+                            let seen = world.get(run, now);
+                            prop_assert_eq!((seen.trigger_at, seen.input.bytes().to_vec()), (to, request.input.to_string().into_bytes()));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        for held in held.values() {
+            prop_assert!(world.storage.get(world.namespace, held.run, at(now)).unwrap().is_some(), "whoever holds a key is there");
+        }
+    }
 }

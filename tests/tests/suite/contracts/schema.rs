@@ -87,6 +87,7 @@ fn listed_statements(folder: &tempfile::TempDir) -> Vec<(String, String)> {
         component,
         grants: runlater::model::Grants::none(),
         tasks: vec![(definition, runlater::model::TaskPolicy::default())],
+        overrides: Default::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(storage.register(registration, NOW)).unwrap();

@@ -137,7 +137,7 @@ fn request(due: Due, key: Option<&str>) -> ScheduleRequest {
         due,
         input: Payload::null(),
         metadata: Metadata::from_entries([("by", "guest")]).unwrap(),
-        unique_key: key.map(|key| UniqueKey::parse(key, "key").unwrap()),
+        unique_key: key.map(|key| UniqueKey::parse(key, "key").unwrap().into()),
         max_attempts: None,
         timeout: None,
         priority: None,

@@ -93,6 +93,19 @@ async fn fields_out_of_range() {
         (json!({ "metadata": { "k": long } }), "invalid-metadata", "metadata.k"),
         (json!({ "unique_key": "" }), "invalid-unique-key", "unique_key"),
         (json!({ "unique_key": long }), "invalid-unique-key", "unique_key"),
+        (json!({ "unique_key": "k", "unique_mode": "debounce" }), "invalid-unique-mode", "unique_mode"),
+        (json!({ "unique_mode": "replace" }), "invalid-unique-key", "unique_key"),
+        (json!({ "unique_for": "1h" }), "invalid-unique-for", "unique_for"),
+        (json!({ "unique_key": "k", "unique_for": "-1h" }), "invalid-duration", "unique_for"),
+        (json!({ "unique_key": "k", "debounce": "0s" }), "invalid-debounce", "debounce"),
+        (json!({ "unique_key": "k", "debounce": "10" }), "invalid-duration", "debounce"),
+        (json!({ "unique_key": "k", "debounce": "10s", "debounce_max": "9s" }), "invalid-debounce", "debounce_max"),
+        (json!({ "unique_key": "k", "debounce_max": "9s" }), "invalid-unique-mode", "debounce_max"),
+        (json!({ "unique_key": "k", "debounce": "10s", "unique_mode": "reject" }), "invalid-unique-mode", "unique_mode"),
+        (json!({ "unique_key": "k", "debounce": "10s", "unique_for": "1h" }), "invalid-unique-for", "unique_for"),
+        (json!({ "unique_key": "k", "debounce": "10s", "after": "1h" }), "invalid-debounce", "debounce"),
+        (json!({ "debounce": "10s" }), "invalid-unique-key", "unique_key"),
+        (json!({ "max_attempts": 1000000000 }), "invalid-max-attempts", "max_attempts"),
         (json!({ "max_attempts": 0 }), "invalid-max-attempts", "max_attempts"),
         (json!({ "max_attempts": 101 }), "invalid-max-attempts", "max_attempts"),
         (json!({ "timeout": "0s" }), "invalid-timeout", "timeout"),
@@ -104,6 +117,10 @@ async fn fields_out_of_range() {
         (json!({ "input": 1, "input_bytes": { "media_type": "a/b", "base64": "" } }), "invalid-input", "input_bytes"),
         (json!({ "input_bytes": { "media_type": "a/b", "base64": "!" } }), "invalid-base64", "input_bytes.base64"),
         (json!({ "input": "x".repeat(256 << 10) }), "payload-too-large", "input"),
+        (json!({ "task": "fail-until", "input": { "attempt": "two" } }), "invalid-input", "input.attempt"),
+        (json!({ "task": "fail-until", "input": { "attempt": -1 } }), "invalid-input", "input.attempt"),
+        (json!({ "task": "fail-until" }), "invalid-input", "input"),
+        (json!({ "task": "fail-until", "input_bytes": { "media_type": "a/b", "base64": "" } }), "invalid-input", "input"),
     ];
     for (fields, code, field) in rows {
         let answer = world.ask("POST", "/v1/runs", touch(fields.clone())).await;
@@ -185,6 +202,30 @@ async fn components() {
     assert_eq!(upload("", "application/json", b"{}".to_vec()).await.status, 415);
     assert_eq!(upload("?grant=everything", wasm, Vec::new()).await.code(), "invalid-grant");
     assert_eq!(upload("?allow=runs", wasm, Vec::new()).await.code(), "unknown-parameter");
+    for (policy, code) in [
+        ("touch.concurrency", "invalid-policy"),
+        ("concurrency=1", "invalid-policy"),
+        ("touch.concurrency=0", "invalid-concurrency"),
+        ("touch.rate=10", "invalid-rate"),
+        ("touch.lane=customer", "invalid-lane"),
+        ("touch.max-attempts=1000000000", "invalid-max-attempts"),
+        ("touch.retry-delay=NaN", "invalid-retry-delay"),
+        ("touch.timeout=-1s", "invalid-duration"),
+        ("touch.keep-for=1s%00", "invalid-duration"),
+        ("touch.on-failure=../x", "invalid-name"),
+        ("touch.colour=red", "unknown-policy"),
+    ] {
+        let answer = upload(&format!("?policy={policy}"), wasm, Vec::new()).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (422, code), "{policy}: {}", answer.body);
+    }
+    let behaviours = std::fs::read(crate::built::guest("behaviours")).expect("it was built");
+    assert_eq!(upload("?grant=runs&policy=nobody.rate=1/s", wasm, behaviours.clone()).await.code(), "unknown-task");
+    let registered = upload("?grant=runs&policy=touch.rate=1/s&policy=touch.keep-last=7", wasm, behaviours.clone()).await;
+    assert_eq!(registered.status, 201, "{}", registered.body);
+    let shown = world.ask("GET", "/v1/tasks/touch", None).await.body;
+    assert_eq!((&shown["overrides"], &shown["policy"]["rate"]), (&json!({ "rate": "1/s", "keep-last": "7" }), &json!("1/s")));
+    upload("?grant=runs&policy=touch.rate=default", wasm, behaviours).await;
+    assert_eq!(world.ask("GET", "/v1/tasks/touch", None).await.body["overrides"], json!({ "keep-last": "7" }), "the rest is kept");
     assert_eq!(upload("", wasm, vec![0; (32 << 20) + 1]).await.status, 413);
     // Endless, without a length: refused as soon as it is too long.
     let request = request("POST", "/v1/tasks", world.token(Role::Deploy)).header("content-type", wasm);

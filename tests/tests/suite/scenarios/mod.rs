@@ -1,7 +1,11 @@
 //! What users rely on, with real storage and real guests: one file for each theme, on a clock that only the test moves.
 
+mod cron_gaps;
+mod crons;
 mod embedding;
+mod forecast;
 mod hostile;
+mod policies;
 mod registration;
 mod retries;
 mod time;

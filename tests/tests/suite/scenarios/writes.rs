@@ -184,7 +184,7 @@ async fn a_unique_key_is_one_run_for_guests_too() {
     assert_eq!(output(&world.run("schedule", with(1)).await), first, "an equal one is the same run");
     let other = world.run("schedule", with(2)).await;
     let holder = first[0].as_str().unwrap();
-    assert_eq!((other.status, other.message.unwrap()), (Status::Failed, format!("the unique key belongs to run {holder}")));
+    assert_eq!((other.status, other.message.unwrap()), (Status::Failed, format!("the unique key is held by run {holder}")));
     // Within one attempt as well.
     let twice =
         json!({ "runs": [{ "task": "touch", "after": "1d", "unique_key": "t" }, { "task": "touch", "after": "2d", "unique_key": "t" }] });

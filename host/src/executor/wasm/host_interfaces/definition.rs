@@ -6,11 +6,14 @@ use wasmtime::component::Resource;
 
 use crate::executor::wasm::attempt::AttemptState;
 use crate::executor::wasm::bindings::{definition, types};
-use crate::model::limits::{CODE_SCHEDULES_MAX, DESCRIPTION_BYTES_MAX, SCHEMA_BYTES_MAX};
-use crate::model::{CodeSchedule, Invalid, Name, TaskDefinition, UniqueKey};
+use crate::model::limits::{CODE_SCHEDULES_MAX, DESCRIPTION_BYTES_MAX};
+use crate::model::{
+    CatchUp, CodeSchedule, InputSchema, Invalid, LaneKey, Name, Overlap, PolicySettings, RateLimit, RateUnit, TaskDefinition, TaskPolicy,
+    UniqueKey,
+};
 
 use super::types::{CallFailure, duration, input, timestamp};
-use super::{check_policy, unnamed};
+use super::unnamed;
 
 /// A task definition while the guest makes it.
 #[derive(Debug)]
@@ -52,6 +55,17 @@ impl AttemptState {
         }
         Ok(refused?)
     }
+
+    /// Sets a part of the policy, if what has been set by then is sound with it.
+    fn define_policy(&mut self, handle: &Handle, set: impl FnOnce(&mut PolicySettings) -> Result<(), Invalid>) -> Result<(), CallFailure> {
+        self.define(handle, |definition| {
+            let mut settings = definition.policy.clone();
+            set(&mut settings)?;
+            TaskPolicy::default().with(&settings)?;
+            definition.policy = settings;
+            Ok(())
+        })
+    }
 }
 
 impl definition::Host for AttemptState {}
@@ -75,41 +89,145 @@ impl definition::HostTaskDefinition for AttemptState {
 
     fn set_input_schema(&mut self, handle: Handle, schema: String) -> Result<(), CallFailure> {
         self.define(&handle, |definition| {
-            definition.input_schema = Some(checked_schema(schema)?);
+            definition.input_schema = Some(InputSchema::parse(&schema)?);
             Ok(())
         })
     }
 
     fn set_max_attempts(&mut self, handle: Handle, attempts: u32) -> Result<(), CallFailure> {
-        self.define(&handle, |definition| {
-            check_policy(|policy| policy.max_attempts = Some(attempts))?;
-            definition.policy.max_attempts = Some(attempts);
+        self.define_policy(&handle, |policy| {
+            policy.max_attempts = Some(attempts);
             Ok(())
         })
     }
 
     fn set_retry_delay(&mut self, handle: Handle, base: u64, max: u64) -> Result<(), CallFailure> {
-        self.define(&handle, |definition| {
-            let delay = Some((duration(base, "retry-delay")?, duration(max, "retry-delay")?));
-            check_policy(|policy| policy.retry_delay = delay)?;
-            definition.policy.retry_delay = delay;
+        self.define_policy(&handle, |policy| {
+            policy.retry_delay = Some((duration(base, "retry-delay")?, duration(max, "retry-delay")?));
+            policy.retry_delays = None;
+            Ok(())
+        })
+    }
+
+    fn set_retry_delays(&mut self, handle: Handle, delays: Vec<u64>) -> Result<(), CallFailure> {
+        self.define_policy(&handle, |policy| {
+            let delays = delays.into_iter().map(|delay| duration(delay, "retry-delays"));
+            policy.retry_delays = Some(delays.collect::<Result<_, _>>()?);
             Ok(())
         })
     }
 
     fn set_timeout(&mut self, handle: Handle, timeout: u64) -> Result<(), CallFailure> {
-        self.define(&handle, |definition| {
-            let timeout = Some(duration(timeout, "timeout")?);
-            check_policy(|policy| policy.timeout = timeout)?;
-            definition.policy.timeout = timeout;
+        self.define_policy(&handle, |policy| {
+            policy.timeout = Some(duration(timeout, "timeout")?);
             Ok(())
         })
     }
 
     fn set_priority(&mut self, handle: Handle, priority: u8) -> Result<(), CallFailure> {
-        self.define(&handle, |definition| {
-            check_policy(|policy| policy.priority = Some(priority))?;
-            definition.policy.priority = Some(priority);
+        self.define_policy(&handle, |policy| {
+            policy.priority = Some(priority);
+            Ok(())
+        })
+    }
+
+    fn set_concurrency(&mut self, handle: Handle, attempts: u32) -> Result<(), CallFailure> {
+        self.define_policy(&handle, |policy| {
+            policy.concurrency = Some(attempts);
+            Ok(())
+        })
+    }
+
+    fn set_concurrency_per_task(&mut self, handle: Handle, attempts: u32) -> Result<(), CallFailure> {
+        self.define_policy(&handle, |policy| {
+            policy.concurrency_per_task = Some(attempts);
+            Ok(())
+        })
+    }
+
+    fn set_overlap(&mut self, handle: Handle, overlap: definition::Overlap) -> Result<(), CallFailure> {
+        self.define_policy(&handle, |policy| {
+            policy.overlap = Some(match overlap {
+                definition::Overlap::Queue => Overlap::Queue,
+                definition::Overlap::SkipNew => Overlap::SkipNew,
+                definition::Overlap::CancelRunning => Overlap::CancelRunning,
+                definition::Overlap::BufferOne => Overlap::BufferOne,
+                definition::Overlap::Other(word) => Overlap::parse(&word, "overlap")?,
+            });
+            Ok(())
+        })
+    }
+
+    fn set_lane(&mut self, handle: Handle, lane: definition::Lane) -> Result<(), CallFailure> {
+        self.define_policy(&handle, |policy| {
+            let text = match lane {
+                definition::Lane::Constant => "constant".into(),
+                definition::Lane::Input(path) => format!("input.{path}"),
+                definition::Lane::Metadata(key) => format!("metadata.{key}"),
+                definition::Lane::Other(text) => text,
+            };
+            policy.lane = Some(LaneKey::parse(&text, "lane")?);
+            Ok(())
+        })
+    }
+
+    fn set_rate(&mut self, handle: Handle, count: u32, per: definition::RateUnit) -> Result<(), CallFailure> {
+        self.define_policy(&handle, |policy| {
+            policy.rate = Some(match per {
+                definition::RateUnit::Second => RateLimit::new(count, RateUnit::Second, "rate")?,
+                definition::RateUnit::Minute => RateLimit::new(count, RateUnit::Minute, "rate")?,
+                definition::RateUnit::Hour => RateLimit::new(count, RateUnit::Hour, "rate")?,
+                definition::RateUnit::Other(unit) => RateLimit::parse(&format!("{count}/{unit}"), "rate")?,
+            });
+            Ok(())
+        })
+    }
+
+    fn set_missed(
+        &mut self,
+        handle: Handle,
+        catch_up: definition::CatchUp,
+        window: Option<u64>,
+        max: Option<u32>,
+    ) -> Result<(), CallFailure> {
+        self.define_policy(&handle, |policy| {
+            policy.missed = Some(match catch_up {
+                definition::CatchUp::Skip => CatchUp::Skip,
+                definition::CatchUp::Latest => CatchUp::Latest,
+                definition::CatchUp::All => CatchUp::All,
+                definition::CatchUp::Other(word) => CatchUp::parse(&word, "missed")?,
+            });
+            policy.missed_window = window.map(|window| duration(window, "missed-window")).transpose()?;
+            policy.missed_max = max;
+            Ok(())
+        })
+    }
+
+    fn set_start_deadline(&mut self, handle: Handle, deadline: u64) -> Result<(), CallFailure> {
+        self.define_policy(&handle, |policy| {
+            policy.start_deadline = Some(duration(deadline, "start-deadline")?);
+            Ok(())
+        })
+    }
+
+    fn set_cancel_grace(&mut self, handle: Handle, grace: u64) -> Result<(), CallFailure> {
+        self.define_policy(&handle, |policy| {
+            policy.cancel_grace = Some(duration(grace, "cancel-grace")?);
+            Ok(())
+        })
+    }
+
+    fn set_on_failure(&mut self, handle: Handle, task: String) -> Result<(), CallFailure> {
+        self.define_policy(&handle, |policy| {
+            policy.on_failure = Some(Name::parse(&task, "on-failure")?);
+            Ok(())
+        })
+    }
+
+    fn set_retention(&mut self, handle: Handle, keep_for: Option<u64>, keep_last: Option<u64>) -> Result<(), CallFailure> {
+        self.define_policy(&handle, |policy| {
+            policy.keep_for = keep_for.map(|age| duration(age, "keep-for")).transpose()?;
+            policy.keep_last = keep_last;
             Ok(())
         })
     }
@@ -141,17 +259,5 @@ impl definition::HostTaskDefinition for AttemptState {
     fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
         self.table.delete(handle)?;
         Ok(())
-    }
-}
-
-fn checked_schema(schema: String) -> Result<String, Invalid> {
-    let invalid = |reason: String| Err(Invalid::new("invalid-schema", "input-schema", reason));
-    if schema.len() > SCHEMA_BYTES_MAX {
-        return invalid(format!("{} bytes, the limit is {SCHEMA_BYTES_MAX}; describe less", schema.len()));
-    }
-    match serde_json::from_str::<serde_json::Value>(&schema) {
-        Ok(serde_json::Value::Object(_) | serde_json::Value::Bool(_)) => Ok(schema),
-        Ok(_) => invalid("a JSON Schema is an object, or true or false".into()),
-        Err(error) => invalid(format!("not JSON: {error}")),
     }
 }

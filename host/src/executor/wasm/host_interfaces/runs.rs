@@ -8,7 +8,7 @@ use crate::executor::wasm::attempt::AttemptState;
 use crate::executor::wasm::bindings::{runs, types};
 use crate::executor::{CallError, ScheduleRequest};
 use crate::model::limits::PAGE_SIZE_MAX;
-use crate::model::{Cursor, Due, Invalid, Metadata, Name, Order, Page, Run, RunFilter, RunId, UniqueKey};
+use crate::model::{Cursor, Due, Invalid, Metadata, Name, Order, Page, Run, RunFilter, RunId, Unique, UniqueKey, UniqueMode};
 
 use super::check_policy;
 use super::types::{CallFailure, due, duration, input, instant, metadata, origin, payload, run_id, status, timestamp, to_error, to_status};
@@ -17,7 +17,7 @@ use super::types::{CallFailure, due, duration, input, instant, metadata, origin,
 #[derive(Clone, Debug, Default)]
 pub struct ScheduleOptions {
     metadata: Metadata,
-    unique_key: Option<UniqueKey>,
+    unique_key: Option<Unique>,
     max_attempts: Option<u32>,
     timeout: Option<Duration>,
     priority: Option<u8>,
@@ -35,9 +35,14 @@ impl AttemptState {
             Some(handle) => self.table.get(&handle)?.clone(),
             None => ScheduleOptions::default(),
         };
+        let due = due(when)?;
+        let debounced = matches!(options.unique_key, Some(Unique { mode: UniqueMode::Debounce { .. }, .. }));
+        if debounced && due != Due::Now {
+            return Err(Invalid::new("invalid-debounce", "due", "a debounced run says its own time: schedule it for now").into());
+        }
         Ok(ScheduleRequest {
             task: Name::parse(task, "task")?,
-            due: due(when)?,
+            due,
             input: input(payload)?,
             metadata: options.metadata,
             unique_key: options.unique_key,
@@ -111,7 +116,12 @@ impl runs::Host for AttemptState {
     ) -> Result<String, CallFailure> {
         self.count_call()?;
         let mut request = self.request(&task, due, input, options)?;
-        request.unique_key = Some(UniqueKey::parse(&unique_key, "unique-key")?);
+        let key = UniqueKey::parse(&unique_key, "unique-key")?;
+        request.unique_key = Some(match request.unique_key {
+            // What was set of the key's mode holds for the key that this call requires.
+            Some(unique) => Unique { key, ..unique },
+            None => key.into(),
+        });
         Ok(self.request.calls.schedule_detached(request).await?.to_string())
     }
 
@@ -196,7 +206,37 @@ impl runs::HostScheduleOptions for AttemptState {
 
     fn set_unique_key(&mut self, options: Resource<ScheduleOptions>, key: String) -> Result<(), CallFailure> {
         self.count_call()?;
-        self.table.get_mut(&options)?.unique_key = Some(UniqueKey::parse(&key, "unique-key")?);
+        self.table.get_mut(&options)?.unique_key = Some(UniqueKey::parse(&key, "unique-key")?.into());
+        Ok(())
+    }
+
+    fn set_unique(
+        &mut self,
+        options: Resource<ScheduleOptions>,
+        key: String,
+        mode: runs::UniqueMode,
+        held_for: Option<u64>,
+    ) -> Result<(), CallFailure> {
+        self.count_call()?;
+        let mode = match mode {
+            runs::UniqueMode::Existing => UniqueMode::Existing,
+            runs::UniqueMode::Reject => UniqueMode::Reject,
+            runs::UniqueMode::Replace => UniqueMode::Replace,
+            runs::UniqueMode::Other(word) => UniqueMode::parse(&word, "unique-mode")?,
+        };
+        let mut unique = Unique { mode, ..UniqueKey::parse(&key, "unique-key")?.into() };
+        if let Some(span) = held_for {
+            unique = unique.held_for(duration(span, "held-for")?, "held-for")?;
+        }
+        self.table.get_mut(&options)?.unique_key = Some(unique);
+        Ok(())
+    }
+
+    fn set_debounce(&mut self, options: Resource<ScheduleOptions>, key: String, wait: u64, max_wait: u64) -> Result<(), CallFailure> {
+        self.count_call()?;
+        let key = UniqueKey::parse(&key, "unique-key")?;
+        let unique = Unique::debounce(key, duration(wait, "debounce")?, duration(max_wait, "debounce-max")?)?;
+        self.table.get_mut(&options)?.unique_key = Some(unique);
         Ok(())
     }
 

@@ -158,6 +158,7 @@ fn request(digest: Digest) -> AttemptRequest {
         description: None,
         input_schema: None,
         policy: TaskPolicy::default(),
+        overrides: Default::default(),
         created_at: Timestamp::MIN,
         updated_at: Timestamp::MIN,
         pause: None,

@@ -22,6 +22,8 @@ use runlater::{Metadata, Page, Payload, Run, RunFilter, RunId, Status, Timestamp
 pub(crate) trait Place: Send {
     /// Opens what is there, or begins anew.
     fn open(&self, now: Timestamp) -> Result<Arc<dyn Storage>, StorageError>;
+    /// How much room it takes, in a unit of its own.
+    fn size(&self) -> u64;
     /// A place that holds what would be found here if the host were struck dead now.
     fn after_crash(&self) -> Box<dyn Place>;
     /// A place made of the backup in this file.
@@ -165,6 +167,11 @@ impl World {
         self.get(run, now).status
     }
 
+    /// How much room its data take.
+    pub(crate) fn size(&self) -> u64 {
+        self.place.size()
+    }
+
     /// Stops the host in good order, and starts another one.
     pub(crate) fn reopen(&mut self, now: i64) {
         self.wait(self.storage.close()).expect("it stops");
@@ -190,7 +197,7 @@ impl World {
 /// A component of these bytes with these tasks.
 pub(crate) fn registration(namespace: NamespaceId, wasm: &[u8], tasks: Vec<(TaskDefinition, TaskPolicy)>) -> Registration {
     let component = Component { digest: Digest::of(wasm), wasm: wasm.to_vec() };
-    Registration { namespace, component, grants: Grants::none(), tasks }
+    Registration { namespace, component, grants: Grants::none(), tasks, overrides: Default::default() }
 }
 
 /// A failure for which another attempt is planned.

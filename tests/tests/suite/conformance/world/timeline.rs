@@ -10,7 +10,7 @@
 //! writes of the attempt. After a verb that changes a run and answers nothing else, its state is what is compared.
 
 use super::{Place, World, at, backoff, seconds};
-use runlater::model::{FailureReason, Lineage, Name, Next, ParentRun, UniqueKey, Write};
+use runlater::model::{FailureReason, Lineage, Name, Next, ParentRun, Unique, UniqueKey, UniqueMode, Write};
 use runlater::storage::{Cancelled, ChangeError, CreateError, Created, Gap, Move};
 use runlater::{Metadata, Payload, Status};
 
@@ -92,6 +92,9 @@ fn answer(world: &mut World, text: &str) -> String {
                         if let Created::New(id) = one {
                             world.names.insert((*name).into(), *id);
                         }
+                    }
+                    if let [Created::PutOff(id, to)] = created[..] {
+                        return format!("{} put off to {}", name_of(world, id), seconds(to));
                     }
                     if let [Created::Existing(id)] = created[..] {
                         return format!("existing {}", name_of(world, id));
@@ -217,9 +220,23 @@ fn new_run(world: &World, ask: &Ask<'_>) -> runlater::model::NewRun {
         run.input = Payload::json(input.as_bytes(), "input").expect("JSON");
     }
     run.metadata = Metadata::from_entries(ask.option("meta").and_then(|entry| entry.split_once(':'))).expect("metadata");
-    run.unique_key = ask.option("key").map(|key| UniqueKey::parse(key, "key").expect("a key"));
+    run.unique_key = ask.option("key").map(|key| unique(ask, UniqueKey::parse(key, "key").expect("a key")));
+    if let Some(due) = run.unique_key.as_ref().and_then(|unique| unique.due(at(ask.now))) {
+        run.trigger_at = due;
+    }
     run.priority = ask.option("priority").map(|priority| priority.parse().expect("a number"));
     run
+}
+
+fn unique(ask: &Ask<'_>, key: UniqueKey) -> Unique {
+    let span = |key: &str| ask.option(key).map(|text| runlater::model::parse_duration(text, key).expect("a span"));
+    let unique = match span("wait") {
+        Some(wait) => Unique::debounce(key, wait, span("max").unwrap_or(wait)).expect("sound spans"),
+        None => {
+            Unique { mode: ask.option("mode").map_or(UniqueMode::Existing, |mode| UniqueMode::parse(mode, "mode").unwrap()), ..key.into() }
+        }
+    };
+    span("for").map_or(unique.clone(), |span| unique.held_for(span, "for").expect("a sound span"))
 }
 
 fn verdict(world: &World, verdicts: Vec<Result<(), ChangeError>>, ask: &Ask<'_>, namespace: runlater::model::NamespaceId) -> String {

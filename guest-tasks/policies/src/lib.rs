@@ -1,0 +1,110 @@
+//! Tasks that declare how their runs are treated, so that a test of the host can see that it is done.
+
+use runlater_task::UniqueMode;
+use runlater_task::prelude::*;
+
+#[derive(Deserialize, Serialize, JsonSchema)]
+struct Order {
+    customer: Customer,
+}
+
+#[derive(Deserialize, Serialize, JsonSchema)]
+struct Customer {
+    id: u32,
+}
+
+/// Says everything that can be said.
+#[task(
+    max_attempts = 3,
+    retry_delays = "1s, 10s",
+    timeout = "30s",
+    priority = 2,
+    concurrency = 1,
+    concurrency_per_task = 10,
+    overlap = "buffer-one",
+    lane = "input.customer.id",
+    rate = "10/m",
+    missed = "all",
+    missed_window = "3d",
+    missed_max = 7,
+    start_deadline = "5m",
+    cancel_grace = "1s",
+    on_failure = "alert",
+    keep_for = "7d",
+    keep_last = 1000
+)]
+fn everything(input: Order) -> Result<u32, Failure> {
+    Ok(input.customer.id)
+}
+
+/// Never succeeds.
+#[task(max_attempts = 3, retry_delays = "5s,60s", on_failure = "alert")]
+fn fails(input: Order, run: &Run) -> Result<(), Failure> {
+    Err(Failure::retry(format!("customer {}, attempt {}", input.customer.id, run.attempt())))
+}
+
+#[derive(Deserialize, Serialize, JsonSchema)]
+struct Failed {
+    run: String,
+    task: String,
+    reason: String,
+    attempts: u32,
+    input: Order,
+}
+
+/// Returns what it is told of a failed run.
+#[task]
+fn alert(failed: Failed) -> Result<Failed, Failure> {
+    Ok(failed)
+}
+
+/// Runs after all when it was missed, once.
+#[task(missed = "latest")]
+fn daily() -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Runs as often as it was missed.
+#[task(missed = "all", missed_window = "2d", missed_max = 2)]
+fn ledger() -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Is forgotten a minute after it has ended.
+#[task(keep_for = "1m", keep_last = 2)]
+fn brief() -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Schedules a run with an input that does not fit.
+#[task(max_attempts = 1)]
+fn misfit() -> Result<String, Failure> {
+    match schedule("fails").send(&serde_json::json!({"customer": {"id": "seven"}})) {
+        Err(runlater_task::Error::Invalid { field, .. }) => Ok(field),
+        other => Err(Failure::reject(format!("{other:?}"))),
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Keyed {
+    mode: String,
+    customer: u32,
+}
+
+/// Schedules `everything` twice under one key, for an hour from now unless the key says otherwise, and returns both ids.
+#[task(max_attempts = 1)]
+fn keyed(input: Keyed) -> Result<Vec<RunId>, Failure> {
+    let mode = match input.mode.as_str() {
+        "reject" => UniqueMode::Reject,
+        "replace" => UniqueMode::Replace,
+        _ => UniqueMode::Debounce { wait: minutes(1), max_wait: minutes(5) },
+    };
+    let send = |customer| {
+        let run = schedule("everything").unique("order", mode);
+        let run = if matches!(mode, UniqueMode::Debounce { .. }) { run } else { run.after(hours(1)) };
+        run.send(&Order { customer: Customer { id: customer } })
+    };
+    Ok(vec![send(input.customer)?, send(input.customer + 1)?])
+}
+
+export_tasks!(everything, fails, alert, daily, ledger, brief, misfit, keyed);

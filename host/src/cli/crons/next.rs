@@ -1,0 +1,68 @@
+//! `runlater crons next`: what is to come, of a stored cron or of any expression.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::parse_name;
+use crate::cli::client::Client;
+use crate::cli::failure;
+use crate::cli::moment;
+use crate::cli::screen::{Screen, clean};
+use crate::http::shapes;
+use crate::model::{CronRule, Name, Timestamp};
+
+/// Show when a cron, or an expression, fires next, and what changes of the clocks do to that
+#[derive(Args)]
+#[command(after_help = "Examples:
+  runlater crons next nightly --count 20
+  runlater crons next --expression '30 2 * * 0' --timezone Europe/Prague --after 2027-03-01T00:00:00Z")]
+pub(super) struct Next {
+    /// The stored cron
+    #[arg(value_parser = parse_name, required_unless_present = "expression", conflicts_with = "expression")]
+    name: Option<Name>,
+    /// An expression; needs no server
+    #[arg(long, value_name = "CRON")]
+    expression: Option<String>,
+    /// The time zone of the expression
+    #[arg(long, value_name = "ZONE", default_value = "UTC", requires = "expression")]
+    timezone: String,
+    /// Look at the expression from this time on [default: now]
+    #[arg(long, value_name = "TIME", requires = "expression")]
+    after: Option<String>,
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    count: usize,
+}
+
+impl Next {
+    pub(super) fn run(self, client: impl FnOnce() -> anyhow::Result<Client>, screen: &Screen) -> anyhow::Result<()> {
+        let found = match (&self.name, &self.expression) {
+            (Some(name), _) => client()?.get(&format!("/v1/crons/{name}/next"), &[("count", self.count.to_string())])?,
+            (None, expression) => self.of(expression.as_deref().unwrap_or_default())?,
+        };
+        if screen.json {
+            return Ok(screen.value(&found)?);
+        }
+        if found.occurrences.is_empty() {
+            screen.note("it does not fire any more by itself");
+        }
+        for occurrence in &found.occurrences {
+            let note = occurrence.note.as_deref().map(|note| format!("  {note}")).unwrap_or_default();
+            let when = moment::with_hint(occurrence.at, moment::now());
+            screen.line(clean(&format!("{}  {when}{note}", occurrence.local)))?;
+        }
+        Ok(())
+    }
+
+    fn of(&self, expression: &str) -> anyhow::Result<shapes::Occurrences> {
+        let wrong = |invalid: crate::model::Invalid| failure::usage(invalid.to_string());
+        let after = match &self.after {
+            Some(after) => Timestamp::parse(after, "after").map_err(wrong)?,
+            None => moment::now(),
+        };
+        let rule = CronRule::new(expression, &self.timezone, after, None, Duration::ZERO).map_err(wrong)?;
+        let occurrences = crate::scheduler::next(&rule, after, self.count);
+        Ok(shapes::Occurrences { occurrences: occurrences.iter().map(|occurrence| shapes::Occurrence::of(&rule, occurrence)).collect() })
+    }
+}

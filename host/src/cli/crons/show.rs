@@ -1,0 +1,59 @@
+//! `runlater crons show NAME`.
+
+use clap::Args;
+
+use super::parse_name;
+use crate::cli::client::Client;
+use crate::cli::moment;
+use crate::cli::screen::{Screen, clean};
+use crate::http::shapes;
+use crate::model::Name;
+
+/// Show one cron: its rule, what its runs are given, and when it fires next
+#[derive(Args)]
+#[command(after_help = "Example:\n  runlater crons show nightly")]
+pub(super) struct Show {
+    /// The cron
+    #[arg(value_parser = parse_name)]
+    name: Name,
+}
+
+impl Show {
+    pub(super) fn run(self, client: &Client, screen: &Screen) -> anyhow::Result<()> {
+        let cron: shapes::Cron = client.get(&format!("/v1/crons/{}", self.name), &[])?;
+        if screen.json {
+            return Ok(screen.value(&cron)?);
+        }
+        let now = moment::now();
+        let time = |at: Option<crate::model::Timestamp>, none: &str| at.map_or(none.into(), |at| moment::with_hint(at, now));
+        let pause = cron.pause.as_ref().map(|pause| {
+            let until = pause.until.map_or("until it is resumed".into(), |until| format!("until {}", moment::with_hint(until, now)));
+            format!("since {} {until} {}", moment::with_hint(pause.since, now), pause.note)
+        });
+        let missed = cron.missed.as_ref().map_or("as the task says".into(), |missed| missed.catch_up.clone());
+        let metadata: Vec<String> = cron.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        for (name, value) in [
+            ("cron", cron.name.clone()),
+            ("task", cron.task.clone()),
+            ("expression", cron.expression.clone()),
+            ("time zone", cron.timezone.clone()),
+            ("next", time(cron.next_at, "none")),
+            ("paused", pause.unwrap_or_else(|| "no".into())),
+            ("start", time(Some(cron.start), "none")),
+            ("end", time(cron.end, "none")),
+            ("jitter", cron.jitter.clone()),
+            ("fired", cron.max_count.map_or(cron.fired.to_string(), |max| format!("{} of {max}", cron.fired))),
+            ("missed", missed),
+            ("priority", cron.priority.map_or("the task's".into(), |priority| priority.to_string())),
+            ("metadata", if metadata.is_empty() { "none".into() } else { metadata.join(" ") }),
+            ("input", cron.input.as_ref().map_or("bytes".into(), |input| input.get().to_string())),
+            ("origin", cron.origin.clone()),
+            ("version", cron.version.to_string()),
+            ("created", time(Some(cron.created_at), "")),
+            ("updated", time(Some(cron.updated_at), "")),
+        ] {
+            screen.line(format!("{name:<14}{}", clean(&value)))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! What a cron's text says: the fields of an expression, a nickname, or an interval.
+//!
+//! `croner` reads the fields and knows which days match; this file refuses what a scheduler must refuse, and names the field.
+
+use std::time::Duration;
+
+use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
+
+use crate::model::limits::{CRON_BYTES_MAX, CRON_INTERVAL_MIN, DURATION_MAX};
+use crate::model::{Invalid, format_duration, parse_duration};
+
+/// A parsed text.
+#[derive(Clone, Debug)]
+pub(super) enum Expression {
+    /// At fixed times of the day, or at each match of a pattern.
+    Calendar(Box<Calendar>),
+    /// Each time so much has passed since the anchor.
+    Every(Duration),
+}
+
+/// Days that match, and the times of day on them.
+#[derive(Clone, Debug)]
+pub(super) struct Calendar {
+    pub(super) days: Cron,
+    /// Of fixed times: seconds since midnight on the clock on the wall, rising.
+    pub(super) times: Vec<u32>,
+    /// Whether the text names times, so that each happens once a day whatever the clocks do; otherwise (`*` or a step in
+    /// the seconds, minutes or hours) it follows elapsed time.
+    pub(super) fixed: bool,
+}
+
+/// The fields in their order in six; five leave out the seconds.
+const FIELDS: [&str; 6] = ["second", "minute", "hour", "day of month", "month", "day of week"];
+
+/// Parses `text`; `field` names it in the error.
+pub(super) fn parse(text: &str, field: &str) -> Result<Expression, Invalid> {
+    let refused = |reason: String| Invalid::new("invalid-cron", field, reason).seen(text);
+    if text.len() > CRON_BYTES_MAX {
+        return Err(refused(format!("{} bytes, the limit is {CRON_BYTES_MAX}", text.len())));
+    }
+    let text = text.trim();
+    if let Some(interval) = text.strip_prefix("@every") {
+        let every = parse_duration(interval.trim(), field)
+            .map_err(|error| refused(format!("@every needs a duration such as 90s: {}", error.reason)))?;
+        if !(CRON_INTERVAL_MIN..=DURATION_MAX).contains(&every) || every.subsec_micros() % 1_000_000 != 0 {
+            return Err(refused(format!("an interval has whole seconds, at least {}", format_duration(CRON_INTERVAL_MIN))));
+        }
+        return Ok(Expression::Every(every));
+    }
+    let fields = match text {
+        "@yearly" | "@annually" => "0 0 1 1 *",
+        "@monthly" => "0 0 1 * *",
+        "@weekly" => "0 0 * * 0",
+        "@daily" | "@midnight" => "0 0 * * *",
+        "@hourly" => "0 * * * *",
+        "@reboot" => return Err(refused("a start of the host is no time; schedule a run when your program starts instead".into())),
+        nickname if nickname.starts_with('@') => {
+            return Err(refused("one of @yearly, @monthly, @weekly, @daily, @hourly, @every 90s, or five or six fields".into()));
+        }
+        fields => fields,
+    };
+    let parts: Vec<&str> = fields.split_whitespace().collect();
+    if !(5..=6).contains(&parts.len()) {
+        return Err(refused(format!(
+            "{} fields; there are five (minute, hour, day of month, month, day of week), or six with the second before them",
+            parts.len()
+        )));
+    }
+    let days = read(&parts).map_err(|error| match culprit(&parts) {
+        Some((index, error)) => refused(format!("field {} ({}) \"{}\": {error}", index + 1, FIELDS[index + 6 - parts.len()], parts[index])),
+        None => refused(error),
+    })?;
+    let of_the_day = &parts[..parts.len() - 3];
+    let fixed = !of_the_day.iter().any(|part| part.contains(['*', '/']));
+    let times = if fixed { times(&days) } else { Vec::new() };
+    Ok(Expression::Calendar(Box::new(Calendar { days, times, fixed })))
+}
+
+/// Every time of the day that is named.
+fn times(days: &Cron) -> Vec<u32> {
+    let (seconds, minutes, hours) = (days.pattern.seconds.values(), days.pattern.minutes.values(), days.pattern.hours.values());
+    let mut times = Vec::with_capacity(seconds.len() * minutes.len() * hours.len());
+    for hour in hours {
+        for minute in &minutes {
+            times.extend(seconds.iter().map(|second| u32::from(hour) * 3600 + u32::from(*minute) * 60 + u32::from(*second)));
+        }
+    }
+    times
+}
+
+fn read(parts: &[&str]) -> Result<Cron, String> {
+    let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
+    parser.parse(&parts.join(" ")).map_err(|error| error.to_string())
+}
+
+/// The first field that can't be read by itself, and why.
+fn culprit(parts: &[&str]) -> Option<(usize, String)> {
+    (0..parts.len()).find_map(|index| {
+        let mut alone = vec!["*"; parts.len()];
+        alone[index] = parts[index];
+        read(&alone).err().map(|error| (index, error))
+    })
+}

@@ -1,0 +1,76 @@
+//! Crons: stored rules, and the runs that are made of their occurrences. One file per verb.
+//!
+//! An occurrence becomes an ordinary scheduled run within [`AHEAD`] of its time, in the transaction that moves the cron's `next_at` on. Whatever
+//! changes or pauses a cron takes back the runs that have not triggered, in its own transaction.
+
+mod ahead;
+mod change;
+mod fire;
+mod miss;
+mod occur;
+mod read;
+mod sync;
+mod withdraw;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+pub(super) use ahead::ahead;
+pub(super) use change::{change, create, delete, pause};
+use fire::fire;
+pub(super) use miss::miss;
+pub(super) use occur::{backfill, trigger};
+pub(super) use read::{get, list};
+pub(super) use sync::sync;
+
+use super::due_queue::LOOKAHEAD;
+use super::writer::{Shared, Tx};
+
+/// Occurrences become runs so long before their time, as far as the due queue looks ahead.
+const AHEAD: i64 = LOOKAHEAD.as_micros() as i64;
+
+/// When crons must be looked at next: read for every claim.
+#[derive(Clone)]
+pub(super) struct Upcoming(Arc<AtomicI64>);
+
+impl Default for Upcoming {
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(i64::MIN)))
+    }
+}
+
+impl Upcoming {
+    /// Has the writer make occurrences into runs, if it is time. Half the lookahead early, so that a cron of each second is not looked at
+    /// each second.
+    pub(super) fn ask(&self, shared: &Shared, now: i64) {
+        let next_at = self.0.load(Ordering::Relaxed);
+        if next_at > now.saturating_add(AHEAD / 2) {
+            return;
+        }
+        // Of several that come here at once, one asks.
+        if self.0.compare_exchange(next_at, i64::MAX, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            let upcoming = self.clone();
+            shared.push_call(
+                move |tx| fire(tx, now),
+                move |committed| {
+                    if let Err(error) = committed {
+                        tracing::warn!(%error, "occurrences of crons could not be made into runs; trying again");
+                        upcoming.0.store(next_at, Ordering::Relaxed);
+                    }
+                },
+            );
+        }
+    }
+}
+
+/// Has the memory know, once this is committed, when crons must be looked at next.
+fn settle(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
+    let next: Option<i64> = tx
+        .conn
+        .prepare_cached("-- crons: next\nSELECT min(next_at) FROM runlater_crons WHERE next_at IS NOT NULL")?
+        .query_row([], |row| row.get(0))?;
+    let upcoming = tx.shared.upcoming.clone();
+    tx.wake = true;
+    tx.after_commit.push(Box::new(move || upcoming.0.store(next.unwrap_or(i64::MAX), Ordering::Relaxed)));
+    Ok(())
+}

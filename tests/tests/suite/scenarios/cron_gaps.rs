@@ -1,0 +1,79 @@
+//! Crons after a time without a host: however many there are, and whatever one of their rows says.
+
+use std::time::Duration;
+
+use runlater::model::{CatchUp, MissedPolicy};
+use runlater::{CronFilter, RunFilter, Status};
+use serde_json::Value;
+
+use super::world::{World, guarded, secs};
+
+const DAY: Duration = secs(24 * 3600);
+
+#[tokio::test]
+async fn catching_up_ends_with_more_crons_than_are_decided_about_at_a_time() {
+    const CRONS: usize = 101;
+    let mut world = World::with(&["behaviours"]).await;
+    let missed = MissedPolicy { catch_up: CatchUp::Latest, ..MissedPolicy::default() };
+    for number in 0..CRONS {
+        let cron = world.scheduler.cron(&format!("c{number}"), "touch").expression("@every 10h").missed(missed);
+        cron.input(&Value::Null).unwrap().create().await.unwrap();
+    }
+    guarded("a restart", world.restart(DAY)).await;
+    // At 10 h and 20 h, of which the later one runs.
+    let counts = guarded("the runs", async {
+        loop {
+            let count = async |status| {
+                let filter = RunFilter { statuses: vec![status], ..RunFilter::default() };
+                world.scheduler.count(&filter).await.unwrap()
+            };
+            let counts = (count(Status::Succeeded).await, count(Status::Missed).await, count(Status::Queued).await);
+            if counts.0 == CRONS as u64 {
+                return counts;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(counts.await, (CRONS as u64, CRONS as u64, 0), "one run and one row for what was skipped, of each cron");
+}
+
+#[tokio::test]
+async fn a_cron_that_cannot_be_read_holds_up_nobody() {
+    let mut world = World::with(&["behaviours"]).await;
+    for name in ["bad", "good"] {
+        world.scheduler.cron(name, "touch").expression("@every 10m").create().await.unwrap();
+    }
+    guarded("shutdown", world.scheduler.shutdown(Duration::ZERO)).await.unwrap();
+    let database = rusqlite::Connection::open(world.database()).unwrap();
+    database.execute("UPDATE runlater_crons SET timezone = 'Mars/Olympus' WHERE name = 'bad'", []).unwrap();
+    drop(database);
+    guarded("a start", world.open()).await;
+
+    let run = world.schedule("touch", Value::Null).after(secs(600)).send().await.unwrap();
+    world.advance(secs(600));
+    assert_eq!(world.wait(run).await.status, Status::Succeeded, "single runs go on");
+    world.quiet().await;
+    let good = world.scheduler.get_cron("good").await.unwrap();
+    assert!(good.fired >= 1, "the other cron goes on");
+    assert!(world.scheduler.list_crons(&CronFilter::default()).await.is_err(), "that the row is damaged is said, not hidden");
+}
+
+#[tokio::test]
+async fn what_is_shown_of_a_cron_is_true_while_its_runs_wait() {
+    let world = World::with(&["behaviours"]).await;
+    let scheduler = &world.scheduler;
+    scheduler.cron("few", "touch").expression("@every 20s").max_count(3).create().await.unwrap();
+    // Its first runs are made, and none has come.
+    world.advance(secs(1));
+    world.quiet().await;
+    let seen = scheduler.get_cron("few").await.unwrap();
+    assert_eq!((seen.fired, seen.next_at), (0, Some(world.then(secs(19)))));
+    assert_eq!(scheduler.next_of_cron("few", 9).await.unwrap().len(), 3);
+
+    let paused = scheduler.pause_cron("few", Some(world.then(secs(30))), "a while").await.unwrap();
+    assert!(paused.pause.is_some());
+    world.advance(secs(31));
+    world.quiet().await;
+    assert_eq!(scheduler.get_cron("few").await.unwrap().pause, None, "it has ended");
+    assert_eq!(scheduler.list_crons(&CronFilter::default()).await.unwrap()[0].pause, None);
+}
