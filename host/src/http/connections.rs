@@ -32,7 +32,12 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// Serves `router` until `shutdown` ends, then lets requests in flight end.
 pub(super) async fn serve(router: Router, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    serve_at_once(CONNECTIONS_MAX, router, listener, shutdown).await;
+}
+
+/// The same, with so many connections at a time.
+async fn serve_at_once(connections_max: usize, router: Router, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    let slots = Arc::new(Semaphore::new(connections_max));
     let peers = Arc::new(Peers::default());
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -171,6 +176,33 @@ mod tests {
         assert!(!answered(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await.contains("here"), "half a head");
         let kept = answered(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
         assert!(kept.starts_with("HTTP/1.1 200") && kept.ends_with("here"), "keeps the connection and sends nothing more: {kept}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_too_many_waits_until_somebody_leaves() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", axum::routing::get(async || "here"));
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = serve_at_once(2, router, listener, async { drop(stopped.await) });
+        let asking = async {
+            let ask = async || {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+                stream
+            };
+            let answered = async |stream: &mut TcpStream| stream.read(&mut [0; 64]).await.unwrap() > 0;
+            let (mut one, mut two) = (ask().await, ask().await);
+            assert!(answered(&mut one).await && answered(&mut two).await);
+            let mut three = ask().await;
+            // Less than those two are given for their next request.
+            assert!(tokio::time::timeout(HEAD_TIMEOUT / 2, answered(&mut three)).await.is_err(), "there is no place for it");
+            drop(one);
+            assert!(answered(&mut three).await);
+            drop(stop);
+        };
+        tokio::join!(serving, asking);
     }
 
     #[tokio::test]

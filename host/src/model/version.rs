@@ -9,11 +9,13 @@ use super::{Digest, Run};
 pub struct Version(u64);
 
 impl Version {
-    /// Of a run as it stands. Leaves out what never changes, and the output, which comes with the end of the last attempt.
+    /// Of a run as it stands. Leaves out what never changes, and the output, which comes with the end of the last attempt. The input
+    /// changes when a debounced run is put off.
     pub fn of(run: &Run) -> Self {
         let changing = (
             (run.id, run.status, &run.reason, &run.message, run.trigger_at, run.due_at, run.started_at, run.finished_at),
             (run.attempts, run.cancel_requested, run.priority, &run.metadata, &run.progress),
+            (run.input.media_type(), Digest::of(run.input.bytes())),
         );
         // The debug form tells all of it; that another release may write it otherwise costs callers one more look.
         let digest = Digest::of(format!("{changing:?}").as_bytes());

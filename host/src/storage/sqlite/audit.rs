@@ -20,6 +20,8 @@ const FORGET_MAX: i64 = 1_024;
 /// What there is to record of one change, beside who made it and when.
 #[derive(Default)]
 pub(super) struct Note {
+    /// What was done, if it is not what was asked for but came with it.
+    pub(super) action: Option<AuditAction>,
     pub(super) run: Option<RunId>,
     pub(super) subject: Option<String>,
     pub(super) detail: Option<String>,
@@ -92,7 +94,7 @@ fn record(tx: &Tx<'_>, namespace: NamespaceId, token: &Arc<str>, action: AuditAc
                 namespace.0,
                 now.as_micros(),
                 &**token,
-                action.as_str(),
+                note.action.unwrap_or(action).as_str(),
                 note.run.and_then(|run| run.key_in(tx.shared.id_origin)),
                 note.subject.as_deref().map(cut),
                 note.detail.as_deref().map(cut),

@@ -292,11 +292,27 @@ impl Storage for SqliteStorage {
 
     async fn create(&self, namespace: NamespaceId, runs: Vec<NewRun>, now: Timestamp) -> Result<Vec<Created>, CreateError> {
         let tasks: Vec<_> = self.if_noted(|| runs.iter().map(|run| (run.task.name.clone(), run.trigger_at)).collect());
-        let noted = move |created: &Result<Vec<Created>, create::Refused>| {
-            let new = created.iter().flatten().zip(tasks).filter(|(created, _)| matches!(created, Created::New(_)));
-            new.map(|(new, (task, at))| Note { subject: Some(task.to_string()), ..Note::of_run(new.id()) }.detail(at.to_string())).collect()
+        let id_origin = self.shared.id_origin;
+        let noted = move |(created, replaced): &(Result<Vec<Created>, create::Refused>, Vec<i64>)| {
+            let Ok(created) = created else { return Vec::new() };
+            let replaced = replaced.iter().map(|key| RunId::from_key(*key, id_origin));
+            let replaced = replaced.map(|run| Note { action: Some(AuditAction::Delete), ..Note::of_run(run) }.detail("replaced"));
+            let scheduled = created.iter().zip(tasks).filter_map(|(created, (task, at))| match created {
+                Created::New(run) => Some((*run, task, at)),
+                Created::PutOff(run, at) => Some((*run, task, *at)),
+                Created::Existing(_) => None,
+            });
+            let scheduled =
+                scheduled.map(|(run, task, at)| Note { subject: Some(task.to_string()), ..Note::of_run(run) }.detail(at.to_string()));
+            replaced.chain(scheduled).collect()
         };
-        Ok(self.change(namespace, now, AuditAction::Schedule, move |tx| create::create(tx, namespace, &runs, now), noted).await??)
+        let create = move |tx: &mut writer::Tx<'_>| {
+            // What ends while runs are created are those whose unique key was taken from them.
+            let before = tx.ended.len();
+            let created = create::create(tx, namespace, &runs, now)?;
+            Ok((created, tx.ended[before..].to_vec()))
+        };
+        Ok(self.change(namespace, now, AuditAction::Schedule, create, noted).await?.0?)
     }
 
     fn claim(&self, limit: usize, now: Timestamp) -> Vec<Claim> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use runlater::model::limits::AUDIT_KEPT;
-use runlater::model::{AuditAction, AuditEntry, AuditQuery, NamespaceId, RunId};
+use runlater::model::{AuditAction, AuditEntry, AuditQuery, NamespaceId, RunId, Unique, UniqueKey, UniqueMode};
 use runlater::storage::{Amendment, Move, Storage, TokenRecord};
 
 use super::place;
@@ -86,7 +86,7 @@ fn a_change_and_its_entry_are_one() {
     let mut world = World::new(place());
     let (storage, namespace) = (somebody(&world), world.namespace);
     let keyed = |key: &str| runlater::model::NewRun {
-        unique_key: Some(runlater::model::UniqueKey::parse(key, "unique_key").unwrap()),
+        unique_key: Some(UniqueKey::parse(key, "unique_key").unwrap().into()),
         ..world.new_run(50, 0)
     };
     world.wait(storage.create(namespace, vec![keyed("a")], at(1))).unwrap();
@@ -97,6 +97,25 @@ fn a_change_and_its_entry_are_one() {
     drop(storage);
     world.crash(2);
     assert_eq!(trail(&world, namespace, None).len(), 1);
+}
+
+#[test]
+fn what_a_unique_key_does_to_its_holder_is_on_record() {
+    use AuditAction::*;
+    let world = World::new(place());
+    let (storage, namespace) = (somebody(&world), world.namespace);
+    let ask = |key: &str, mode: UniqueMode, due: i64| {
+        let unique = Unique { mode, held_for: std::time::Duration::ZERO, ..UniqueKey::parse(key, "unique_key").unwrap().into() };
+        let run = runlater::model::NewRun { unique_key: Some(unique), ..world.new_run(due, 0) };
+        world.wait(storage.create(namespace, vec![run], at(1))).unwrap()[0].id()
+    };
+    let first = ask("a", UniqueMode::Replace, 50);
+    let second = ask("a", UniqueMode::Replace, 60);
+    let (wait, max_wait) = (std::time::Duration::from_secs(50), std::time::Duration::from_secs(500));
+    let bounced = ask("b", UniqueMode::Debounce { wait, max_wait }, 51);
+    assert_eq!(ask("b", UniqueMode::Debounce { wait, max_wait }, 51), bounced);
+    let told: Vec<_> = trail(&world, namespace, None).into_iter().map(|entry| (entry.action, entry.run.unwrap())).collect();
+    assert_eq!(told, [(Schedule, first), (Delete, first), (Schedule, second), (Schedule, bounced), (Schedule, bounced)]);
 }
 
 #[test]
