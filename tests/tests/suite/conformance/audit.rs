@@ -86,7 +86,7 @@ fn a_change_and_its_entry_are_one() {
     let mut world = World::new(place());
     let (storage, namespace) = (somebody(&world), world.namespace);
     let keyed = |key: &str| runlater::model::NewRun {
-        unique_key: Some(runlater::model::UniqueKey::parse(key, "unique_key").unwrap()),
+        unique_key: Some(runlater::model::UniqueKey::parse(key, "unique_key").unwrap().into()),
         ..world.new_run(50, 0)
     };
     world.wait(storage.create(namespace, vec![keyed("a")], at(1))).unwrap();
