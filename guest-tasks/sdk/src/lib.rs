@@ -65,7 +65,7 @@ pub use run::Run;
 pub use runlater_task_macros::{JsonSchema, task};
 pub use schedule::{Schedule, schedule};
 pub use schema::{JsonSchema, Schema};
-pub use task::{CodeSchedule, Definition, Task};
+pub use task::{CodeCron, CodeSchedule, Definition, Task};
 pub use time::{Duration, Instant};
 pub use values::{Due, Level, Origin, RunId, Status, UniqueMode};
 

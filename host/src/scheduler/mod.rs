@@ -12,6 +12,7 @@ mod component_source;
 mod creates;
 mod crew;
 mod cron;
+mod cron_calls;
 mod cursors;
 mod doorbell;
 mod error;

@@ -114,5 +114,6 @@ impl<'a> Register<'a> {
 /// The inputs that the code gives its own runs must fit its own schema.
 fn check_schedules(definition: &TaskDefinition) -> Result<(), Invalid> {
     let Some(schema) = &definition.input_schema else { return Ok(()) };
-    definition.schedules.iter().try_for_each(|schedule| schema.check(&schedule.input, &format!("schedules.{}.input", schedule.key)))
+    definition.schedules.iter().try_for_each(|schedule| schema.check(&schedule.input, &format!("schedules.{}.input", schedule.key)))?;
+    definition.crons.iter().try_for_each(|cron| schema.check(&cron.input, &format!("crons.{}.input", cron.name)))
 }

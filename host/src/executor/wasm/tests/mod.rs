@@ -224,6 +224,36 @@ impl HostCalls for Recorder {
     }
 }
 
+impl CronCalls for Recorder {
+    fn create_cron(&mut self, _name: Name, _task: Name, _settings: CronSettings) -> Result<(), CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn cron(&mut self, _name: &Name) -> Result<Cron, CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn crons(&mut self, _filter: &CronFilter) -> Result<(Vec<Cron>, Option<Name>), CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn update_cron(&mut self, _name: &Name, _settings: CronSettings) -> Result<(), CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn pause_cron(&mut self, _name: &Name, _until: Option<Timestamp>, _note: &str) -> Result<(), CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn resume_cron(&mut self, _name: &Name) -> Result<(), CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn delete_cron(&mut self, _name: &Name) -> Result<(), CallError> {
+        Err(CallError::Unavailable)
+    }
+}
+
 /// The outcome as `code: message`, or as the word for it.
 fn words(report: &AttemptReport) -> String {
     match &report.outcome {
