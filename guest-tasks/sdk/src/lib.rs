@@ -38,6 +38,7 @@ mod seam;
 mod task;
 mod values;
 
+pub mod crons;
 pub mod log;
 pub mod prelude;
 pub mod runs;
@@ -58,6 +59,7 @@ mod fake;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
+pub use crons::cron;
 pub use error::Error;
 pub use outcome::{Failure, Outcome};
 pub use policy::{CatchUp, Lane, Overlap, Rate, RateUnit};
