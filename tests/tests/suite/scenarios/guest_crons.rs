@@ -43,6 +43,8 @@ async fn what_the_code_declares_fires_and_only_its_code_changes_it() {
     let runs = world.list(RunFilter { origins: vec![Origin::Cron], statuses: vec![Status::Succeeded], ..RunFilter::default() }).await;
     assert_eq!(runs.iter().map(|run| output(run)).collect::<Vec<_>>(), [json!(7), json!(7)]);
 
+    let again = scheduler.register(guests::component("crontab")).grant(Grant::Crons).plan().await.unwrap();
+    assert_eq!(again.changes, []);
     // The same again changes nothing; not even where it stands.
     scheduler.register(guests::component("crontab")).grant(Grant::Crons).send().await.unwrap();
     let again = scheduler.get_cron("tick.beat").await.unwrap();
@@ -114,4 +116,20 @@ async fn an_input_that_does_not_fit_makes_no_cron() {
     assert!(matches!(made, Err(Error::Invalid(invalid)) if invalid.field.starts_with("input")));
     let (said, _) = keep(&world, json!([{ "verb": "create", "name": "bad", "expression": "every day" }]), false).await.unwrap();
     assert!(said[0].as_str().unwrap().contains("expression"), "{said}");
+}
+
+#[tokio::test]
+async fn a_plan_says_what_a_registration_would_change() {
+    let world = World::with(&[]).await;
+    let planned = async || {
+        let plan = world.scheduler.register(guests::component("crontab")).grant(Grant::Crons).plan().await.unwrap();
+        plan.changes.iter().map(|one| format!("{} {} {}", one.what, one.name, one.change)).collect::<Vec<_>>()
+    };
+    assert_eq!(planned().await, ["task keep added", "task tick added", "cron tick.beat added", "cron tick.cron added"]);
+    assert!(world.scheduler.tasks().is_empty() && names(&world.scheduler).await.is_empty(), "nothing was done");
+    world.scheduler.register(guests::component("crontab")).grant(Grant::Crons).send().await.unwrap();
+    assert_eq!(planned().await, Vec::<String>::new());
+    let grants = [Grant::Crons, Grant::Runs];
+    let plan = world.scheduler.register(guests::component("crontab")).grants(grants).plan().await.unwrap();
+    assert_eq!(plan.changes.iter().map(|one| one.change).collect::<Vec<_>>(), ["changed", "changed"]);
 }
