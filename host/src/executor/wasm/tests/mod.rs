@@ -16,10 +16,10 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::executor::{CallError, HostCalls, ScheduleRequest};
+use crate::executor::{CallError, CronCalls, HostCalls, ScheduleRequest};
 use crate::model::{
-    Cursor, Due, Grant, Metadata, Name, NamespaceId, Origin, Page, Payload, Progress, Run, RunFilter, RunId, Task, TaskId, TaskPolicy,
-    Timestamp, Write,
+    Cron, CronFilter, CronSettings, Cursor, Due, Grant, Metadata, Name, NamespaceId, Origin, Page, Payload, Progress, Run, RunFilter,
+    RunId, Task, TaskId, TaskPolicy, Timestamp, Write,
 };
 
 /// The parts of WASI that the guests here use, and an interface of an embedder.
