@@ -200,7 +200,9 @@ fn no_text_panics_or_searches_for_long() {
         "\0",
     ];
     let (mut sound, mut longest) = (0, Duration::ZERO);
-    for number in 0..1_000_000 {
+    // A million in a release build; unoptimised, they take minutes.
+    let texts = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
+    for number in 0..texts {
         let mut text = String::new();
         let fields = if number % 4 == 0 { random.usize(0..9) } else { random.usize(5..=6) };
         for _ in 0..fields {
@@ -218,7 +220,7 @@ fn no_text_panics_or_searches_for_long() {
         }
         longest = longest.max(before.elapsed());
     }
-    assert!(sound > 10_000, "{sound} sound expressions are too few to mean anything");
+    assert!(sound > texts / 100, "{sound} sound expressions are too few to mean anything");
     // The goal is 10 ms in a release build on a quiet machine; this bound only tells a bounded search from an endless one.
     assert!(longest < Duration::from_secs(2), "{longest:?}");
 }
