@@ -41,7 +41,7 @@ async fn what_the_code_declares_fires_and_only_its_code_changes_it() {
     }
     world.quiet_with("tick").await;
     let runs = world.list(RunFilter { origins: vec![Origin::Cron], statuses: vec![Status::Succeeded], ..RunFilter::default() }).await;
-    assert_eq!(runs.iter().map(|run| output(run)).collect::<Vec<_>>(), [json!(7), json!(7)]);
+    assert_eq!(runs.iter().map(output).collect::<Vec<_>>(), [json!(7), json!(7)]);
 
     let again = scheduler.register(guests::component("crontab")).grant(Grant::Crons).plan().await.unwrap();
     assert_eq!(again.changes, []);
