@@ -18,6 +18,8 @@ pub(crate) struct Attributes {
     pub(crate) priority: Option<LitInt>,
     pub(crate) policies: Policies,
     pub(crate) schedules: Vec<Schedule>,
+    pub(crate) crons: Vec<Cron>,
+    timezone: Option<LitStr>,
 }
 
 /// One run at a fixed time.
@@ -27,15 +29,34 @@ pub(crate) struct Schedule {
     pub(crate) input: Option<LitStr>,
 }
 
+/// One cron.
+pub(crate) struct Cron {
+    pub(crate) key: LitStr,
+    pub(crate) expression: LitStr,
+    pub(crate) timezone: Option<LitStr>,
+    pub(crate) input: Option<LitStr>,
+}
+
+/// The key of the cron that is written without one.
+const ONLY_CRON: &str = "cron";
+
 const KNOWN: &str = "name, max_attempts, timeout, retry_delay, retry_delays, priority, concurrency, concurrency_per_task, overlap, lane, rate, \
-                     missed, missed_window, missed_max, start_deadline, cancel_grace, on_failure, keep_for, keep_last, schedule";
+                     missed, missed_window, missed_max, start_deadline, cancel_grace, on_failure, keep_for, keep_last, schedule, \
+                     cron, timezone";
 const KNOWN_OF_SCHEDULE: &str = "key, at, input";
+const KNOWN_OF_CRON: &str = "key, expression, timezone, input";
 
 pub(crate) fn parse(tokens: TokenStream) -> Result<Attributes> {
     let mut parsed = Attributes::default();
     let parser = syn::meta::parser(|meta| attribute(&mut parsed, &meta));
     parser.parse2(tokens)?;
     parsed.policies.check()?;
+    if let Some(timezone) = parsed.timezone.take() {
+        match parsed.crons.iter_mut().find(|cron| cron.key.value() == ONLY_CRON) {
+            Some(cron) if cron.timezone.is_none() => cron.timezone = Some(timezone),
+            _ => return Err(syn::Error::new(timezone.span(), "says by which clocks a cron goes: give it with `cron = \"…\"`")),
+        }
+    }
     Ok(parsed)
 }
 
@@ -64,7 +85,15 @@ fn attribute(parsed: &mut Attributes, meta: &ParseNestedMeta<'_>) -> Result<()> 
             Ok(())
         }
         Some(name) if policies::KNOWN.contains(&name) => parsed.policies.attribute(name, meta),
-        Some("cron" | "timezone") => Err(meta.error("a task can't declare a cron yet: make one at the scheduler")),
+        Some("cron") => {
+            let cron = cron(meta)?;
+            if parsed.crons.iter().any(|other| other.key.value() == cron.key.value()) {
+                return Err(syn::Error::new(cron.key.span(), "another cron of this task has the same key"));
+            }
+            parsed.crons.push(cron);
+            Ok(())
+        }
+        Some("timezone") => set(&mut parsed.timezone, meta.value()?.parse()?, meta),
         Some(other) => Err(meta.error(format!("unknown attribute `{other}` of a task; known are: {KNOWN}"))),
         None => Err(meta.error(format!("expected one of the attributes of a task: {KNOWN}"))),
     }
@@ -103,6 +132,25 @@ fn schedule(meta: &ParseNestedMeta<'_>) -> Result<Schedule> {
     }
 }
 
+fn cron(meta: &ParseNestedMeta<'_>) -> Result<Cron> {
+    if meta.input.peek(syn::Token![=]) {
+        let expression: LitStr = meta.value()?.parse()?;
+        return Ok(Cron { key: LitStr::new(ONLY_CRON, expression.span()), expression, timezone: None, input: None });
+    }
+    let (mut key, mut expression, mut timezone, mut input): (Option<LitStr>, _, _, _) = (None, None, None, None);
+    meta.parse_nested_meta(|meta| match meta.path.get_ident().map(ToString::to_string).as_deref() {
+        Some("key") => set(&mut key, meta.value()?.parse()?, &meta),
+        Some("expression") => set(&mut expression, meta.value()?.parse()?, &meta),
+        Some("timezone") => set(&mut timezone, meta.value()?.parse()?, &meta),
+        Some("input") => set(&mut input, meta.value()?.parse()?, &meta),
+        _ => Err(meta.error(format!("unknown attribute of a cron; known are: {KNOWN_OF_CRON}"))),
+    })?;
+    match (key, expression) {
+        (Some(key), Some(expression)) => Ok(Cron { key, expression, timezone, input }),
+        _ => Err(meta.error("a cron needs `key` and `expression`, for example cron(key = \"mornings\", expression = \"0 9 * * 1-5\")")),
+    }
+}
+
 /// The names that the contract allows, so that a bad one fails the build and not the registration.
 pub(crate) fn check_name(name: &str) -> std::result::Result<(), String> {
     let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
@@ -129,11 +177,14 @@ mod tests {
         let text = r#"name = "send-mail", max_attempts = 5, timeout = "30s", retry_delay = "10s..6h", retry_delays = "1s, 10s", priority = 2,
             concurrency = 1, concurrency_per_task = 10, overlap = "buffer-one", lane = "input.customer.id", rate = "10/m", missed = "all",
             missed_window = "3d", missed_max = 7, start_deadline = "5m", cancel_grace = "1s", on_failure = "alert", keep_for = "7d", keep_last = 0,
-            schedule(key = "a", at = "2030-01-01T00:00:00Z"), schedule(key = "b", at = "2031-01-01T00:00:00Z", input = "{}")"#;
+            schedule(key = "a", at = "2030-01-01T00:00:00Z"), schedule(key = "b", at = "2031-01-01T00:00:00Z", input = "{}"),
+            cron = "0 9 * * 1-5", timezone = "Europe/Prague", cron(key = "nightly", expression = "@daily", input = "{}")"#;
         let parsed = parse(text.parse().unwrap()).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(parsed.name.unwrap().value(), "send-mail");
         assert_eq!(parsed.retry_delay.map(|(base, max)| (base.value(), max.value())), Some(("10s".into(), "6h".into())));
         assert_eq!(parsed.schedules.len(), 2);
+        let crons = parsed.crons.iter().map(|cron| (cron.key.value(), cron.timezone.as_ref().map(LitStr::value)));
+        assert_eq!(crons.collect::<Vec<_>>(), [("cron".into(), Some("Europe/Prague".into())), ("nightly".into(), None)]);
     }
 
     #[test]
@@ -143,7 +194,7 @@ mod tests {
                 "max_attempt = 5",
                 "unknown attribute `max_attempt` of a task; known are: name, max_attempts, timeout, retry_delay, retry_delays, priority, \
                  concurrency, concurrency_per_task, overlap, lane, rate, missed, missed_window, missed_max, start_deadline, cancel_grace, \
-                 on_failure, keep_for, keep_last, schedule",
+                 on_failure, keep_for, keep_last, schedule, cron, timezone",
             ),
             ("max_attempts = 0", "expected a number from 1 to 100"),
             ("priority = 4", "expected a number from 1 to 3"),
@@ -163,7 +214,12 @@ mod tests {
                 "a schedule needs `key` and `at`, for example schedule(key = \"new-year\", at = \"2030-01-01T00:00:00Z\")",
             ),
             ("schedule(key = \"a\", when = \"\")", "unknown attribute of a schedule; known are: key, at, input"),
-            ("cron = \"* * * * *\"", "a task can't declare a cron yet: make one at the scheduler"),
+            (
+                "cron(key = \"a\")",
+                "a cron needs `key` and `expression`, for example cron(key = \"mornings\", expression = \"0 9 * * 1-5\")",
+            ),
+            ("timezone = \"UTC\"", "says by which clocks a cron goes: give it with `cron = \"…\"`"),
+            ("cron = \"@daily\", cron = \"@hourly\"", "another cron of this task has the same key"),
         ] {
             assert_eq!(error(attributes), expected);
         }

@@ -137,6 +137,12 @@ fn definition(attributes: &Attributes, function: &ItemFn, name: &LitStr, input: 
         let input = option(schedule.input.as_ref().map(|json| quote!(#json)));
         quote!(::runlater_task::CodeSchedule { key: #key, at: #at, input: #input })
     });
+    let crons = attributes.crons.iter().map(|cron| {
+        let (key, expression) = (&cron.key, &cron.expression);
+        let (timezone, input) =
+            (option(cron.timezone.as_ref().map(|zone| quote!(#zone))), option(cron.input.as_ref().map(|json| quote!(#json))));
+        quote!(::runlater_task::CodeCron { key: #key, expression: #expression, timezone: #timezone, input: #input })
+    });
     quote! {
         ::runlater_task::Definition {
             name: #name,
@@ -149,6 +155,7 @@ fn definition(attributes: &Attributes, function: &ItemFn, name: &LitStr, input: 
             priority: #priority,
             #policies
             schedules: ::std::vec![#(#schedules),*],
+            crons: ::std::vec![#(#crons),*],
         }
     }
 }

@@ -220,6 +220,12 @@ DefinedByCode(RunId),
 AlreadyEnded(RunId),
 /// The unique key is held by this other run: one with another task, input or metadata, or one that the call may not share or replace.
 UniqueKeyTaken(RunId),
+/// No cron of this name exists in this namespace (any more).
+CronNotFound(_rt::String),
+/// There is a cron of this name already.
+CronExists(_rt::String),
+/// The cron is declared by a component's code; only a new version of the component changes it.
+CronDefinedByCode(_rt::String),
 /// The task lacks this grant.
 Forbidden(_rt::String),
 /// The host can't answer now; try again, after this long if it says so.
@@ -256,6 +262,15 @@ f.debug_tuple("Error::AlreadyEnded").field(e).finish()
 }
 Error::UniqueKeyTaken(e) => {
 f.debug_tuple("Error::UniqueKeyTaken").field(e).finish()
+}
+Error::CronNotFound(e) => {
+f.debug_tuple("Error::CronNotFound").field(e).finish()
+}
+Error::CronExists(e) => {
+f.debug_tuple("Error::CronExists").field(e).finish()
+}
+Error::CronDefinedByCode(e) => {
+f.debug_tuple("Error::CronDefinedByCode").field(e).finish()
 }
 Error::Forbidden(e) => {
 f.debug_tuple("Error::Forbidden").field(e).finish()
@@ -1005,7 +1020,7 @@ unreachable!()
 }
 wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
 let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-let result43 = match l3 {
+let result52 = match l3 {
 0 => {
 let e = ();
 Ok(e)
@@ -1013,10 +1028,10 @@ Ok(e)
 1 => {
 let e = {
 let l4 = i32::from(*ptr1.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V42;
-let v42 = match l4 {
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
 0 => {
-let e42 = {
+let e51 = {
 let l5 = *ptr1.add(16).cast::<*mut u8>();
 let l6 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1044,10 +1059,10 @@ field: _rt::string_lift(bytes7),
 reason: _rt::string_lift(bytes10),
 }
 };
-V42::Invalid(e42)
+V51::Invalid(e51)
 }
 1 => {
-let e42 = {
+let e51 = {
 let l11 = *ptr1.add(16).cast::<*mut u8>();
 let l12 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1070,10 +1085,10 @@ max: l14 as u64,
 asked: l15 as u64,
 }
 };
-V42::Limit(e42)
+V51::Limit(e51)
 }
 2 => {
-let e42 = {
+let e51 = {
 let l16 = *ptr1.add(16).cast::<*mut u8>();
 let l17 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1086,10 +1101,10 @@ len18,
 );
 _rt::string_lift(bytes18)
 };
-V42::TaskNotFound(e42)
+V51::TaskNotFound(e51)
 }
 3 => {
-let e42 = {
+let e51 = {
 let l19 = *ptr1.add(16).cast::<*mut u8>();
 let l20 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1102,10 +1117,10 @@ len21,
 );
 _rt::string_lift(bytes21)
 };
-V42::RunNotFound(e42)
+V51::RunNotFound(e51)
 }
 4 => {
-let e42 = {
+let e51 = {
 let l22 = *ptr1.add(16).cast::<*mut u8>();
 let l23 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1118,10 +1133,10 @@ len24,
 );
 _rt::string_lift(bytes24)
 };
-V42::AlreadyTriggered(e42)
+V51::AlreadyTriggered(e51)
 }
 5 => {
-let e42 = {
+let e51 = {
 let l25 = *ptr1.add(16).cast::<*mut u8>();
 let l26 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1134,10 +1149,10 @@ len27,
 );
 _rt::string_lift(bytes27)
 };
-V42::DefinedByCode(e42)
+V51::DefinedByCode(e51)
 }
 6 => {
-let e42 = {
+let e51 = {
 let l28 = *ptr1.add(16).cast::<*mut u8>();
 let l29 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1150,10 +1165,10 @@ len30,
 );
 _rt::string_lift(bytes30)
 };
-V42::AlreadyEnded(e42)
+V51::AlreadyEnded(e51)
 }
 7 => {
-let e42 = {
+let e51 = {
 let l31 = *ptr1.add(16).cast::<*mut u8>();
 let l32 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1166,10 +1181,10 @@ len33,
 );
 _rt::string_lift(bytes33)
 };
-V42::UniqueKeyTaken(e42)
+V51::UniqueKeyTaken(e51)
 }
 8 => {
-let e42 = {
+let e51 = {
 let l34 = *ptr1.add(16).cast::<*mut u8>();
 let l35 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1182,50 +1197,98 @@ len36,
 );
 _rt::string_lift(bytes36)
 };
-V42::Forbidden(e42)
+V51::CronNotFound(e51)
 }
 9 => {
-let e42 = {
-let l37 = i32::from(*ptr1.add(16).cast::<u8>());
-match l37 {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
 0 => None,
 1 => {
 let e = {
-let l38 = *ptr1.add(24).cast::<i64>();
-l38 as u64
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V42::Unavailable(e42)
+V51::Unavailable(e51)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e42 = {
-let l39 = *ptr1.add(16).cast::<*mut u8>();
-let l40 = *ptr1
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len41 = l40;
-let bytes41 = _rt::Vec::from_raw_parts(
-l39.cast(),
-len41,
-len41,
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
 );
-_rt::string_lift(bytes41)
+_rt::string_lift(bytes50)
 };
-V42::Other(e42)
+V51::Other(e51)
 }
 };
-v42
+v51
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result43
+result52
 }
 }
 }
@@ -1274,7 +1337,7 @@ unreachable!()
 }
 wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
 let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-let result43 = match l3 {
+let result52 = match l3 {
 0 => {
 let e = ();
 Ok(e)
@@ -1282,10 +1345,10 @@ Ok(e)
 1 => {
 let e = {
 let l4 = i32::from(*ptr1.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V42;
-let v42 = match l4 {
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
 0 => {
-let e42 = {
+let e51 = {
 let l5 = *ptr1.add(16).cast::<*mut u8>();
 let l6 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1313,10 +1376,10 @@ field: _rt::string_lift(bytes7),
 reason: _rt::string_lift(bytes10),
 }
 };
-V42::Invalid(e42)
+V51::Invalid(e51)
 }
 1 => {
-let e42 = {
+let e51 = {
 let l11 = *ptr1.add(16).cast::<*mut u8>();
 let l12 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1339,10 +1402,10 @@ max: l14 as u64,
 asked: l15 as u64,
 }
 };
-V42::Limit(e42)
+V51::Limit(e51)
 }
 2 => {
-let e42 = {
+let e51 = {
 let l16 = *ptr1.add(16).cast::<*mut u8>();
 let l17 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1355,10 +1418,10 @@ len18,
 );
 _rt::string_lift(bytes18)
 };
-V42::TaskNotFound(e42)
+V51::TaskNotFound(e51)
 }
 3 => {
-let e42 = {
+let e51 = {
 let l19 = *ptr1.add(16).cast::<*mut u8>();
 let l20 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1371,10 +1434,10 @@ len21,
 );
 _rt::string_lift(bytes21)
 };
-V42::RunNotFound(e42)
+V51::RunNotFound(e51)
 }
 4 => {
-let e42 = {
+let e51 = {
 let l22 = *ptr1.add(16).cast::<*mut u8>();
 let l23 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1387,10 +1450,10 @@ len24,
 );
 _rt::string_lift(bytes24)
 };
-V42::AlreadyTriggered(e42)
+V51::AlreadyTriggered(e51)
 }
 5 => {
-let e42 = {
+let e51 = {
 let l25 = *ptr1.add(16).cast::<*mut u8>();
 let l26 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1403,10 +1466,10 @@ len27,
 );
 _rt::string_lift(bytes27)
 };
-V42::DefinedByCode(e42)
+V51::DefinedByCode(e51)
 }
 6 => {
-let e42 = {
+let e51 = {
 let l28 = *ptr1.add(16).cast::<*mut u8>();
 let l29 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1419,10 +1482,10 @@ len30,
 );
 _rt::string_lift(bytes30)
 };
-V42::AlreadyEnded(e42)
+V51::AlreadyEnded(e51)
 }
 7 => {
-let e42 = {
+let e51 = {
 let l31 = *ptr1.add(16).cast::<*mut u8>();
 let l32 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1435,10 +1498,10 @@ len33,
 );
 _rt::string_lift(bytes33)
 };
-V42::UniqueKeyTaken(e42)
+V51::UniqueKeyTaken(e51)
 }
 8 => {
-let e42 = {
+let e51 = {
 let l34 = *ptr1.add(16).cast::<*mut u8>();
 let l35 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1451,50 +1514,98 @@ len36,
 );
 _rt::string_lift(bytes36)
 };
-V42::Forbidden(e42)
+V51::CronNotFound(e51)
 }
 9 => {
-let e42 = {
-let l37 = i32::from(*ptr1.add(16).cast::<u8>());
-match l37 {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
 0 => None,
 1 => {
 let e = {
-let l38 = *ptr1.add(24).cast::<i64>();
-l38 as u64
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V42::Unavailable(e42)
+V51::Unavailable(e51)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e42 = {
-let l39 = *ptr1.add(16).cast::<*mut u8>();
-let l40 = *ptr1
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len41 = l40;
-let bytes41 = _rt::Vec::from_raw_parts(
-l39.cast(),
-len41,
-len41,
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
 );
-_rt::string_lift(bytes41)
+_rt::string_lift(bytes50)
 };
-V42::Other(e42)
+V51::Other(e51)
 }
 };
-v42
+v51
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result43
+result52
 }
 }
 }
@@ -1536,7 +1647,7 @@ _rt::as_i32(&attempts),
 ptr0,
 );
 let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result42 = match l2 {
+let result51 = match l2 {
 0 => {
 let e = ();
 Ok(e)
@@ -1544,10 +1655,10 @@ Ok(e)
 1 => {
 let e = {
 let l3 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V41;
-let v41 = match l3 {
+use super::super::super::runlater::scheduler::types::Error as V50;
+let v50 = match l3 {
 0 => {
-let e41 = {
+let e50 = {
 let l4 = *ptr0.add(16).cast::<*mut u8>();
 let l5 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1575,10 +1686,10 @@ field: _rt::string_lift(bytes6),
 reason: _rt::string_lift(bytes9),
 }
 };
-V41::Invalid(e41)
+V50::Invalid(e50)
 }
 1 => {
-let e41 = {
+let e50 = {
 let l10 = *ptr0.add(16).cast::<*mut u8>();
 let l11 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1601,10 +1712,10 @@ max: l13 as u64,
 asked: l14 as u64,
 }
 };
-V41::Limit(e41)
+V50::Limit(e50)
 }
 2 => {
-let e41 = {
+let e50 = {
 let l15 = *ptr0.add(16).cast::<*mut u8>();
 let l16 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1617,10 +1728,10 @@ len17,
 );
 _rt::string_lift(bytes17)
 };
-V41::TaskNotFound(e41)
+V50::TaskNotFound(e50)
 }
 3 => {
-let e41 = {
+let e50 = {
 let l18 = *ptr0.add(16).cast::<*mut u8>();
 let l19 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1633,10 +1744,10 @@ len20,
 );
 _rt::string_lift(bytes20)
 };
-V41::RunNotFound(e41)
+V50::RunNotFound(e50)
 }
 4 => {
-let e41 = {
+let e50 = {
 let l21 = *ptr0.add(16).cast::<*mut u8>();
 let l22 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1649,10 +1760,10 @@ len23,
 );
 _rt::string_lift(bytes23)
 };
-V41::AlreadyTriggered(e41)
+V50::AlreadyTriggered(e50)
 }
 5 => {
-let e41 = {
+let e50 = {
 let l24 = *ptr0.add(16).cast::<*mut u8>();
 let l25 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1665,10 +1776,10 @@ len26,
 );
 _rt::string_lift(bytes26)
 };
-V41::DefinedByCode(e41)
+V50::DefinedByCode(e50)
 }
 6 => {
-let e41 = {
+let e50 = {
 let l27 = *ptr0.add(16).cast::<*mut u8>();
 let l28 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1681,10 +1792,10 @@ len29,
 );
 _rt::string_lift(bytes29)
 };
-V41::AlreadyEnded(e41)
+V50::AlreadyEnded(e50)
 }
 7 => {
-let e41 = {
+let e50 = {
 let l30 = *ptr0.add(16).cast::<*mut u8>();
 let l31 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1697,10 +1808,10 @@ len32,
 );
 _rt::string_lift(bytes32)
 };
-V41::UniqueKeyTaken(e41)
+V50::UniqueKeyTaken(e50)
 }
 8 => {
-let e41 = {
+let e50 = {
 let l33 = *ptr0.add(16).cast::<*mut u8>();
 let l34 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1713,50 +1824,98 @@ len35,
 );
 _rt::string_lift(bytes35)
 };
-V41::Forbidden(e41)
+V50::CronNotFound(e50)
 }
 9 => {
-let e41 = {
-let l36 = i32::from(*ptr0.add(16).cast::<u8>());
-match l36 {
+let e50 = {
+let l36 = *ptr0.add(16).cast::<*mut u8>();
+let l37 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V50::CronExists(e50)
+}
+10 => {
+let e50 = {
+let l39 = *ptr0.add(16).cast::<*mut u8>();
+let l40 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V50::CronDefinedByCode(e50)
+}
+11 => {
+let e50 = {
+let l42 = *ptr0.add(16).cast::<*mut u8>();
+let l43 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V50::Forbidden(e50)
+}
+12 => {
+let e50 = {
+let l45 = i32::from(*ptr0.add(16).cast::<u8>());
+match l45 {
 0 => None,
 1 => {
 let e = {
-let l37 = *ptr0.add(24).cast::<i64>();
-l37 as u64
+let l46 = *ptr0.add(24).cast::<i64>();
+l46 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V41::Unavailable(e41)
+V50::Unavailable(e50)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e41 = {
-let l38 = *ptr0.add(16).cast::<*mut u8>();
-let l39 = *ptr0
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e50 = {
+let l47 = *ptr0.add(16).cast::<*mut u8>();
+let l48 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len40 = l39;
-let bytes40 = _rt::Vec::from_raw_parts(
-l38.cast(),
-len40,
-len40,
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
 );
-_rt::string_lift(bytes40)
+_rt::string_lift(bytes49)
 };
-V41::Other(e41)
+V50::Other(e50)
 }
 };
-v41
+v50
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result42
+result51
 }
 }
 }
@@ -1805,7 +1964,7 @@ _rt::as_i64(max),
 ptr0,
 );
 let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result42 = match l2 {
+let result51 = match l2 {
 0 => {
 let e = ();
 Ok(e)
@@ -1813,10 +1972,10 @@ Ok(e)
 1 => {
 let e = {
 let l3 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V41;
-let v41 = match l3 {
+use super::super::super::runlater::scheduler::types::Error as V50;
+let v50 = match l3 {
 0 => {
-let e41 = {
+let e50 = {
 let l4 = *ptr0.add(16).cast::<*mut u8>();
 let l5 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1844,10 +2003,10 @@ field: _rt::string_lift(bytes6),
 reason: _rt::string_lift(bytes9),
 }
 };
-V41::Invalid(e41)
+V50::Invalid(e50)
 }
 1 => {
-let e41 = {
+let e50 = {
 let l10 = *ptr0.add(16).cast::<*mut u8>();
 let l11 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1870,10 +2029,10 @@ max: l13 as u64,
 asked: l14 as u64,
 }
 };
-V41::Limit(e41)
+V50::Limit(e50)
 }
 2 => {
-let e41 = {
+let e50 = {
 let l15 = *ptr0.add(16).cast::<*mut u8>();
 let l16 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1886,10 +2045,10 @@ len17,
 );
 _rt::string_lift(bytes17)
 };
-V41::TaskNotFound(e41)
+V50::TaskNotFound(e50)
 }
 3 => {
-let e41 = {
+let e50 = {
 let l18 = *ptr0.add(16).cast::<*mut u8>();
 let l19 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1902,10 +2061,10 @@ len20,
 );
 _rt::string_lift(bytes20)
 };
-V41::RunNotFound(e41)
+V50::RunNotFound(e50)
 }
 4 => {
-let e41 = {
+let e50 = {
 let l21 = *ptr0.add(16).cast::<*mut u8>();
 let l22 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1918,10 +2077,10 @@ len23,
 );
 _rt::string_lift(bytes23)
 };
-V41::AlreadyTriggered(e41)
+V50::AlreadyTriggered(e50)
 }
 5 => {
-let e41 = {
+let e50 = {
 let l24 = *ptr0.add(16).cast::<*mut u8>();
 let l25 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1934,10 +2093,10 @@ len26,
 );
 _rt::string_lift(bytes26)
 };
-V41::DefinedByCode(e41)
+V50::DefinedByCode(e50)
 }
 6 => {
-let e41 = {
+let e50 = {
 let l27 = *ptr0.add(16).cast::<*mut u8>();
 let l28 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1950,10 +2109,10 @@ len29,
 );
 _rt::string_lift(bytes29)
 };
-V41::AlreadyEnded(e41)
+V50::AlreadyEnded(e50)
 }
 7 => {
-let e41 = {
+let e50 = {
 let l30 = *ptr0.add(16).cast::<*mut u8>();
 let l31 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1966,10 +2125,10 @@ len32,
 );
 _rt::string_lift(bytes32)
 };
-V41::UniqueKeyTaken(e41)
+V50::UniqueKeyTaken(e50)
 }
 8 => {
-let e41 = {
+let e50 = {
 let l33 = *ptr0.add(16).cast::<*mut u8>();
 let l34 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1982,50 +2141,98 @@ len35,
 );
 _rt::string_lift(bytes35)
 };
-V41::Forbidden(e41)
+V50::CronNotFound(e50)
 }
 9 => {
-let e41 = {
-let l36 = i32::from(*ptr0.add(16).cast::<u8>());
-match l36 {
+let e50 = {
+let l36 = *ptr0.add(16).cast::<*mut u8>();
+let l37 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V50::CronExists(e50)
+}
+10 => {
+let e50 = {
+let l39 = *ptr0.add(16).cast::<*mut u8>();
+let l40 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V50::CronDefinedByCode(e50)
+}
+11 => {
+let e50 = {
+let l42 = *ptr0.add(16).cast::<*mut u8>();
+let l43 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V50::Forbidden(e50)
+}
+12 => {
+let e50 = {
+let l45 = i32::from(*ptr0.add(16).cast::<u8>());
+match l45 {
 0 => None,
 1 => {
 let e = {
-let l37 = *ptr0.add(24).cast::<i64>();
-l37 as u64
+let l46 = *ptr0.add(24).cast::<i64>();
+l46 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V41::Unavailable(e41)
+V50::Unavailable(e50)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e41 = {
-let l38 = *ptr0.add(16).cast::<*mut u8>();
-let l39 = *ptr0
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e50 = {
+let l47 = *ptr0.add(16).cast::<*mut u8>();
+let l48 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len40 = l39;
-let bytes40 = _rt::Vec::from_raw_parts(
-l38.cast(),
-len40,
-len40,
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
 );
-_rt::string_lift(bytes40)
+_rt::string_lift(bytes49)
 };
-V41::Other(e41)
+V50::Other(e50)
 }
 };
-v41
+v50
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result42
+result51
 }
 }
 }
@@ -2072,7 +2279,7 @@ unreachable!()
 }
 wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
 let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-let result43 = match l3 {
+let result52 = match l3 {
 0 => {
 let e = ();
 Ok(e)
@@ -2080,10 +2287,10 @@ Ok(e)
 1 => {
 let e = {
 let l4 = i32::from(*ptr1.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V42;
-let v42 = match l4 {
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
 0 => {
-let e42 = {
+let e51 = {
 let l5 = *ptr1.add(16).cast::<*mut u8>();
 let l6 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2111,10 +2318,10 @@ field: _rt::string_lift(bytes7),
 reason: _rt::string_lift(bytes10),
 }
 };
-V42::Invalid(e42)
+V51::Invalid(e51)
 }
 1 => {
-let e42 = {
+let e51 = {
 let l11 = *ptr1.add(16).cast::<*mut u8>();
 let l12 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2137,10 +2344,10 @@ max: l14 as u64,
 asked: l15 as u64,
 }
 };
-V42::Limit(e42)
+V51::Limit(e51)
 }
 2 => {
-let e42 = {
+let e51 = {
 let l16 = *ptr1.add(16).cast::<*mut u8>();
 let l17 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2153,10 +2360,10 @@ len18,
 );
 _rt::string_lift(bytes18)
 };
-V42::TaskNotFound(e42)
+V51::TaskNotFound(e51)
 }
 3 => {
-let e42 = {
+let e51 = {
 let l19 = *ptr1.add(16).cast::<*mut u8>();
 let l20 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2169,10 +2376,10 @@ len21,
 );
 _rt::string_lift(bytes21)
 };
-V42::RunNotFound(e42)
+V51::RunNotFound(e51)
 }
 4 => {
-let e42 = {
+let e51 = {
 let l22 = *ptr1.add(16).cast::<*mut u8>();
 let l23 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2185,10 +2392,10 @@ len24,
 );
 _rt::string_lift(bytes24)
 };
-V42::AlreadyTriggered(e42)
+V51::AlreadyTriggered(e51)
 }
 5 => {
-let e42 = {
+let e51 = {
 let l25 = *ptr1.add(16).cast::<*mut u8>();
 let l26 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2201,10 +2408,10 @@ len27,
 );
 _rt::string_lift(bytes27)
 };
-V42::DefinedByCode(e42)
+V51::DefinedByCode(e51)
 }
 6 => {
-let e42 = {
+let e51 = {
 let l28 = *ptr1.add(16).cast::<*mut u8>();
 let l29 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2217,10 +2424,10 @@ len30,
 );
 _rt::string_lift(bytes30)
 };
-V42::AlreadyEnded(e42)
+V51::AlreadyEnded(e51)
 }
 7 => {
-let e42 = {
+let e51 = {
 let l31 = *ptr1.add(16).cast::<*mut u8>();
 let l32 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2233,10 +2440,10 @@ len33,
 );
 _rt::string_lift(bytes33)
 };
-V42::UniqueKeyTaken(e42)
+V51::UniqueKeyTaken(e51)
 }
 8 => {
-let e42 = {
+let e51 = {
 let l34 = *ptr1.add(16).cast::<*mut u8>();
 let l35 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2249,50 +2456,98 @@ len36,
 );
 _rt::string_lift(bytes36)
 };
-V42::Forbidden(e42)
+V51::CronNotFound(e51)
 }
 9 => {
-let e42 = {
-let l37 = i32::from(*ptr1.add(16).cast::<u8>());
-match l37 {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
 0 => None,
 1 => {
 let e = {
-let l38 = *ptr1.add(24).cast::<i64>();
-l38 as u64
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V42::Unavailable(e42)
+V51::Unavailable(e51)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e42 = {
-let l39 = *ptr1.add(16).cast::<*mut u8>();
-let l40 = *ptr1
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len41 = l40;
-let bytes41 = _rt::Vec::from_raw_parts(
-l39.cast(),
-len41,
-len41,
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
 );
-_rt::string_lift(bytes41)
+_rt::string_lift(bytes50)
 };
-V42::Other(e42)
+V51::Other(e51)
 }
 };
-v42
+v51
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result43
+result52
 }
 }
 }
@@ -2330,7 +2585,7 @@ unreachable!()
 }
 wit_import1((self).handle() as i32, _rt::as_i64(timeout), ptr0);
 let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result42 = match l2 {
+let result51 = match l2 {
 0 => {
 let e = ();
 Ok(e)
@@ -2338,10 +2593,10 @@ Ok(e)
 1 => {
 let e = {
 let l3 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V41;
-let v41 = match l3 {
+use super::super::super::runlater::scheduler::types::Error as V50;
+let v50 = match l3 {
 0 => {
-let e41 = {
+let e50 = {
 let l4 = *ptr0.add(16).cast::<*mut u8>();
 let l5 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2369,10 +2624,10 @@ field: _rt::string_lift(bytes6),
 reason: _rt::string_lift(bytes9),
 }
 };
-V41::Invalid(e41)
+V50::Invalid(e50)
 }
 1 => {
-let e41 = {
+let e50 = {
 let l10 = *ptr0.add(16).cast::<*mut u8>();
 let l11 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2395,10 +2650,10 @@ max: l13 as u64,
 asked: l14 as u64,
 }
 };
-V41::Limit(e41)
+V50::Limit(e50)
 }
 2 => {
-let e41 = {
+let e50 = {
 let l15 = *ptr0.add(16).cast::<*mut u8>();
 let l16 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2411,10 +2666,10 @@ len17,
 );
 _rt::string_lift(bytes17)
 };
-V41::TaskNotFound(e41)
+V50::TaskNotFound(e50)
 }
 3 => {
-let e41 = {
+let e50 = {
 let l18 = *ptr0.add(16).cast::<*mut u8>();
 let l19 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2427,10 +2682,10 @@ len20,
 );
 _rt::string_lift(bytes20)
 };
-V41::RunNotFound(e41)
+V50::RunNotFound(e50)
 }
 4 => {
-let e41 = {
+let e50 = {
 let l21 = *ptr0.add(16).cast::<*mut u8>();
 let l22 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2443,10 +2698,10 @@ len23,
 );
 _rt::string_lift(bytes23)
 };
-V41::AlreadyTriggered(e41)
+V50::AlreadyTriggered(e50)
 }
 5 => {
-let e41 = {
+let e50 = {
 let l24 = *ptr0.add(16).cast::<*mut u8>();
 let l25 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2459,10 +2714,10 @@ len26,
 );
 _rt::string_lift(bytes26)
 };
-V41::DefinedByCode(e41)
+V50::DefinedByCode(e50)
 }
 6 => {
-let e41 = {
+let e50 = {
 let l27 = *ptr0.add(16).cast::<*mut u8>();
 let l28 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2475,10 +2730,10 @@ len29,
 );
 _rt::string_lift(bytes29)
 };
-V41::AlreadyEnded(e41)
+V50::AlreadyEnded(e50)
 }
 7 => {
-let e41 = {
+let e50 = {
 let l30 = *ptr0.add(16).cast::<*mut u8>();
 let l31 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2491,10 +2746,10 @@ len32,
 );
 _rt::string_lift(bytes32)
 };
-V41::UniqueKeyTaken(e41)
+V50::UniqueKeyTaken(e50)
 }
 8 => {
-let e41 = {
+let e50 = {
 let l33 = *ptr0.add(16).cast::<*mut u8>();
 let l34 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2507,50 +2762,98 @@ len35,
 );
 _rt::string_lift(bytes35)
 };
-V41::Forbidden(e41)
+V50::CronNotFound(e50)
 }
 9 => {
-let e41 = {
-let l36 = i32::from(*ptr0.add(16).cast::<u8>());
-match l36 {
+let e50 = {
+let l36 = *ptr0.add(16).cast::<*mut u8>();
+let l37 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V50::CronExists(e50)
+}
+10 => {
+let e50 = {
+let l39 = *ptr0.add(16).cast::<*mut u8>();
+let l40 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V50::CronDefinedByCode(e50)
+}
+11 => {
+let e50 = {
+let l42 = *ptr0.add(16).cast::<*mut u8>();
+let l43 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V50::Forbidden(e50)
+}
+12 => {
+let e50 = {
+let l45 = i32::from(*ptr0.add(16).cast::<u8>());
+match l45 {
 0 => None,
 1 => {
 let e = {
-let l37 = *ptr0.add(24).cast::<i64>();
-l37 as u64
+let l46 = *ptr0.add(24).cast::<i64>();
+l46 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V41::Unavailable(e41)
+V50::Unavailable(e50)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e41 = {
-let l38 = *ptr0.add(16).cast::<*mut u8>();
-let l39 = *ptr0
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e50 = {
+let l47 = *ptr0.add(16).cast::<*mut u8>();
+let l48 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len40 = l39;
-let bytes40 = _rt::Vec::from_raw_parts(
-l38.cast(),
-len40,
-len40,
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
 );
-_rt::string_lift(bytes40)
+_rt::string_lift(bytes49)
 };
-V41::Other(e41)
+V50::Other(e50)
 }
 };
-v41
+v50
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result42
+result51
 }
 }
 }
@@ -2592,7 +2895,7 @@ _rt::as_i32(&priority),
 ptr0,
 );
 let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result42 = match l2 {
+let result51 = match l2 {
 0 => {
 let e = ();
 Ok(e)
@@ -2600,10 +2903,10 @@ Ok(e)
 1 => {
 let e = {
 let l3 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V41;
-let v41 = match l3 {
+use super::super::super::runlater::scheduler::types::Error as V50;
+let v50 = match l3 {
 0 => {
-let e41 = {
+let e50 = {
 let l4 = *ptr0.add(16).cast::<*mut u8>();
 let l5 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2631,10 +2934,10 @@ field: _rt::string_lift(bytes6),
 reason: _rt::string_lift(bytes9),
 }
 };
-V41::Invalid(e41)
+V50::Invalid(e50)
 }
 1 => {
-let e41 = {
+let e50 = {
 let l10 = *ptr0.add(16).cast::<*mut u8>();
 let l11 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2657,10 +2960,10 @@ max: l13 as u64,
 asked: l14 as u64,
 }
 };
-V41::Limit(e41)
+V50::Limit(e50)
 }
 2 => {
-let e41 = {
+let e50 = {
 let l15 = *ptr0.add(16).cast::<*mut u8>();
 let l16 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2673,10 +2976,10 @@ len17,
 );
 _rt::string_lift(bytes17)
 };
-V41::TaskNotFound(e41)
+V50::TaskNotFound(e50)
 }
 3 => {
-let e41 = {
+let e50 = {
 let l18 = *ptr0.add(16).cast::<*mut u8>();
 let l19 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2689,10 +2992,10 @@ len20,
 );
 _rt::string_lift(bytes20)
 };
-V41::RunNotFound(e41)
+V50::RunNotFound(e50)
 }
 4 => {
-let e41 = {
+let e50 = {
 let l21 = *ptr0.add(16).cast::<*mut u8>();
 let l22 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2705,10 +3008,10 @@ len23,
 );
 _rt::string_lift(bytes23)
 };
-V41::AlreadyTriggered(e41)
+V50::AlreadyTriggered(e50)
 }
 5 => {
-let e41 = {
+let e50 = {
 let l24 = *ptr0.add(16).cast::<*mut u8>();
 let l25 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2721,10 +3024,10 @@ len26,
 );
 _rt::string_lift(bytes26)
 };
-V41::DefinedByCode(e41)
+V50::DefinedByCode(e50)
 }
 6 => {
-let e41 = {
+let e50 = {
 let l27 = *ptr0.add(16).cast::<*mut u8>();
 let l28 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2737,10 +3040,10 @@ len29,
 );
 _rt::string_lift(bytes29)
 };
-V41::AlreadyEnded(e41)
+V50::AlreadyEnded(e50)
 }
 7 => {
-let e41 = {
+let e50 = {
 let l30 = *ptr0.add(16).cast::<*mut u8>();
 let l31 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2753,10 +3056,10 @@ len32,
 );
 _rt::string_lift(bytes32)
 };
-V41::UniqueKeyTaken(e41)
+V50::UniqueKeyTaken(e50)
 }
 8 => {
-let e41 = {
+let e50 = {
 let l33 = *ptr0.add(16).cast::<*mut u8>();
 let l34 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2769,50 +3072,98 @@ len35,
 );
 _rt::string_lift(bytes35)
 };
-V41::Forbidden(e41)
+V50::CronNotFound(e50)
 }
 9 => {
-let e41 = {
-let l36 = i32::from(*ptr0.add(16).cast::<u8>());
-match l36 {
+let e50 = {
+let l36 = *ptr0.add(16).cast::<*mut u8>();
+let l37 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V50::CronExists(e50)
+}
+10 => {
+let e50 = {
+let l39 = *ptr0.add(16).cast::<*mut u8>();
+let l40 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V50::CronDefinedByCode(e50)
+}
+11 => {
+let e50 = {
+let l42 = *ptr0.add(16).cast::<*mut u8>();
+let l43 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V50::Forbidden(e50)
+}
+12 => {
+let e50 = {
+let l45 = i32::from(*ptr0.add(16).cast::<u8>());
+match l45 {
 0 => None,
 1 => {
 let e = {
-let l37 = *ptr0.add(24).cast::<i64>();
-l37 as u64
+let l46 = *ptr0.add(24).cast::<i64>();
+l46 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V41::Unavailable(e41)
+V50::Unavailable(e50)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e41 = {
-let l38 = *ptr0.add(16).cast::<*mut u8>();
-let l39 = *ptr0
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e50 = {
+let l47 = *ptr0.add(16).cast::<*mut u8>();
+let l48 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len40 = l39;
-let bytes40 = _rt::Vec::from_raw_parts(
-l38.cast(),
-len40,
-len40,
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
 );
-_rt::string_lift(bytes40)
+_rt::string_lift(bytes49)
 };
-V41::Other(e41)
+V50::Other(e50)
 }
 };
-v41
+v50
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result42
+result51
 }
 }
 }
@@ -2854,7 +3205,7 @@ _rt::as_i32(&attempts),
 ptr0,
 );
 let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result42 = match l2 {
+let result51 = match l2 {
 0 => {
 let e = ();
 Ok(e)
@@ -2862,10 +3213,10 @@ Ok(e)
 1 => {
 let e = {
 let l3 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V41;
-let v41 = match l3 {
+use super::super::super::runlater::scheduler::types::Error as V50;
+let v50 = match l3 {
 0 => {
-let e41 = {
+let e50 = {
 let l4 = *ptr0.add(16).cast::<*mut u8>();
 let l5 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2893,10 +3244,10 @@ field: _rt::string_lift(bytes6),
 reason: _rt::string_lift(bytes9),
 }
 };
-V41::Invalid(e41)
+V50::Invalid(e50)
 }
 1 => {
-let e41 = {
+let e50 = {
 let l10 = *ptr0.add(16).cast::<*mut u8>();
 let l11 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2919,10 +3270,10 @@ max: l13 as u64,
 asked: l14 as u64,
 }
 };
-V41::Limit(e41)
+V50::Limit(e50)
 }
 2 => {
-let e41 = {
+let e50 = {
 let l15 = *ptr0.add(16).cast::<*mut u8>();
 let l16 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2935,10 +3286,10 @@ len17,
 );
 _rt::string_lift(bytes17)
 };
-V41::TaskNotFound(e41)
+V50::TaskNotFound(e50)
 }
 3 => {
-let e41 = {
+let e50 = {
 let l18 = *ptr0.add(16).cast::<*mut u8>();
 let l19 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2951,10 +3302,10 @@ len20,
 );
 _rt::string_lift(bytes20)
 };
-V41::RunNotFound(e41)
+V50::RunNotFound(e50)
 }
 4 => {
-let e41 = {
+let e50 = {
 let l21 = *ptr0.add(16).cast::<*mut u8>();
 let l22 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2967,10 +3318,10 @@ len23,
 );
 _rt::string_lift(bytes23)
 };
-V41::AlreadyTriggered(e41)
+V50::AlreadyTriggered(e50)
 }
 5 => {
-let e41 = {
+let e50 = {
 let l24 = *ptr0.add(16).cast::<*mut u8>();
 let l25 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2983,10 +3334,10 @@ len26,
 );
 _rt::string_lift(bytes26)
 };
-V41::DefinedByCode(e41)
+V50::DefinedByCode(e50)
 }
 6 => {
-let e41 = {
+let e50 = {
 let l27 = *ptr0.add(16).cast::<*mut u8>();
 let l28 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2999,10 +3350,10 @@ len29,
 );
 _rt::string_lift(bytes29)
 };
-V41::AlreadyEnded(e41)
+V50::AlreadyEnded(e50)
 }
 7 => {
-let e41 = {
+let e50 = {
 let l30 = *ptr0.add(16).cast::<*mut u8>();
 let l31 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3015,10 +3366,10 @@ len32,
 );
 _rt::string_lift(bytes32)
 };
-V41::UniqueKeyTaken(e41)
+V50::UniqueKeyTaken(e50)
 }
 8 => {
-let e41 = {
+let e50 = {
 let l33 = *ptr0.add(16).cast::<*mut u8>();
 let l34 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3031,50 +3382,98 @@ len35,
 );
 _rt::string_lift(bytes35)
 };
-V41::Forbidden(e41)
+V50::CronNotFound(e50)
 }
 9 => {
-let e41 = {
-let l36 = i32::from(*ptr0.add(16).cast::<u8>());
-match l36 {
+let e50 = {
+let l36 = *ptr0.add(16).cast::<*mut u8>();
+let l37 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V50::CronExists(e50)
+}
+10 => {
+let e50 = {
+let l39 = *ptr0.add(16).cast::<*mut u8>();
+let l40 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V50::CronDefinedByCode(e50)
+}
+11 => {
+let e50 = {
+let l42 = *ptr0.add(16).cast::<*mut u8>();
+let l43 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V50::Forbidden(e50)
+}
+12 => {
+let e50 = {
+let l45 = i32::from(*ptr0.add(16).cast::<u8>());
+match l45 {
 0 => None,
 1 => {
 let e = {
-let l37 = *ptr0.add(24).cast::<i64>();
-l37 as u64
+let l46 = *ptr0.add(24).cast::<i64>();
+l46 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V41::Unavailable(e41)
+V50::Unavailable(e50)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e41 = {
-let l38 = *ptr0.add(16).cast::<*mut u8>();
-let l39 = *ptr0
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e50 = {
+let l47 = *ptr0.add(16).cast::<*mut u8>();
+let l48 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len40 = l39;
-let bytes40 = _rt::Vec::from_raw_parts(
-l38.cast(),
-len40,
-len40,
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
 );
-_rt::string_lift(bytes40)
+_rt::string_lift(bytes49)
 };
-V41::Other(e41)
+V50::Other(e50)
 }
 };
-v41
+v50
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result42
+result51
 }
 }
 }
@@ -3116,7 +3515,7 @@ _rt::as_i32(&attempts),
 ptr0,
 );
 let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result42 = match l2 {
+let result51 = match l2 {
 0 => {
 let e = ();
 Ok(e)
@@ -3124,10 +3523,10 @@ Ok(e)
 1 => {
 let e = {
 let l3 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V41;
-let v41 = match l3 {
+use super::super::super::runlater::scheduler::types::Error as V50;
+let v50 = match l3 {
 0 => {
-let e41 = {
+let e50 = {
 let l4 = *ptr0.add(16).cast::<*mut u8>();
 let l5 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3155,10 +3554,10 @@ field: _rt::string_lift(bytes6),
 reason: _rt::string_lift(bytes9),
 }
 };
-V41::Invalid(e41)
+V50::Invalid(e50)
 }
 1 => {
-let e41 = {
+let e50 = {
 let l10 = *ptr0.add(16).cast::<*mut u8>();
 let l11 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3181,10 +3580,10 @@ max: l13 as u64,
 asked: l14 as u64,
 }
 };
-V41::Limit(e41)
+V50::Limit(e50)
 }
 2 => {
-let e41 = {
+let e50 = {
 let l15 = *ptr0.add(16).cast::<*mut u8>();
 let l16 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3197,10 +3596,10 @@ len17,
 );
 _rt::string_lift(bytes17)
 };
-V41::TaskNotFound(e41)
+V50::TaskNotFound(e50)
 }
 3 => {
-let e41 = {
+let e50 = {
 let l18 = *ptr0.add(16).cast::<*mut u8>();
 let l19 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3213,10 +3612,10 @@ len20,
 );
 _rt::string_lift(bytes20)
 };
-V41::RunNotFound(e41)
+V50::RunNotFound(e50)
 }
 4 => {
-let e41 = {
+let e50 = {
 let l21 = *ptr0.add(16).cast::<*mut u8>();
 let l22 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3229,10 +3628,10 @@ len23,
 );
 _rt::string_lift(bytes23)
 };
-V41::AlreadyTriggered(e41)
+V50::AlreadyTriggered(e50)
 }
 5 => {
-let e41 = {
+let e50 = {
 let l24 = *ptr0.add(16).cast::<*mut u8>();
 let l25 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3245,10 +3644,10 @@ len26,
 );
 _rt::string_lift(bytes26)
 };
-V41::DefinedByCode(e41)
+V50::DefinedByCode(e50)
 }
 6 => {
-let e41 = {
+let e50 = {
 let l27 = *ptr0.add(16).cast::<*mut u8>();
 let l28 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3261,10 +3660,10 @@ len29,
 );
 _rt::string_lift(bytes29)
 };
-V41::AlreadyEnded(e41)
+V50::AlreadyEnded(e50)
 }
 7 => {
-let e41 = {
+let e50 = {
 let l30 = *ptr0.add(16).cast::<*mut u8>();
 let l31 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3277,10 +3676,10 @@ len32,
 );
 _rt::string_lift(bytes32)
 };
-V41::UniqueKeyTaken(e41)
+V50::UniqueKeyTaken(e50)
 }
 8 => {
-let e41 = {
+let e50 = {
 let l33 = *ptr0.add(16).cast::<*mut u8>();
 let l34 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3293,50 +3692,98 @@ len35,
 );
 _rt::string_lift(bytes35)
 };
-V41::Forbidden(e41)
+V50::CronNotFound(e50)
 }
 9 => {
-let e41 = {
-let l36 = i32::from(*ptr0.add(16).cast::<u8>());
-match l36 {
+let e50 = {
+let l36 = *ptr0.add(16).cast::<*mut u8>();
+let l37 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V50::CronExists(e50)
+}
+10 => {
+let e50 = {
+let l39 = *ptr0.add(16).cast::<*mut u8>();
+let l40 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V50::CronDefinedByCode(e50)
+}
+11 => {
+let e50 = {
+let l42 = *ptr0.add(16).cast::<*mut u8>();
+let l43 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V50::Forbidden(e50)
+}
+12 => {
+let e50 = {
+let l45 = i32::from(*ptr0.add(16).cast::<u8>());
+match l45 {
 0 => None,
 1 => {
 let e = {
-let l37 = *ptr0.add(24).cast::<i64>();
-l37 as u64
+let l46 = *ptr0.add(24).cast::<i64>();
+l46 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V41::Unavailable(e41)
+V50::Unavailable(e50)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e41 = {
-let l38 = *ptr0.add(16).cast::<*mut u8>();
-let l39 = *ptr0
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e50 = {
+let l47 = *ptr0.add(16).cast::<*mut u8>();
+let l48 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len40 = l39;
-let bytes40 = _rt::Vec::from_raw_parts(
-l38.cast(),
-len40,
-len40,
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
 );
-_rt::string_lift(bytes40)
+_rt::string_lift(bytes49)
 };
-V41::Other(e41)
+V50::Other(e50)
 }
 };
-v41
+v50
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result42
+result51
 }
 }
 }
@@ -3406,7 +3853,7 @@ result1_2,
 ptr2,
 );
 let l4 = i32::from(*ptr2.add(0).cast::<u8>());
-let result44 = match l4 {
+let result53 = match l4 {
 0 => {
 let e = ();
 Ok(e)
@@ -3414,10 +3861,10 @@ Ok(e)
 1 => {
 let e = {
 let l5 = i32::from(*ptr2.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V43;
-let v43 = match l5 {
+use super::super::super::runlater::scheduler::types::Error as V52;
+let v52 = match l5 {
 0 => {
-let e43 = {
+let e52 = {
 let l6 = *ptr2.add(16).cast::<*mut u8>();
 let l7 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3445,10 +3892,10 @@ field: _rt::string_lift(bytes8),
 reason: _rt::string_lift(bytes11),
 }
 };
-V43::Invalid(e43)
+V52::Invalid(e52)
 }
 1 => {
-let e43 = {
+let e52 = {
 let l12 = *ptr2.add(16).cast::<*mut u8>();
 let l13 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3471,10 +3918,10 @@ max: l15 as u64,
 asked: l16 as u64,
 }
 };
-V43::Limit(e43)
+V52::Limit(e52)
 }
 2 => {
-let e43 = {
+let e52 = {
 let l17 = *ptr2.add(16).cast::<*mut u8>();
 let l18 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3487,10 +3934,10 @@ len19,
 );
 _rt::string_lift(bytes19)
 };
-V43::TaskNotFound(e43)
+V52::TaskNotFound(e52)
 }
 3 => {
-let e43 = {
+let e52 = {
 let l20 = *ptr2.add(16).cast::<*mut u8>();
 let l21 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3503,10 +3950,10 @@ len22,
 );
 _rt::string_lift(bytes22)
 };
-V43::RunNotFound(e43)
+V52::RunNotFound(e52)
 }
 4 => {
-let e43 = {
+let e52 = {
 let l23 = *ptr2.add(16).cast::<*mut u8>();
 let l24 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3519,10 +3966,10 @@ len25,
 );
 _rt::string_lift(bytes25)
 };
-V43::AlreadyTriggered(e43)
+V52::AlreadyTriggered(e52)
 }
 5 => {
-let e43 = {
+let e52 = {
 let l26 = *ptr2.add(16).cast::<*mut u8>();
 let l27 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3535,10 +3982,10 @@ len28,
 );
 _rt::string_lift(bytes28)
 };
-V43::DefinedByCode(e43)
+V52::DefinedByCode(e52)
 }
 6 => {
-let e43 = {
+let e52 = {
 let l29 = *ptr2.add(16).cast::<*mut u8>();
 let l30 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3551,10 +3998,10 @@ len31,
 );
 _rt::string_lift(bytes31)
 };
-V43::AlreadyEnded(e43)
+V52::AlreadyEnded(e52)
 }
 7 => {
-let e43 = {
+let e52 = {
 let l32 = *ptr2.add(16).cast::<*mut u8>();
 let l33 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3567,10 +4014,10 @@ len34,
 );
 _rt::string_lift(bytes34)
 };
-V43::UniqueKeyTaken(e43)
+V52::UniqueKeyTaken(e52)
 }
 8 => {
-let e43 = {
+let e52 = {
 let l35 = *ptr2.add(16).cast::<*mut u8>();
 let l36 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3583,50 +4030,98 @@ len37,
 );
 _rt::string_lift(bytes37)
 };
-V43::Forbidden(e43)
+V52::CronNotFound(e52)
 }
 9 => {
-let e43 = {
-let l38 = i32::from(*ptr2.add(16).cast::<u8>());
-match l38 {
+let e52 = {
+let l38 = *ptr2.add(16).cast::<*mut u8>();
+let l39 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V52::CronExists(e52)
+}
+10 => {
+let e52 = {
+let l41 = *ptr2.add(16).cast::<*mut u8>();
+let l42 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len43 = l42;
+let bytes43 = _rt::Vec::from_raw_parts(
+l41.cast(),
+len43,
+len43,
+);
+_rt::string_lift(bytes43)
+};
+V52::CronDefinedByCode(e52)
+}
+11 => {
+let e52 = {
+let l44 = *ptr2.add(16).cast::<*mut u8>();
+let l45 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len46 = l45;
+let bytes46 = _rt::Vec::from_raw_parts(
+l44.cast(),
+len46,
+len46,
+);
+_rt::string_lift(bytes46)
+};
+V52::Forbidden(e52)
+}
+12 => {
+let e52 = {
+let l47 = i32::from(*ptr2.add(16).cast::<u8>());
+match l47 {
 0 => None,
 1 => {
 let e = {
-let l39 = *ptr2.add(24).cast::<i64>();
-l39 as u64
+let l48 = *ptr2.add(24).cast::<i64>();
+l48 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V43::Unavailable(e43)
+V52::Unavailable(e52)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e43 = {
-let l40 = *ptr2.add(16).cast::<*mut u8>();
-let l41 = *ptr2
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e52 = {
+let l49 = *ptr2.add(16).cast::<*mut u8>();
+let l50 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len42 = l41;
-let bytes42 = _rt::Vec::from_raw_parts(
-l40.cast(),
-len42,
-len42,
+let len51 = l50;
+let bytes51 = _rt::Vec::from_raw_parts(
+l49.cast(),
+len51,
+len51,
 );
-_rt::string_lift(bytes42)
+_rt::string_lift(bytes51)
 };
-V43::Other(e43)
+V52::Other(e52)
 }
 };
-v43
+v52
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result44
+result53
 }
 }
 }
@@ -3703,7 +4198,7 @@ result3_2,
 ptr4,
 );
 let l6 = i32::from(*ptr4.add(0).cast::<u8>());
-let result46 = match l6 {
+let result55 = match l6 {
 0 => {
 let e = ();
 Ok(e)
@@ -3711,10 +4206,10 @@ Ok(e)
 1 => {
 let e = {
 let l7 = i32::from(*ptr4.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V45;
-let v45 = match l7 {
+use super::super::super::runlater::scheduler::types::Error as V54;
+let v54 = match l7 {
 0 => {
-let e45 = {
+let e54 = {
 let l8 = *ptr4.add(16).cast::<*mut u8>();
 let l9 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3742,10 +4237,10 @@ field: _rt::string_lift(bytes10),
 reason: _rt::string_lift(bytes13),
 }
 };
-V45::Invalid(e45)
+V54::Invalid(e54)
 }
 1 => {
-let e45 = {
+let e54 = {
 let l14 = *ptr4.add(16).cast::<*mut u8>();
 let l15 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3768,10 +4263,10 @@ max: l17 as u64,
 asked: l18 as u64,
 }
 };
-V45::Limit(e45)
+V54::Limit(e54)
 }
 2 => {
-let e45 = {
+let e54 = {
 let l19 = *ptr4.add(16).cast::<*mut u8>();
 let l20 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3784,10 +4279,10 @@ len21,
 );
 _rt::string_lift(bytes21)
 };
-V45::TaskNotFound(e45)
+V54::TaskNotFound(e54)
 }
 3 => {
-let e45 = {
+let e54 = {
 let l22 = *ptr4.add(16).cast::<*mut u8>();
 let l23 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3800,10 +4295,10 @@ len24,
 );
 _rt::string_lift(bytes24)
 };
-V45::RunNotFound(e45)
+V54::RunNotFound(e54)
 }
 4 => {
-let e45 = {
+let e54 = {
 let l25 = *ptr4.add(16).cast::<*mut u8>();
 let l26 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3816,10 +4311,10 @@ len27,
 );
 _rt::string_lift(bytes27)
 };
-V45::AlreadyTriggered(e45)
+V54::AlreadyTriggered(e54)
 }
 5 => {
-let e45 = {
+let e54 = {
 let l28 = *ptr4.add(16).cast::<*mut u8>();
 let l29 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3832,10 +4327,10 @@ len30,
 );
 _rt::string_lift(bytes30)
 };
-V45::DefinedByCode(e45)
+V54::DefinedByCode(e54)
 }
 6 => {
-let e45 = {
+let e54 = {
 let l31 = *ptr4.add(16).cast::<*mut u8>();
 let l32 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3848,10 +4343,10 @@ len33,
 );
 _rt::string_lift(bytes33)
 };
-V45::AlreadyEnded(e45)
+V54::AlreadyEnded(e54)
 }
 7 => {
-let e45 = {
+let e54 = {
 let l34 = *ptr4.add(16).cast::<*mut u8>();
 let l35 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3864,10 +4359,10 @@ len36,
 );
 _rt::string_lift(bytes36)
 };
-V45::UniqueKeyTaken(e45)
+V54::UniqueKeyTaken(e54)
 }
 8 => {
-let e45 = {
+let e54 = {
 let l37 = *ptr4.add(16).cast::<*mut u8>();
 let l38 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3880,50 +4375,98 @@ len39,
 );
 _rt::string_lift(bytes39)
 };
-V45::Forbidden(e45)
+V54::CronNotFound(e54)
 }
 9 => {
-let e45 = {
-let l40 = i32::from(*ptr4.add(16).cast::<u8>());
-match l40 {
+let e54 = {
+let l40 = *ptr4.add(16).cast::<*mut u8>();
+let l41 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V54::CronExists(e54)
+}
+10 => {
+let e54 = {
+let l43 = *ptr4.add(16).cast::<*mut u8>();
+let l44 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V54::CronDefinedByCode(e54)
+}
+11 => {
+let e54 = {
+let l46 = *ptr4.add(16).cast::<*mut u8>();
+let l47 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len48 = l47;
+let bytes48 = _rt::Vec::from_raw_parts(
+l46.cast(),
+len48,
+len48,
+);
+_rt::string_lift(bytes48)
+};
+V54::Forbidden(e54)
+}
+12 => {
+let e54 = {
+let l49 = i32::from(*ptr4.add(16).cast::<u8>());
+match l49 {
 0 => None,
 1 => {
 let e = {
-let l41 = *ptr4.add(24).cast::<i64>();
-l41 as u64
+let l50 = *ptr4.add(24).cast::<i64>();
+l50 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V45::Unavailable(e45)
+V54::Unavailable(e54)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e45 = {
-let l42 = *ptr4.add(16).cast::<*mut u8>();
-let l43 = *ptr4
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e54 = {
+let l51 = *ptr4.add(16).cast::<*mut u8>();
+let l52 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len44 = l43;
-let bytes44 = _rt::Vec::from_raw_parts(
-l42.cast(),
-len44,
-len44,
+let len53 = l52;
+let bytes53 = _rt::Vec::from_raw_parts(
+l51.cast(),
+len53,
+len53,
 );
-_rt::string_lift(bytes44)
+_rt::string_lift(bytes53)
 };
-V45::Other(e45)
+V54::Other(e54)
 }
 };
-v45
+v54
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result46
+result55
 }
 }
 }
@@ -3994,7 +4537,7 @@ result1_2,
 ptr2,
 );
 let l4 = i32::from(*ptr2.add(0).cast::<u8>());
-let result44 = match l4 {
+let result53 = match l4 {
 0 => {
 let e = ();
 Ok(e)
@@ -4002,10 +4545,10 @@ Ok(e)
 1 => {
 let e = {
 let l5 = i32::from(*ptr2.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V43;
-let v43 = match l5 {
+use super::super::super::runlater::scheduler::types::Error as V52;
+let v52 = match l5 {
 0 => {
-let e43 = {
+let e52 = {
 let l6 = *ptr2.add(16).cast::<*mut u8>();
 let l7 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4033,10 +4576,10 @@ field: _rt::string_lift(bytes8),
 reason: _rt::string_lift(bytes11),
 }
 };
-V43::Invalid(e43)
+V52::Invalid(e52)
 }
 1 => {
-let e43 = {
+let e52 = {
 let l12 = *ptr2.add(16).cast::<*mut u8>();
 let l13 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4059,10 +4602,10 @@ max: l15 as u64,
 asked: l16 as u64,
 }
 };
-V43::Limit(e43)
+V52::Limit(e52)
 }
 2 => {
-let e43 = {
+let e52 = {
 let l17 = *ptr2.add(16).cast::<*mut u8>();
 let l18 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4075,10 +4618,10 @@ len19,
 );
 _rt::string_lift(bytes19)
 };
-V43::TaskNotFound(e43)
+V52::TaskNotFound(e52)
 }
 3 => {
-let e43 = {
+let e52 = {
 let l20 = *ptr2.add(16).cast::<*mut u8>();
 let l21 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4091,10 +4634,10 @@ len22,
 );
 _rt::string_lift(bytes22)
 };
-V43::RunNotFound(e43)
+V52::RunNotFound(e52)
 }
 4 => {
-let e43 = {
+let e52 = {
 let l23 = *ptr2.add(16).cast::<*mut u8>();
 let l24 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4107,10 +4650,10 @@ len25,
 );
 _rt::string_lift(bytes25)
 };
-V43::AlreadyTriggered(e43)
+V52::AlreadyTriggered(e52)
 }
 5 => {
-let e43 = {
+let e52 = {
 let l26 = *ptr2.add(16).cast::<*mut u8>();
 let l27 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4123,10 +4666,10 @@ len28,
 );
 _rt::string_lift(bytes28)
 };
-V43::DefinedByCode(e43)
+V52::DefinedByCode(e52)
 }
 6 => {
-let e43 = {
+let e52 = {
 let l29 = *ptr2.add(16).cast::<*mut u8>();
 let l30 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4139,10 +4682,10 @@ len31,
 );
 _rt::string_lift(bytes31)
 };
-V43::AlreadyEnded(e43)
+V52::AlreadyEnded(e52)
 }
 7 => {
-let e43 = {
+let e52 = {
 let l32 = *ptr2.add(16).cast::<*mut u8>();
 let l33 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4155,10 +4698,10 @@ len34,
 );
 _rt::string_lift(bytes34)
 };
-V43::UniqueKeyTaken(e43)
+V52::UniqueKeyTaken(e52)
 }
 8 => {
-let e43 = {
+let e52 = {
 let l35 = *ptr2.add(16).cast::<*mut u8>();
 let l36 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4171,50 +4714,98 @@ len37,
 );
 _rt::string_lift(bytes37)
 };
-V43::Forbidden(e43)
+V52::CronNotFound(e52)
 }
 9 => {
-let e43 = {
-let l38 = i32::from(*ptr2.add(16).cast::<u8>());
-match l38 {
+let e52 = {
+let l38 = *ptr2.add(16).cast::<*mut u8>();
+let l39 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V52::CronExists(e52)
+}
+10 => {
+let e52 = {
+let l41 = *ptr2.add(16).cast::<*mut u8>();
+let l42 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len43 = l42;
+let bytes43 = _rt::Vec::from_raw_parts(
+l41.cast(),
+len43,
+len43,
+);
+_rt::string_lift(bytes43)
+};
+V52::CronDefinedByCode(e52)
+}
+11 => {
+let e52 = {
+let l44 = *ptr2.add(16).cast::<*mut u8>();
+let l45 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len46 = l45;
+let bytes46 = _rt::Vec::from_raw_parts(
+l44.cast(),
+len46,
+len46,
+);
+_rt::string_lift(bytes46)
+};
+V52::Forbidden(e52)
+}
+12 => {
+let e52 = {
+let l47 = i32::from(*ptr2.add(16).cast::<u8>());
+match l47 {
 0 => None,
 1 => {
 let e = {
-let l39 = *ptr2.add(24).cast::<i64>();
-l39 as u64
+let l48 = *ptr2.add(24).cast::<i64>();
+l48 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V43::Unavailable(e43)
+V52::Unavailable(e52)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e43 = {
-let l40 = *ptr2.add(16).cast::<*mut u8>();
-let l41 = *ptr2
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e52 = {
+let l49 = *ptr2.add(16).cast::<*mut u8>();
+let l50 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len42 = l41;
-let bytes42 = _rt::Vec::from_raw_parts(
-l40.cast(),
-len42,
-len42,
+let len51 = l50;
+let bytes51 = _rt::Vec::from_raw_parts(
+l49.cast(),
+len51,
+len51,
 );
-_rt::string_lift(bytes42)
+_rt::string_lift(bytes51)
 };
-V43::Other(e43)
+V52::Other(e52)
 }
 };
-v43
+v52
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result44
+result53
 }
 }
 }
@@ -4304,7 +4895,7 @@ result3_1,
 ptr4,
 );
 let l6 = i32::from(*ptr4.add(0).cast::<u8>());
-let result46 = match l6 {
+let result55 = match l6 {
 0 => {
 let e = ();
 Ok(e)
@@ -4312,10 +4903,10 @@ Ok(e)
 1 => {
 let e = {
 let l7 = i32::from(*ptr4.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V45;
-let v45 = match l7 {
+use super::super::super::runlater::scheduler::types::Error as V54;
+let v54 = match l7 {
 0 => {
-let e45 = {
+let e54 = {
 let l8 = *ptr4.add(16).cast::<*mut u8>();
 let l9 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4343,10 +4934,10 @@ field: _rt::string_lift(bytes10),
 reason: _rt::string_lift(bytes13),
 }
 };
-V45::Invalid(e45)
+V54::Invalid(e54)
 }
 1 => {
-let e45 = {
+let e54 = {
 let l14 = *ptr4.add(16).cast::<*mut u8>();
 let l15 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4369,10 +4960,10 @@ max: l17 as u64,
 asked: l18 as u64,
 }
 };
-V45::Limit(e45)
+V54::Limit(e54)
 }
 2 => {
-let e45 = {
+let e54 = {
 let l19 = *ptr4.add(16).cast::<*mut u8>();
 let l20 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4385,10 +4976,10 @@ len21,
 );
 _rt::string_lift(bytes21)
 };
-V45::TaskNotFound(e45)
+V54::TaskNotFound(e54)
 }
 3 => {
-let e45 = {
+let e54 = {
 let l22 = *ptr4.add(16).cast::<*mut u8>();
 let l23 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4401,10 +4992,10 @@ len24,
 );
 _rt::string_lift(bytes24)
 };
-V45::RunNotFound(e45)
+V54::RunNotFound(e54)
 }
 4 => {
-let e45 = {
+let e54 = {
 let l25 = *ptr4.add(16).cast::<*mut u8>();
 let l26 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4417,10 +5008,10 @@ len27,
 );
 _rt::string_lift(bytes27)
 };
-V45::AlreadyTriggered(e45)
+V54::AlreadyTriggered(e54)
 }
 5 => {
-let e45 = {
+let e54 = {
 let l28 = *ptr4.add(16).cast::<*mut u8>();
 let l29 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4433,10 +5024,10 @@ len30,
 );
 _rt::string_lift(bytes30)
 };
-V45::DefinedByCode(e45)
+V54::DefinedByCode(e54)
 }
 6 => {
-let e45 = {
+let e54 = {
 let l31 = *ptr4.add(16).cast::<*mut u8>();
 let l32 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4449,10 +5040,10 @@ len33,
 );
 _rt::string_lift(bytes33)
 };
-V45::AlreadyEnded(e45)
+V54::AlreadyEnded(e54)
 }
 7 => {
-let e45 = {
+let e54 = {
 let l34 = *ptr4.add(16).cast::<*mut u8>();
 let l35 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4465,10 +5056,10 @@ len36,
 );
 _rt::string_lift(bytes36)
 };
-V45::UniqueKeyTaken(e45)
+V54::UniqueKeyTaken(e54)
 }
 8 => {
-let e45 = {
+let e54 = {
 let l37 = *ptr4.add(16).cast::<*mut u8>();
 let l38 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4481,50 +5072,98 @@ len39,
 );
 _rt::string_lift(bytes39)
 };
-V45::Forbidden(e45)
+V54::CronNotFound(e54)
 }
 9 => {
-let e45 = {
-let l40 = i32::from(*ptr4.add(16).cast::<u8>());
-match l40 {
+let e54 = {
+let l40 = *ptr4.add(16).cast::<*mut u8>();
+let l41 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V54::CronExists(e54)
+}
+10 => {
+let e54 = {
+let l43 = *ptr4.add(16).cast::<*mut u8>();
+let l44 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V54::CronDefinedByCode(e54)
+}
+11 => {
+let e54 = {
+let l46 = *ptr4.add(16).cast::<*mut u8>();
+let l47 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len48 = l47;
+let bytes48 = _rt::Vec::from_raw_parts(
+l46.cast(),
+len48,
+len48,
+);
+_rt::string_lift(bytes48)
+};
+V54::Forbidden(e54)
+}
+12 => {
+let e54 = {
+let l49 = i32::from(*ptr4.add(16).cast::<u8>());
+match l49 {
 0 => None,
 1 => {
 let e = {
-let l41 = *ptr4.add(24).cast::<i64>();
-l41 as u64
+let l50 = *ptr4.add(24).cast::<i64>();
+l50 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V45::Unavailable(e45)
+V54::Unavailable(e54)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e45 = {
-let l42 = *ptr4.add(16).cast::<*mut u8>();
-let l43 = *ptr4
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e54 = {
+let l51 = *ptr4.add(16).cast::<*mut u8>();
+let l52 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len44 = l43;
-let bytes44 = _rt::Vec::from_raw_parts(
-l42.cast(),
-len44,
-len44,
+let len53 = l52;
+let bytes53 = _rt::Vec::from_raw_parts(
+l51.cast(),
+len53,
+len53,
 );
-_rt::string_lift(bytes44)
+_rt::string_lift(bytes53)
 };
-V45::Other(e45)
+V54::Other(e54)
 }
 };
-v45
+v54
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result46
+result55
 }
 }
 }
@@ -4562,7 +5201,7 @@ unreachable!()
 }
 wit_import1((self).handle() as i32, _rt::as_i64(deadline), ptr0);
 let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result42 = match l2 {
+let result51 = match l2 {
 0 => {
 let e = ();
 Ok(e)
@@ -4570,10 +5209,10 @@ Ok(e)
 1 => {
 let e = {
 let l3 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V41;
-let v41 = match l3 {
+use super::super::super::runlater::scheduler::types::Error as V50;
+let v50 = match l3 {
 0 => {
-let e41 = {
+let e50 = {
 let l4 = *ptr0.add(16).cast::<*mut u8>();
 let l5 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4601,10 +5240,10 @@ field: _rt::string_lift(bytes6),
 reason: _rt::string_lift(bytes9),
 }
 };
-V41::Invalid(e41)
+V50::Invalid(e50)
 }
 1 => {
-let e41 = {
+let e50 = {
 let l10 = *ptr0.add(16).cast::<*mut u8>();
 let l11 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4627,10 +5266,10 @@ max: l13 as u64,
 asked: l14 as u64,
 }
 };
-V41::Limit(e41)
+V50::Limit(e50)
 }
 2 => {
-let e41 = {
+let e50 = {
 let l15 = *ptr0.add(16).cast::<*mut u8>();
 let l16 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4643,10 +5282,10 @@ len17,
 );
 _rt::string_lift(bytes17)
 };
-V41::TaskNotFound(e41)
+V50::TaskNotFound(e50)
 }
 3 => {
-let e41 = {
+let e50 = {
 let l18 = *ptr0.add(16).cast::<*mut u8>();
 let l19 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4659,10 +5298,10 @@ len20,
 );
 _rt::string_lift(bytes20)
 };
-V41::RunNotFound(e41)
+V50::RunNotFound(e50)
 }
 4 => {
-let e41 = {
+let e50 = {
 let l21 = *ptr0.add(16).cast::<*mut u8>();
 let l22 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4675,10 +5314,10 @@ len23,
 );
 _rt::string_lift(bytes23)
 };
-V41::AlreadyTriggered(e41)
+V50::AlreadyTriggered(e50)
 }
 5 => {
-let e41 = {
+let e50 = {
 let l24 = *ptr0.add(16).cast::<*mut u8>();
 let l25 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4691,10 +5330,10 @@ len26,
 );
 _rt::string_lift(bytes26)
 };
-V41::DefinedByCode(e41)
+V50::DefinedByCode(e50)
 }
 6 => {
-let e41 = {
+let e50 = {
 let l27 = *ptr0.add(16).cast::<*mut u8>();
 let l28 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4707,10 +5346,10 @@ len29,
 );
 _rt::string_lift(bytes29)
 };
-V41::AlreadyEnded(e41)
+V50::AlreadyEnded(e50)
 }
 7 => {
-let e41 = {
+let e50 = {
 let l30 = *ptr0.add(16).cast::<*mut u8>();
 let l31 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4723,10 +5362,10 @@ len32,
 );
 _rt::string_lift(bytes32)
 };
-V41::UniqueKeyTaken(e41)
+V50::UniqueKeyTaken(e50)
 }
 8 => {
-let e41 = {
+let e50 = {
 let l33 = *ptr0.add(16).cast::<*mut u8>();
 let l34 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4739,50 +5378,98 @@ len35,
 );
 _rt::string_lift(bytes35)
 };
-V41::Forbidden(e41)
+V50::CronNotFound(e50)
 }
 9 => {
-let e41 = {
-let l36 = i32::from(*ptr0.add(16).cast::<u8>());
-match l36 {
+let e50 = {
+let l36 = *ptr0.add(16).cast::<*mut u8>();
+let l37 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V50::CronExists(e50)
+}
+10 => {
+let e50 = {
+let l39 = *ptr0.add(16).cast::<*mut u8>();
+let l40 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V50::CronDefinedByCode(e50)
+}
+11 => {
+let e50 = {
+let l42 = *ptr0.add(16).cast::<*mut u8>();
+let l43 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V50::Forbidden(e50)
+}
+12 => {
+let e50 = {
+let l45 = i32::from(*ptr0.add(16).cast::<u8>());
+match l45 {
 0 => None,
 1 => {
 let e = {
-let l37 = *ptr0.add(24).cast::<i64>();
-l37 as u64
+let l46 = *ptr0.add(24).cast::<i64>();
+l46 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V41::Unavailable(e41)
+V50::Unavailable(e50)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e41 = {
-let l38 = *ptr0.add(16).cast::<*mut u8>();
-let l39 = *ptr0
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e50 = {
+let l47 = *ptr0.add(16).cast::<*mut u8>();
+let l48 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len40 = l39;
-let bytes40 = _rt::Vec::from_raw_parts(
-l38.cast(),
-len40,
-len40,
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
 );
-_rt::string_lift(bytes40)
+_rt::string_lift(bytes49)
 };
-V41::Other(e41)
+V50::Other(e50)
 }
 };
-v41
+v50
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result42
+result51
 }
 }
 }
@@ -4820,7 +5507,7 @@ unreachable!()
 }
 wit_import1((self).handle() as i32, _rt::as_i64(grace), ptr0);
 let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result42 = match l2 {
+let result51 = match l2 {
 0 => {
 let e = ();
 Ok(e)
@@ -4828,10 +5515,10 @@ Ok(e)
 1 => {
 let e = {
 let l3 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V41;
-let v41 = match l3 {
+use super::super::super::runlater::scheduler::types::Error as V50;
+let v50 = match l3 {
 0 => {
-let e41 = {
+let e50 = {
 let l4 = *ptr0.add(16).cast::<*mut u8>();
 let l5 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4859,10 +5546,10 @@ field: _rt::string_lift(bytes6),
 reason: _rt::string_lift(bytes9),
 }
 };
-V41::Invalid(e41)
+V50::Invalid(e50)
 }
 1 => {
-let e41 = {
+let e50 = {
 let l10 = *ptr0.add(16).cast::<*mut u8>();
 let l11 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4885,10 +5572,10 @@ max: l13 as u64,
 asked: l14 as u64,
 }
 };
-V41::Limit(e41)
+V50::Limit(e50)
 }
 2 => {
-let e41 = {
+let e50 = {
 let l15 = *ptr0.add(16).cast::<*mut u8>();
 let l16 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4901,10 +5588,10 @@ len17,
 );
 _rt::string_lift(bytes17)
 };
-V41::TaskNotFound(e41)
+V50::TaskNotFound(e50)
 }
 3 => {
-let e41 = {
+let e50 = {
 let l18 = *ptr0.add(16).cast::<*mut u8>();
 let l19 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4917,10 +5604,10 @@ len20,
 );
 _rt::string_lift(bytes20)
 };
-V41::RunNotFound(e41)
+V50::RunNotFound(e50)
 }
 4 => {
-let e41 = {
+let e50 = {
 let l21 = *ptr0.add(16).cast::<*mut u8>();
 let l22 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4933,10 +5620,10 @@ len23,
 );
 _rt::string_lift(bytes23)
 };
-V41::AlreadyTriggered(e41)
+V50::AlreadyTriggered(e50)
 }
 5 => {
-let e41 = {
+let e50 = {
 let l24 = *ptr0.add(16).cast::<*mut u8>();
 let l25 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4949,10 +5636,10 @@ len26,
 );
 _rt::string_lift(bytes26)
 };
-V41::DefinedByCode(e41)
+V50::DefinedByCode(e50)
 }
 6 => {
-let e41 = {
+let e50 = {
 let l27 = *ptr0.add(16).cast::<*mut u8>();
 let l28 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4965,10 +5652,10 @@ len29,
 );
 _rt::string_lift(bytes29)
 };
-V41::AlreadyEnded(e41)
+V50::AlreadyEnded(e50)
 }
 7 => {
-let e41 = {
+let e50 = {
 let l30 = *ptr0.add(16).cast::<*mut u8>();
 let l31 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4981,10 +5668,10 @@ len32,
 );
 _rt::string_lift(bytes32)
 };
-V41::UniqueKeyTaken(e41)
+V50::UniqueKeyTaken(e50)
 }
 8 => {
-let e41 = {
+let e50 = {
 let l33 = *ptr0.add(16).cast::<*mut u8>();
 let l34 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -4997,50 +5684,98 @@ len35,
 );
 _rt::string_lift(bytes35)
 };
-V41::Forbidden(e41)
+V50::CronNotFound(e50)
 }
 9 => {
-let e41 = {
-let l36 = i32::from(*ptr0.add(16).cast::<u8>());
-match l36 {
+let e50 = {
+let l36 = *ptr0.add(16).cast::<*mut u8>();
+let l37 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V50::CronExists(e50)
+}
+10 => {
+let e50 = {
+let l39 = *ptr0.add(16).cast::<*mut u8>();
+let l40 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V50::CronDefinedByCode(e50)
+}
+11 => {
+let e50 = {
+let l42 = *ptr0.add(16).cast::<*mut u8>();
+let l43 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V50::Forbidden(e50)
+}
+12 => {
+let e50 = {
+let l45 = i32::from(*ptr0.add(16).cast::<u8>());
+match l45 {
 0 => None,
 1 => {
 let e = {
-let l37 = *ptr0.add(24).cast::<i64>();
-l37 as u64
+let l46 = *ptr0.add(24).cast::<i64>();
+l46 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V41::Unavailable(e41)
+V50::Unavailable(e50)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e41 = {
-let l38 = *ptr0.add(16).cast::<*mut u8>();
-let l39 = *ptr0
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e50 = {
+let l47 = *ptr0.add(16).cast::<*mut u8>();
+let l48 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len40 = l39;
-let bytes40 = _rt::Vec::from_raw_parts(
-l38.cast(),
-len40,
-len40,
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
 );
-_rt::string_lift(bytes40)
+_rt::string_lift(bytes49)
 };
-V41::Other(e41)
+V50::Other(e50)
 }
 };
-v41
+v50
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result42
+result51
 }
 }
 }
@@ -5088,7 +5823,7 @@ unreachable!()
 }
 wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
 let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-let result43 = match l3 {
+let result52 = match l3 {
 0 => {
 let e = ();
 Ok(e)
@@ -5096,10 +5831,10 @@ Ok(e)
 1 => {
 let e = {
 let l4 = i32::from(*ptr1.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V42;
-let v42 = match l4 {
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
 0 => {
-let e42 = {
+let e51 = {
 let l5 = *ptr1.add(16).cast::<*mut u8>();
 let l6 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5127,10 +5862,10 @@ field: _rt::string_lift(bytes7),
 reason: _rt::string_lift(bytes10),
 }
 };
-V42::Invalid(e42)
+V51::Invalid(e51)
 }
 1 => {
-let e42 = {
+let e51 = {
 let l11 = *ptr1.add(16).cast::<*mut u8>();
 let l12 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5153,10 +5888,10 @@ max: l14 as u64,
 asked: l15 as u64,
 }
 };
-V42::Limit(e42)
+V51::Limit(e51)
 }
 2 => {
-let e42 = {
+let e51 = {
 let l16 = *ptr1.add(16).cast::<*mut u8>();
 let l17 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5169,10 +5904,10 @@ len18,
 );
 _rt::string_lift(bytes18)
 };
-V42::TaskNotFound(e42)
+V51::TaskNotFound(e51)
 }
 3 => {
-let e42 = {
+let e51 = {
 let l19 = *ptr1.add(16).cast::<*mut u8>();
 let l20 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5185,10 +5920,10 @@ len21,
 );
 _rt::string_lift(bytes21)
 };
-V42::RunNotFound(e42)
+V51::RunNotFound(e51)
 }
 4 => {
-let e42 = {
+let e51 = {
 let l22 = *ptr1.add(16).cast::<*mut u8>();
 let l23 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5201,10 +5936,10 @@ len24,
 );
 _rt::string_lift(bytes24)
 };
-V42::AlreadyTriggered(e42)
+V51::AlreadyTriggered(e51)
 }
 5 => {
-let e42 = {
+let e51 = {
 let l25 = *ptr1.add(16).cast::<*mut u8>();
 let l26 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5217,10 +5952,10 @@ len27,
 );
 _rt::string_lift(bytes27)
 };
-V42::DefinedByCode(e42)
+V51::DefinedByCode(e51)
 }
 6 => {
-let e42 = {
+let e51 = {
 let l28 = *ptr1.add(16).cast::<*mut u8>();
 let l29 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5233,10 +5968,10 @@ len30,
 );
 _rt::string_lift(bytes30)
 };
-V42::AlreadyEnded(e42)
+V51::AlreadyEnded(e51)
 }
 7 => {
-let e42 = {
+let e51 = {
 let l31 = *ptr1.add(16).cast::<*mut u8>();
 let l32 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5249,10 +5984,10 @@ len33,
 );
 _rt::string_lift(bytes33)
 };
-V42::UniqueKeyTaken(e42)
+V51::UniqueKeyTaken(e51)
 }
 8 => {
-let e42 = {
+let e51 = {
 let l34 = *ptr1.add(16).cast::<*mut u8>();
 let l35 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5265,50 +6000,98 @@ len36,
 );
 _rt::string_lift(bytes36)
 };
-V42::Forbidden(e42)
+V51::CronNotFound(e51)
 }
 9 => {
-let e42 = {
-let l37 = i32::from(*ptr1.add(16).cast::<u8>());
-match l37 {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
 0 => None,
 1 => {
 let e = {
-let l38 = *ptr1.add(24).cast::<i64>();
-l38 as u64
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V42::Unavailable(e42)
+V51::Unavailable(e51)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e42 = {
-let l39 = *ptr1.add(16).cast::<*mut u8>();
-let l40 = *ptr1
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len41 = l40;
-let bytes41 = _rt::Vec::from_raw_parts(
-l39.cast(),
-len41,
-len41,
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
 );
-_rt::string_lift(bytes41)
+_rt::string_lift(bytes50)
 };
-V42::Other(e42)
+V51::Other(e51)
 }
 };
-v42
+v51
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result43
+result52
 }
 }
 }
@@ -5377,7 +6160,7 @@ result1_1,
 ptr2,
 );
 let l4 = i32::from(*ptr2.add(0).cast::<u8>());
-let result44 = match l4 {
+let result53 = match l4 {
 0 => {
 let e = ();
 Ok(e)
@@ -5385,10 +6168,10 @@ Ok(e)
 1 => {
 let e = {
 let l5 = i32::from(*ptr2.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V43;
-let v43 = match l5 {
+use super::super::super::runlater::scheduler::types::Error as V52;
+let v52 = match l5 {
 0 => {
-let e43 = {
+let e52 = {
 let l6 = *ptr2.add(16).cast::<*mut u8>();
 let l7 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5416,10 +6199,10 @@ field: _rt::string_lift(bytes8),
 reason: _rt::string_lift(bytes11),
 }
 };
-V43::Invalid(e43)
+V52::Invalid(e52)
 }
 1 => {
-let e43 = {
+let e52 = {
 let l12 = *ptr2.add(16).cast::<*mut u8>();
 let l13 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5442,10 +6225,10 @@ max: l15 as u64,
 asked: l16 as u64,
 }
 };
-V43::Limit(e43)
+V52::Limit(e52)
 }
 2 => {
-let e43 = {
+let e52 = {
 let l17 = *ptr2.add(16).cast::<*mut u8>();
 let l18 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5458,10 +6241,10 @@ len19,
 );
 _rt::string_lift(bytes19)
 };
-V43::TaskNotFound(e43)
+V52::TaskNotFound(e52)
 }
 3 => {
-let e43 = {
+let e52 = {
 let l20 = *ptr2.add(16).cast::<*mut u8>();
 let l21 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5474,10 +6257,10 @@ len22,
 );
 _rt::string_lift(bytes22)
 };
-V43::RunNotFound(e43)
+V52::RunNotFound(e52)
 }
 4 => {
-let e43 = {
+let e52 = {
 let l23 = *ptr2.add(16).cast::<*mut u8>();
 let l24 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5490,10 +6273,10 @@ len25,
 );
 _rt::string_lift(bytes25)
 };
-V43::AlreadyTriggered(e43)
+V52::AlreadyTriggered(e52)
 }
 5 => {
-let e43 = {
+let e52 = {
 let l26 = *ptr2.add(16).cast::<*mut u8>();
 let l27 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5506,10 +6289,10 @@ len28,
 );
 _rt::string_lift(bytes28)
 };
-V43::DefinedByCode(e43)
+V52::DefinedByCode(e52)
 }
 6 => {
-let e43 = {
+let e52 = {
 let l29 = *ptr2.add(16).cast::<*mut u8>();
 let l30 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5522,10 +6305,10 @@ len31,
 );
 _rt::string_lift(bytes31)
 };
-V43::AlreadyEnded(e43)
+V52::AlreadyEnded(e52)
 }
 7 => {
-let e43 = {
+let e52 = {
 let l32 = *ptr2.add(16).cast::<*mut u8>();
 let l33 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5538,10 +6321,10 @@ len34,
 );
 _rt::string_lift(bytes34)
 };
-V43::UniqueKeyTaken(e43)
+V52::UniqueKeyTaken(e52)
 }
 8 => {
-let e43 = {
+let e52 = {
 let l35 = *ptr2.add(16).cast::<*mut u8>();
 let l36 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5554,50 +6337,98 @@ len37,
 );
 _rt::string_lift(bytes37)
 };
-V43::Forbidden(e43)
+V52::CronNotFound(e52)
 }
 9 => {
-let e43 = {
-let l38 = i32::from(*ptr2.add(16).cast::<u8>());
-match l38 {
+let e52 = {
+let l38 = *ptr2.add(16).cast::<*mut u8>();
+let l39 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V52::CronExists(e52)
+}
+10 => {
+let e52 = {
+let l41 = *ptr2.add(16).cast::<*mut u8>();
+let l42 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len43 = l42;
+let bytes43 = _rt::Vec::from_raw_parts(
+l41.cast(),
+len43,
+len43,
+);
+_rt::string_lift(bytes43)
+};
+V52::CronDefinedByCode(e52)
+}
+11 => {
+let e52 = {
+let l44 = *ptr2.add(16).cast::<*mut u8>();
+let l45 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len46 = l45;
+let bytes46 = _rt::Vec::from_raw_parts(
+l44.cast(),
+len46,
+len46,
+);
+_rt::string_lift(bytes46)
+};
+V52::Forbidden(e52)
+}
+12 => {
+let e52 = {
+let l47 = i32::from(*ptr2.add(16).cast::<u8>());
+match l47 {
 0 => None,
 1 => {
 let e = {
-let l39 = *ptr2.add(24).cast::<i64>();
-l39 as u64
+let l48 = *ptr2.add(24).cast::<i64>();
+l48 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V43::Unavailable(e43)
+V52::Unavailable(e52)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e43 = {
-let l40 = *ptr2.add(16).cast::<*mut u8>();
-let l41 = *ptr2
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e52 = {
+let l49 = *ptr2.add(16).cast::<*mut u8>();
+let l50 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len42 = l41;
-let bytes42 = _rt::Vec::from_raw_parts(
-l40.cast(),
-len42,
-len42,
+let len51 = l50;
+let bytes51 = _rt::Vec::from_raw_parts(
+l49.cast(),
+len51,
+len51,
 );
-_rt::string_lift(bytes42)
+_rt::string_lift(bytes51)
 };
-V43::Other(e43)
+V52::Other(e52)
 }
 };
-v43
+v52
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result44
+result53
 }
 }
 }
@@ -5707,7 +6538,7 @@ result5_4,
 ptr6,
 );
 let l8 = i32::from(*ptr6.add(0).cast::<u8>());
-let result48 = match l8 {
+let result57 = match l8 {
 0 => {
 let e = ();
 Ok(e)
@@ -5715,10 +6546,10 @@ Ok(e)
 1 => {
 let e = {
 let l9 = i32::from(*ptr6.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V47;
-let v47 = match l9 {
+use super::super::super::runlater::scheduler::types::Error as V56;
+let v56 = match l9 {
 0 => {
-let e47 = {
+let e56 = {
 let l10 = *ptr6.add(16).cast::<*mut u8>();
 let l11 = *ptr6
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5746,10 +6577,10 @@ field: _rt::string_lift(bytes12),
 reason: _rt::string_lift(bytes15),
 }
 };
-V47::Invalid(e47)
+V56::Invalid(e56)
 }
 1 => {
-let e47 = {
+let e56 = {
 let l16 = *ptr6.add(16).cast::<*mut u8>();
 let l17 = *ptr6
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5772,10 +6603,10 @@ max: l19 as u64,
 asked: l20 as u64,
 }
 };
-V47::Limit(e47)
+V56::Limit(e56)
 }
 2 => {
-let e47 = {
+let e56 = {
 let l21 = *ptr6.add(16).cast::<*mut u8>();
 let l22 = *ptr6
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5788,10 +6619,10 @@ len23,
 );
 _rt::string_lift(bytes23)
 };
-V47::TaskNotFound(e47)
+V56::TaskNotFound(e56)
 }
 3 => {
-let e47 = {
+let e56 = {
 let l24 = *ptr6.add(16).cast::<*mut u8>();
 let l25 = *ptr6
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5804,10 +6635,10 @@ len26,
 );
 _rt::string_lift(bytes26)
 };
-V47::RunNotFound(e47)
+V56::RunNotFound(e56)
 }
 4 => {
-let e47 = {
+let e56 = {
 let l27 = *ptr6.add(16).cast::<*mut u8>();
 let l28 = *ptr6
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5820,10 +6651,10 @@ len29,
 );
 _rt::string_lift(bytes29)
 };
-V47::AlreadyTriggered(e47)
+V56::AlreadyTriggered(e56)
 }
 5 => {
-let e47 = {
+let e56 = {
 let l30 = *ptr6.add(16).cast::<*mut u8>();
 let l31 = *ptr6
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5836,10 +6667,10 @@ len32,
 );
 _rt::string_lift(bytes32)
 };
-V47::DefinedByCode(e47)
+V56::DefinedByCode(e56)
 }
 6 => {
-let e47 = {
+let e56 = {
 let l33 = *ptr6.add(16).cast::<*mut u8>();
 let l34 = *ptr6
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5852,10 +6683,10 @@ len35,
 );
 _rt::string_lift(bytes35)
 };
-V47::AlreadyEnded(e47)
+V56::AlreadyEnded(e56)
 }
 7 => {
-let e47 = {
+let e56 = {
 let l36 = *ptr6.add(16).cast::<*mut u8>();
 let l37 = *ptr6
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5868,10 +6699,10 @@ len38,
 );
 _rt::string_lift(bytes38)
 };
-V47::UniqueKeyTaken(e47)
+V56::UniqueKeyTaken(e56)
 }
 8 => {
-let e47 = {
+let e56 = {
 let l39 = *ptr6.add(16).cast::<*mut u8>();
 let l40 = *ptr6
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5884,30 +6715,410 @@ len41,
 );
 _rt::string_lift(bytes41)
 };
-V47::Forbidden(e47)
+V56::CronNotFound(e56)
 }
 9 => {
-let e47 = {
-let l42 = i32::from(*ptr6.add(16).cast::<u8>());
-match l42 {
+let e56 = {
+let l42 = *ptr6.add(16).cast::<*mut u8>();
+let l43 = *ptr6
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V56::CronExists(e56)
+}
+10 => {
+let e56 = {
+let l45 = *ptr6.add(16).cast::<*mut u8>();
+let l46 = *ptr6
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len47 = l46;
+let bytes47 = _rt::Vec::from_raw_parts(
+l45.cast(),
+len47,
+len47,
+);
+_rt::string_lift(bytes47)
+};
+V56::CronDefinedByCode(e56)
+}
+11 => {
+let e56 = {
+let l48 = *ptr6.add(16).cast::<*mut u8>();
+let l49 = *ptr6
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V56::Forbidden(e56)
+}
+12 => {
+let e56 = {
+let l51 = i32::from(*ptr6.add(16).cast::<u8>());
+match l51 {
 0 => None,
 1 => {
 let e = {
-let l43 = *ptr6.add(24).cast::<i64>();
-l43 as u64
+let l52 = *ptr6.add(24).cast::<i64>();
+l52 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V47::Unavailable(e47)
+V56::Unavailable(e56)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e47 = {
-let l44 = *ptr6.add(16).cast::<*mut u8>();
-let l45 = *ptr6
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e56 = {
+let l53 = *ptr6.add(16).cast::<*mut u8>();
+let l54 = *ptr6
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len55 = l54;
+let bytes55 = _rt::Vec::from_raw_parts(
+l53.cast(),
+len55,
+len55,
+);
+_rt::string_lift(bytes55)
+};
+V56::Other(e56)
+}
+};
+v56
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result57
+}
+}
+}
+impl TaskDefinition {
+#[allow(unused_unsafe, clippy::all)]
+/// Declares a cron: a rule that makes a run of this task again and again. `key` tells it from the task's other crons; in the
+/// namespace it is named by the task, a dot and the key.
+///
+/// `expression` has five or six fields, or is a nickname such as `@daily`, or `@every 90s`; `timezone` is a name of the IANA database,
+/// UTC if there is none. Made when the component is registered, changed or removed when a later version says otherwise, and left alone
+/// where that says the same. The API can pause and resume it, but neither change nor delete it. At most 100 for a task.
+#[allow(async_fn_in_trait)]
+pub fn add_cron(
+&self,
+key: &str,
+expression: &str,
+timezone: ::core::option::Option<&str>,
+input: ::core::option::Option<&Payload>,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = key;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let vec1 = expression;
+let ptr1 = vec1.as_ptr().cast::<u8>();
+let len1 = vec1.len();
+let (result3_0, result3_1, result3_2) = match timezone {
+Some(e) => {
+let vec2 = e;
+let ptr2 = vec2.as_ptr().cast::<u8>();
+let len2 = vec2.len();
+(1i32, ptr2.cast_mut(), len2)
+}
+None => (0i32, ::core::ptr::null_mut(), 0usize),
+};
+let (result7_0, result7_1, result7_2, result7_3, result7_4) = match input {
+Some(e) => {
+let super::super::super::runlater::scheduler::types::Payload {
+media_type: media_type4,
+bytes: bytes4,
+} = e;
+let vec5 = media_type4;
+let ptr5 = vec5.as_ptr().cast::<u8>();
+let len5 = vec5.len();
+let vec6 = bytes4;
+let ptr6 = vec6.as_ptr().cast::<u8>();
+let len6 = vec6.len();
+(1i32, ptr5.cast_mut(), len5, ptr6.cast_mut(), len6)
+}
+None => {
+(
+0i32,
+::core::ptr::null_mut(),
+0usize,
+::core::ptr::null_mut(),
+0usize,
+)
+}
+};
+let ptr8 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]task-definition.add-cron"]
+fn wit_import9(
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+_: usize,
+_: i32,
+_: *mut u8,
+_: usize,
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import9(
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+_: usize,
+_: i32,
+_: *mut u8,
+_: usize,
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import9(
+(self).handle() as i32,
+ptr0.cast_mut(),
+len0,
+ptr1.cast_mut(),
+len1,
+result3_0,
+result3_1,
+result3_2,
+result7_0,
+result7_1,
+result7_2,
+result7_3,
+result7_4,
+ptr8,
+);
+let l10 = i32::from(*ptr8.add(0).cast::<u8>());
+let result59 = match l10 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l11 = i32::from(*ptr8.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V58;
+let v58 = match l11 {
+0 => {
+let e58 = {
+let l12 = *ptr8.add(16).cast::<*mut u8>();
+let l13 = *ptr8
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len14 = l13;
+let bytes14 = _rt::Vec::from_raw_parts(
+l12.cast(),
+len14,
+len14,
+);
+let l15 = *ptr8
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l16 = *ptr8
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len17 = l16;
+let bytes17 = _rt::Vec::from_raw_parts(
+l15.cast(),
+len17,
+len17,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes14),
+reason: _rt::string_lift(bytes17),
+}
+};
+V58::Invalid(e58)
+}
+1 => {
+let e58 = {
+let l18 = *ptr8.add(16).cast::<*mut u8>();
+let l19 = *ptr8
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len20 = l19;
+let bytes20 = _rt::Vec::from_raw_parts(
+l18.cast(),
+len20,
+len20,
+);
+let l21 = *ptr8
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l22 = *ptr8
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes20),
+max: l21 as u64,
+asked: l22 as u64,
+}
+};
+V58::Limit(e58)
+}
+2 => {
+let e58 = {
+let l23 = *ptr8.add(16).cast::<*mut u8>();
+let l24 = *ptr8
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len25 = l24;
+let bytes25 = _rt::Vec::from_raw_parts(
+l23.cast(),
+len25,
+len25,
+);
+_rt::string_lift(bytes25)
+};
+V58::TaskNotFound(e58)
+}
+3 => {
+let e58 = {
+let l26 = *ptr8.add(16).cast::<*mut u8>();
+let l27 = *ptr8
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len28 = l27;
+let bytes28 = _rt::Vec::from_raw_parts(
+l26.cast(),
+len28,
+len28,
+);
+_rt::string_lift(bytes28)
+};
+V58::RunNotFound(e58)
+}
+4 => {
+let e58 = {
+let l29 = *ptr8.add(16).cast::<*mut u8>();
+let l30 = *ptr8
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len31 = l30;
+let bytes31 = _rt::Vec::from_raw_parts(
+l29.cast(),
+len31,
+len31,
+);
+_rt::string_lift(bytes31)
+};
+V58::AlreadyTriggered(e58)
+}
+5 => {
+let e58 = {
+let l32 = *ptr8.add(16).cast::<*mut u8>();
+let l33 = *ptr8
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len34 = l33;
+let bytes34 = _rt::Vec::from_raw_parts(
+l32.cast(),
+len34,
+len34,
+);
+_rt::string_lift(bytes34)
+};
+V58::DefinedByCode(e58)
+}
+6 => {
+let e58 = {
+let l35 = *ptr8.add(16).cast::<*mut u8>();
+let l36 = *ptr8
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len37 = l36;
+let bytes37 = _rt::Vec::from_raw_parts(
+l35.cast(),
+len37,
+len37,
+);
+_rt::string_lift(bytes37)
+};
+V58::AlreadyEnded(e58)
+}
+7 => {
+let e58 = {
+let l38 = *ptr8.add(16).cast::<*mut u8>();
+let l39 = *ptr8
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V58::UniqueKeyTaken(e58)
+}
+8 => {
+let e58 = {
+let l41 = *ptr8.add(16).cast::<*mut u8>();
+let l42 = *ptr8
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len43 = l42;
+let bytes43 = _rt::Vec::from_raw_parts(
+l41.cast(),
+len43,
+len43,
+);
+_rt::string_lift(bytes43)
+};
+V58::CronNotFound(e58)
+}
+9 => {
+let e58 = {
+let l44 = *ptr8.add(16).cast::<*mut u8>();
+let l45 = *ptr8
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
 let len46 = l45;
@@ -5918,16 +7129,82 @@ len46,
 );
 _rt::string_lift(bytes46)
 };
-V47::Other(e47)
+V58::CronExists(e58)
+}
+10 => {
+let e58 = {
+let l47 = *ptr8.add(16).cast::<*mut u8>();
+let l48 = *ptr8
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
+);
+_rt::string_lift(bytes49)
+};
+V58::CronDefinedByCode(e58)
+}
+11 => {
+let e58 = {
+let l50 = *ptr8.add(16).cast::<*mut u8>();
+let l51 = *ptr8
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len52 = l51;
+let bytes52 = _rt::Vec::from_raw_parts(
+l50.cast(),
+len52,
+len52,
+);
+_rt::string_lift(bytes52)
+};
+V58::Forbidden(e58)
+}
+12 => {
+let e58 = {
+let l53 = i32::from(*ptr8.add(16).cast::<u8>());
+match l53 {
+0 => None,
+1 => {
+let e = {
+let l54 = *ptr8.add(24).cast::<i64>();
+l54 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
 }
 };
-v47
+V58::Unavailable(e58)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e58 = {
+let l55 = *ptr8.add(16).cast::<*mut u8>();
+let l56 = *ptr8
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len57 = l56;
+let bytes57 = _rt::Vec::from_raw_parts(
+l55.cast(),
+len57,
+len57,
+);
+_rt::string_lift(bytes57)
+};
+V58::Other(e58)
+}
+};
+v58
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result48
+result59
 }
 }
 }
@@ -6290,7 +7567,7 @@ len1,
 ptr2,
 );
 let l4 = i32::from(*ptr2.add(0).cast::<u8>());
-let result44 = match l4 {
+let result53 = match l4 {
 0 => {
 let e = ();
 Ok(e)
@@ -6298,10 +7575,10 @@ Ok(e)
 1 => {
 let e = {
 let l5 = i32::from(*ptr2.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V43;
-let v43 = match l5 {
+use super::super::super::runlater::scheduler::types::Error as V52;
+let v52 = match l5 {
 0 => {
-let e43 = {
+let e52 = {
 let l6 = *ptr2.add(16).cast::<*mut u8>();
 let l7 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6329,10 +7606,10 @@ field: _rt::string_lift(bytes8),
 reason: _rt::string_lift(bytes11),
 }
 };
-V43::Invalid(e43)
+V52::Invalid(e52)
 }
 1 => {
-let e43 = {
+let e52 = {
 let l12 = *ptr2.add(16).cast::<*mut u8>();
 let l13 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6355,10 +7632,10 @@ max: l15 as u64,
 asked: l16 as u64,
 }
 };
-V43::Limit(e43)
+V52::Limit(e52)
 }
 2 => {
-let e43 = {
+let e52 = {
 let l17 = *ptr2.add(16).cast::<*mut u8>();
 let l18 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6371,10 +7648,10 @@ len19,
 );
 _rt::string_lift(bytes19)
 };
-V43::TaskNotFound(e43)
+V52::TaskNotFound(e52)
 }
 3 => {
-let e43 = {
+let e52 = {
 let l20 = *ptr2.add(16).cast::<*mut u8>();
 let l21 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6387,10 +7664,10 @@ len22,
 );
 _rt::string_lift(bytes22)
 };
-V43::RunNotFound(e43)
+V52::RunNotFound(e52)
 }
 4 => {
-let e43 = {
+let e52 = {
 let l23 = *ptr2.add(16).cast::<*mut u8>();
 let l24 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6403,10 +7680,10 @@ len25,
 );
 _rt::string_lift(bytes25)
 };
-V43::AlreadyTriggered(e43)
+V52::AlreadyTriggered(e52)
 }
 5 => {
-let e43 = {
+let e52 = {
 let l26 = *ptr2.add(16).cast::<*mut u8>();
 let l27 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6419,10 +7696,10 @@ len28,
 );
 _rt::string_lift(bytes28)
 };
-V43::DefinedByCode(e43)
+V52::DefinedByCode(e52)
 }
 6 => {
-let e43 = {
+let e52 = {
 let l29 = *ptr2.add(16).cast::<*mut u8>();
 let l30 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6435,10 +7712,10 @@ len31,
 );
 _rt::string_lift(bytes31)
 };
-V43::AlreadyEnded(e43)
+V52::AlreadyEnded(e52)
 }
 7 => {
-let e43 = {
+let e52 = {
 let l32 = *ptr2.add(16).cast::<*mut u8>();
 let l33 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6451,10 +7728,10 @@ len34,
 );
 _rt::string_lift(bytes34)
 };
-V43::UniqueKeyTaken(e43)
+V52::UniqueKeyTaken(e52)
 }
 8 => {
-let e43 = {
+let e52 = {
 let l35 = *ptr2.add(16).cast::<*mut u8>();
 let l36 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6467,50 +7744,98 @@ len37,
 );
 _rt::string_lift(bytes37)
 };
-V43::Forbidden(e43)
+V52::CronNotFound(e52)
 }
 9 => {
-let e43 = {
-let l38 = i32::from(*ptr2.add(16).cast::<u8>());
-match l38 {
+let e52 = {
+let l38 = *ptr2.add(16).cast::<*mut u8>();
+let l39 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V52::CronExists(e52)
+}
+10 => {
+let e52 = {
+let l41 = *ptr2.add(16).cast::<*mut u8>();
+let l42 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len43 = l42;
+let bytes43 = _rt::Vec::from_raw_parts(
+l41.cast(),
+len43,
+len43,
+);
+_rt::string_lift(bytes43)
+};
+V52::CronDefinedByCode(e52)
+}
+11 => {
+let e52 = {
+let l44 = *ptr2.add(16).cast::<*mut u8>();
+let l45 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len46 = l45;
+let bytes46 = _rt::Vec::from_raw_parts(
+l44.cast(),
+len46,
+len46,
+);
+_rt::string_lift(bytes46)
+};
+V52::Forbidden(e52)
+}
+12 => {
+let e52 = {
+let l47 = i32::from(*ptr2.add(16).cast::<u8>());
+match l47 {
 0 => None,
 1 => {
 let e = {
-let l39 = *ptr2.add(24).cast::<i64>();
-l39 as u64
+let l48 = *ptr2.add(24).cast::<i64>();
+l48 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V43::Unavailable(e43)
+V52::Unavailable(e52)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e43 = {
-let l40 = *ptr2.add(16).cast::<*mut u8>();
-let l41 = *ptr2
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e52 = {
+let l49 = *ptr2.add(16).cast::<*mut u8>();
+let l50 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len42 = l41;
-let bytes42 = _rt::Vec::from_raw_parts(
-l40.cast(),
-len42,
-len42,
+let len51 = l50;
+let bytes51 = _rt::Vec::from_raw_parts(
+l49.cast(),
+len51,
+len51,
 );
-_rt::string_lift(bytes42)
+_rt::string_lift(bytes51)
 };
-V43::Other(e43)
+V52::Other(e52)
 }
 };
-v43
+v52
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result44
+result53
 }
 }
 }
@@ -6557,7 +7882,7 @@ unreachable!()
 }
 wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
 let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-let result43 = match l3 {
+let result52 = match l3 {
 0 => {
 let e = ();
 Ok(e)
@@ -6565,10 +7890,10 @@ Ok(e)
 1 => {
 let e = {
 let l4 = i32::from(*ptr1.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V42;
-let v42 = match l4 {
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
 0 => {
-let e42 = {
+let e51 = {
 let l5 = *ptr1.add(16).cast::<*mut u8>();
 let l6 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6596,10 +7921,10 @@ field: _rt::string_lift(bytes7),
 reason: _rt::string_lift(bytes10),
 }
 };
-V42::Invalid(e42)
+V51::Invalid(e51)
 }
 1 => {
-let e42 = {
+let e51 = {
 let l11 = *ptr1.add(16).cast::<*mut u8>();
 let l12 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6622,10 +7947,10 @@ max: l14 as u64,
 asked: l15 as u64,
 }
 };
-V42::Limit(e42)
+V51::Limit(e51)
 }
 2 => {
-let e42 = {
+let e51 = {
 let l16 = *ptr1.add(16).cast::<*mut u8>();
 let l17 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6638,10 +7963,10 @@ len18,
 );
 _rt::string_lift(bytes18)
 };
-V42::TaskNotFound(e42)
+V51::TaskNotFound(e51)
 }
 3 => {
-let e42 = {
+let e51 = {
 let l19 = *ptr1.add(16).cast::<*mut u8>();
 let l20 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6654,10 +7979,10 @@ len21,
 );
 _rt::string_lift(bytes21)
 };
-V42::RunNotFound(e42)
+V51::RunNotFound(e51)
 }
 4 => {
-let e42 = {
+let e51 = {
 let l22 = *ptr1.add(16).cast::<*mut u8>();
 let l23 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6670,10 +7995,10 @@ len24,
 );
 _rt::string_lift(bytes24)
 };
-V42::AlreadyTriggered(e42)
+V51::AlreadyTriggered(e51)
 }
 5 => {
-let e42 = {
+let e51 = {
 let l25 = *ptr1.add(16).cast::<*mut u8>();
 let l26 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6686,10 +8011,10 @@ len27,
 );
 _rt::string_lift(bytes27)
 };
-V42::DefinedByCode(e42)
+V51::DefinedByCode(e51)
 }
 6 => {
-let e42 = {
+let e51 = {
 let l28 = *ptr1.add(16).cast::<*mut u8>();
 let l29 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6702,10 +8027,10 @@ len30,
 );
 _rt::string_lift(bytes30)
 };
-V42::AlreadyEnded(e42)
+V51::AlreadyEnded(e51)
 }
 7 => {
-let e42 = {
+let e51 = {
 let l31 = *ptr1.add(16).cast::<*mut u8>();
 let l32 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6718,10 +8043,10 @@ len33,
 );
 _rt::string_lift(bytes33)
 };
-V42::UniqueKeyTaken(e42)
+V51::UniqueKeyTaken(e51)
 }
 8 => {
-let e42 = {
+let e51 = {
 let l34 = *ptr1.add(16).cast::<*mut u8>();
 let l35 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6734,50 +8059,98 @@ len36,
 );
 _rt::string_lift(bytes36)
 };
-V42::Forbidden(e42)
+V51::CronNotFound(e51)
 }
 9 => {
-let e42 = {
-let l37 = i32::from(*ptr1.add(16).cast::<u8>());
-match l37 {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
 0 => None,
 1 => {
 let e = {
-let l38 = *ptr1.add(24).cast::<i64>();
-l38 as u64
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V42::Unavailable(e42)
+V51::Unavailable(e51)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e42 = {
-let l39 = *ptr1.add(16).cast::<*mut u8>();
-let l40 = *ptr1
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len41 = l40;
-let bytes41 = _rt::Vec::from_raw_parts(
-l39.cast(),
-len41,
-len41,
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
 );
-_rt::string_lift(bytes41)
+_rt::string_lift(bytes50)
 };
-V42::Other(e42)
+V51::Other(e51)
 }
 };
-v42
+v51
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result43
+result52
 }
 }
 }
@@ -6869,7 +8242,7 @@ result3_1,
 ptr4,
 );
 let l6 = i32::from(*ptr4.add(0).cast::<u8>());
-let result46 = match l6 {
+let result55 = match l6 {
 0 => {
 let e = ();
 Ok(e)
@@ -6877,10 +8250,10 @@ Ok(e)
 1 => {
 let e = {
 let l7 = i32::from(*ptr4.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V45;
-let v45 = match l7 {
+use super::super::super::runlater::scheduler::types::Error as V54;
+let v54 = match l7 {
 0 => {
-let e45 = {
+let e54 = {
 let l8 = *ptr4.add(16).cast::<*mut u8>();
 let l9 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6908,10 +8281,10 @@ field: _rt::string_lift(bytes10),
 reason: _rt::string_lift(bytes13),
 }
 };
-V45::Invalid(e45)
+V54::Invalid(e54)
 }
 1 => {
-let e45 = {
+let e54 = {
 let l14 = *ptr4.add(16).cast::<*mut u8>();
 let l15 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6934,10 +8307,10 @@ max: l17 as u64,
 asked: l18 as u64,
 }
 };
-V45::Limit(e45)
+V54::Limit(e54)
 }
 2 => {
-let e45 = {
+let e54 = {
 let l19 = *ptr4.add(16).cast::<*mut u8>();
 let l20 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6950,10 +8323,10 @@ len21,
 );
 _rt::string_lift(bytes21)
 };
-V45::TaskNotFound(e45)
+V54::TaskNotFound(e54)
 }
 3 => {
-let e45 = {
+let e54 = {
 let l22 = *ptr4.add(16).cast::<*mut u8>();
 let l23 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6966,10 +8339,10 @@ len24,
 );
 _rt::string_lift(bytes24)
 };
-V45::RunNotFound(e45)
+V54::RunNotFound(e54)
 }
 4 => {
-let e45 = {
+let e54 = {
 let l25 = *ptr4.add(16).cast::<*mut u8>();
 let l26 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6982,10 +8355,10 @@ len27,
 );
 _rt::string_lift(bytes27)
 };
-V45::AlreadyTriggered(e45)
+V54::AlreadyTriggered(e54)
 }
 5 => {
-let e45 = {
+let e54 = {
 let l28 = *ptr4.add(16).cast::<*mut u8>();
 let l29 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -6998,10 +8371,10 @@ len30,
 );
 _rt::string_lift(bytes30)
 };
-V45::DefinedByCode(e45)
+V54::DefinedByCode(e54)
 }
 6 => {
-let e45 = {
+let e54 = {
 let l31 = *ptr4.add(16).cast::<*mut u8>();
 let l32 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7014,10 +8387,10 @@ len33,
 );
 _rt::string_lift(bytes33)
 };
-V45::AlreadyEnded(e45)
+V54::AlreadyEnded(e54)
 }
 7 => {
-let e45 = {
+let e54 = {
 let l34 = *ptr4.add(16).cast::<*mut u8>();
 let l35 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7030,10 +8403,10 @@ len36,
 );
 _rt::string_lift(bytes36)
 };
-V45::UniqueKeyTaken(e45)
+V54::UniqueKeyTaken(e54)
 }
 8 => {
-let e45 = {
+let e54 = {
 let l37 = *ptr4.add(16).cast::<*mut u8>();
 let l38 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7046,50 +8419,98 @@ len39,
 );
 _rt::string_lift(bytes39)
 };
-V45::Forbidden(e45)
+V54::CronNotFound(e54)
 }
 9 => {
-let e45 = {
-let l40 = i32::from(*ptr4.add(16).cast::<u8>());
-match l40 {
+let e54 = {
+let l40 = *ptr4.add(16).cast::<*mut u8>();
+let l41 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V54::CronExists(e54)
+}
+10 => {
+let e54 = {
+let l43 = *ptr4.add(16).cast::<*mut u8>();
+let l44 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V54::CronDefinedByCode(e54)
+}
+11 => {
+let e54 = {
+let l46 = *ptr4.add(16).cast::<*mut u8>();
+let l47 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len48 = l47;
+let bytes48 = _rt::Vec::from_raw_parts(
+l46.cast(),
+len48,
+len48,
+);
+_rt::string_lift(bytes48)
+};
+V54::Forbidden(e54)
+}
+12 => {
+let e54 = {
+let l49 = i32::from(*ptr4.add(16).cast::<u8>());
+match l49 {
 0 => None,
 1 => {
 let e = {
-let l41 = *ptr4.add(24).cast::<i64>();
-l41 as u64
+let l50 = *ptr4.add(24).cast::<i64>();
+l50 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V45::Unavailable(e45)
+V54::Unavailable(e54)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e45 = {
-let l42 = *ptr4.add(16).cast::<*mut u8>();
-let l43 = *ptr4
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e54 = {
+let l51 = *ptr4.add(16).cast::<*mut u8>();
+let l52 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len44 = l43;
-let bytes44 = _rt::Vec::from_raw_parts(
-l42.cast(),
-len44,
-len44,
+let len53 = l52;
+let bytes53 = _rt::Vec::from_raw_parts(
+l51.cast(),
+len53,
+len53,
 );
-_rt::string_lift(bytes44)
+_rt::string_lift(bytes53)
 };
-V45::Other(e45)
+V54::Other(e54)
 }
 };
-v45
+v54
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result46
+result55
 }
 }
 }
@@ -7152,7 +8573,7 @@ _rt::as_i64(max_wait),
 ptr1,
 );
 let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-let result43 = match l3 {
+let result52 = match l3 {
 0 => {
 let e = ();
 Ok(e)
@@ -7160,10 +8581,10 @@ Ok(e)
 1 => {
 let e = {
 let l4 = i32::from(*ptr1.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V42;
-let v42 = match l4 {
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
 0 => {
-let e42 = {
+let e51 = {
 let l5 = *ptr1.add(16).cast::<*mut u8>();
 let l6 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7191,10 +8612,10 @@ field: _rt::string_lift(bytes7),
 reason: _rt::string_lift(bytes10),
 }
 };
-V42::Invalid(e42)
+V51::Invalid(e51)
 }
 1 => {
-let e42 = {
+let e51 = {
 let l11 = *ptr1.add(16).cast::<*mut u8>();
 let l12 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7217,10 +8638,10 @@ max: l14 as u64,
 asked: l15 as u64,
 }
 };
-V42::Limit(e42)
+V51::Limit(e51)
 }
 2 => {
-let e42 = {
+let e51 = {
 let l16 = *ptr1.add(16).cast::<*mut u8>();
 let l17 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7233,10 +8654,10 @@ len18,
 );
 _rt::string_lift(bytes18)
 };
-V42::TaskNotFound(e42)
+V51::TaskNotFound(e51)
 }
 3 => {
-let e42 = {
+let e51 = {
 let l19 = *ptr1.add(16).cast::<*mut u8>();
 let l20 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7249,10 +8670,10 @@ len21,
 );
 _rt::string_lift(bytes21)
 };
-V42::RunNotFound(e42)
+V51::RunNotFound(e51)
 }
 4 => {
-let e42 = {
+let e51 = {
 let l22 = *ptr1.add(16).cast::<*mut u8>();
 let l23 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7265,10 +8686,10 @@ len24,
 );
 _rt::string_lift(bytes24)
 };
-V42::AlreadyTriggered(e42)
+V51::AlreadyTriggered(e51)
 }
 5 => {
-let e42 = {
+let e51 = {
 let l25 = *ptr1.add(16).cast::<*mut u8>();
 let l26 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7281,10 +8702,10 @@ len27,
 );
 _rt::string_lift(bytes27)
 };
-V42::DefinedByCode(e42)
+V51::DefinedByCode(e51)
 }
 6 => {
-let e42 = {
+let e51 = {
 let l28 = *ptr1.add(16).cast::<*mut u8>();
 let l29 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7297,10 +8718,10 @@ len30,
 );
 _rt::string_lift(bytes30)
 };
-V42::AlreadyEnded(e42)
+V51::AlreadyEnded(e51)
 }
 7 => {
-let e42 = {
+let e51 = {
 let l31 = *ptr1.add(16).cast::<*mut u8>();
 let l32 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7313,10 +8734,10 @@ len33,
 );
 _rt::string_lift(bytes33)
 };
-V42::UniqueKeyTaken(e42)
+V51::UniqueKeyTaken(e51)
 }
 8 => {
-let e42 = {
+let e51 = {
 let l34 = *ptr1.add(16).cast::<*mut u8>();
 let l35 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7329,50 +8750,98 @@ len36,
 );
 _rt::string_lift(bytes36)
 };
-V42::Forbidden(e42)
+V51::CronNotFound(e51)
 }
 9 => {
-let e42 = {
-let l37 = i32::from(*ptr1.add(16).cast::<u8>());
-match l37 {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
 0 => None,
 1 => {
 let e = {
-let l38 = *ptr1.add(24).cast::<i64>();
-l38 as u64
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V42::Unavailable(e42)
+V51::Unavailable(e51)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e42 = {
-let l39 = *ptr1.add(16).cast::<*mut u8>();
-let l40 = *ptr1
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len41 = l40;
-let bytes41 = _rt::Vec::from_raw_parts(
-l39.cast(),
-len41,
-len41,
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
 );
-_rt::string_lift(bytes41)
+_rt::string_lift(bytes50)
 };
-V42::Other(e42)
+V51::Other(e51)
 }
 };
-v42
+v51
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result43
+result52
 }
 }
 }
@@ -7412,7 +8881,7 @@ _rt::as_i32(&attempts),
 ptr0,
 );
 let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result42 = match l2 {
+let result51 = match l2 {
 0 => {
 let e = ();
 Ok(e)
@@ -7420,10 +8889,10 @@ Ok(e)
 1 => {
 let e = {
 let l3 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V41;
-let v41 = match l3 {
+use super::super::super::runlater::scheduler::types::Error as V50;
+let v50 = match l3 {
 0 => {
-let e41 = {
+let e50 = {
 let l4 = *ptr0.add(16).cast::<*mut u8>();
 let l5 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7451,10 +8920,10 @@ field: _rt::string_lift(bytes6),
 reason: _rt::string_lift(bytes9),
 }
 };
-V41::Invalid(e41)
+V50::Invalid(e50)
 }
 1 => {
-let e41 = {
+let e50 = {
 let l10 = *ptr0.add(16).cast::<*mut u8>();
 let l11 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7477,10 +8946,10 @@ max: l13 as u64,
 asked: l14 as u64,
 }
 };
-V41::Limit(e41)
+V50::Limit(e50)
 }
 2 => {
-let e41 = {
+let e50 = {
 let l15 = *ptr0.add(16).cast::<*mut u8>();
 let l16 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7493,10 +8962,10 @@ len17,
 );
 _rt::string_lift(bytes17)
 };
-V41::TaskNotFound(e41)
+V50::TaskNotFound(e50)
 }
 3 => {
-let e41 = {
+let e50 = {
 let l18 = *ptr0.add(16).cast::<*mut u8>();
 let l19 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7509,10 +8978,10 @@ len20,
 );
 _rt::string_lift(bytes20)
 };
-V41::RunNotFound(e41)
+V50::RunNotFound(e50)
 }
 4 => {
-let e41 = {
+let e50 = {
 let l21 = *ptr0.add(16).cast::<*mut u8>();
 let l22 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7525,10 +8994,10 @@ len23,
 );
 _rt::string_lift(bytes23)
 };
-V41::AlreadyTriggered(e41)
+V50::AlreadyTriggered(e50)
 }
 5 => {
-let e41 = {
+let e50 = {
 let l24 = *ptr0.add(16).cast::<*mut u8>();
 let l25 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7541,10 +9010,10 @@ len26,
 );
 _rt::string_lift(bytes26)
 };
-V41::DefinedByCode(e41)
+V50::DefinedByCode(e50)
 }
 6 => {
-let e41 = {
+let e50 = {
 let l27 = *ptr0.add(16).cast::<*mut u8>();
 let l28 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7557,10 +9026,10 @@ len29,
 );
 _rt::string_lift(bytes29)
 };
-V41::AlreadyEnded(e41)
+V50::AlreadyEnded(e50)
 }
 7 => {
-let e41 = {
+let e50 = {
 let l30 = *ptr0.add(16).cast::<*mut u8>();
 let l31 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7573,10 +9042,10 @@ len32,
 );
 _rt::string_lift(bytes32)
 };
-V41::UniqueKeyTaken(e41)
+V50::UniqueKeyTaken(e50)
 }
 8 => {
-let e41 = {
+let e50 = {
 let l33 = *ptr0.add(16).cast::<*mut u8>();
 let l34 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7589,50 +9058,98 @@ len35,
 );
 _rt::string_lift(bytes35)
 };
-V41::Forbidden(e41)
+V50::CronNotFound(e50)
 }
 9 => {
-let e41 = {
-let l36 = i32::from(*ptr0.add(16).cast::<u8>());
-match l36 {
+let e50 = {
+let l36 = *ptr0.add(16).cast::<*mut u8>();
+let l37 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V50::CronExists(e50)
+}
+10 => {
+let e50 = {
+let l39 = *ptr0.add(16).cast::<*mut u8>();
+let l40 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V50::CronDefinedByCode(e50)
+}
+11 => {
+let e50 = {
+let l42 = *ptr0.add(16).cast::<*mut u8>();
+let l43 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V50::Forbidden(e50)
+}
+12 => {
+let e50 = {
+let l45 = i32::from(*ptr0.add(16).cast::<u8>());
+match l45 {
 0 => None,
 1 => {
 let e = {
-let l37 = *ptr0.add(24).cast::<i64>();
-l37 as u64
+let l46 = *ptr0.add(24).cast::<i64>();
+l46 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V41::Unavailable(e41)
+V50::Unavailable(e50)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e41 = {
-let l38 = *ptr0.add(16).cast::<*mut u8>();
-let l39 = *ptr0
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e50 = {
+let l47 = *ptr0.add(16).cast::<*mut u8>();
+let l48 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len40 = l39;
-let bytes40 = _rt::Vec::from_raw_parts(
-l38.cast(),
-len40,
-len40,
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
 );
-_rt::string_lift(bytes40)
+_rt::string_lift(bytes49)
 };
-V41::Other(e41)
+V50::Other(e50)
 }
 };
-v41
+v50
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result42
+result51
 }
 }
 }
@@ -7668,7 +9185,7 @@ unreachable!()
 }
 wit_import1((self).handle() as i32, _rt::as_i64(timeout), ptr0);
 let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result42 = match l2 {
+let result51 = match l2 {
 0 => {
 let e = ();
 Ok(e)
@@ -7676,10 +9193,10 @@ Ok(e)
 1 => {
 let e = {
 let l3 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V41;
-let v41 = match l3 {
+use super::super::super::runlater::scheduler::types::Error as V50;
+let v50 = match l3 {
 0 => {
-let e41 = {
+let e50 = {
 let l4 = *ptr0.add(16).cast::<*mut u8>();
 let l5 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7707,10 +9224,10 @@ field: _rt::string_lift(bytes6),
 reason: _rt::string_lift(bytes9),
 }
 };
-V41::Invalid(e41)
+V50::Invalid(e50)
 }
 1 => {
-let e41 = {
+let e50 = {
 let l10 = *ptr0.add(16).cast::<*mut u8>();
 let l11 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7733,10 +9250,10 @@ max: l13 as u64,
 asked: l14 as u64,
 }
 };
-V41::Limit(e41)
+V50::Limit(e50)
 }
 2 => {
-let e41 = {
+let e50 = {
 let l15 = *ptr0.add(16).cast::<*mut u8>();
 let l16 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7749,10 +9266,10 @@ len17,
 );
 _rt::string_lift(bytes17)
 };
-V41::TaskNotFound(e41)
+V50::TaskNotFound(e50)
 }
 3 => {
-let e41 = {
+let e50 = {
 let l18 = *ptr0.add(16).cast::<*mut u8>();
 let l19 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7765,10 +9282,10 @@ len20,
 );
 _rt::string_lift(bytes20)
 };
-V41::RunNotFound(e41)
+V50::RunNotFound(e50)
 }
 4 => {
-let e41 = {
+let e50 = {
 let l21 = *ptr0.add(16).cast::<*mut u8>();
 let l22 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7781,10 +9298,10 @@ len23,
 );
 _rt::string_lift(bytes23)
 };
-V41::AlreadyTriggered(e41)
+V50::AlreadyTriggered(e50)
 }
 5 => {
-let e41 = {
+let e50 = {
 let l24 = *ptr0.add(16).cast::<*mut u8>();
 let l25 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7797,10 +9314,10 @@ len26,
 );
 _rt::string_lift(bytes26)
 };
-V41::DefinedByCode(e41)
+V50::DefinedByCode(e50)
 }
 6 => {
-let e41 = {
+let e50 = {
 let l27 = *ptr0.add(16).cast::<*mut u8>();
 let l28 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7813,10 +9330,10 @@ len29,
 );
 _rt::string_lift(bytes29)
 };
-V41::AlreadyEnded(e41)
+V50::AlreadyEnded(e50)
 }
 7 => {
-let e41 = {
+let e50 = {
 let l30 = *ptr0.add(16).cast::<*mut u8>();
 let l31 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7829,10 +9346,10 @@ len32,
 );
 _rt::string_lift(bytes32)
 };
-V41::UniqueKeyTaken(e41)
+V50::UniqueKeyTaken(e50)
 }
 8 => {
-let e41 = {
+let e50 = {
 let l33 = *ptr0.add(16).cast::<*mut u8>();
 let l34 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7845,50 +9362,98 @@ len35,
 );
 _rt::string_lift(bytes35)
 };
-V41::Forbidden(e41)
+V50::CronNotFound(e50)
 }
 9 => {
-let e41 = {
-let l36 = i32::from(*ptr0.add(16).cast::<u8>());
-match l36 {
+let e50 = {
+let l36 = *ptr0.add(16).cast::<*mut u8>();
+let l37 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V50::CronExists(e50)
+}
+10 => {
+let e50 = {
+let l39 = *ptr0.add(16).cast::<*mut u8>();
+let l40 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V50::CronDefinedByCode(e50)
+}
+11 => {
+let e50 = {
+let l42 = *ptr0.add(16).cast::<*mut u8>();
+let l43 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V50::Forbidden(e50)
+}
+12 => {
+let e50 = {
+let l45 = i32::from(*ptr0.add(16).cast::<u8>());
+match l45 {
 0 => None,
 1 => {
 let e = {
-let l37 = *ptr0.add(24).cast::<i64>();
-l37 as u64
+let l46 = *ptr0.add(24).cast::<i64>();
+l46 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V41::Unavailable(e41)
+V50::Unavailable(e50)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e41 = {
-let l38 = *ptr0.add(16).cast::<*mut u8>();
-let l39 = *ptr0
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e50 = {
+let l47 = *ptr0.add(16).cast::<*mut u8>();
+let l48 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len40 = l39;
-let bytes40 = _rt::Vec::from_raw_parts(
-l38.cast(),
-len40,
-len40,
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
 );
-_rt::string_lift(bytes40)
+_rt::string_lift(bytes49)
 };
-V41::Other(e41)
+V50::Other(e50)
 }
 };
-v41
+v50
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result42
+result51
 }
 }
 }
@@ -7928,7 +9493,7 @@ _rt::as_i32(&priority),
 ptr0,
 );
 let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result42 = match l2 {
+let result51 = match l2 {
 0 => {
 let e = ();
 Ok(e)
@@ -7936,10 +9501,10 @@ Ok(e)
 1 => {
 let e = {
 let l3 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V41;
-let v41 = match l3 {
+use super::super::super::runlater::scheduler::types::Error as V50;
+let v50 = match l3 {
 0 => {
-let e41 = {
+let e50 = {
 let l4 = *ptr0.add(16).cast::<*mut u8>();
 let l5 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7967,10 +9532,10 @@ field: _rt::string_lift(bytes6),
 reason: _rt::string_lift(bytes9),
 }
 };
-V41::Invalid(e41)
+V50::Invalid(e50)
 }
 1 => {
-let e41 = {
+let e50 = {
 let l10 = *ptr0.add(16).cast::<*mut u8>();
 let l11 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -7993,10 +9558,10 @@ max: l13 as u64,
 asked: l14 as u64,
 }
 };
-V41::Limit(e41)
+V50::Limit(e50)
 }
 2 => {
-let e41 = {
+let e50 = {
 let l15 = *ptr0.add(16).cast::<*mut u8>();
 let l16 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8009,10 +9574,10 @@ len17,
 );
 _rt::string_lift(bytes17)
 };
-V41::TaskNotFound(e41)
+V50::TaskNotFound(e50)
 }
 3 => {
-let e41 = {
+let e50 = {
 let l18 = *ptr0.add(16).cast::<*mut u8>();
 let l19 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8025,10 +9590,10 @@ len20,
 );
 _rt::string_lift(bytes20)
 };
-V41::RunNotFound(e41)
+V50::RunNotFound(e50)
 }
 4 => {
-let e41 = {
+let e50 = {
 let l21 = *ptr0.add(16).cast::<*mut u8>();
 let l22 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8041,10 +9606,10 @@ len23,
 );
 _rt::string_lift(bytes23)
 };
-V41::AlreadyTriggered(e41)
+V50::AlreadyTriggered(e50)
 }
 5 => {
-let e41 = {
+let e50 = {
 let l24 = *ptr0.add(16).cast::<*mut u8>();
 let l25 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8057,10 +9622,10 @@ len26,
 );
 _rt::string_lift(bytes26)
 };
-V41::DefinedByCode(e41)
+V50::DefinedByCode(e50)
 }
 6 => {
-let e41 = {
+let e50 = {
 let l27 = *ptr0.add(16).cast::<*mut u8>();
 let l28 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8073,10 +9638,10 @@ len29,
 );
 _rt::string_lift(bytes29)
 };
-V41::AlreadyEnded(e41)
+V50::AlreadyEnded(e50)
 }
 7 => {
-let e41 = {
+let e50 = {
 let l30 = *ptr0.add(16).cast::<*mut u8>();
 let l31 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8089,10 +9654,10 @@ len32,
 );
 _rt::string_lift(bytes32)
 };
-V41::UniqueKeyTaken(e41)
+V50::UniqueKeyTaken(e50)
 }
 8 => {
-let e41 = {
+let e50 = {
 let l33 = *ptr0.add(16).cast::<*mut u8>();
 let l34 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8105,50 +9670,98 @@ len35,
 );
 _rt::string_lift(bytes35)
 };
-V41::Forbidden(e41)
+V50::CronNotFound(e50)
 }
 9 => {
-let e41 = {
-let l36 = i32::from(*ptr0.add(16).cast::<u8>());
-match l36 {
+let e50 = {
+let l36 = *ptr0.add(16).cast::<*mut u8>();
+let l37 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V50::CronExists(e50)
+}
+10 => {
+let e50 = {
+let l39 = *ptr0.add(16).cast::<*mut u8>();
+let l40 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V50::CronDefinedByCode(e50)
+}
+11 => {
+let e50 = {
+let l42 = *ptr0.add(16).cast::<*mut u8>();
+let l43 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V50::Forbidden(e50)
+}
+12 => {
+let e50 = {
+let l45 = i32::from(*ptr0.add(16).cast::<u8>());
+match l45 {
 0 => None,
 1 => {
 let e = {
-let l37 = *ptr0.add(24).cast::<i64>();
-l37 as u64
+let l46 = *ptr0.add(24).cast::<i64>();
+l46 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V41::Unavailable(e41)
+V50::Unavailable(e50)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e41 = {
-let l38 = *ptr0.add(16).cast::<*mut u8>();
-let l39 = *ptr0
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e50 = {
+let l47 = *ptr0.add(16).cast::<*mut u8>();
+let l48 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len40 = l39;
-let bytes40 = _rt::Vec::from_raw_parts(
-l38.cast(),
-len40,
-len40,
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
 );
-_rt::string_lift(bytes40)
+_rt::string_lift(bytes49)
 };
-V41::Other(e41)
+V50::Other(e50)
 }
 };
-v41
+v50
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result42
+result51
 }
 }
 }
@@ -8210,7 +9823,7 @@ unreachable!()
 }
 wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
 let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-let result43 = match l3 {
+let result52 = match l3 {
 0 => {
 let e = ();
 Ok(e)
@@ -8218,10 +9831,10 @@ Ok(e)
 1 => {
 let e = {
 let l4 = i32::from(*ptr1.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V42;
-let v42 = match l4 {
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
 0 => {
-let e42 = {
+let e51 = {
 let l5 = *ptr1.add(16).cast::<*mut u8>();
 let l6 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8249,10 +9862,10 @@ field: _rt::string_lift(bytes7),
 reason: _rt::string_lift(bytes10),
 }
 };
-V42::Invalid(e42)
+V51::Invalid(e51)
 }
 1 => {
-let e42 = {
+let e51 = {
 let l11 = *ptr1.add(16).cast::<*mut u8>();
 let l12 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8275,10 +9888,10 @@ max: l14 as u64,
 asked: l15 as u64,
 }
 };
-V42::Limit(e42)
+V51::Limit(e51)
 }
 2 => {
-let e42 = {
+let e51 = {
 let l16 = *ptr1.add(16).cast::<*mut u8>();
 let l17 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8291,10 +9904,10 @@ len18,
 );
 _rt::string_lift(bytes18)
 };
-V42::TaskNotFound(e42)
+V51::TaskNotFound(e51)
 }
 3 => {
-let e42 = {
+let e51 = {
 let l19 = *ptr1.add(16).cast::<*mut u8>();
 let l20 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8307,10 +9920,10 @@ len21,
 );
 _rt::string_lift(bytes21)
 };
-V42::RunNotFound(e42)
+V51::RunNotFound(e51)
 }
 4 => {
-let e42 = {
+let e51 = {
 let l22 = *ptr1.add(16).cast::<*mut u8>();
 let l23 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8323,10 +9936,10 @@ len24,
 );
 _rt::string_lift(bytes24)
 };
-V42::AlreadyTriggered(e42)
+V51::AlreadyTriggered(e51)
 }
 5 => {
-let e42 = {
+let e51 = {
 let l25 = *ptr1.add(16).cast::<*mut u8>();
 let l26 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8339,10 +9952,10 @@ len27,
 );
 _rt::string_lift(bytes27)
 };
-V42::DefinedByCode(e42)
+V51::DefinedByCode(e51)
 }
 6 => {
-let e42 = {
+let e51 = {
 let l28 = *ptr1.add(16).cast::<*mut u8>();
 let l29 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8355,10 +9968,10 @@ len30,
 );
 _rt::string_lift(bytes30)
 };
-V42::AlreadyEnded(e42)
+V51::AlreadyEnded(e51)
 }
 7 => {
-let e42 = {
+let e51 = {
 let l31 = *ptr1.add(16).cast::<*mut u8>();
 let l32 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8371,10 +9984,10 @@ len33,
 );
 _rt::string_lift(bytes33)
 };
-V42::UniqueKeyTaken(e42)
+V51::UniqueKeyTaken(e51)
 }
 8 => {
-let e42 = {
+let e51 = {
 let l34 = *ptr1.add(16).cast::<*mut u8>();
 let l35 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8387,50 +10000,98 @@ len36,
 );
 _rt::string_lift(bytes36)
 };
-V42::Forbidden(e42)
+V51::CronNotFound(e51)
 }
 9 => {
-let e42 = {
-let l37 = i32::from(*ptr1.add(16).cast::<u8>());
-match l37 {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
 0 => None,
 1 => {
 let e = {
-let l38 = *ptr1.add(24).cast::<i64>();
-l38 as u64
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V42::Unavailable(e42)
+V51::Unavailable(e51)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e42 = {
-let l39 = *ptr1.add(16).cast::<*mut u8>();
-let l40 = *ptr1
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len41 = l40;
-let bytes41 = _rt::Vec::from_raw_parts(
-l39.cast(),
-len41,
-len41,
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
 );
-_rt::string_lift(bytes41)
+_rt::string_lift(bytes50)
 };
-V42::Other(e42)
+V51::Other(e51)
 }
 };
-v42
+v51
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result43
+result52
 }
 }
 }
@@ -8501,7 +10162,7 @@ result2_2,
 ptr3,
 );
 let l5 = i32::from(*ptr3.add(0).cast::<u8>());
-let result45 = match l5 {
+let result54 = match l5 {
 0 => {
 let e = ();
 Ok(e)
@@ -8509,10 +10170,10 @@ Ok(e)
 1 => {
 let e = {
 let l6 = i32::from(*ptr3.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V44;
-let v44 = match l6 {
+use super::super::super::runlater::scheduler::types::Error as V53;
+let v53 = match l6 {
 0 => {
-let e44 = {
+let e53 = {
 let l7 = *ptr3.add(16).cast::<*mut u8>();
 let l8 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8540,10 +10201,10 @@ field: _rt::string_lift(bytes9),
 reason: _rt::string_lift(bytes12),
 }
 };
-V44::Invalid(e44)
+V53::Invalid(e53)
 }
 1 => {
-let e44 = {
+let e53 = {
 let l13 = *ptr3.add(16).cast::<*mut u8>();
 let l14 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8566,10 +10227,10 @@ max: l16 as u64,
 asked: l17 as u64,
 }
 };
-V44::Limit(e44)
+V53::Limit(e53)
 }
 2 => {
-let e44 = {
+let e53 = {
 let l18 = *ptr3.add(16).cast::<*mut u8>();
 let l19 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8582,10 +10243,10 @@ len20,
 );
 _rt::string_lift(bytes20)
 };
-V44::TaskNotFound(e44)
+V53::TaskNotFound(e53)
 }
 3 => {
-let e44 = {
+let e53 = {
 let l21 = *ptr3.add(16).cast::<*mut u8>();
 let l22 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8598,10 +10259,10 @@ len23,
 );
 _rt::string_lift(bytes23)
 };
-V44::RunNotFound(e44)
+V53::RunNotFound(e53)
 }
 4 => {
-let e44 = {
+let e53 = {
 let l24 = *ptr3.add(16).cast::<*mut u8>();
 let l25 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8614,10 +10275,10 @@ len26,
 );
 _rt::string_lift(bytes26)
 };
-V44::AlreadyTriggered(e44)
+V53::AlreadyTriggered(e53)
 }
 5 => {
-let e44 = {
+let e53 = {
 let l27 = *ptr3.add(16).cast::<*mut u8>();
 let l28 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8630,10 +10291,10 @@ len29,
 );
 _rt::string_lift(bytes29)
 };
-V44::DefinedByCode(e44)
+V53::DefinedByCode(e53)
 }
 6 => {
-let e44 = {
+let e53 = {
 let l30 = *ptr3.add(16).cast::<*mut u8>();
 let l31 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8646,10 +10307,10 @@ len32,
 );
 _rt::string_lift(bytes32)
 };
-V44::AlreadyEnded(e44)
+V53::AlreadyEnded(e53)
 }
 7 => {
-let e44 = {
+let e53 = {
 let l33 = *ptr3.add(16).cast::<*mut u8>();
 let l34 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8662,10 +10323,10 @@ len35,
 );
 _rt::string_lift(bytes35)
 };
-V44::UniqueKeyTaken(e44)
+V53::UniqueKeyTaken(e53)
 }
 8 => {
-let e44 = {
+let e53 = {
 let l36 = *ptr3.add(16).cast::<*mut u8>();
 let l37 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8678,50 +10339,98 @@ len38,
 );
 _rt::string_lift(bytes38)
 };
-V44::Forbidden(e44)
+V53::CronNotFound(e53)
 }
 9 => {
-let e44 = {
-let l39 = i32::from(*ptr3.add(16).cast::<u8>());
-match l39 {
+let e53 = {
+let l39 = *ptr3.add(16).cast::<*mut u8>();
+let l40 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V53::CronExists(e53)
+}
+10 => {
+let e53 = {
+let l42 = *ptr3.add(16).cast::<*mut u8>();
+let l43 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V53::CronDefinedByCode(e53)
+}
+11 => {
+let e53 = {
+let l45 = *ptr3.add(16).cast::<*mut u8>();
+let l46 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len47 = l46;
+let bytes47 = _rt::Vec::from_raw_parts(
+l45.cast(),
+len47,
+len47,
+);
+_rt::string_lift(bytes47)
+};
+V53::Forbidden(e53)
+}
+12 => {
+let e53 = {
+let l48 = i32::from(*ptr3.add(16).cast::<u8>());
+match l48 {
 0 => None,
 1 => {
 let e = {
-let l40 = *ptr3.add(24).cast::<i64>();
-l40 as u64
+let l49 = *ptr3.add(24).cast::<i64>();
+l49 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V44::Unavailable(e44)
+V53::Unavailable(e53)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e44 = {
-let l41 = *ptr3.add(16).cast::<*mut u8>();
-let l42 = *ptr3
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e53 = {
+let l50 = *ptr3.add(16).cast::<*mut u8>();
+let l51 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len43 = l42;
-let bytes43 = _rt::Vec::from_raw_parts(
-l41.cast(),
-len43,
-len43,
+let len52 = l51;
+let bytes52 = _rt::Vec::from_raw_parts(
+l50.cast(),
+len52,
+len52,
 );
-_rt::string_lift(bytes43)
+_rt::string_lift(bytes52)
 };
-V44::Other(e44)
+V53::Other(e53)
 }
 };
-v44
+v53
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result45
+result54
 }
 }
 }
@@ -8785,7 +10494,7 @@ len1,
 ptr2,
 );
 let l4 = i32::from(*ptr2.add(0).cast::<u8>());
-let result44 = match l4 {
+let result53 = match l4 {
 0 => {
 let e = ();
 Ok(e)
@@ -8793,10 +10502,10 @@ Ok(e)
 1 => {
 let e = {
 let l5 = i32::from(*ptr2.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V43;
-let v43 = match l5 {
+use super::super::super::runlater::scheduler::types::Error as V52;
+let v52 = match l5 {
 0 => {
-let e43 = {
+let e52 = {
 let l6 = *ptr2.add(16).cast::<*mut u8>();
 let l7 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8824,10 +10533,10 @@ field: _rt::string_lift(bytes8),
 reason: _rt::string_lift(bytes11),
 }
 };
-V43::Invalid(e43)
+V52::Invalid(e52)
 }
 1 => {
-let e43 = {
+let e52 = {
 let l12 = *ptr2.add(16).cast::<*mut u8>();
 let l13 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8850,10 +10559,10 @@ max: l15 as u64,
 asked: l16 as u64,
 }
 };
-V43::Limit(e43)
+V52::Limit(e52)
 }
 2 => {
-let e43 = {
+let e52 = {
 let l17 = *ptr2.add(16).cast::<*mut u8>();
 let l18 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8866,10 +10575,10 @@ len19,
 );
 _rt::string_lift(bytes19)
 };
-V43::TaskNotFound(e43)
+V52::TaskNotFound(e52)
 }
 3 => {
-let e43 = {
+let e52 = {
 let l20 = *ptr2.add(16).cast::<*mut u8>();
 let l21 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8882,10 +10591,10 @@ len22,
 );
 _rt::string_lift(bytes22)
 };
-V43::RunNotFound(e43)
+V52::RunNotFound(e52)
 }
 4 => {
-let e43 = {
+let e52 = {
 let l23 = *ptr2.add(16).cast::<*mut u8>();
 let l24 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8898,10 +10607,10 @@ len25,
 );
 _rt::string_lift(bytes25)
 };
-V43::AlreadyTriggered(e43)
+V52::AlreadyTriggered(e52)
 }
 5 => {
-let e43 = {
+let e52 = {
 let l26 = *ptr2.add(16).cast::<*mut u8>();
 let l27 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8914,10 +10623,10 @@ len28,
 );
 _rt::string_lift(bytes28)
 };
-V43::DefinedByCode(e43)
+V52::DefinedByCode(e52)
 }
 6 => {
-let e43 = {
+let e52 = {
 let l29 = *ptr2.add(16).cast::<*mut u8>();
 let l30 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8930,10 +10639,10 @@ len31,
 );
 _rt::string_lift(bytes31)
 };
-V43::AlreadyEnded(e43)
+V52::AlreadyEnded(e52)
 }
 7 => {
-let e43 = {
+let e52 = {
 let l32 = *ptr2.add(16).cast::<*mut u8>();
 let l33 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8946,10 +10655,10 @@ len34,
 );
 _rt::string_lift(bytes34)
 };
-V43::UniqueKeyTaken(e43)
+V52::UniqueKeyTaken(e52)
 }
 8 => {
-let e43 = {
+let e52 = {
 let l35 = *ptr2.add(16).cast::<*mut u8>();
 let l36 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -8962,50 +10671,98 @@ len37,
 );
 _rt::string_lift(bytes37)
 };
-V43::Forbidden(e43)
+V52::CronNotFound(e52)
 }
 9 => {
-let e43 = {
-let l38 = i32::from(*ptr2.add(16).cast::<u8>());
-match l38 {
+let e52 = {
+let l38 = *ptr2.add(16).cast::<*mut u8>();
+let l39 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V52::CronExists(e52)
+}
+10 => {
+let e52 = {
+let l41 = *ptr2.add(16).cast::<*mut u8>();
+let l42 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len43 = l42;
+let bytes43 = _rt::Vec::from_raw_parts(
+l41.cast(),
+len43,
+len43,
+);
+_rt::string_lift(bytes43)
+};
+V52::CronDefinedByCode(e52)
+}
+11 => {
+let e52 = {
+let l44 = *ptr2.add(16).cast::<*mut u8>();
+let l45 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len46 = l45;
+let bytes46 = _rt::Vec::from_raw_parts(
+l44.cast(),
+len46,
+len46,
+);
+_rt::string_lift(bytes46)
+};
+V52::Forbidden(e52)
+}
+12 => {
+let e52 = {
+let l47 = i32::from(*ptr2.add(16).cast::<u8>());
+match l47 {
 0 => None,
 1 => {
 let e = {
-let l39 = *ptr2.add(24).cast::<i64>();
-l39 as u64
+let l48 = *ptr2.add(24).cast::<i64>();
+l48 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V43::Unavailable(e43)
+V52::Unavailable(e52)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e43 = {
-let l40 = *ptr2.add(16).cast::<*mut u8>();
-let l41 = *ptr2
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e52 = {
+let l49 = *ptr2.add(16).cast::<*mut u8>();
+let l50 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len42 = l41;
-let bytes42 = _rt::Vec::from_raw_parts(
-l40.cast(),
-len42,
-len42,
+let len51 = l50;
+let bytes51 = _rt::Vec::from_raw_parts(
+l49.cast(),
+len51,
+len51,
 );
-_rt::string_lift(bytes42)
+_rt::string_lift(bytes51)
 };
-V43::Other(e43)
+V52::Other(e52)
 }
 };
-v43
+v52
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result44
+result53
 }
 }
 }
@@ -9049,7 +10806,7 @@ unreachable!()
 }
 wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
 let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-let result43 = match l3 {
+let result52 = match l3 {
 0 => {
 let e = ();
 Ok(e)
@@ -9057,10 +10814,10 @@ Ok(e)
 1 => {
 let e = {
 let l4 = i32::from(*ptr1.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V42;
-let v42 = match l4 {
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
 0 => {
-let e42 = {
+let e51 = {
 let l5 = *ptr1.add(16).cast::<*mut u8>();
 let l6 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9088,10 +10845,10 @@ field: _rt::string_lift(bytes7),
 reason: _rt::string_lift(bytes10),
 }
 };
-V42::Invalid(e42)
+V51::Invalid(e51)
 }
 1 => {
-let e42 = {
+let e51 = {
 let l11 = *ptr1.add(16).cast::<*mut u8>();
 let l12 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9114,10 +10871,10 @@ max: l14 as u64,
 asked: l15 as u64,
 }
 };
-V42::Limit(e42)
+V51::Limit(e51)
 }
 2 => {
-let e42 = {
+let e51 = {
 let l16 = *ptr1.add(16).cast::<*mut u8>();
 let l17 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9130,10 +10887,10 @@ len18,
 );
 _rt::string_lift(bytes18)
 };
-V42::TaskNotFound(e42)
+V51::TaskNotFound(e51)
 }
 3 => {
-let e42 = {
+let e51 = {
 let l19 = *ptr1.add(16).cast::<*mut u8>();
 let l20 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9146,10 +10903,10 @@ len21,
 );
 _rt::string_lift(bytes21)
 };
-V42::RunNotFound(e42)
+V51::RunNotFound(e51)
 }
 4 => {
-let e42 = {
+let e51 = {
 let l22 = *ptr1.add(16).cast::<*mut u8>();
 let l23 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9162,10 +10919,10 @@ len24,
 );
 _rt::string_lift(bytes24)
 };
-V42::AlreadyTriggered(e42)
+V51::AlreadyTriggered(e51)
 }
 5 => {
-let e42 = {
+let e51 = {
 let l25 = *ptr1.add(16).cast::<*mut u8>();
 let l26 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9178,10 +10935,10 @@ len27,
 );
 _rt::string_lift(bytes27)
 };
-V42::DefinedByCode(e42)
+V51::DefinedByCode(e51)
 }
 6 => {
-let e42 = {
+let e51 = {
 let l28 = *ptr1.add(16).cast::<*mut u8>();
 let l29 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9194,10 +10951,10 @@ len30,
 );
 _rt::string_lift(bytes30)
 };
-V42::AlreadyEnded(e42)
+V51::AlreadyEnded(e51)
 }
 7 => {
-let e42 = {
+let e51 = {
 let l31 = *ptr1.add(16).cast::<*mut u8>();
 let l32 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9210,10 +10967,10 @@ len33,
 );
 _rt::string_lift(bytes33)
 };
-V42::UniqueKeyTaken(e42)
+V51::UniqueKeyTaken(e51)
 }
 8 => {
-let e42 = {
+let e51 = {
 let l34 = *ptr1.add(16).cast::<*mut u8>();
 let l35 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9226,50 +10983,98 @@ len36,
 );
 _rt::string_lift(bytes36)
 };
-V42::Forbidden(e42)
+V51::CronNotFound(e51)
 }
 9 => {
-let e42 = {
-let l37 = i32::from(*ptr1.add(16).cast::<u8>());
-match l37 {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
 0 => None,
 1 => {
 let e = {
-let l38 = *ptr1.add(24).cast::<i64>();
-l38 as u64
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V42::Unavailable(e42)
+V51::Unavailable(e51)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e42 = {
-let l39 = *ptr1.add(16).cast::<*mut u8>();
-let l40 = *ptr1
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len41 = l40;
-let bytes41 = _rt::Vec::from_raw_parts(
-l39.cast(),
-len41,
-len41,
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
 );
-_rt::string_lift(bytes41)
+_rt::string_lift(bytes50)
 };
-V42::Other(e42)
+V51::Other(e51)
 }
 };
-v42
+v51
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result43
+result52
 }
 }
 }
@@ -9319,7 +11124,7 @@ _rt::as_i32(nanoseconds0),
 ptr1,
 );
 let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-let result43 = match l3 {
+let result52 = match l3 {
 0 => {
 let e = ();
 Ok(e)
@@ -9327,10 +11132,10 @@ Ok(e)
 1 => {
 let e = {
 let l4 = i32::from(*ptr1.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V42;
-let v42 = match l4 {
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
 0 => {
-let e42 = {
+let e51 = {
 let l5 = *ptr1.add(16).cast::<*mut u8>();
 let l6 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9358,10 +11163,10 @@ field: _rt::string_lift(bytes7),
 reason: _rt::string_lift(bytes10),
 }
 };
-V42::Invalid(e42)
+V51::Invalid(e51)
 }
 1 => {
-let e42 = {
+let e51 = {
 let l11 = *ptr1.add(16).cast::<*mut u8>();
 let l12 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9384,10 +11189,10 @@ max: l14 as u64,
 asked: l15 as u64,
 }
 };
-V42::Limit(e42)
+V51::Limit(e51)
 }
 2 => {
-let e42 = {
+let e51 = {
 let l16 = *ptr1.add(16).cast::<*mut u8>();
 let l17 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9400,10 +11205,10 @@ len18,
 );
 _rt::string_lift(bytes18)
 };
-V42::TaskNotFound(e42)
+V51::TaskNotFound(e51)
 }
 3 => {
-let e42 = {
+let e51 = {
 let l19 = *ptr1.add(16).cast::<*mut u8>();
 let l20 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9416,10 +11221,10 @@ len21,
 );
 _rt::string_lift(bytes21)
 };
-V42::RunNotFound(e42)
+V51::RunNotFound(e51)
 }
 4 => {
-let e42 = {
+let e51 = {
 let l22 = *ptr1.add(16).cast::<*mut u8>();
 let l23 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9432,10 +11237,10 @@ len24,
 );
 _rt::string_lift(bytes24)
 };
-V42::AlreadyTriggered(e42)
+V51::AlreadyTriggered(e51)
 }
 5 => {
-let e42 = {
+let e51 = {
 let l25 = *ptr1.add(16).cast::<*mut u8>();
 let l26 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9448,10 +11253,10 @@ len27,
 );
 _rt::string_lift(bytes27)
 };
-V42::DefinedByCode(e42)
+V51::DefinedByCode(e51)
 }
 6 => {
-let e42 = {
+let e51 = {
 let l28 = *ptr1.add(16).cast::<*mut u8>();
 let l29 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9464,10 +11269,10 @@ len30,
 );
 _rt::string_lift(bytes30)
 };
-V42::AlreadyEnded(e42)
+V51::AlreadyEnded(e51)
 }
 7 => {
-let e42 = {
+let e51 = {
 let l31 = *ptr1.add(16).cast::<*mut u8>();
 let l32 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9480,10 +11285,10 @@ len33,
 );
 _rt::string_lift(bytes33)
 };
-V42::UniqueKeyTaken(e42)
+V51::UniqueKeyTaken(e51)
 }
 8 => {
-let e42 = {
+let e51 = {
 let l34 = *ptr1.add(16).cast::<*mut u8>();
 let l35 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9496,50 +11301,98 @@ len36,
 );
 _rt::string_lift(bytes36)
 };
-V42::Forbidden(e42)
+V51::CronNotFound(e51)
 }
 9 => {
-let e42 = {
-let l37 = i32::from(*ptr1.add(16).cast::<u8>());
-match l37 {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
 0 => None,
 1 => {
 let e = {
-let l38 = *ptr1.add(24).cast::<i64>();
-l38 as u64
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V42::Unavailable(e42)
+V51::Unavailable(e51)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e42 = {
-let l39 = *ptr1.add(16).cast::<*mut u8>();
-let l40 = *ptr1
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len41 = l40;
-let bytes41 = _rt::Vec::from_raw_parts(
-l39.cast(),
-len41,
-len41,
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
 );
-_rt::string_lift(bytes41)
+_rt::string_lift(bytes50)
 };
-V42::Other(e42)
+V51::Other(e51)
 }
 };
-v42
+v51
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result43
+result52
 }
 }
 }
@@ -9589,7 +11442,7 @@ _rt::as_i32(nanoseconds0),
 ptr1,
 );
 let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-let result43 = match l3 {
+let result52 = match l3 {
 0 => {
 let e = ();
 Ok(e)
@@ -9597,10 +11450,10 @@ Ok(e)
 1 => {
 let e = {
 let l4 = i32::from(*ptr1.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V42;
-let v42 = match l4 {
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
 0 => {
-let e42 = {
+let e51 = {
 let l5 = *ptr1.add(16).cast::<*mut u8>();
 let l6 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9628,10 +11481,10 @@ field: _rt::string_lift(bytes7),
 reason: _rt::string_lift(bytes10),
 }
 };
-V42::Invalid(e42)
+V51::Invalid(e51)
 }
 1 => {
-let e42 = {
+let e51 = {
 let l11 = *ptr1.add(16).cast::<*mut u8>();
 let l12 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9654,10 +11507,10 @@ max: l14 as u64,
 asked: l15 as u64,
 }
 };
-V42::Limit(e42)
+V51::Limit(e51)
 }
 2 => {
-let e42 = {
+let e51 = {
 let l16 = *ptr1.add(16).cast::<*mut u8>();
 let l17 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9670,10 +11523,10 @@ len18,
 );
 _rt::string_lift(bytes18)
 };
-V42::TaskNotFound(e42)
+V51::TaskNotFound(e51)
 }
 3 => {
-let e42 = {
+let e51 = {
 let l19 = *ptr1.add(16).cast::<*mut u8>();
 let l20 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9686,10 +11539,10 @@ len21,
 );
 _rt::string_lift(bytes21)
 };
-V42::RunNotFound(e42)
+V51::RunNotFound(e51)
 }
 4 => {
-let e42 = {
+let e51 = {
 let l22 = *ptr1.add(16).cast::<*mut u8>();
 let l23 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9702,10 +11555,10 @@ len24,
 );
 _rt::string_lift(bytes24)
 };
-V42::AlreadyTriggered(e42)
+V51::AlreadyTriggered(e51)
 }
 5 => {
-let e42 = {
+let e51 = {
 let l25 = *ptr1.add(16).cast::<*mut u8>();
 let l26 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9718,10 +11571,10 @@ len27,
 );
 _rt::string_lift(bytes27)
 };
-V42::DefinedByCode(e42)
+V51::DefinedByCode(e51)
 }
 6 => {
-let e42 = {
+let e51 = {
 let l28 = *ptr1.add(16).cast::<*mut u8>();
 let l29 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9734,10 +11587,10 @@ len30,
 );
 _rt::string_lift(bytes30)
 };
-V42::AlreadyEnded(e42)
+V51::AlreadyEnded(e51)
 }
 7 => {
-let e42 = {
+let e51 = {
 let l31 = *ptr1.add(16).cast::<*mut u8>();
 let l32 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9750,10 +11603,10 @@ len33,
 );
 _rt::string_lift(bytes33)
 };
-V42::UniqueKeyTaken(e42)
+V51::UniqueKeyTaken(e51)
 }
 8 => {
-let e42 = {
+let e51 = {
 let l34 = *ptr1.add(16).cast::<*mut u8>();
 let l35 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -9766,50 +11619,98 @@ len36,
 );
 _rt::string_lift(bytes36)
 };
-V42::Forbidden(e42)
+V51::CronNotFound(e51)
 }
 9 => {
-let e42 = {
-let l37 = i32::from(*ptr1.add(16).cast::<u8>());
-match l37 {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
 0 => None,
 1 => {
 let e = {
-let l38 = *ptr1.add(24).cast::<i64>();
-l38 as u64
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V42::Unavailable(e42)
+V51::Unavailable(e51)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e42 = {
-let l39 = *ptr1.add(16).cast::<*mut u8>();
-let l40 = *ptr1
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len41 = l40;
-let bytes41 = _rt::Vec::from_raw_parts(
-l39.cast(),
-len41,
-len41,
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
 );
-_rt::string_lift(bytes41)
+_rt::string_lift(bytes50)
 };
-V42::Other(e42)
+V51::Other(e51)
 }
 };
-v42
+v51
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result43
+result52
 }
 }
 }
@@ -10578,7 +12479,7 @@ result8_1,
 ptr9,
 );
 let l11 = i32::from(*ptr9.add(0).cast::<u8>());
-let result54 = match l11 {
+let result63 = match l11 {
 0 => {
 let e = {
 let l12 = *ptr9.add(8).cast::<*mut u8>();
@@ -10598,10 +12499,10 @@ Ok(e)
 1 => {
 let e = {
 let l15 = i32::from(*ptr9.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V53;
-let v53 = match l15 {
+use super::super::super::runlater::scheduler::types::Error as V62;
+let v62 = match l15 {
 0 => {
-let e53 = {
+let e62 = {
 let l16 = *ptr9.add(16).cast::<*mut u8>();
 let l17 = *ptr9
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -10629,10 +12530,10 @@ field: _rt::string_lift(bytes18),
 reason: _rt::string_lift(bytes21),
 }
 };
-V53::Invalid(e53)
+V62::Invalid(e62)
 }
 1 => {
-let e53 = {
+let e62 = {
 let l22 = *ptr9.add(16).cast::<*mut u8>();
 let l23 = *ptr9
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -10655,10 +12556,10 @@ max: l25 as u64,
 asked: l26 as u64,
 }
 };
-V53::Limit(e53)
+V62::Limit(e62)
 }
 2 => {
-let e53 = {
+let e62 = {
 let l27 = *ptr9.add(16).cast::<*mut u8>();
 let l28 = *ptr9
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -10671,10 +12572,10 @@ len29,
 );
 _rt::string_lift(bytes29)
 };
-V53::TaskNotFound(e53)
+V62::TaskNotFound(e62)
 }
 3 => {
-let e53 = {
+let e62 = {
 let l30 = *ptr9.add(16).cast::<*mut u8>();
 let l31 = *ptr9
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -10687,10 +12588,10 @@ len32,
 );
 _rt::string_lift(bytes32)
 };
-V53::RunNotFound(e53)
+V62::RunNotFound(e62)
 }
 4 => {
-let e53 = {
+let e62 = {
 let l33 = *ptr9.add(16).cast::<*mut u8>();
 let l34 = *ptr9
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -10703,10 +12604,10 @@ len35,
 );
 _rt::string_lift(bytes35)
 };
-V53::AlreadyTriggered(e53)
+V62::AlreadyTriggered(e62)
 }
 5 => {
-let e53 = {
+let e62 = {
 let l36 = *ptr9.add(16).cast::<*mut u8>();
 let l37 = *ptr9
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -10719,10 +12620,10 @@ len38,
 );
 _rt::string_lift(bytes38)
 };
-V53::DefinedByCode(e53)
+V62::DefinedByCode(e62)
 }
 6 => {
-let e53 = {
+let e62 = {
 let l39 = *ptr9.add(16).cast::<*mut u8>();
 let l40 = *ptr9
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -10735,10 +12636,10 @@ len41,
 );
 _rt::string_lift(bytes41)
 };
-V53::AlreadyEnded(e53)
+V62::AlreadyEnded(e62)
 }
 7 => {
-let e53 = {
+let e62 = {
 let l42 = *ptr9.add(16).cast::<*mut u8>();
 let l43 = *ptr9
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -10751,10 +12652,10 @@ len44,
 );
 _rt::string_lift(bytes44)
 };
-V53::UniqueKeyTaken(e53)
+V62::UniqueKeyTaken(e62)
 }
 8 => {
-let e53 = {
+let e62 = {
 let l45 = *ptr9.add(16).cast::<*mut u8>();
 let l46 = *ptr9
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -10767,50 +12668,98 @@ len47,
 );
 _rt::string_lift(bytes47)
 };
-V53::Forbidden(e53)
+V62::CronNotFound(e62)
 }
 9 => {
-let e53 = {
-let l48 = i32::from(*ptr9.add(16).cast::<u8>());
-match l48 {
+let e62 = {
+let l48 = *ptr9.add(16).cast::<*mut u8>();
+let l49 = *ptr9
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V62::CronExists(e62)
+}
+10 => {
+let e62 = {
+let l51 = *ptr9.add(16).cast::<*mut u8>();
+let l52 = *ptr9
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len53 = l52;
+let bytes53 = _rt::Vec::from_raw_parts(
+l51.cast(),
+len53,
+len53,
+);
+_rt::string_lift(bytes53)
+};
+V62::CronDefinedByCode(e62)
+}
+11 => {
+let e62 = {
+let l54 = *ptr9.add(16).cast::<*mut u8>();
+let l55 = *ptr9
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len56 = l55;
+let bytes56 = _rt::Vec::from_raw_parts(
+l54.cast(),
+len56,
+len56,
+);
+_rt::string_lift(bytes56)
+};
+V62::Forbidden(e62)
+}
+12 => {
+let e62 = {
+let l57 = i32::from(*ptr9.add(16).cast::<u8>());
+match l57 {
 0 => None,
 1 => {
 let e = {
-let l49 = *ptr9.add(24).cast::<i64>();
-l49 as u64
+let l58 = *ptr9.add(24).cast::<i64>();
+l58 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V53::Unavailable(e53)
+V62::Unavailable(e62)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e53 = {
-let l50 = *ptr9.add(16).cast::<*mut u8>();
-let l51 = *ptr9
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e62 = {
+let l59 = *ptr9.add(16).cast::<*mut u8>();
+let l60 = *ptr9
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len52 = l51;
-let bytes52 = _rt::Vec::from_raw_parts(
-l50.cast(),
-len52,
-len52,
+let len61 = l60;
+let bytes61 = _rt::Vec::from_raw_parts(
+l59.cast(),
+len61,
+len61,
 );
-_rt::string_lift(bytes52)
+_rt::string_lift(bytes61)
 };
-V53::Other(e53)
+V62::Other(e62)
 }
 };
-v53
+v62
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result54
+result63
 }
 }
 #[allow(unused_unsafe, clippy::all)]
@@ -10944,7 +12893,7 @@ result9_1,
 ptr10,
 );
 let l12 = i32::from(*ptr10.add(0).cast::<u8>());
-let result55 = match l12 {
+let result64 = match l12 {
 0 => {
 let e = {
 let l13 = *ptr10.add(8).cast::<*mut u8>();
@@ -10964,10 +12913,10 @@ Ok(e)
 1 => {
 let e = {
 let l16 = i32::from(*ptr10.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V54;
-let v54 = match l16 {
+use super::super::super::runlater::scheduler::types::Error as V63;
+let v63 = match l16 {
 0 => {
-let e54 = {
+let e63 = {
 let l17 = *ptr10.add(16).cast::<*mut u8>();
 let l18 = *ptr10
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -10995,10 +12944,10 @@ field: _rt::string_lift(bytes19),
 reason: _rt::string_lift(bytes22),
 }
 };
-V54::Invalid(e54)
+V63::Invalid(e63)
 }
 1 => {
-let e54 = {
+let e63 = {
 let l23 = *ptr10.add(16).cast::<*mut u8>();
 let l24 = *ptr10
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11021,10 +12970,10 @@ max: l26 as u64,
 asked: l27 as u64,
 }
 };
-V54::Limit(e54)
+V63::Limit(e63)
 }
 2 => {
-let e54 = {
+let e63 = {
 let l28 = *ptr10.add(16).cast::<*mut u8>();
 let l29 = *ptr10
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11037,10 +12986,10 @@ len30,
 );
 _rt::string_lift(bytes30)
 };
-V54::TaskNotFound(e54)
+V63::TaskNotFound(e63)
 }
 3 => {
-let e54 = {
+let e63 = {
 let l31 = *ptr10.add(16).cast::<*mut u8>();
 let l32 = *ptr10
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11053,10 +13002,10 @@ len33,
 );
 _rt::string_lift(bytes33)
 };
-V54::RunNotFound(e54)
+V63::RunNotFound(e63)
 }
 4 => {
-let e54 = {
+let e63 = {
 let l34 = *ptr10.add(16).cast::<*mut u8>();
 let l35 = *ptr10
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11069,10 +13018,10 @@ len36,
 );
 _rt::string_lift(bytes36)
 };
-V54::AlreadyTriggered(e54)
+V63::AlreadyTriggered(e63)
 }
 5 => {
-let e54 = {
+let e63 = {
 let l37 = *ptr10.add(16).cast::<*mut u8>();
 let l38 = *ptr10
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11085,10 +13034,10 @@ len39,
 );
 _rt::string_lift(bytes39)
 };
-V54::DefinedByCode(e54)
+V63::DefinedByCode(e63)
 }
 6 => {
-let e54 = {
+let e63 = {
 let l40 = *ptr10.add(16).cast::<*mut u8>();
 let l41 = *ptr10
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11101,10 +13050,10 @@ len42,
 );
 _rt::string_lift(bytes42)
 };
-V54::AlreadyEnded(e54)
+V63::AlreadyEnded(e63)
 }
 7 => {
-let e54 = {
+let e63 = {
 let l43 = *ptr10.add(16).cast::<*mut u8>();
 let l44 = *ptr10
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11117,10 +13066,10 @@ len45,
 );
 _rt::string_lift(bytes45)
 };
-V54::UniqueKeyTaken(e54)
+V63::UniqueKeyTaken(e63)
 }
 8 => {
-let e54 = {
+let e63 = {
 let l46 = *ptr10.add(16).cast::<*mut u8>();
 let l47 = *ptr10
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11133,50 +13082,98 @@ len48,
 );
 _rt::string_lift(bytes48)
 };
-V54::Forbidden(e54)
+V63::CronNotFound(e63)
 }
 9 => {
-let e54 = {
-let l49 = i32::from(*ptr10.add(16).cast::<u8>());
-match l49 {
+let e63 = {
+let l49 = *ptr10.add(16).cast::<*mut u8>();
+let l50 = *ptr10
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len51 = l50;
+let bytes51 = _rt::Vec::from_raw_parts(
+l49.cast(),
+len51,
+len51,
+);
+_rt::string_lift(bytes51)
+};
+V63::CronExists(e63)
+}
+10 => {
+let e63 = {
+let l52 = *ptr10.add(16).cast::<*mut u8>();
+let l53 = *ptr10
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len54 = l53;
+let bytes54 = _rt::Vec::from_raw_parts(
+l52.cast(),
+len54,
+len54,
+);
+_rt::string_lift(bytes54)
+};
+V63::CronDefinedByCode(e63)
+}
+11 => {
+let e63 = {
+let l55 = *ptr10.add(16).cast::<*mut u8>();
+let l56 = *ptr10
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len57 = l56;
+let bytes57 = _rt::Vec::from_raw_parts(
+l55.cast(),
+len57,
+len57,
+);
+_rt::string_lift(bytes57)
+};
+V63::Forbidden(e63)
+}
+12 => {
+let e63 = {
+let l58 = i32::from(*ptr10.add(16).cast::<u8>());
+match l58 {
 0 => None,
 1 => {
 let e = {
-let l50 = *ptr10.add(24).cast::<i64>();
-l50 as u64
+let l59 = *ptr10.add(24).cast::<i64>();
+l59 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V54::Unavailable(e54)
+V63::Unavailable(e63)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e54 = {
-let l51 = *ptr10.add(16).cast::<*mut u8>();
-let l52 = *ptr10
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e63 = {
+let l60 = *ptr10.add(16).cast::<*mut u8>();
+let l61 = *ptr10
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len53 = l52;
-let bytes53 = _rt::Vec::from_raw_parts(
-l51.cast(),
-len53,
-len53,
+let len62 = l61;
+let bytes62 = _rt::Vec::from_raw_parts(
+l60.cast(),
+len62,
+len62,
 );
-_rt::string_lift(bytes53)
+_rt::string_lift(bytes62)
 };
-V54::Other(e54)
+V63::Other(e63)
 }
 };
-v54
+v63
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result55
+result64
 }
 }
 #[allow(unused_unsafe, clippy::all)]
@@ -11210,7 +13207,7 @@ unreachable!()
 }
 wit_import2(ptr0.cast_mut(), len0, ptr1);
 let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-let result44 = match l3 {
+let result53 = match l3 {
 0 => {
 let e = {
 let l4 = *ptr1.add(8).cast::<i32>();
@@ -11221,10 +13218,10 @@ Ok(e)
 1 => {
 let e = {
 let l5 = i32::from(*ptr1.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V43;
-let v43 = match l5 {
+use super::super::super::runlater::scheduler::types::Error as V52;
+let v52 = match l5 {
 0 => {
-let e43 = {
+let e52 = {
 let l6 = *ptr1.add(16).cast::<*mut u8>();
 let l7 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11252,10 +13249,10 @@ field: _rt::string_lift(bytes8),
 reason: _rt::string_lift(bytes11),
 }
 };
-V43::Invalid(e43)
+V52::Invalid(e52)
 }
 1 => {
-let e43 = {
+let e52 = {
 let l12 = *ptr1.add(16).cast::<*mut u8>();
 let l13 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11278,10 +13275,10 @@ max: l15 as u64,
 asked: l16 as u64,
 }
 };
-V43::Limit(e43)
+V52::Limit(e52)
 }
 2 => {
-let e43 = {
+let e52 = {
 let l17 = *ptr1.add(16).cast::<*mut u8>();
 let l18 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11294,10 +13291,10 @@ len19,
 );
 _rt::string_lift(bytes19)
 };
-V43::TaskNotFound(e43)
+V52::TaskNotFound(e52)
 }
 3 => {
-let e43 = {
+let e52 = {
 let l20 = *ptr1.add(16).cast::<*mut u8>();
 let l21 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11310,10 +13307,10 @@ len22,
 );
 _rt::string_lift(bytes22)
 };
-V43::RunNotFound(e43)
+V52::RunNotFound(e52)
 }
 4 => {
-let e43 = {
+let e52 = {
 let l23 = *ptr1.add(16).cast::<*mut u8>();
 let l24 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11326,10 +13323,10 @@ len25,
 );
 _rt::string_lift(bytes25)
 };
-V43::AlreadyTriggered(e43)
+V52::AlreadyTriggered(e52)
 }
 5 => {
-let e43 = {
+let e52 = {
 let l26 = *ptr1.add(16).cast::<*mut u8>();
 let l27 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11342,10 +13339,10 @@ len28,
 );
 _rt::string_lift(bytes28)
 };
-V43::DefinedByCode(e43)
+V52::DefinedByCode(e52)
 }
 6 => {
-let e43 = {
+let e52 = {
 let l29 = *ptr1.add(16).cast::<*mut u8>();
 let l30 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11358,10 +13355,10 @@ len31,
 );
 _rt::string_lift(bytes31)
 };
-V43::AlreadyEnded(e43)
+V52::AlreadyEnded(e52)
 }
 7 => {
-let e43 = {
+let e52 = {
 let l32 = *ptr1.add(16).cast::<*mut u8>();
 let l33 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11374,10 +13371,10 @@ len34,
 );
 _rt::string_lift(bytes34)
 };
-V43::UniqueKeyTaken(e43)
+V52::UniqueKeyTaken(e52)
 }
 8 => {
-let e43 = {
+let e52 = {
 let l35 = *ptr1.add(16).cast::<*mut u8>();
 let l36 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11390,50 +13387,98 @@ len37,
 );
 _rt::string_lift(bytes37)
 };
-V43::Forbidden(e43)
+V52::CronNotFound(e52)
 }
 9 => {
-let e43 = {
-let l38 = i32::from(*ptr1.add(16).cast::<u8>());
-match l38 {
+let e52 = {
+let l38 = *ptr1.add(16).cast::<*mut u8>();
+let l39 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V52::CronExists(e52)
+}
+10 => {
+let e52 = {
+let l41 = *ptr1.add(16).cast::<*mut u8>();
+let l42 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len43 = l42;
+let bytes43 = _rt::Vec::from_raw_parts(
+l41.cast(),
+len43,
+len43,
+);
+_rt::string_lift(bytes43)
+};
+V52::CronDefinedByCode(e52)
+}
+11 => {
+let e52 = {
+let l44 = *ptr1.add(16).cast::<*mut u8>();
+let l45 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len46 = l45;
+let bytes46 = _rt::Vec::from_raw_parts(
+l44.cast(),
+len46,
+len46,
+);
+_rt::string_lift(bytes46)
+};
+V52::Forbidden(e52)
+}
+12 => {
+let e52 = {
+let l47 = i32::from(*ptr1.add(16).cast::<u8>());
+match l47 {
 0 => None,
 1 => {
 let e = {
-let l39 = *ptr1.add(24).cast::<i64>();
-l39 as u64
+let l48 = *ptr1.add(24).cast::<i64>();
+l48 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V43::Unavailable(e43)
+V52::Unavailable(e52)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e43 = {
-let l40 = *ptr1.add(16).cast::<*mut u8>();
-let l41 = *ptr1
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e52 = {
+let l49 = *ptr1.add(16).cast::<*mut u8>();
+let l50 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len42 = l41;
-let bytes42 = _rt::Vec::from_raw_parts(
-l40.cast(),
-len42,
-len42,
+let len51 = l50;
+let bytes51 = _rt::Vec::from_raw_parts(
+l49.cast(),
+len51,
+len51,
 );
-_rt::string_lift(bytes42)
+_rt::string_lift(bytes51)
 };
-V43::Other(e43)
+V52::Other(e52)
 }
 };
-v43
+v52
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result44
+result53
 }
 }
 #[allow(unused_unsafe, clippy::all)]
@@ -11501,7 +13546,7 @@ order0.clone() as i32,
 ptr3,
 );
 let l5 = i32::from(*ptr3.add(0).cast::<u8>());
-let result53 = match l5 {
+let result62 = match l5 {
 0 => {
 let e = {
 let l6 = *ptr3.add(8).cast::<*mut u8>();
@@ -11556,10 +13601,10 @@ Ok(e)
 1 => {
 let e = {
 let l14 = i32::from(*ptr3.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V52;
-let v52 = match l14 {
+use super::super::super::runlater::scheduler::types::Error as V61;
+let v61 = match l14 {
 0 => {
-let e52 = {
+let e61 = {
 let l15 = *ptr3.add(16).cast::<*mut u8>();
 let l16 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11587,10 +13632,10 @@ field: _rt::string_lift(bytes17),
 reason: _rt::string_lift(bytes20),
 }
 };
-V52::Invalid(e52)
+V61::Invalid(e61)
 }
 1 => {
-let e52 = {
+let e61 = {
 let l21 = *ptr3.add(16).cast::<*mut u8>();
 let l22 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11613,10 +13658,10 @@ max: l24 as u64,
 asked: l25 as u64,
 }
 };
-V52::Limit(e52)
+V61::Limit(e61)
 }
 2 => {
-let e52 = {
+let e61 = {
 let l26 = *ptr3.add(16).cast::<*mut u8>();
 let l27 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11629,10 +13674,10 @@ len28,
 );
 _rt::string_lift(bytes28)
 };
-V52::TaskNotFound(e52)
+V61::TaskNotFound(e61)
 }
 3 => {
-let e52 = {
+let e61 = {
 let l29 = *ptr3.add(16).cast::<*mut u8>();
 let l30 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11645,10 +13690,10 @@ len31,
 );
 _rt::string_lift(bytes31)
 };
-V52::RunNotFound(e52)
+V61::RunNotFound(e61)
 }
 4 => {
-let e52 = {
+let e61 = {
 let l32 = *ptr3.add(16).cast::<*mut u8>();
 let l33 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11661,10 +13706,10 @@ len34,
 );
 _rt::string_lift(bytes34)
 };
-V52::AlreadyTriggered(e52)
+V61::AlreadyTriggered(e61)
 }
 5 => {
-let e52 = {
+let e61 = {
 let l35 = *ptr3.add(16).cast::<*mut u8>();
 let l36 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11677,10 +13722,10 @@ len37,
 );
 _rt::string_lift(bytes37)
 };
-V52::DefinedByCode(e52)
+V61::DefinedByCode(e61)
 }
 6 => {
-let e52 = {
+let e61 = {
 let l38 = *ptr3.add(16).cast::<*mut u8>();
 let l39 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11693,10 +13738,10 @@ len40,
 );
 _rt::string_lift(bytes40)
 };
-V52::AlreadyEnded(e52)
+V61::AlreadyEnded(e61)
 }
 7 => {
-let e52 = {
+let e61 = {
 let l41 = *ptr3.add(16).cast::<*mut u8>();
 let l42 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11709,10 +13754,10 @@ len43,
 );
 _rt::string_lift(bytes43)
 };
-V52::UniqueKeyTaken(e52)
+V61::UniqueKeyTaken(e61)
 }
 8 => {
-let e52 = {
+let e61 = {
 let l44 = *ptr3.add(16).cast::<*mut u8>();
 let l45 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11725,50 +13770,98 @@ len46,
 );
 _rt::string_lift(bytes46)
 };
-V52::Forbidden(e52)
+V61::CronNotFound(e61)
 }
 9 => {
-let e52 = {
-let l47 = i32::from(*ptr3.add(16).cast::<u8>());
-match l47 {
+let e61 = {
+let l47 = *ptr3.add(16).cast::<*mut u8>();
+let l48 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
+);
+_rt::string_lift(bytes49)
+};
+V61::CronExists(e61)
+}
+10 => {
+let e61 = {
+let l50 = *ptr3.add(16).cast::<*mut u8>();
+let l51 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len52 = l51;
+let bytes52 = _rt::Vec::from_raw_parts(
+l50.cast(),
+len52,
+len52,
+);
+_rt::string_lift(bytes52)
+};
+V61::CronDefinedByCode(e61)
+}
+11 => {
+let e61 = {
+let l53 = *ptr3.add(16).cast::<*mut u8>();
+let l54 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len55 = l54;
+let bytes55 = _rt::Vec::from_raw_parts(
+l53.cast(),
+len55,
+len55,
+);
+_rt::string_lift(bytes55)
+};
+V61::Forbidden(e61)
+}
+12 => {
+let e61 = {
+let l56 = i32::from(*ptr3.add(16).cast::<u8>());
+match l56 {
 0 => None,
 1 => {
 let e = {
-let l48 = *ptr3.add(24).cast::<i64>();
-l48 as u64
+let l57 = *ptr3.add(24).cast::<i64>();
+l57 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V52::Unavailable(e52)
+V61::Unavailable(e61)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e52 = {
-let l49 = *ptr3.add(16).cast::<*mut u8>();
-let l50 = *ptr3
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e61 = {
+let l58 = *ptr3.add(16).cast::<*mut u8>();
+let l59 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len51 = l50;
-let bytes51 = _rt::Vec::from_raw_parts(
-l49.cast(),
-len51,
-len51,
+let len60 = l59;
+let bytes60 = _rt::Vec::from_raw_parts(
+l58.cast(),
+len60,
+len60,
 );
-_rt::string_lift(bytes51)
+_rt::string_lift(bytes60)
 };
-V52::Other(e52)
+V61::Other(e61)
 }
 };
-v52
+v61
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result53
+result62
 }
 }
 #[allow(unused_unsafe, clippy::all)]
@@ -11835,7 +13928,7 @@ result3_2,
 ptr4,
 );
 let l6 = i32::from(*ptr4.add(0).cast::<u8>());
-let result46 = match l6 {
+let result55 = match l6 {
 0 => {
 let e = ();
 Ok(e)
@@ -11843,10 +13936,10 @@ Ok(e)
 1 => {
 let e = {
 let l7 = i32::from(*ptr4.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V45;
-let v45 = match l7 {
+use super::super::super::runlater::scheduler::types::Error as V54;
+let v54 = match l7 {
 0 => {
-let e45 = {
+let e54 = {
 let l8 = *ptr4.add(16).cast::<*mut u8>();
 let l9 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11874,10 +13967,10 @@ field: _rt::string_lift(bytes10),
 reason: _rt::string_lift(bytes13),
 }
 };
-V45::Invalid(e45)
+V54::Invalid(e54)
 }
 1 => {
-let e45 = {
+let e54 = {
 let l14 = *ptr4.add(16).cast::<*mut u8>();
 let l15 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11900,10 +13993,10 @@ max: l17 as u64,
 asked: l18 as u64,
 }
 };
-V45::Limit(e45)
+V54::Limit(e54)
 }
 2 => {
-let e45 = {
+let e54 = {
 let l19 = *ptr4.add(16).cast::<*mut u8>();
 let l20 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11916,10 +14009,10 @@ len21,
 );
 _rt::string_lift(bytes21)
 };
-V45::TaskNotFound(e45)
+V54::TaskNotFound(e54)
 }
 3 => {
-let e45 = {
+let e54 = {
 let l22 = *ptr4.add(16).cast::<*mut u8>();
 let l23 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11932,10 +14025,10 @@ len24,
 );
 _rt::string_lift(bytes24)
 };
-V45::RunNotFound(e45)
+V54::RunNotFound(e54)
 }
 4 => {
-let e45 = {
+let e54 = {
 let l25 = *ptr4.add(16).cast::<*mut u8>();
 let l26 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11948,10 +14041,10 @@ len27,
 );
 _rt::string_lift(bytes27)
 };
-V45::AlreadyTriggered(e45)
+V54::AlreadyTriggered(e54)
 }
 5 => {
-let e45 = {
+let e54 = {
 let l28 = *ptr4.add(16).cast::<*mut u8>();
 let l29 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11964,10 +14057,10 @@ len30,
 );
 _rt::string_lift(bytes30)
 };
-V45::DefinedByCode(e45)
+V54::DefinedByCode(e54)
 }
 6 => {
-let e45 = {
+let e54 = {
 let l31 = *ptr4.add(16).cast::<*mut u8>();
 let l32 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11980,10 +14073,10 @@ len33,
 );
 _rt::string_lift(bytes33)
 };
-V45::AlreadyEnded(e45)
+V54::AlreadyEnded(e54)
 }
 7 => {
-let e45 = {
+let e54 = {
 let l34 = *ptr4.add(16).cast::<*mut u8>();
 let l35 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -11996,10 +14089,10 @@ len36,
 );
 _rt::string_lift(bytes36)
 };
-V45::UniqueKeyTaken(e45)
+V54::UniqueKeyTaken(e54)
 }
 8 => {
-let e45 = {
+let e54 = {
 let l37 = *ptr4.add(16).cast::<*mut u8>();
 let l38 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12012,50 +14105,98 @@ len39,
 );
 _rt::string_lift(bytes39)
 };
-V45::Forbidden(e45)
+V54::CronNotFound(e54)
 }
 9 => {
-let e45 = {
-let l40 = i32::from(*ptr4.add(16).cast::<u8>());
-match l40 {
+let e54 = {
+let l40 = *ptr4.add(16).cast::<*mut u8>();
+let l41 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V54::CronExists(e54)
+}
+10 => {
+let e54 = {
+let l43 = *ptr4.add(16).cast::<*mut u8>();
+let l44 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V54::CronDefinedByCode(e54)
+}
+11 => {
+let e54 = {
+let l46 = *ptr4.add(16).cast::<*mut u8>();
+let l47 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len48 = l47;
+let bytes48 = _rt::Vec::from_raw_parts(
+l46.cast(),
+len48,
+len48,
+);
+_rt::string_lift(bytes48)
+};
+V54::Forbidden(e54)
+}
+12 => {
+let e54 = {
+let l49 = i32::from(*ptr4.add(16).cast::<u8>());
+match l49 {
 0 => None,
 1 => {
 let e = {
-let l41 = *ptr4.add(24).cast::<i64>();
-l41 as u64
+let l50 = *ptr4.add(24).cast::<i64>();
+l50 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V45::Unavailable(e45)
+V54::Unavailable(e54)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e45 = {
-let l42 = *ptr4.add(16).cast::<*mut u8>();
-let l43 = *ptr4
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e54 = {
+let l51 = *ptr4.add(16).cast::<*mut u8>();
+let l52 = *ptr4
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len44 = l43;
-let bytes44 = _rt::Vec::from_raw_parts(
-l42.cast(),
-len44,
-len44,
+let len53 = l52;
+let bytes53 = _rt::Vec::from_raw_parts(
+l51.cast(),
+len53,
+len53,
 );
-_rt::string_lift(bytes44)
+_rt::string_lift(bytes53)
 };
-V45::Other(e45)
+V54::Other(e54)
 }
 };
-v45
+v54
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result46
+result55
 }
 }
 #[allow(unused_unsafe, clippy::all)]
@@ -12089,7 +14230,7 @@ unreachable!()
 }
 wit_import2(ptr0.cast_mut(), len0, ptr1);
 let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-let result43 = match l3 {
+let result52 = match l3 {
 0 => {
 let e = ();
 Ok(e)
@@ -12097,10 +14238,10 @@ Ok(e)
 1 => {
 let e = {
 let l4 = i32::from(*ptr1.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V42;
-let v42 = match l4 {
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
 0 => {
-let e42 = {
+let e51 = {
 let l5 = *ptr1.add(16).cast::<*mut u8>();
 let l6 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12128,10 +14269,10 @@ field: _rt::string_lift(bytes7),
 reason: _rt::string_lift(bytes10),
 }
 };
-V42::Invalid(e42)
+V51::Invalid(e51)
 }
 1 => {
-let e42 = {
+let e51 = {
 let l11 = *ptr1.add(16).cast::<*mut u8>();
 let l12 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12154,10 +14295,10 @@ max: l14 as u64,
 asked: l15 as u64,
 }
 };
-V42::Limit(e42)
+V51::Limit(e51)
 }
 2 => {
-let e42 = {
+let e51 = {
 let l16 = *ptr1.add(16).cast::<*mut u8>();
 let l17 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12170,10 +14311,10 @@ len18,
 );
 _rt::string_lift(bytes18)
 };
-V42::TaskNotFound(e42)
+V51::TaskNotFound(e51)
 }
 3 => {
-let e42 = {
+let e51 = {
 let l19 = *ptr1.add(16).cast::<*mut u8>();
 let l20 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12186,10 +14327,10 @@ len21,
 );
 _rt::string_lift(bytes21)
 };
-V42::RunNotFound(e42)
+V51::RunNotFound(e51)
 }
 4 => {
-let e42 = {
+let e51 = {
 let l22 = *ptr1.add(16).cast::<*mut u8>();
 let l23 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12202,10 +14343,10 @@ len24,
 );
 _rt::string_lift(bytes24)
 };
-V42::AlreadyTriggered(e42)
+V51::AlreadyTriggered(e51)
 }
 5 => {
-let e42 = {
+let e51 = {
 let l25 = *ptr1.add(16).cast::<*mut u8>();
 let l26 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12218,10 +14359,10 @@ len27,
 );
 _rt::string_lift(bytes27)
 };
-V42::DefinedByCode(e42)
+V51::DefinedByCode(e51)
 }
 6 => {
-let e42 = {
+let e51 = {
 let l28 = *ptr1.add(16).cast::<*mut u8>();
 let l29 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12234,10 +14375,10 @@ len30,
 );
 _rt::string_lift(bytes30)
 };
-V42::AlreadyEnded(e42)
+V51::AlreadyEnded(e51)
 }
 7 => {
-let e42 = {
+let e51 = {
 let l31 = *ptr1.add(16).cast::<*mut u8>();
 let l32 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12250,10 +14391,10 @@ len33,
 );
 _rt::string_lift(bytes33)
 };
-V42::UniqueKeyTaken(e42)
+V51::UniqueKeyTaken(e51)
 }
 8 => {
-let e42 = {
+let e51 = {
 let l34 = *ptr1.add(16).cast::<*mut u8>();
 let l35 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12266,50 +14407,98 @@ len36,
 );
 _rt::string_lift(bytes36)
 };
-V42::Forbidden(e42)
+V51::CronNotFound(e51)
 }
 9 => {
-let e42 = {
-let l37 = i32::from(*ptr1.add(16).cast::<u8>());
-match l37 {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
 0 => None,
 1 => {
 let e = {
-let l38 = *ptr1.add(24).cast::<i64>();
-l38 as u64
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V42::Unavailable(e42)
+V51::Unavailable(e51)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e42 = {
-let l39 = *ptr1.add(16).cast::<*mut u8>();
-let l40 = *ptr1
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len41 = l40;
-let bytes41 = _rt::Vec::from_raw_parts(
-l39.cast(),
-len41,
-len41,
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
 );
-_rt::string_lift(bytes41)
+_rt::string_lift(bytes50)
 };
-V42::Other(e42)
+V51::Other(e51)
 }
 };
-v42
+v51
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result43
+result52
 }
 }
 #[allow(unused_unsafe, clippy::all)]
@@ -12343,7 +14532,7 @@ unreachable!()
 }
 wit_import2(ptr0.cast_mut(), len0, ptr1);
 let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-let result43 = match l3 {
+let result52 = match l3 {
 0 => {
 let e = ();
 Ok(e)
@@ -12351,10 +14540,10 @@ Ok(e)
 1 => {
 let e = {
 let l4 = i32::from(*ptr1.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V42;
-let v42 = match l4 {
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
 0 => {
-let e42 = {
+let e51 = {
 let l5 = *ptr1.add(16).cast::<*mut u8>();
 let l6 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12382,10 +14571,10 @@ field: _rt::string_lift(bytes7),
 reason: _rt::string_lift(bytes10),
 }
 };
-V42::Invalid(e42)
+V51::Invalid(e51)
 }
 1 => {
-let e42 = {
+let e51 = {
 let l11 = *ptr1.add(16).cast::<*mut u8>();
 let l12 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12408,10 +14597,10 @@ max: l14 as u64,
 asked: l15 as u64,
 }
 };
-V42::Limit(e42)
+V51::Limit(e51)
 }
 2 => {
-let e42 = {
+let e51 = {
 let l16 = *ptr1.add(16).cast::<*mut u8>();
 let l17 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12424,10 +14613,10 @@ len18,
 );
 _rt::string_lift(bytes18)
 };
-V42::TaskNotFound(e42)
+V51::TaskNotFound(e51)
 }
 3 => {
-let e42 = {
+let e51 = {
 let l19 = *ptr1.add(16).cast::<*mut u8>();
 let l20 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12440,10 +14629,10 @@ len21,
 );
 _rt::string_lift(bytes21)
 };
-V42::RunNotFound(e42)
+V51::RunNotFound(e51)
 }
 4 => {
-let e42 = {
+let e51 = {
 let l22 = *ptr1.add(16).cast::<*mut u8>();
 let l23 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12456,10 +14645,10 @@ len24,
 );
 _rt::string_lift(bytes24)
 };
-V42::AlreadyTriggered(e42)
+V51::AlreadyTriggered(e51)
 }
 5 => {
-let e42 = {
+let e51 = {
 let l25 = *ptr1.add(16).cast::<*mut u8>();
 let l26 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12472,10 +14661,10 @@ len27,
 );
 _rt::string_lift(bytes27)
 };
-V42::DefinedByCode(e42)
+V51::DefinedByCode(e51)
 }
 6 => {
-let e42 = {
+let e51 = {
 let l28 = *ptr1.add(16).cast::<*mut u8>();
 let l29 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12488,10 +14677,10 @@ len30,
 );
 _rt::string_lift(bytes30)
 };
-V42::AlreadyEnded(e42)
+V51::AlreadyEnded(e51)
 }
 7 => {
-let e42 = {
+let e51 = {
 let l31 = *ptr1.add(16).cast::<*mut u8>();
 let l32 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12504,10 +14693,10 @@ len33,
 );
 _rt::string_lift(bytes33)
 };
-V42::UniqueKeyTaken(e42)
+V51::UniqueKeyTaken(e51)
 }
 8 => {
-let e42 = {
+let e51 = {
 let l34 = *ptr1.add(16).cast::<*mut u8>();
 let l35 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -12520,50 +14709,98 @@ len36,
 );
 _rt::string_lift(bytes36)
 };
-V42::Forbidden(e42)
+V51::CronNotFound(e51)
 }
 9 => {
-let e42 = {
-let l37 = i32::from(*ptr1.add(16).cast::<u8>());
-match l37 {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
 0 => None,
 1 => {
 let e = {
-let l38 = *ptr1.add(24).cast::<i64>();
-l38 as u64
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V42::Unavailable(e42)
+V51::Unavailable(e51)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e42 = {
-let l39 = *ptr1.add(16).cast::<*mut u8>();
-let l40 = *ptr1
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len41 = l40;
-let bytes41 = _rt::Vec::from_raw_parts(
-l39.cast(),
-len41,
-len41,
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
 );
-_rt::string_lift(bytes41)
+_rt::string_lift(bytes50)
 };
-V42::Other(e42)
+V51::Other(e51)
 }
 };
-v42
+v51
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result43
+result52
 }
 }
 #[allow(unused_unsafe, clippy::all)]
@@ -12617,7 +14854,7 @@ unreachable!()
 }
 wit_import3(result1, len1, ptr2);
 let l4 = i32::from(*ptr2.add(0).cast::<u8>());
-let result90 = match l4 {
+let result108 = match l4 {
 0 => {
 let e = {
 let l5 = *ptr2.add(8).cast::<i64>();
@@ -12625,13 +14862,13 @@ let l6 = *ptr2.add(16).cast::<*mut u8>();
 let l7 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let base50 = l6;
-let len50 = l7;
-let mut result50 = _rt::Vec::with_capacity(len50);
-for i in 0..len50 {
-let base = base50
+let base59 = l6;
+let len59 = l7;
+let mut result59 = _rt::Vec::with_capacity(len59);
+for i in 0..len59 {
+let base = base59
 .add(i * (24 + 4 * ::core::mem::size_of::<*const u8>()));
-let e50 = {
+let e59 = {
 let l8 = *base.add(0).cast::<*mut u8>();
 let l9 = *base
 .add(::core::mem::size_of::<*const u8>())
@@ -12647,10 +14884,10 @@ let l11 = i32::from(
 .add(2 * ::core::mem::size_of::<*const u8>())
 .cast::<u8>(),
 );
-use super::super::super::runlater::scheduler::types::Error as V49;
-let v49 = match l11 {
+use super::super::super::runlater::scheduler::types::Error as V58;
+let v58 = match l11 {
 0 => {
-let e49 = {
+let e58 = {
 let l12 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -12680,10 +14917,10 @@ field: _rt::string_lift(bytes14),
 reason: _rt::string_lift(bytes17),
 }
 };
-V49::Invalid(e49)
+V58::Invalid(e58)
 }
 1 => {
-let e49 = {
+let e58 = {
 let l18 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -12708,10 +14945,10 @@ max: l21 as u64,
 asked: l22 as u64,
 }
 };
-V49::Limit(e49)
+V58::Limit(e58)
 }
 2 => {
-let e49 = {
+let e58 = {
 let l23 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -12726,10 +14963,10 @@ len25,
 );
 _rt::string_lift(bytes25)
 };
-V49::TaskNotFound(e49)
+V58::TaskNotFound(e58)
 }
 3 => {
-let e49 = {
+let e58 = {
 let l26 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -12744,10 +14981,10 @@ len28,
 );
 _rt::string_lift(bytes28)
 };
-V49::RunNotFound(e49)
+V58::RunNotFound(e58)
 }
 4 => {
-let e49 = {
+let e58 = {
 let l29 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -12762,10 +14999,10 @@ len31,
 );
 _rt::string_lift(bytes31)
 };
-V49::AlreadyTriggered(e49)
+V58::AlreadyTriggered(e58)
 }
 5 => {
-let e49 = {
+let e58 = {
 let l32 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -12780,10 +15017,10 @@ len34,
 );
 _rt::string_lift(bytes34)
 };
-V49::DefinedByCode(e49)
+V58::DefinedByCode(e58)
 }
 6 => {
-let e49 = {
+let e58 = {
 let l35 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -12798,10 +15035,10 @@ len37,
 );
 _rt::string_lift(bytes37)
 };
-V49::AlreadyEnded(e49)
+V58::AlreadyEnded(e58)
 }
 7 => {
-let e49 = {
+let e58 = {
 let l38 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -12816,10 +15053,10 @@ len40,
 );
 _rt::string_lift(bytes40)
 };
-V49::UniqueKeyTaken(e49)
+V58::UniqueKeyTaken(e58)
 }
 8 => {
-let e49 = {
+let e58 = {
 let l41 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -12834,89 +15071,93 @@ len43,
 );
 _rt::string_lift(bytes43)
 };
-V49::Forbidden(e49)
+V58::CronNotFound(e58)
 }
 9 => {
-let e49 = {
-let l44 = i32::from(
+let e58 = {
+let l44 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l45 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len46 = l45;
+let bytes46 = _rt::Vec::from_raw_parts(
+l44.cast(),
+len46,
+len46,
+);
+_rt::string_lift(bytes46)
+};
+V58::CronExists(e58)
+}
+10 => {
+let e58 = {
+let l47 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l48 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
+);
+_rt::string_lift(bytes49)
+};
+V58::CronDefinedByCode(e58)
+}
+11 => {
+let e58 = {
+let l50 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l51 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len52 = l51;
+let bytes52 = _rt::Vec::from_raw_parts(
+l50.cast(),
+len52,
+len52,
+);
+_rt::string_lift(bytes52)
+};
+V58::Forbidden(e58)
+}
+12 => {
+let e58 = {
+let l53 = i32::from(
 *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<u8>(),
 );
-match l44 {
+match l53 {
 0 => None,
 1 => {
 let e = {
-let l45 = *base
+let l54 = *base
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
-l45 as u64
+l54 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V49::Unavailable(e49)
+V58::Unavailable(e58)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e49 = {
-let l46 = *base
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e58 = {
+let l55 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
-let l47 = *base
+let l56 = *base
 .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len48 = l47;
-let bytes48 = _rt::Vec::from_raw_parts(
-l46.cast(),
-len48,
-len48,
-);
-_rt::string_lift(bytes48)
-};
-V49::Other(e49)
-}
-};
-(_rt::string_lift(bytes10), v49)
-};
-result50.push(e50);
-}
-_rt::cabi_dealloc(
-base50,
-len50 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
-8,
-);
-BulkOutcome {
-changed: l5 as u64,
-refused: result50,
-}
-};
-Ok(e)
-}
-1 => {
-let e = {
-let l51 = i32::from(*ptr2.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V89;
-let v89 = match l51 {
-0 => {
-let e89 = {
-let l52 = *ptr2.add(16).cast::<*mut u8>();
-let l53 = *ptr2
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len54 = l53;
-let bytes54 = _rt::Vec::from_raw_parts(
-l52.cast(),
-len54,
-len54,
-);
-let l55 = *ptr2
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<*mut u8>();
-let l56 = *ptr2
-.add(16 + 3 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
 let len57 = l56;
 let bytes57 = _rt::Vec::from_raw_parts(
@@ -12924,89 +15165,91 @@ l55.cast(),
 len57,
 len57,
 );
-super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes54),
-reason: _rt::string_lift(bytes57),
+_rt::string_lift(bytes57)
+};
+V58::Other(e58)
 }
 };
-V89::Invalid(e89)
+(_rt::string_lift(bytes10), v58)
+};
+result59.push(e59);
+}
+_rt::cabi_dealloc(
+base59,
+len59 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
+8,
+);
+BulkOutcome {
+changed: l5 as u64,
+refused: result59,
+}
+};
+Ok(e)
 }
 1 => {
-let e89 = {
-let l58 = *ptr2.add(16).cast::<*mut u8>();
-let l59 = *ptr2
+let e = {
+let l60 = i32::from(*ptr2.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V107;
+let v107 = match l60 {
+0 => {
+let e107 = {
+let l61 = *ptr2.add(16).cast::<*mut u8>();
+let l62 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len60 = l59;
-let bytes60 = _rt::Vec::from_raw_parts(
-l58.cast(),
-len60,
-len60,
+let len63 = l62;
+let bytes63 = _rt::Vec::from_raw_parts(
+l61.cast(),
+len63,
+len63,
 );
-let l61 = *ptr2
+let l64 = *ptr2
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l65 = *ptr2
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len66 = l65;
+let bytes66 = _rt::Vec::from_raw_parts(
+l64.cast(),
+len66,
+len66,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes63),
+reason: _rt::string_lift(bytes66),
+}
+};
+V107::Invalid(e107)
+}
+1 => {
+let e107 = {
+let l67 = *ptr2.add(16).cast::<*mut u8>();
+let l68 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len69 = l68;
+let bytes69 = _rt::Vec::from_raw_parts(
+l67.cast(),
+len69,
+len69,
+);
+let l70 = *ptr2
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
-let l62 = *ptr2
+let l71 = *ptr2
 .add(24 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
 super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes60),
-max: l61 as u64,
-asked: l62 as u64,
+limit: _rt::string_lift(bytes69),
+max: l70 as u64,
+asked: l71 as u64,
 }
 };
-V89::Limit(e89)
+V107::Limit(e107)
 }
 2 => {
-let e89 = {
-let l63 = *ptr2.add(16).cast::<*mut u8>();
-let l64 = *ptr2
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len65 = l64;
-let bytes65 = _rt::Vec::from_raw_parts(
-l63.cast(),
-len65,
-len65,
-);
-_rt::string_lift(bytes65)
-};
-V89::TaskNotFound(e89)
-}
-3 => {
-let e89 = {
-let l66 = *ptr2.add(16).cast::<*mut u8>();
-let l67 = *ptr2
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len68 = l67;
-let bytes68 = _rt::Vec::from_raw_parts(
-l66.cast(),
-len68,
-len68,
-);
-_rt::string_lift(bytes68)
-};
-V89::RunNotFound(e89)
-}
-4 => {
-let e89 = {
-let l69 = *ptr2.add(16).cast::<*mut u8>();
-let l70 = *ptr2
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len71 = l70;
-let bytes71 = _rt::Vec::from_raw_parts(
-l69.cast(),
-len71,
-len71,
-);
-_rt::string_lift(bytes71)
-};
-V89::AlreadyTriggered(e89)
-}
-5 => {
-let e89 = {
+let e107 = {
 let l72 = *ptr2.add(16).cast::<*mut u8>();
 let l73 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -13019,10 +15262,10 @@ len74,
 );
 _rt::string_lift(bytes74)
 };
-V89::DefinedByCode(e89)
+V107::TaskNotFound(e107)
 }
-6 => {
-let e89 = {
+3 => {
+let e107 = {
 let l75 = *ptr2.add(16).cast::<*mut u8>();
 let l76 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -13035,10 +15278,10 @@ len77,
 );
 _rt::string_lift(bytes77)
 };
-V89::AlreadyEnded(e89)
+V107::RunNotFound(e107)
 }
-7 => {
-let e89 = {
+4 => {
+let e107 = {
 let l78 = *ptr2.add(16).cast::<*mut u8>();
 let l79 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -13051,10 +15294,10 @@ len80,
 );
 _rt::string_lift(bytes80)
 };
-V89::UniqueKeyTaken(e89)
+V107::AlreadyTriggered(e107)
 }
-8 => {
-let e89 = {
+5 => {
+let e107 = {
 let l81 = *ptr2.add(16).cast::<*mut u8>();
 let l82 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -13067,50 +15310,146 @@ len83,
 );
 _rt::string_lift(bytes83)
 };
-V89::Forbidden(e89)
+V107::DefinedByCode(e107)
+}
+6 => {
+let e107 = {
+let l84 = *ptr2.add(16).cast::<*mut u8>();
+let l85 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len86 = l85;
+let bytes86 = _rt::Vec::from_raw_parts(
+l84.cast(),
+len86,
+len86,
+);
+_rt::string_lift(bytes86)
+};
+V107::AlreadyEnded(e107)
+}
+7 => {
+let e107 = {
+let l87 = *ptr2.add(16).cast::<*mut u8>();
+let l88 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len89 = l88;
+let bytes89 = _rt::Vec::from_raw_parts(
+l87.cast(),
+len89,
+len89,
+);
+_rt::string_lift(bytes89)
+};
+V107::UniqueKeyTaken(e107)
+}
+8 => {
+let e107 = {
+let l90 = *ptr2.add(16).cast::<*mut u8>();
+let l91 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len92 = l91;
+let bytes92 = _rt::Vec::from_raw_parts(
+l90.cast(),
+len92,
+len92,
+);
+_rt::string_lift(bytes92)
+};
+V107::CronNotFound(e107)
 }
 9 => {
-let e89 = {
-let l84 = i32::from(*ptr2.add(16).cast::<u8>());
-match l84 {
+let e107 = {
+let l93 = *ptr2.add(16).cast::<*mut u8>();
+let l94 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len95 = l94;
+let bytes95 = _rt::Vec::from_raw_parts(
+l93.cast(),
+len95,
+len95,
+);
+_rt::string_lift(bytes95)
+};
+V107::CronExists(e107)
+}
+10 => {
+let e107 = {
+let l96 = *ptr2.add(16).cast::<*mut u8>();
+let l97 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len98 = l97;
+let bytes98 = _rt::Vec::from_raw_parts(
+l96.cast(),
+len98,
+len98,
+);
+_rt::string_lift(bytes98)
+};
+V107::CronDefinedByCode(e107)
+}
+11 => {
+let e107 = {
+let l99 = *ptr2.add(16).cast::<*mut u8>();
+let l100 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len101 = l100;
+let bytes101 = _rt::Vec::from_raw_parts(
+l99.cast(),
+len101,
+len101,
+);
+_rt::string_lift(bytes101)
+};
+V107::Forbidden(e107)
+}
+12 => {
+let e107 = {
+let l102 = i32::from(*ptr2.add(16).cast::<u8>());
+match l102 {
 0 => None,
 1 => {
 let e = {
-let l85 = *ptr2.add(24).cast::<i64>();
-l85 as u64
+let l103 = *ptr2.add(24).cast::<i64>();
+l103 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V89::Unavailable(e89)
+V107::Unavailable(e107)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e89 = {
-let l86 = *ptr2.add(16).cast::<*mut u8>();
-let l87 = *ptr2
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e107 = {
+let l104 = *ptr2.add(16).cast::<*mut u8>();
+let l105 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len88 = l87;
-let bytes88 = _rt::Vec::from_raw_parts(
-l86.cast(),
-len88,
-len88,
+let len106 = l105;
+let bytes106 = _rt::Vec::from_raw_parts(
+l104.cast(),
+len106,
+len106,
 );
-_rt::string_lift(bytes88)
+_rt::string_lift(bytes106)
 };
-V89::Other(e89)
+V107::Other(e107)
 }
 };
-v89
+v107
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result90
+result108
 }
 }
 #[allow(unused_unsafe, clippy::all)]
@@ -13145,7 +15484,7 @@ unreachable!()
 }
 wit_import1((filter).handle() as i32, ptr0);
 let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result88 = match l2 {
+let result106 = match l2 {
 0 => {
 let e = {
 let l3 = *ptr0.add(8).cast::<i64>();
@@ -13153,13 +15492,13 @@ let l4 = *ptr0.add(16).cast::<*mut u8>();
 let l5 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let base48 = l4;
-let len48 = l5;
-let mut result48 = _rt::Vec::with_capacity(len48);
-for i in 0..len48 {
-let base = base48
+let base57 = l4;
+let len57 = l5;
+let mut result57 = _rt::Vec::with_capacity(len57);
+for i in 0..len57 {
+let base = base57
 .add(i * (24 + 4 * ::core::mem::size_of::<*const u8>()));
-let e48 = {
+let e57 = {
 let l6 = *base.add(0).cast::<*mut u8>();
 let l7 = *base
 .add(::core::mem::size_of::<*const u8>())
@@ -13175,10 +15514,10 @@ let l9 = i32::from(
 .add(2 * ::core::mem::size_of::<*const u8>())
 .cast::<u8>(),
 );
-use super::super::super::runlater::scheduler::types::Error as V47;
-let v47 = match l9 {
+use super::super::super::runlater::scheduler::types::Error as V56;
+let v56 = match l9 {
 0 => {
-let e47 = {
+let e56 = {
 let l10 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13208,10 +15547,10 @@ field: _rt::string_lift(bytes12),
 reason: _rt::string_lift(bytes15),
 }
 };
-V47::Invalid(e47)
+V56::Invalid(e56)
 }
 1 => {
-let e47 = {
+let e56 = {
 let l16 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13236,10 +15575,10 @@ max: l19 as u64,
 asked: l20 as u64,
 }
 };
-V47::Limit(e47)
+V56::Limit(e56)
 }
 2 => {
-let e47 = {
+let e56 = {
 let l21 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13254,10 +15593,10 @@ len23,
 );
 _rt::string_lift(bytes23)
 };
-V47::TaskNotFound(e47)
+V56::TaskNotFound(e56)
 }
 3 => {
-let e47 = {
+let e56 = {
 let l24 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13272,10 +15611,10 @@ len26,
 );
 _rt::string_lift(bytes26)
 };
-V47::RunNotFound(e47)
+V56::RunNotFound(e56)
 }
 4 => {
-let e47 = {
+let e56 = {
 let l27 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13290,10 +15629,10 @@ len29,
 );
 _rt::string_lift(bytes29)
 };
-V47::AlreadyTriggered(e47)
+V56::AlreadyTriggered(e56)
 }
 5 => {
-let e47 = {
+let e56 = {
 let l30 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13308,10 +15647,10 @@ len32,
 );
 _rt::string_lift(bytes32)
 };
-V47::DefinedByCode(e47)
+V56::DefinedByCode(e56)
 }
 6 => {
-let e47 = {
+let e56 = {
 let l33 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13326,10 +15665,10 @@ len35,
 );
 _rt::string_lift(bytes35)
 };
-V47::AlreadyEnded(e47)
+V56::AlreadyEnded(e56)
 }
 7 => {
-let e47 = {
+let e56 = {
 let l36 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13344,10 +15683,10 @@ len38,
 );
 _rt::string_lift(bytes38)
 };
-V47::UniqueKeyTaken(e47)
+V56::UniqueKeyTaken(e56)
 }
 8 => {
-let e47 = {
+let e56 = {
 let l39 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13362,89 +15701,93 @@ len41,
 );
 _rt::string_lift(bytes41)
 };
-V47::Forbidden(e47)
+V56::CronNotFound(e56)
 }
 9 => {
-let e47 = {
-let l42 = i32::from(
+let e56 = {
+let l42 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l43 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V56::CronExists(e56)
+}
+10 => {
+let e56 = {
+let l45 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l46 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len47 = l46;
+let bytes47 = _rt::Vec::from_raw_parts(
+l45.cast(),
+len47,
+len47,
+);
+_rt::string_lift(bytes47)
+};
+V56::CronDefinedByCode(e56)
+}
+11 => {
+let e56 = {
+let l48 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l49 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V56::Forbidden(e56)
+}
+12 => {
+let e56 = {
+let l51 = i32::from(
 *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<u8>(),
 );
-match l42 {
+match l51 {
 0 => None,
 1 => {
 let e = {
-let l43 = *base
+let l52 = *base
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
-l43 as u64
+l52 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V47::Unavailable(e47)
+V56::Unavailable(e56)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e47 = {
-let l44 = *base
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e56 = {
+let l53 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
-let l45 = *base
+let l54 = *base
 .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len46 = l45;
-let bytes46 = _rt::Vec::from_raw_parts(
-l44.cast(),
-len46,
-len46,
-);
-_rt::string_lift(bytes46)
-};
-V47::Other(e47)
-}
-};
-(_rt::string_lift(bytes8), v47)
-};
-result48.push(e48);
-}
-_rt::cabi_dealloc(
-base48,
-len48 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
-8,
-);
-BulkOutcome {
-changed: l3 as u64,
-refused: result48,
-}
-};
-Ok(e)
-}
-1 => {
-let e = {
-let l49 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V87;
-let v87 = match l49 {
-0 => {
-let e87 = {
-let l50 = *ptr0.add(16).cast::<*mut u8>();
-let l51 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len52 = l51;
-let bytes52 = _rt::Vec::from_raw_parts(
-l50.cast(),
-len52,
-len52,
-);
-let l53 = *ptr0
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<*mut u8>();
-let l54 = *ptr0
-.add(16 + 3 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
 let len55 = l54;
 let bytes55 = _rt::Vec::from_raw_parts(
@@ -13452,89 +15795,91 @@ l53.cast(),
 len55,
 len55,
 );
-super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes52),
-reason: _rt::string_lift(bytes55),
+_rt::string_lift(bytes55)
+};
+V56::Other(e56)
 }
 };
-V87::Invalid(e87)
+(_rt::string_lift(bytes8), v56)
+};
+result57.push(e57);
+}
+_rt::cabi_dealloc(
+base57,
+len57 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
+8,
+);
+BulkOutcome {
+changed: l3 as u64,
+refused: result57,
+}
+};
+Ok(e)
 }
 1 => {
-let e87 = {
-let l56 = *ptr0.add(16).cast::<*mut u8>();
-let l57 = *ptr0
+let e = {
+let l58 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V105;
+let v105 = match l58 {
+0 => {
+let e105 = {
+let l59 = *ptr0.add(16).cast::<*mut u8>();
+let l60 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len58 = l57;
-let bytes58 = _rt::Vec::from_raw_parts(
-l56.cast(),
-len58,
-len58,
+let len61 = l60;
+let bytes61 = _rt::Vec::from_raw_parts(
+l59.cast(),
+len61,
+len61,
 );
-let l59 = *ptr0
+let l62 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l63 = *ptr0
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len64 = l63;
+let bytes64 = _rt::Vec::from_raw_parts(
+l62.cast(),
+len64,
+len64,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes61),
+reason: _rt::string_lift(bytes64),
+}
+};
+V105::Invalid(e105)
+}
+1 => {
+let e105 = {
+let l65 = *ptr0.add(16).cast::<*mut u8>();
+let l66 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len67 = l66;
+let bytes67 = _rt::Vec::from_raw_parts(
+l65.cast(),
+len67,
+len67,
+);
+let l68 = *ptr0
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
-let l60 = *ptr0
+let l69 = *ptr0
 .add(24 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
 super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes58),
-max: l59 as u64,
-asked: l60 as u64,
+limit: _rt::string_lift(bytes67),
+max: l68 as u64,
+asked: l69 as u64,
 }
 };
-V87::Limit(e87)
+V105::Limit(e105)
 }
 2 => {
-let e87 = {
-let l61 = *ptr0.add(16).cast::<*mut u8>();
-let l62 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len63 = l62;
-let bytes63 = _rt::Vec::from_raw_parts(
-l61.cast(),
-len63,
-len63,
-);
-_rt::string_lift(bytes63)
-};
-V87::TaskNotFound(e87)
-}
-3 => {
-let e87 = {
-let l64 = *ptr0.add(16).cast::<*mut u8>();
-let l65 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len66 = l65;
-let bytes66 = _rt::Vec::from_raw_parts(
-l64.cast(),
-len66,
-len66,
-);
-_rt::string_lift(bytes66)
-};
-V87::RunNotFound(e87)
-}
-4 => {
-let e87 = {
-let l67 = *ptr0.add(16).cast::<*mut u8>();
-let l68 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len69 = l68;
-let bytes69 = _rt::Vec::from_raw_parts(
-l67.cast(),
-len69,
-len69,
-);
-_rt::string_lift(bytes69)
-};
-V87::AlreadyTriggered(e87)
-}
-5 => {
-let e87 = {
+let e105 = {
 let l70 = *ptr0.add(16).cast::<*mut u8>();
 let l71 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -13547,10 +15892,10 @@ len72,
 );
 _rt::string_lift(bytes72)
 };
-V87::DefinedByCode(e87)
+V105::TaskNotFound(e105)
 }
-6 => {
-let e87 = {
+3 => {
+let e105 = {
 let l73 = *ptr0.add(16).cast::<*mut u8>();
 let l74 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -13563,10 +15908,10 @@ len75,
 );
 _rt::string_lift(bytes75)
 };
-V87::AlreadyEnded(e87)
+V105::RunNotFound(e105)
 }
-7 => {
-let e87 = {
+4 => {
+let e105 = {
 let l76 = *ptr0.add(16).cast::<*mut u8>();
 let l77 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -13579,10 +15924,10 @@ len78,
 );
 _rt::string_lift(bytes78)
 };
-V87::UniqueKeyTaken(e87)
+V105::AlreadyTriggered(e105)
 }
-8 => {
-let e87 = {
+5 => {
+let e105 = {
 let l79 = *ptr0.add(16).cast::<*mut u8>();
 let l80 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -13595,50 +15940,146 @@ len81,
 );
 _rt::string_lift(bytes81)
 };
-V87::Forbidden(e87)
+V105::DefinedByCode(e105)
+}
+6 => {
+let e105 = {
+let l82 = *ptr0.add(16).cast::<*mut u8>();
+let l83 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len84 = l83;
+let bytes84 = _rt::Vec::from_raw_parts(
+l82.cast(),
+len84,
+len84,
+);
+_rt::string_lift(bytes84)
+};
+V105::AlreadyEnded(e105)
+}
+7 => {
+let e105 = {
+let l85 = *ptr0.add(16).cast::<*mut u8>();
+let l86 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len87 = l86;
+let bytes87 = _rt::Vec::from_raw_parts(
+l85.cast(),
+len87,
+len87,
+);
+_rt::string_lift(bytes87)
+};
+V105::UniqueKeyTaken(e105)
+}
+8 => {
+let e105 = {
+let l88 = *ptr0.add(16).cast::<*mut u8>();
+let l89 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len90 = l89;
+let bytes90 = _rt::Vec::from_raw_parts(
+l88.cast(),
+len90,
+len90,
+);
+_rt::string_lift(bytes90)
+};
+V105::CronNotFound(e105)
 }
 9 => {
-let e87 = {
-let l82 = i32::from(*ptr0.add(16).cast::<u8>());
-match l82 {
+let e105 = {
+let l91 = *ptr0.add(16).cast::<*mut u8>();
+let l92 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len93 = l92;
+let bytes93 = _rt::Vec::from_raw_parts(
+l91.cast(),
+len93,
+len93,
+);
+_rt::string_lift(bytes93)
+};
+V105::CronExists(e105)
+}
+10 => {
+let e105 = {
+let l94 = *ptr0.add(16).cast::<*mut u8>();
+let l95 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len96 = l95;
+let bytes96 = _rt::Vec::from_raw_parts(
+l94.cast(),
+len96,
+len96,
+);
+_rt::string_lift(bytes96)
+};
+V105::CronDefinedByCode(e105)
+}
+11 => {
+let e105 = {
+let l97 = *ptr0.add(16).cast::<*mut u8>();
+let l98 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len99 = l98;
+let bytes99 = _rt::Vec::from_raw_parts(
+l97.cast(),
+len99,
+len99,
+);
+_rt::string_lift(bytes99)
+};
+V105::Forbidden(e105)
+}
+12 => {
+let e105 = {
+let l100 = i32::from(*ptr0.add(16).cast::<u8>());
+match l100 {
 0 => None,
 1 => {
 let e = {
-let l83 = *ptr0.add(24).cast::<i64>();
-l83 as u64
+let l101 = *ptr0.add(24).cast::<i64>();
+l101 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V87::Unavailable(e87)
+V105::Unavailable(e105)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e87 = {
-let l84 = *ptr0.add(16).cast::<*mut u8>();
-let l85 = *ptr0
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e105 = {
+let l102 = *ptr0.add(16).cast::<*mut u8>();
+let l103 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len86 = l85;
-let bytes86 = _rt::Vec::from_raw_parts(
-l84.cast(),
-len86,
-len86,
+let len104 = l103;
+let bytes104 = _rt::Vec::from_raw_parts(
+l102.cast(),
+len104,
+len104,
 );
-_rt::string_lift(bytes86)
+_rt::string_lift(bytes104)
 };
-V87::Other(e87)
+V105::Other(e105)
 }
 };
-v87
+v105
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result88
+result106
 }
 }
 #[allow(unused_unsafe, clippy::all)]
@@ -13724,7 +16165,7 @@ unreachable!()
 }
 wit_import6(result4, len4, ptr5);
 let l7 = i32::from(*ptr5.add(0).cast::<u8>());
-let result93 = match l7 {
+let result111 = match l7 {
 0 => {
 let e = {
 let l8 = *ptr5.add(8).cast::<i64>();
@@ -13732,13 +16173,13 @@ let l9 = *ptr5.add(16).cast::<*mut u8>();
 let l10 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let base53 = l9;
-let len53 = l10;
-let mut result53 = _rt::Vec::with_capacity(len53);
-for i in 0..len53 {
-let base = base53
+let base62 = l9;
+let len62 = l10;
+let mut result62 = _rt::Vec::with_capacity(len62);
+for i in 0..len62 {
+let base = base62
 .add(i * (24 + 4 * ::core::mem::size_of::<*const u8>()));
-let e53 = {
+let e62 = {
 let l11 = *base.add(0).cast::<*mut u8>();
 let l12 = *base
 .add(::core::mem::size_of::<*const u8>())
@@ -13754,10 +16195,10 @@ let l14 = i32::from(
 .add(2 * ::core::mem::size_of::<*const u8>())
 .cast::<u8>(),
 );
-use super::super::super::runlater::scheduler::types::Error as V52;
-let v52 = match l14 {
+use super::super::super::runlater::scheduler::types::Error as V61;
+let v61 = match l14 {
 0 => {
-let e52 = {
+let e61 = {
 let l15 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13787,10 +16228,10 @@ field: _rt::string_lift(bytes17),
 reason: _rt::string_lift(bytes20),
 }
 };
-V52::Invalid(e52)
+V61::Invalid(e61)
 }
 1 => {
-let e52 = {
+let e61 = {
 let l21 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13815,10 +16256,10 @@ max: l24 as u64,
 asked: l25 as u64,
 }
 };
-V52::Limit(e52)
+V61::Limit(e61)
 }
 2 => {
-let e52 = {
+let e61 = {
 let l26 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13833,10 +16274,10 @@ len28,
 );
 _rt::string_lift(bytes28)
 };
-V52::TaskNotFound(e52)
+V61::TaskNotFound(e61)
 }
 3 => {
-let e52 = {
+let e61 = {
 let l29 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13851,10 +16292,10 @@ len31,
 );
 _rt::string_lift(bytes31)
 };
-V52::RunNotFound(e52)
+V61::RunNotFound(e61)
 }
 4 => {
-let e52 = {
+let e61 = {
 let l32 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13869,10 +16310,10 @@ len34,
 );
 _rt::string_lift(bytes34)
 };
-V52::AlreadyTriggered(e52)
+V61::AlreadyTriggered(e61)
 }
 5 => {
-let e52 = {
+let e61 = {
 let l35 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13887,10 +16328,10 @@ len37,
 );
 _rt::string_lift(bytes37)
 };
-V52::DefinedByCode(e52)
+V61::DefinedByCode(e61)
 }
 6 => {
-let e52 = {
+let e61 = {
 let l38 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13905,10 +16346,10 @@ len40,
 );
 _rt::string_lift(bytes40)
 };
-V52::AlreadyEnded(e52)
+V61::AlreadyEnded(e61)
 }
 7 => {
-let e52 = {
+let e61 = {
 let l41 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13923,10 +16364,10 @@ len43,
 );
 _rt::string_lift(bytes43)
 };
-V52::UniqueKeyTaken(e52)
+V61::UniqueKeyTaken(e61)
 }
 8 => {
-let e52 = {
+let e61 = {
 let l44 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -13941,89 +16382,93 @@ len46,
 );
 _rt::string_lift(bytes46)
 };
-V52::Forbidden(e52)
+V61::CronNotFound(e61)
 }
 9 => {
-let e52 = {
-let l47 = i32::from(
+let e61 = {
+let l47 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l48 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
+);
+_rt::string_lift(bytes49)
+};
+V61::CronExists(e61)
+}
+10 => {
+let e61 = {
+let l50 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l51 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len52 = l51;
+let bytes52 = _rt::Vec::from_raw_parts(
+l50.cast(),
+len52,
+len52,
+);
+_rt::string_lift(bytes52)
+};
+V61::CronDefinedByCode(e61)
+}
+11 => {
+let e61 = {
+let l53 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l54 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len55 = l54;
+let bytes55 = _rt::Vec::from_raw_parts(
+l53.cast(),
+len55,
+len55,
+);
+_rt::string_lift(bytes55)
+};
+V61::Forbidden(e61)
+}
+12 => {
+let e61 = {
+let l56 = i32::from(
 *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<u8>(),
 );
-match l47 {
+match l56 {
 0 => None,
 1 => {
 let e = {
-let l48 = *base
+let l57 = *base
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
-l48 as u64
+l57 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V52::Unavailable(e52)
+V61::Unavailable(e61)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e52 = {
-let l49 = *base
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e61 = {
+let l58 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
-let l50 = *base
+let l59 = *base
 .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len51 = l50;
-let bytes51 = _rt::Vec::from_raw_parts(
-l49.cast(),
-len51,
-len51,
-);
-_rt::string_lift(bytes51)
-};
-V52::Other(e52)
-}
-};
-(_rt::string_lift(bytes13), v52)
-};
-result53.push(e53);
-}
-_rt::cabi_dealloc(
-base53,
-len53 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
-8,
-);
-BulkOutcome {
-changed: l8 as u64,
-refused: result53,
-}
-};
-Ok(e)
-}
-1 => {
-let e = {
-let l54 = i32::from(*ptr5.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V92;
-let v92 = match l54 {
-0 => {
-let e92 = {
-let l55 = *ptr5.add(16).cast::<*mut u8>();
-let l56 = *ptr5
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len57 = l56;
-let bytes57 = _rt::Vec::from_raw_parts(
-l55.cast(),
-len57,
-len57,
-);
-let l58 = *ptr5
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<*mut u8>();
-let l59 = *ptr5
-.add(16 + 3 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
 let len60 = l59;
 let bytes60 = _rt::Vec::from_raw_parts(
@@ -14031,89 +16476,91 @@ l58.cast(),
 len60,
 len60,
 );
-super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes57),
-reason: _rt::string_lift(bytes60),
+_rt::string_lift(bytes60)
+};
+V61::Other(e61)
 }
 };
-V92::Invalid(e92)
+(_rt::string_lift(bytes13), v61)
+};
+result62.push(e62);
+}
+_rt::cabi_dealloc(
+base62,
+len62 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
+8,
+);
+BulkOutcome {
+changed: l8 as u64,
+refused: result62,
+}
+};
+Ok(e)
 }
 1 => {
-let e92 = {
-let l61 = *ptr5.add(16).cast::<*mut u8>();
-let l62 = *ptr5
+let e = {
+let l63 = i32::from(*ptr5.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V110;
+let v110 = match l63 {
+0 => {
+let e110 = {
+let l64 = *ptr5.add(16).cast::<*mut u8>();
+let l65 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len63 = l62;
-let bytes63 = _rt::Vec::from_raw_parts(
-l61.cast(),
-len63,
-len63,
+let len66 = l65;
+let bytes66 = _rt::Vec::from_raw_parts(
+l64.cast(),
+len66,
+len66,
 );
-let l64 = *ptr5
+let l67 = *ptr5
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l68 = *ptr5
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len69 = l68;
+let bytes69 = _rt::Vec::from_raw_parts(
+l67.cast(),
+len69,
+len69,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes66),
+reason: _rt::string_lift(bytes69),
+}
+};
+V110::Invalid(e110)
+}
+1 => {
+let e110 = {
+let l70 = *ptr5.add(16).cast::<*mut u8>();
+let l71 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len72 = l71;
+let bytes72 = _rt::Vec::from_raw_parts(
+l70.cast(),
+len72,
+len72,
+);
+let l73 = *ptr5
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
-let l65 = *ptr5
+let l74 = *ptr5
 .add(24 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
 super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes63),
-max: l64 as u64,
-asked: l65 as u64,
+limit: _rt::string_lift(bytes72),
+max: l73 as u64,
+asked: l74 as u64,
 }
 };
-V92::Limit(e92)
+V110::Limit(e110)
 }
 2 => {
-let e92 = {
-let l66 = *ptr5.add(16).cast::<*mut u8>();
-let l67 = *ptr5
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len68 = l67;
-let bytes68 = _rt::Vec::from_raw_parts(
-l66.cast(),
-len68,
-len68,
-);
-_rt::string_lift(bytes68)
-};
-V92::TaskNotFound(e92)
-}
-3 => {
-let e92 = {
-let l69 = *ptr5.add(16).cast::<*mut u8>();
-let l70 = *ptr5
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len71 = l70;
-let bytes71 = _rt::Vec::from_raw_parts(
-l69.cast(),
-len71,
-len71,
-);
-_rt::string_lift(bytes71)
-};
-V92::RunNotFound(e92)
-}
-4 => {
-let e92 = {
-let l72 = *ptr5.add(16).cast::<*mut u8>();
-let l73 = *ptr5
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len74 = l73;
-let bytes74 = _rt::Vec::from_raw_parts(
-l72.cast(),
-len74,
-len74,
-);
-_rt::string_lift(bytes74)
-};
-V92::AlreadyTriggered(e92)
-}
-5 => {
-let e92 = {
+let e110 = {
 let l75 = *ptr5.add(16).cast::<*mut u8>();
 let l76 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -14126,10 +16573,10 @@ len77,
 );
 _rt::string_lift(bytes77)
 };
-V92::DefinedByCode(e92)
+V110::TaskNotFound(e110)
 }
-6 => {
-let e92 = {
+3 => {
+let e110 = {
 let l78 = *ptr5.add(16).cast::<*mut u8>();
 let l79 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -14142,10 +16589,10 @@ len80,
 );
 _rt::string_lift(bytes80)
 };
-V92::AlreadyEnded(e92)
+V110::RunNotFound(e110)
 }
-7 => {
-let e92 = {
+4 => {
+let e110 = {
 let l81 = *ptr5.add(16).cast::<*mut u8>();
 let l82 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -14158,10 +16605,10 @@ len83,
 );
 _rt::string_lift(bytes83)
 };
-V92::UniqueKeyTaken(e92)
+V110::AlreadyTriggered(e110)
 }
-8 => {
-let e92 = {
+5 => {
+let e110 = {
 let l84 = *ptr5.add(16).cast::<*mut u8>();
 let l85 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -14174,50 +16621,146 @@ len86,
 );
 _rt::string_lift(bytes86)
 };
-V92::Forbidden(e92)
+V110::DefinedByCode(e110)
+}
+6 => {
+let e110 = {
+let l87 = *ptr5.add(16).cast::<*mut u8>();
+let l88 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len89 = l88;
+let bytes89 = _rt::Vec::from_raw_parts(
+l87.cast(),
+len89,
+len89,
+);
+_rt::string_lift(bytes89)
+};
+V110::AlreadyEnded(e110)
+}
+7 => {
+let e110 = {
+let l90 = *ptr5.add(16).cast::<*mut u8>();
+let l91 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len92 = l91;
+let bytes92 = _rt::Vec::from_raw_parts(
+l90.cast(),
+len92,
+len92,
+);
+_rt::string_lift(bytes92)
+};
+V110::UniqueKeyTaken(e110)
+}
+8 => {
+let e110 = {
+let l93 = *ptr5.add(16).cast::<*mut u8>();
+let l94 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len95 = l94;
+let bytes95 = _rt::Vec::from_raw_parts(
+l93.cast(),
+len95,
+len95,
+);
+_rt::string_lift(bytes95)
+};
+V110::CronNotFound(e110)
 }
 9 => {
-let e92 = {
-let l87 = i32::from(*ptr5.add(16).cast::<u8>());
-match l87 {
+let e110 = {
+let l96 = *ptr5.add(16).cast::<*mut u8>();
+let l97 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len98 = l97;
+let bytes98 = _rt::Vec::from_raw_parts(
+l96.cast(),
+len98,
+len98,
+);
+_rt::string_lift(bytes98)
+};
+V110::CronExists(e110)
+}
+10 => {
+let e110 = {
+let l99 = *ptr5.add(16).cast::<*mut u8>();
+let l100 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len101 = l100;
+let bytes101 = _rt::Vec::from_raw_parts(
+l99.cast(),
+len101,
+len101,
+);
+_rt::string_lift(bytes101)
+};
+V110::CronDefinedByCode(e110)
+}
+11 => {
+let e110 = {
+let l102 = *ptr5.add(16).cast::<*mut u8>();
+let l103 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len104 = l103;
+let bytes104 = _rt::Vec::from_raw_parts(
+l102.cast(),
+len104,
+len104,
+);
+_rt::string_lift(bytes104)
+};
+V110::Forbidden(e110)
+}
+12 => {
+let e110 = {
+let l105 = i32::from(*ptr5.add(16).cast::<u8>());
+match l105 {
 0 => None,
 1 => {
 let e = {
-let l88 = *ptr5.add(24).cast::<i64>();
-l88 as u64
+let l106 = *ptr5.add(24).cast::<i64>();
+l106 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V92::Unavailable(e92)
+V110::Unavailable(e110)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e92 = {
-let l89 = *ptr5.add(16).cast::<*mut u8>();
-let l90 = *ptr5
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e110 = {
+let l107 = *ptr5.add(16).cast::<*mut u8>();
+let l108 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len91 = l90;
-let bytes91 = _rt::Vec::from_raw_parts(
-l89.cast(),
-len91,
-len91,
+let len109 = l108;
+let bytes109 = _rt::Vec::from_raw_parts(
+l107.cast(),
+len109,
+len109,
 );
-_rt::string_lift(bytes91)
+_rt::string_lift(bytes109)
 };
-V92::Other(e92)
+V110::Other(e110)
 }
 };
-v92
+v110
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result93
+result111
 }
 }
 #[allow(unused_unsafe, clippy::all)]
@@ -14275,7 +16818,7 @@ result2_2,
 ptr3,
 );
 let l5 = i32::from(*ptr3.add(0).cast::<u8>());
-let result91 = match l5 {
+let result109 = match l5 {
 0 => {
 let e = {
 let l6 = *ptr3.add(8).cast::<i64>();
@@ -14283,13 +16826,13 @@ let l7 = *ptr3.add(16).cast::<*mut u8>();
 let l8 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let base51 = l7;
-let len51 = l8;
-let mut result51 = _rt::Vec::with_capacity(len51);
-for i in 0..len51 {
-let base = base51
+let base60 = l7;
+let len60 = l8;
+let mut result60 = _rt::Vec::with_capacity(len60);
+for i in 0..len60 {
+let base = base60
 .add(i * (24 + 4 * ::core::mem::size_of::<*const u8>()));
-let e51 = {
+let e60 = {
 let l9 = *base.add(0).cast::<*mut u8>();
 let l10 = *base
 .add(::core::mem::size_of::<*const u8>())
@@ -14305,10 +16848,10 @@ let l12 = i32::from(
 .add(2 * ::core::mem::size_of::<*const u8>())
 .cast::<u8>(),
 );
-use super::super::super::runlater::scheduler::types::Error as V50;
-let v50 = match l12 {
+use super::super::super::runlater::scheduler::types::Error as V59;
+let v59 = match l12 {
 0 => {
-let e50 = {
+let e59 = {
 let l13 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -14338,10 +16881,10 @@ field: _rt::string_lift(bytes15),
 reason: _rt::string_lift(bytes18),
 }
 };
-V50::Invalid(e50)
+V59::Invalid(e59)
 }
 1 => {
-let e50 = {
+let e59 = {
 let l19 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -14366,10 +16909,10 @@ max: l22 as u64,
 asked: l23 as u64,
 }
 };
-V50::Limit(e50)
+V59::Limit(e59)
 }
 2 => {
-let e50 = {
+let e59 = {
 let l24 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -14384,10 +16927,10 @@ len26,
 );
 _rt::string_lift(bytes26)
 };
-V50::TaskNotFound(e50)
+V59::TaskNotFound(e59)
 }
 3 => {
-let e50 = {
+let e59 = {
 let l27 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -14402,10 +16945,10 @@ len29,
 );
 _rt::string_lift(bytes29)
 };
-V50::RunNotFound(e50)
+V59::RunNotFound(e59)
 }
 4 => {
-let e50 = {
+let e59 = {
 let l30 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -14420,10 +16963,10 @@ len32,
 );
 _rt::string_lift(bytes32)
 };
-V50::AlreadyTriggered(e50)
+V59::AlreadyTriggered(e59)
 }
 5 => {
-let e50 = {
+let e59 = {
 let l33 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -14438,10 +16981,10 @@ len35,
 );
 _rt::string_lift(bytes35)
 };
-V50::DefinedByCode(e50)
+V59::DefinedByCode(e59)
 }
 6 => {
-let e50 = {
+let e59 = {
 let l36 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -14456,10 +16999,10 @@ len38,
 );
 _rt::string_lift(bytes38)
 };
-V50::AlreadyEnded(e50)
+V59::AlreadyEnded(e59)
 }
 7 => {
-let e50 = {
+let e59 = {
 let l39 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -14474,10 +17017,10 @@ len41,
 );
 _rt::string_lift(bytes41)
 };
-V50::UniqueKeyTaken(e50)
+V59::UniqueKeyTaken(e59)
 }
 8 => {
-let e50 = {
+let e59 = {
 let l42 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
@@ -14492,89 +17035,93 @@ len44,
 );
 _rt::string_lift(bytes44)
 };
-V50::Forbidden(e50)
+V59::CronNotFound(e59)
 }
 9 => {
-let e50 = {
-let l45 = i32::from(
+let e59 = {
+let l45 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l46 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len47 = l46;
+let bytes47 = _rt::Vec::from_raw_parts(
+l45.cast(),
+len47,
+len47,
+);
+_rt::string_lift(bytes47)
+};
+V59::CronExists(e59)
+}
+10 => {
+let e59 = {
+let l48 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l49 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V59::CronDefinedByCode(e59)
+}
+11 => {
+let e59 = {
+let l51 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l52 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len53 = l52;
+let bytes53 = _rt::Vec::from_raw_parts(
+l51.cast(),
+len53,
+len53,
+);
+_rt::string_lift(bytes53)
+};
+V59::Forbidden(e59)
+}
+12 => {
+let e59 = {
+let l54 = i32::from(
 *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<u8>(),
 );
-match l45 {
+match l54 {
 0 => None,
 1 => {
 let e = {
-let l46 = *base
+let l55 = *base
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
-l46 as u64
+l55 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V50::Unavailable(e50)
+V59::Unavailable(e59)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e50 = {
-let l47 = *base
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e59 = {
+let l56 = *base
 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
-let l48 = *base
+let l57 = *base
 .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len49 = l48;
-let bytes49 = _rt::Vec::from_raw_parts(
-l47.cast(),
-len49,
-len49,
-);
-_rt::string_lift(bytes49)
-};
-V50::Other(e50)
-}
-};
-(_rt::string_lift(bytes11), v50)
-};
-result51.push(e51);
-}
-_rt::cabi_dealloc(
-base51,
-len51 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
-8,
-);
-BulkOutcome {
-changed: l6 as u64,
-refused: result51,
-}
-};
-Ok(e)
-}
-1 => {
-let e = {
-let l52 = i32::from(*ptr3.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V90;
-let v90 = match l52 {
-0 => {
-let e90 = {
-let l53 = *ptr3.add(16).cast::<*mut u8>();
-let l54 = *ptr3
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len55 = l54;
-let bytes55 = _rt::Vec::from_raw_parts(
-l53.cast(),
-len55,
-len55,
-);
-let l56 = *ptr3
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<*mut u8>();
-let l57 = *ptr3
-.add(16 + 3 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
 let len58 = l57;
 let bytes58 = _rt::Vec::from_raw_parts(
@@ -14582,89 +17129,91 @@ l56.cast(),
 len58,
 len58,
 );
-super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes55),
-reason: _rt::string_lift(bytes58),
+_rt::string_lift(bytes58)
+};
+V59::Other(e59)
 }
 };
-V90::Invalid(e90)
+(_rt::string_lift(bytes11), v59)
+};
+result60.push(e60);
+}
+_rt::cabi_dealloc(
+base60,
+len60 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
+8,
+);
+BulkOutcome {
+changed: l6 as u64,
+refused: result60,
+}
+};
+Ok(e)
 }
 1 => {
-let e90 = {
-let l59 = *ptr3.add(16).cast::<*mut u8>();
-let l60 = *ptr3
+let e = {
+let l61 = i32::from(*ptr3.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V108;
+let v108 = match l61 {
+0 => {
+let e108 = {
+let l62 = *ptr3.add(16).cast::<*mut u8>();
+let l63 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len61 = l60;
-let bytes61 = _rt::Vec::from_raw_parts(
-l59.cast(),
-len61,
-len61,
+let len64 = l63;
+let bytes64 = _rt::Vec::from_raw_parts(
+l62.cast(),
+len64,
+len64,
 );
-let l62 = *ptr3
+let l65 = *ptr3
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l66 = *ptr3
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len67 = l66;
+let bytes67 = _rt::Vec::from_raw_parts(
+l65.cast(),
+len67,
+len67,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes64),
+reason: _rt::string_lift(bytes67),
+}
+};
+V108::Invalid(e108)
+}
+1 => {
+let e108 = {
+let l68 = *ptr3.add(16).cast::<*mut u8>();
+let l69 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len70 = l69;
+let bytes70 = _rt::Vec::from_raw_parts(
+l68.cast(),
+len70,
+len70,
+);
+let l71 = *ptr3
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
-let l63 = *ptr3
+let l72 = *ptr3
 .add(24 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
 super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes61),
-max: l62 as u64,
-asked: l63 as u64,
+limit: _rt::string_lift(bytes70),
+max: l71 as u64,
+asked: l72 as u64,
 }
 };
-V90::Limit(e90)
+V108::Limit(e108)
 }
 2 => {
-let e90 = {
-let l64 = *ptr3.add(16).cast::<*mut u8>();
-let l65 = *ptr3
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len66 = l65;
-let bytes66 = _rt::Vec::from_raw_parts(
-l64.cast(),
-len66,
-len66,
-);
-_rt::string_lift(bytes66)
-};
-V90::TaskNotFound(e90)
-}
-3 => {
-let e90 = {
-let l67 = *ptr3.add(16).cast::<*mut u8>();
-let l68 = *ptr3
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len69 = l68;
-let bytes69 = _rt::Vec::from_raw_parts(
-l67.cast(),
-len69,
-len69,
-);
-_rt::string_lift(bytes69)
-};
-V90::RunNotFound(e90)
-}
-4 => {
-let e90 = {
-let l70 = *ptr3.add(16).cast::<*mut u8>();
-let l71 = *ptr3
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len72 = l71;
-let bytes72 = _rt::Vec::from_raw_parts(
-l70.cast(),
-len72,
-len72,
-);
-_rt::string_lift(bytes72)
-};
-V90::AlreadyTriggered(e90)
-}
-5 => {
-let e90 = {
+let e108 = {
 let l73 = *ptr3.add(16).cast::<*mut u8>();
 let l74 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -14677,10 +17226,10 @@ len75,
 );
 _rt::string_lift(bytes75)
 };
-V90::DefinedByCode(e90)
+V108::TaskNotFound(e108)
 }
-6 => {
-let e90 = {
+3 => {
+let e108 = {
 let l76 = *ptr3.add(16).cast::<*mut u8>();
 let l77 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -14693,10 +17242,10 @@ len78,
 );
 _rt::string_lift(bytes78)
 };
-V90::AlreadyEnded(e90)
+V108::RunNotFound(e108)
 }
-7 => {
-let e90 = {
+4 => {
+let e108 = {
 let l79 = *ptr3.add(16).cast::<*mut u8>();
 let l80 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -14709,10 +17258,10 @@ len81,
 );
 _rt::string_lift(bytes81)
 };
-V90::UniqueKeyTaken(e90)
+V108::AlreadyTriggered(e108)
 }
-8 => {
-let e90 = {
+5 => {
+let e108 = {
 let l82 = *ptr3.add(16).cast::<*mut u8>();
 let l83 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
@@ -14725,50 +17274,5985 @@ len84,
 );
 _rt::string_lift(bytes84)
 };
-V90::Forbidden(e90)
+V108::DefinedByCode(e108)
+}
+6 => {
+let e108 = {
+let l85 = *ptr3.add(16).cast::<*mut u8>();
+let l86 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len87 = l86;
+let bytes87 = _rt::Vec::from_raw_parts(
+l85.cast(),
+len87,
+len87,
+);
+_rt::string_lift(bytes87)
+};
+V108::AlreadyEnded(e108)
+}
+7 => {
+let e108 = {
+let l88 = *ptr3.add(16).cast::<*mut u8>();
+let l89 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len90 = l89;
+let bytes90 = _rt::Vec::from_raw_parts(
+l88.cast(),
+len90,
+len90,
+);
+_rt::string_lift(bytes90)
+};
+V108::UniqueKeyTaken(e108)
+}
+8 => {
+let e108 = {
+let l91 = *ptr3.add(16).cast::<*mut u8>();
+let l92 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len93 = l92;
+let bytes93 = _rt::Vec::from_raw_parts(
+l91.cast(),
+len93,
+len93,
+);
+_rt::string_lift(bytes93)
+};
+V108::CronNotFound(e108)
 }
 9 => {
-let e90 = {
-let l85 = i32::from(*ptr3.add(16).cast::<u8>());
-match l85 {
+let e108 = {
+let l94 = *ptr3.add(16).cast::<*mut u8>();
+let l95 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len96 = l95;
+let bytes96 = _rt::Vec::from_raw_parts(
+l94.cast(),
+len96,
+len96,
+);
+_rt::string_lift(bytes96)
+};
+V108::CronExists(e108)
+}
+10 => {
+let e108 = {
+let l97 = *ptr3.add(16).cast::<*mut u8>();
+let l98 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len99 = l98;
+let bytes99 = _rt::Vec::from_raw_parts(
+l97.cast(),
+len99,
+len99,
+);
+_rt::string_lift(bytes99)
+};
+V108::CronDefinedByCode(e108)
+}
+11 => {
+let e108 = {
+let l100 = *ptr3.add(16).cast::<*mut u8>();
+let l101 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len102 = l101;
+let bytes102 = _rt::Vec::from_raw_parts(
+l100.cast(),
+len102,
+len102,
+);
+_rt::string_lift(bytes102)
+};
+V108::Forbidden(e108)
+}
+12 => {
+let e108 = {
+let l103 = i32::from(*ptr3.add(16).cast::<u8>());
+match l103 {
 0 => None,
 1 => {
 let e = {
-let l86 = *ptr3.add(24).cast::<i64>();
-l86 as u64
+let l104 = *ptr3.add(24).cast::<i64>();
+l104 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V90::Unavailable(e90)
+V108::Unavailable(e108)
 }
 n => {
-debug_assert_eq!(n, 10, "invalid enum discriminant");
-let e90 = {
-let l87 = *ptr3.add(16).cast::<*mut u8>();
-let l88 = *ptr3
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e108 = {
+let l105 = *ptr3.add(16).cast::<*mut u8>();
+let l106 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len89 = l88;
-let bytes89 = _rt::Vec::from_raw_parts(
-l87.cast(),
-len89,
-len89,
+let len107 = l106;
+let bytes107 = _rt::Vec::from_raw_parts(
+l105.cast(),
+len107,
+len107,
 );
-_rt::string_lift(bytes89)
+_rt::string_lift(bytes107)
 };
-V90::Other(e90)
+V108::Other(e108)
 }
 };
-v90
+v108
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result91
+result109
+}
+}
+}
+/// Crons: rules that make runs again and again. Needs the grant `crons`.
+///
+/// **What commits when** is as in `runs`: every write is checked when it is called, is seen by this attempt's own reads, and is committed with
+/// the attempt's success or not at all. They count towards the same limits. All crons are those of the guest's own namespace.
+///
+/// An expression has five fields (minute, hour, day of month, month, day of week), six with the second before them, or is a nickname such as
+/// `@daily`, or an interval such as `@every 90s`. A rule that names its times fires once for each, also on the days on which the clocks
+/// change; one with `*` or a step in second, minute or hour, and an interval, goes by real time.
+#[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+pub mod crons {
+#[used]
+#[doc(hidden)]
+static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+use super::super::super::_rt;
+pub type Instant = super::super::super::runlater::scheduler::types::Instant;
+pub type Duration = super::super::super::runlater::scheduler::types::Duration;
+pub type Payload = super::super::super::runlater::scheduler::types::Payload;
+pub type Origin = super::super::super::runlater::scheduler::types::Origin;
+pub type Error = super::super::super::runlater::scheduler::types::Error;
+pub type CatchUp = super::super::super::runlater::scheduler::definition::CatchUp;
+/// What a cron can carry beyond name, task and expression. Every setter replaces what was set before.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct CronOptions {
+handle: _rt::Resource<CronOptions>,
+}
+impl CronOptions {
+#[doc(hidden)]
+pub unsafe fn from_handle(handle: u32) -> Self {
+Self {
+handle: unsafe { _rt::Resource::from_handle(handle) },
+}
+}
+#[doc(hidden)]
+pub fn take_handle(&self) -> u32 {
+_rt::Resource::take_handle(&self.handle)
+}
+#[doc(hidden)]
+pub fn handle(&self) -> u32 {
+_rt::Resource::handle(&self.handle)
+}
+}
+unsafe impl _rt::WasmResource for CronOptions {
+#[inline]
+unsafe fn drop(_handle: u32) {
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[resource-drop]cron-options"]
+fn drop(_: i32);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn drop(_: i32) {
+unreachable!()
+}
+unsafe {
+drop(_handle as i32);
+}
+}
+}
+/// A cron as it stood when it was read.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct Cron {
+handle: _rt::Resource<Cron>,
+}
+impl Cron {
+#[doc(hidden)]
+pub unsafe fn from_handle(handle: u32) -> Self {
+Self {
+handle: unsafe { _rt::Resource::from_handle(handle) },
+}
+}
+#[doc(hidden)]
+pub fn take_handle(&self) -> u32 {
+_rt::Resource::take_handle(&self.handle)
+}
+#[doc(hidden)]
+pub fn handle(&self) -> u32 {
+_rt::Resource::handle(&self.handle)
+}
+}
+unsafe impl _rt::WasmResource for Cron {
+#[inline]
+unsafe fn drop(_handle: u32) {
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[resource-drop]cron"]
+fn drop(_: i32);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn drop(_: i32) {
+unreachable!()
+}
+unsafe {
+drop(_handle as i32);
+}
+}
+}
+/// One page of a list.
+pub struct CronPage {
+/// In order of name.
+pub crons: _rt::Vec<Cron>,
+/// Give it back as `cursor` for the next page; none when this was the last one.
+pub next: ::core::option::Option<_rt::String>,
+}
+impl ::core::fmt::Debug for CronPage {
+fn fmt(
+&self,
+f: &mut ::core::fmt::Formatter<'_>,
+) -> ::core::fmt::Result {
+f.debug_struct("CronPage")
+.field("crons", &self.crons)
+.field("next", &self.next)
+.finish()
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// Nothing set. For a new cron: UTC, from now on, without end, for ever, at the planned times, with no input.
+#[allow(async_fn_in_trait)]
+pub fn new() -> Self {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[constructor]cron-options"]
+fn wit_import0() -> i32;
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0() -> i32 {
+unreachable!()
+}
+let ret = wit_import0();
+CronOptions::from_handle(ret as u32)
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// The IANA time zone whose clocks it goes by, for example `Europe/Prague`.
+#[allow(async_fn_in_trait)]
+pub fn set_timezone(
+&self,
+name: &str,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = name;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-timezone"]
+fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result52 = match l3 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
+0 => {
+let e51 = {
+let l5 = *ptr1.add(16).cast::<*mut u8>();
+let l6 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let bytes7 = _rt::Vec::from_raw_parts(
+l5.cast(),
+len7,
+len7,
+);
+let l8 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l9 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes7),
+reason: _rt::string_lift(bytes10),
+}
+};
+V51::Invalid(e51)
+}
+1 => {
+let e51 = {
+let l11 = *ptr1.add(16).cast::<*mut u8>();
+let l12 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+let l14 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l15 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes13),
+max: l14 as u64,
+asked: l15 as u64,
+}
+};
+V51::Limit(e51)
+}
+2 => {
+let e51 = {
+let l16 = *ptr1.add(16).cast::<*mut u8>();
+let l17 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+_rt::string_lift(bytes18)
+};
+V51::TaskNotFound(e51)
+}
+3 => {
+let e51 = {
+let l19 = *ptr1.add(16).cast::<*mut u8>();
+let l20 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V51::RunNotFound(e51)
+}
+4 => {
+let e51 = {
+let l22 = *ptr1.add(16).cast::<*mut u8>();
+let l23 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V51::AlreadyTriggered(e51)
+}
+5 => {
+let e51 = {
+let l25 = *ptr1.add(16).cast::<*mut u8>();
+let l26 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V51::DefinedByCode(e51)
+}
+6 => {
+let e51 = {
+let l28 = *ptr1.add(16).cast::<*mut u8>();
+let l29 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V51::AlreadyEnded(e51)
+}
+7 => {
+let e51 = {
+let l31 = *ptr1.add(16).cast::<*mut u8>();
+let l32 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V51::UniqueKeyTaken(e51)
+}
+8 => {
+let e51 = {
+let l34 = *ptr1.add(16).cast::<*mut u8>();
+let l35 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V51::CronNotFound(e51)
+}
+9 => {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
+0 => None,
+1 => {
+let e = {
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V51::Unavailable(e51)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V51::Other(e51)
+}
+};
+v51
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result52
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// It does not fire before this, and an interval counts from here.
+#[allow(async_fn_in_trait)]
+pub fn set_start(
+&self,
+at: Instant,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let super::super::super::runlater::scheduler::types::Instant {
+seconds: seconds0,
+nanoseconds: nanoseconds0,
+} = at;
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-start"]
+fn wit_import2(_: i32, _: i64, _: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(
+_: i32,
+_: i64,
+_: i32,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import2(
+(self).handle() as i32,
+_rt::as_i64(seconds0),
+_rt::as_i32(nanoseconds0),
+ptr1,
+);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result52 = match l3 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
+0 => {
+let e51 = {
+let l5 = *ptr1.add(16).cast::<*mut u8>();
+let l6 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let bytes7 = _rt::Vec::from_raw_parts(
+l5.cast(),
+len7,
+len7,
+);
+let l8 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l9 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes7),
+reason: _rt::string_lift(bytes10),
+}
+};
+V51::Invalid(e51)
+}
+1 => {
+let e51 = {
+let l11 = *ptr1.add(16).cast::<*mut u8>();
+let l12 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+let l14 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l15 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes13),
+max: l14 as u64,
+asked: l15 as u64,
+}
+};
+V51::Limit(e51)
+}
+2 => {
+let e51 = {
+let l16 = *ptr1.add(16).cast::<*mut u8>();
+let l17 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+_rt::string_lift(bytes18)
+};
+V51::TaskNotFound(e51)
+}
+3 => {
+let e51 = {
+let l19 = *ptr1.add(16).cast::<*mut u8>();
+let l20 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V51::RunNotFound(e51)
+}
+4 => {
+let e51 = {
+let l22 = *ptr1.add(16).cast::<*mut u8>();
+let l23 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V51::AlreadyTriggered(e51)
+}
+5 => {
+let e51 = {
+let l25 = *ptr1.add(16).cast::<*mut u8>();
+let l26 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V51::DefinedByCode(e51)
+}
+6 => {
+let e51 = {
+let l28 = *ptr1.add(16).cast::<*mut u8>();
+let l29 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V51::AlreadyEnded(e51)
+}
+7 => {
+let e51 = {
+let l31 = *ptr1.add(16).cast::<*mut u8>();
+let l32 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V51::UniqueKeyTaken(e51)
+}
+8 => {
+let e51 = {
+let l34 = *ptr1.add(16).cast::<*mut u8>();
+let l35 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V51::CronNotFound(e51)
+}
+9 => {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
+0 => None,
+1 => {
+let e = {
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V51::Unavailable(e51)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V51::Other(e51)
+}
+};
+v51
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result52
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// It fires before this only.
+#[allow(async_fn_in_trait)]
+pub fn set_end(&self, at: Instant) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let super::super::super::runlater::scheduler::types::Instant {
+seconds: seconds0,
+nanoseconds: nanoseconds0,
+} = at;
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-end"]
+fn wit_import2(_: i32, _: i64, _: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(
+_: i32,
+_: i64,
+_: i32,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import2(
+(self).handle() as i32,
+_rt::as_i64(seconds0),
+_rt::as_i32(nanoseconds0),
+ptr1,
+);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result52 = match l3 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
+0 => {
+let e51 = {
+let l5 = *ptr1.add(16).cast::<*mut u8>();
+let l6 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let bytes7 = _rt::Vec::from_raw_parts(
+l5.cast(),
+len7,
+len7,
+);
+let l8 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l9 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes7),
+reason: _rt::string_lift(bytes10),
+}
+};
+V51::Invalid(e51)
+}
+1 => {
+let e51 = {
+let l11 = *ptr1.add(16).cast::<*mut u8>();
+let l12 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+let l14 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l15 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes13),
+max: l14 as u64,
+asked: l15 as u64,
+}
+};
+V51::Limit(e51)
+}
+2 => {
+let e51 = {
+let l16 = *ptr1.add(16).cast::<*mut u8>();
+let l17 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+_rt::string_lift(bytes18)
+};
+V51::TaskNotFound(e51)
+}
+3 => {
+let e51 = {
+let l19 = *ptr1.add(16).cast::<*mut u8>();
+let l20 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V51::RunNotFound(e51)
+}
+4 => {
+let e51 = {
+let l22 = *ptr1.add(16).cast::<*mut u8>();
+let l23 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V51::AlreadyTriggered(e51)
+}
+5 => {
+let e51 = {
+let l25 = *ptr1.add(16).cast::<*mut u8>();
+let l26 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V51::DefinedByCode(e51)
+}
+6 => {
+let e51 = {
+let l28 = *ptr1.add(16).cast::<*mut u8>();
+let l29 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V51::AlreadyEnded(e51)
+}
+7 => {
+let e51 = {
+let l31 = *ptr1.add(16).cast::<*mut u8>();
+let l32 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V51::UniqueKeyTaken(e51)
+}
+8 => {
+let e51 = {
+let l34 = *ptr1.add(16).cast::<*mut u8>();
+let l35 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V51::CronNotFound(e51)
+}
+9 => {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
+0 => None,
+1 => {
+let e = {
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V51::Unavailable(e51)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V51::Other(e51)
+}
+};
+v51
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result52
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// It fires so often and no more: at least once.
+#[allow(async_fn_in_trait)]
+pub fn set_max_count(
+&self,
+count: u32,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-max-count"]
+fn wit_import1(_: i32, _: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, _rt::as_i32(&count), ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result51 = match l2 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l3 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V50;
+let v50 = match l3 {
+0 => {
+let e50 = {
+let l4 = *ptr0.add(16).cast::<*mut u8>();
+let l5 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len6 = l5;
+let bytes6 = _rt::Vec::from_raw_parts(
+l4.cast(),
+len6,
+len6,
+);
+let l7 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l8 = *ptr0
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len9 = l8;
+let bytes9 = _rt::Vec::from_raw_parts(
+l7.cast(),
+len9,
+len9,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes6),
+reason: _rt::string_lift(bytes9),
+}
+};
+V50::Invalid(e50)
+}
+1 => {
+let e50 = {
+let l10 = *ptr0.add(16).cast::<*mut u8>();
+let l11 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len12 = l11;
+let bytes12 = _rt::Vec::from_raw_parts(
+l10.cast(),
+len12,
+len12,
+);
+let l13 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l14 = *ptr0
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes12),
+max: l13 as u64,
+asked: l14 as u64,
+}
+};
+V50::Limit(e50)
+}
+2 => {
+let e50 = {
+let l15 = *ptr0.add(16).cast::<*mut u8>();
+let l16 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len17 = l16;
+let bytes17 = _rt::Vec::from_raw_parts(
+l15.cast(),
+len17,
+len17,
+);
+_rt::string_lift(bytes17)
+};
+V50::TaskNotFound(e50)
+}
+3 => {
+let e50 = {
+let l18 = *ptr0.add(16).cast::<*mut u8>();
+let l19 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len20 = l19;
+let bytes20 = _rt::Vec::from_raw_parts(
+l18.cast(),
+len20,
+len20,
+);
+_rt::string_lift(bytes20)
+};
+V50::RunNotFound(e50)
+}
+4 => {
+let e50 = {
+let l21 = *ptr0.add(16).cast::<*mut u8>();
+let l22 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len23 = l22;
+let bytes23 = _rt::Vec::from_raw_parts(
+l21.cast(),
+len23,
+len23,
+);
+_rt::string_lift(bytes23)
+};
+V50::AlreadyTriggered(e50)
+}
+5 => {
+let e50 = {
+let l24 = *ptr0.add(16).cast::<*mut u8>();
+let l25 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len26 = l25;
+let bytes26 = _rt::Vec::from_raw_parts(
+l24.cast(),
+len26,
+len26,
+);
+_rt::string_lift(bytes26)
+};
+V50::DefinedByCode(e50)
+}
+6 => {
+let e50 = {
+let l27 = *ptr0.add(16).cast::<*mut u8>();
+let l28 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
+);
+_rt::string_lift(bytes29)
+};
+V50::AlreadyEnded(e50)
+}
+7 => {
+let e50 = {
+let l30 = *ptr0.add(16).cast::<*mut u8>();
+let l31 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
+);
+_rt::string_lift(bytes32)
+};
+V50::UniqueKeyTaken(e50)
+}
+8 => {
+let e50 = {
+let l33 = *ptr0.add(16).cast::<*mut u8>();
+let l34 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
+);
+_rt::string_lift(bytes35)
+};
+V50::CronNotFound(e50)
+}
+9 => {
+let e50 = {
+let l36 = *ptr0.add(16).cast::<*mut u8>();
+let l37 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V50::CronExists(e50)
+}
+10 => {
+let e50 = {
+let l39 = *ptr0.add(16).cast::<*mut u8>();
+let l40 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V50::CronDefinedByCode(e50)
+}
+11 => {
+let e50 = {
+let l42 = *ptr0.add(16).cast::<*mut u8>();
+let l43 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V50::Forbidden(e50)
+}
+12 => {
+let e50 = {
+let l45 = i32::from(*ptr0.add(16).cast::<u8>());
+match l45 {
+0 => None,
+1 => {
+let e = {
+let l46 = *ptr0.add(24).cast::<i64>();
+l46 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V50::Unavailable(e50)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e50 = {
+let l47 = *ptr0.add(16).cast::<*mut u8>();
+let l48 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
+);
+_rt::string_lift(bytes49)
+};
+V50::Other(e50)
+}
+};
+v50
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result51
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// Spreads its runs evenly over this span behind their planned times: at most 24 h.
+#[allow(async_fn_in_trait)]
+pub fn set_jitter(
+&self,
+jitter: Duration,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-jitter"]
+fn wit_import1(_: i32, _: i64, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: i64, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, _rt::as_i64(jitter), ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result51 = match l2 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l3 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V50;
+let v50 = match l3 {
+0 => {
+let e50 = {
+let l4 = *ptr0.add(16).cast::<*mut u8>();
+let l5 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len6 = l5;
+let bytes6 = _rt::Vec::from_raw_parts(
+l4.cast(),
+len6,
+len6,
+);
+let l7 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l8 = *ptr0
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len9 = l8;
+let bytes9 = _rt::Vec::from_raw_parts(
+l7.cast(),
+len9,
+len9,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes6),
+reason: _rt::string_lift(bytes9),
+}
+};
+V50::Invalid(e50)
+}
+1 => {
+let e50 = {
+let l10 = *ptr0.add(16).cast::<*mut u8>();
+let l11 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len12 = l11;
+let bytes12 = _rt::Vec::from_raw_parts(
+l10.cast(),
+len12,
+len12,
+);
+let l13 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l14 = *ptr0
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes12),
+max: l13 as u64,
+asked: l14 as u64,
+}
+};
+V50::Limit(e50)
+}
+2 => {
+let e50 = {
+let l15 = *ptr0.add(16).cast::<*mut u8>();
+let l16 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len17 = l16;
+let bytes17 = _rt::Vec::from_raw_parts(
+l15.cast(),
+len17,
+len17,
+);
+_rt::string_lift(bytes17)
+};
+V50::TaskNotFound(e50)
+}
+3 => {
+let e50 = {
+let l18 = *ptr0.add(16).cast::<*mut u8>();
+let l19 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len20 = l19;
+let bytes20 = _rt::Vec::from_raw_parts(
+l18.cast(),
+len20,
+len20,
+);
+_rt::string_lift(bytes20)
+};
+V50::RunNotFound(e50)
+}
+4 => {
+let e50 = {
+let l21 = *ptr0.add(16).cast::<*mut u8>();
+let l22 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len23 = l22;
+let bytes23 = _rt::Vec::from_raw_parts(
+l21.cast(),
+len23,
+len23,
+);
+_rt::string_lift(bytes23)
+};
+V50::AlreadyTriggered(e50)
+}
+5 => {
+let e50 = {
+let l24 = *ptr0.add(16).cast::<*mut u8>();
+let l25 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len26 = l25;
+let bytes26 = _rt::Vec::from_raw_parts(
+l24.cast(),
+len26,
+len26,
+);
+_rt::string_lift(bytes26)
+};
+V50::DefinedByCode(e50)
+}
+6 => {
+let e50 = {
+let l27 = *ptr0.add(16).cast::<*mut u8>();
+let l28 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
+);
+_rt::string_lift(bytes29)
+};
+V50::AlreadyEnded(e50)
+}
+7 => {
+let e50 = {
+let l30 = *ptr0.add(16).cast::<*mut u8>();
+let l31 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
+);
+_rt::string_lift(bytes32)
+};
+V50::UniqueKeyTaken(e50)
+}
+8 => {
+let e50 = {
+let l33 = *ptr0.add(16).cast::<*mut u8>();
+let l34 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
+);
+_rt::string_lift(bytes35)
+};
+V50::CronNotFound(e50)
+}
+9 => {
+let e50 = {
+let l36 = *ptr0.add(16).cast::<*mut u8>();
+let l37 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V50::CronExists(e50)
+}
+10 => {
+let e50 = {
+let l39 = *ptr0.add(16).cast::<*mut u8>();
+let l40 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V50::CronDefinedByCode(e50)
+}
+11 => {
+let e50 = {
+let l42 = *ptr0.add(16).cast::<*mut u8>();
+let l43 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V50::Forbidden(e50)
+}
+12 => {
+let e50 = {
+let l45 = i32::from(*ptr0.add(16).cast::<u8>());
+match l45 {
+0 => None,
+1 => {
+let e = {
+let l46 = *ptr0.add(24).cast::<i64>();
+l46 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V50::Unavailable(e50)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e50 = {
+let l47 = *ptr0.add(16).cast::<*mut u8>();
+let l48 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
+);
+_rt::string_lift(bytes49)
+};
+V50::Other(e50)
+}
+};
+v50
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result51
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// What each run is given.
+#[allow(async_fn_in_trait)]
+pub fn set_input(
+&self,
+input: &Payload,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let super::super::super::runlater::scheduler::types::Payload {
+media_type: media_type0,
+bytes: bytes0,
+} = input;
+let vec1 = media_type0;
+let ptr1 = vec1.as_ptr().cast::<u8>();
+let len1 = vec1.len();
+let vec2 = bytes0;
+let ptr2 = vec2.as_ptr().cast::<u8>();
+let len2 = vec2.len();
+let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-input"]
+fn wit_import4(
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import4(
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import4(
+(self).handle() as i32,
+ptr1.cast_mut(),
+len1,
+ptr2.cast_mut(),
+len2,
+ptr3,
+);
+let l5 = i32::from(*ptr3.add(0).cast::<u8>());
+let result54 = match l5 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l6 = i32::from(*ptr3.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V53;
+let v53 = match l6 {
+0 => {
+let e53 = {
+let l7 = *ptr3.add(16).cast::<*mut u8>();
+let l8 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len9 = l8;
+let bytes9 = _rt::Vec::from_raw_parts(
+l7.cast(),
+len9,
+len9,
+);
+let l10 = *ptr3
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l11 = *ptr3
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len12 = l11;
+let bytes12 = _rt::Vec::from_raw_parts(
+l10.cast(),
+len12,
+len12,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes9),
+reason: _rt::string_lift(bytes12),
+}
+};
+V53::Invalid(e53)
+}
+1 => {
+let e53 = {
+let l13 = *ptr3.add(16).cast::<*mut u8>();
+let l14 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len15 = l14;
+let bytes15 = _rt::Vec::from_raw_parts(
+l13.cast(),
+len15,
+len15,
+);
+let l16 = *ptr3
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l17 = *ptr3
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes15),
+max: l16 as u64,
+asked: l17 as u64,
+}
+};
+V53::Limit(e53)
+}
+2 => {
+let e53 = {
+let l18 = *ptr3.add(16).cast::<*mut u8>();
+let l19 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len20 = l19;
+let bytes20 = _rt::Vec::from_raw_parts(
+l18.cast(),
+len20,
+len20,
+);
+_rt::string_lift(bytes20)
+};
+V53::TaskNotFound(e53)
+}
+3 => {
+let e53 = {
+let l21 = *ptr3.add(16).cast::<*mut u8>();
+let l22 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len23 = l22;
+let bytes23 = _rt::Vec::from_raw_parts(
+l21.cast(),
+len23,
+len23,
+);
+_rt::string_lift(bytes23)
+};
+V53::RunNotFound(e53)
+}
+4 => {
+let e53 = {
+let l24 = *ptr3.add(16).cast::<*mut u8>();
+let l25 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len26 = l25;
+let bytes26 = _rt::Vec::from_raw_parts(
+l24.cast(),
+len26,
+len26,
+);
+_rt::string_lift(bytes26)
+};
+V53::AlreadyTriggered(e53)
+}
+5 => {
+let e53 = {
+let l27 = *ptr3.add(16).cast::<*mut u8>();
+let l28 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
+);
+_rt::string_lift(bytes29)
+};
+V53::DefinedByCode(e53)
+}
+6 => {
+let e53 = {
+let l30 = *ptr3.add(16).cast::<*mut u8>();
+let l31 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
+);
+_rt::string_lift(bytes32)
+};
+V53::AlreadyEnded(e53)
+}
+7 => {
+let e53 = {
+let l33 = *ptr3.add(16).cast::<*mut u8>();
+let l34 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
+);
+_rt::string_lift(bytes35)
+};
+V53::UniqueKeyTaken(e53)
+}
+8 => {
+let e53 = {
+let l36 = *ptr3.add(16).cast::<*mut u8>();
+let l37 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V53::CronNotFound(e53)
+}
+9 => {
+let e53 = {
+let l39 = *ptr3.add(16).cast::<*mut u8>();
+let l40 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V53::CronExists(e53)
+}
+10 => {
+let e53 = {
+let l42 = *ptr3.add(16).cast::<*mut u8>();
+let l43 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V53::CronDefinedByCode(e53)
+}
+11 => {
+let e53 = {
+let l45 = *ptr3.add(16).cast::<*mut u8>();
+let l46 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len47 = l46;
+let bytes47 = _rt::Vec::from_raw_parts(
+l45.cast(),
+len47,
+len47,
+);
+_rt::string_lift(bytes47)
+};
+V53::Forbidden(e53)
+}
+12 => {
+let e53 = {
+let l48 = i32::from(*ptr3.add(16).cast::<u8>());
+match l48 {
+0 => None,
+1 => {
+let e = {
+let l49 = *ptr3.add(24).cast::<i64>();
+l49 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V53::Unavailable(e53)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e53 = {
+let l50 = *ptr3.add(16).cast::<*mut u8>();
+let l51 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len52 = l51;
+let bytes52 = _rt::Vec::from_raw_parts(
+l50.cast(),
+len52,
+len52,
+);
+_rt::string_lift(bytes52)
+};
+V53::Other(e53)
+}
+};
+v53
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result54
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// Adds one entry of additional metadata to each run. At most 32 entries; key and value of 1 to 128 bytes.
+#[allow(async_fn_in_trait)]
+pub fn set_metadata(
+&self,
+key: &str,
+value: &str,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = key;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let vec1 = value;
+let ptr1 = vec1.as_ptr().cast::<u8>();
+let len1 = vec1.len();
+let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-metadata"]
+fn wit_import3(
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import3(
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import3(
+(self).handle() as i32,
+ptr0.cast_mut(),
+len0,
+ptr1.cast_mut(),
+len1,
+ptr2,
+);
+let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+let result53 = match l4 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l5 = i32::from(*ptr2.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V52;
+let v52 = match l5 {
+0 => {
+let e52 = {
+let l6 = *ptr2.add(16).cast::<*mut u8>();
+let l7 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len8 = l7;
+let bytes8 = _rt::Vec::from_raw_parts(
+l6.cast(),
+len8,
+len8,
+);
+let l9 = *ptr2
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l10 = *ptr2
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len11 = l10;
+let bytes11 = _rt::Vec::from_raw_parts(
+l9.cast(),
+len11,
+len11,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes8),
+reason: _rt::string_lift(bytes11),
+}
+};
+V52::Invalid(e52)
+}
+1 => {
+let e52 = {
+let l12 = *ptr2.add(16).cast::<*mut u8>();
+let l13 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len14 = l13;
+let bytes14 = _rt::Vec::from_raw_parts(
+l12.cast(),
+len14,
+len14,
+);
+let l15 = *ptr2
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l16 = *ptr2
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes14),
+max: l15 as u64,
+asked: l16 as u64,
+}
+};
+V52::Limit(e52)
+}
+2 => {
+let e52 = {
+let l17 = *ptr2.add(16).cast::<*mut u8>();
+let l18 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len19 = l18;
+let bytes19 = _rt::Vec::from_raw_parts(
+l17.cast(),
+len19,
+len19,
+);
+_rt::string_lift(bytes19)
+};
+V52::TaskNotFound(e52)
+}
+3 => {
+let e52 = {
+let l20 = *ptr2.add(16).cast::<*mut u8>();
+let l21 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len22 = l21;
+let bytes22 = _rt::Vec::from_raw_parts(
+l20.cast(),
+len22,
+len22,
+);
+_rt::string_lift(bytes22)
+};
+V52::RunNotFound(e52)
+}
+4 => {
+let e52 = {
+let l23 = *ptr2.add(16).cast::<*mut u8>();
+let l24 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len25 = l24;
+let bytes25 = _rt::Vec::from_raw_parts(
+l23.cast(),
+len25,
+len25,
+);
+_rt::string_lift(bytes25)
+};
+V52::AlreadyTriggered(e52)
+}
+5 => {
+let e52 = {
+let l26 = *ptr2.add(16).cast::<*mut u8>();
+let l27 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len28 = l27;
+let bytes28 = _rt::Vec::from_raw_parts(
+l26.cast(),
+len28,
+len28,
+);
+_rt::string_lift(bytes28)
+};
+V52::DefinedByCode(e52)
+}
+6 => {
+let e52 = {
+let l29 = *ptr2.add(16).cast::<*mut u8>();
+let l30 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len31 = l30;
+let bytes31 = _rt::Vec::from_raw_parts(
+l29.cast(),
+len31,
+len31,
+);
+_rt::string_lift(bytes31)
+};
+V52::AlreadyEnded(e52)
+}
+7 => {
+let e52 = {
+let l32 = *ptr2.add(16).cast::<*mut u8>();
+let l33 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len34 = l33;
+let bytes34 = _rt::Vec::from_raw_parts(
+l32.cast(),
+len34,
+len34,
+);
+_rt::string_lift(bytes34)
+};
+V52::UniqueKeyTaken(e52)
+}
+8 => {
+let e52 = {
+let l35 = *ptr2.add(16).cast::<*mut u8>();
+let l36 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len37 = l36;
+let bytes37 = _rt::Vec::from_raw_parts(
+l35.cast(),
+len37,
+len37,
+);
+_rt::string_lift(bytes37)
+};
+V52::CronNotFound(e52)
+}
+9 => {
+let e52 = {
+let l38 = *ptr2.add(16).cast::<*mut u8>();
+let l39 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V52::CronExists(e52)
+}
+10 => {
+let e52 = {
+let l41 = *ptr2.add(16).cast::<*mut u8>();
+let l42 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len43 = l42;
+let bytes43 = _rt::Vec::from_raw_parts(
+l41.cast(),
+len43,
+len43,
+);
+_rt::string_lift(bytes43)
+};
+V52::CronDefinedByCode(e52)
+}
+11 => {
+let e52 = {
+let l44 = *ptr2.add(16).cast::<*mut u8>();
+let l45 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len46 = l45;
+let bytes46 = _rt::Vec::from_raw_parts(
+l44.cast(),
+len46,
+len46,
+);
+_rt::string_lift(bytes46)
+};
+V52::Forbidden(e52)
+}
+12 => {
+let e52 = {
+let l47 = i32::from(*ptr2.add(16).cast::<u8>());
+match l47 {
+0 => None,
+1 => {
+let e = {
+let l48 = *ptr2.add(24).cast::<i64>();
+l48 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V52::Unavailable(e52)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e52 = {
+let l49 = *ptr2.add(16).cast::<*mut u8>();
+let l50 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len51 = l50;
+let bytes51 = _rt::Vec::from_raw_parts(
+l49.cast(),
+len51,
+len51,
+);
+_rt::string_lift(bytes51)
+};
+V52::Other(e52)
+}
+};
+v52
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result53
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// The priority of its runs, 1 to 3, instead of the task's.
+#[allow(async_fn_in_trait)]
+pub fn set_priority(
+&self,
+priority: u8,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-priority"]
+fn wit_import1(_: i32, _: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1(
+(self).handle() as i32,
+_rt::as_i32(&priority),
+ptr0,
+);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result51 = match l2 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l3 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V50;
+let v50 = match l3 {
+0 => {
+let e50 = {
+let l4 = *ptr0.add(16).cast::<*mut u8>();
+let l5 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len6 = l5;
+let bytes6 = _rt::Vec::from_raw_parts(
+l4.cast(),
+len6,
+len6,
+);
+let l7 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l8 = *ptr0
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len9 = l8;
+let bytes9 = _rt::Vec::from_raw_parts(
+l7.cast(),
+len9,
+len9,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes6),
+reason: _rt::string_lift(bytes9),
+}
+};
+V50::Invalid(e50)
+}
+1 => {
+let e50 = {
+let l10 = *ptr0.add(16).cast::<*mut u8>();
+let l11 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len12 = l11;
+let bytes12 = _rt::Vec::from_raw_parts(
+l10.cast(),
+len12,
+len12,
+);
+let l13 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l14 = *ptr0
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes12),
+max: l13 as u64,
+asked: l14 as u64,
+}
+};
+V50::Limit(e50)
+}
+2 => {
+let e50 = {
+let l15 = *ptr0.add(16).cast::<*mut u8>();
+let l16 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len17 = l16;
+let bytes17 = _rt::Vec::from_raw_parts(
+l15.cast(),
+len17,
+len17,
+);
+_rt::string_lift(bytes17)
+};
+V50::TaskNotFound(e50)
+}
+3 => {
+let e50 = {
+let l18 = *ptr0.add(16).cast::<*mut u8>();
+let l19 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len20 = l19;
+let bytes20 = _rt::Vec::from_raw_parts(
+l18.cast(),
+len20,
+len20,
+);
+_rt::string_lift(bytes20)
+};
+V50::RunNotFound(e50)
+}
+4 => {
+let e50 = {
+let l21 = *ptr0.add(16).cast::<*mut u8>();
+let l22 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len23 = l22;
+let bytes23 = _rt::Vec::from_raw_parts(
+l21.cast(),
+len23,
+len23,
+);
+_rt::string_lift(bytes23)
+};
+V50::AlreadyTriggered(e50)
+}
+5 => {
+let e50 = {
+let l24 = *ptr0.add(16).cast::<*mut u8>();
+let l25 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len26 = l25;
+let bytes26 = _rt::Vec::from_raw_parts(
+l24.cast(),
+len26,
+len26,
+);
+_rt::string_lift(bytes26)
+};
+V50::DefinedByCode(e50)
+}
+6 => {
+let e50 = {
+let l27 = *ptr0.add(16).cast::<*mut u8>();
+let l28 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
+);
+_rt::string_lift(bytes29)
+};
+V50::AlreadyEnded(e50)
+}
+7 => {
+let e50 = {
+let l30 = *ptr0.add(16).cast::<*mut u8>();
+let l31 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
+);
+_rt::string_lift(bytes32)
+};
+V50::UniqueKeyTaken(e50)
+}
+8 => {
+let e50 = {
+let l33 = *ptr0.add(16).cast::<*mut u8>();
+let l34 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
+);
+_rt::string_lift(bytes35)
+};
+V50::CronNotFound(e50)
+}
+9 => {
+let e50 = {
+let l36 = *ptr0.add(16).cast::<*mut u8>();
+let l37 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V50::CronExists(e50)
+}
+10 => {
+let e50 = {
+let l39 = *ptr0.add(16).cast::<*mut u8>();
+let l40 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V50::CronDefinedByCode(e50)
+}
+11 => {
+let e50 = {
+let l42 = *ptr0.add(16).cast::<*mut u8>();
+let l43 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V50::Forbidden(e50)
+}
+12 => {
+let e50 = {
+let l45 = i32::from(*ptr0.add(16).cast::<u8>());
+match l45 {
+0 => None,
+1 => {
+let e = {
+let l46 = *ptr0.add(24).cast::<i64>();
+l46 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V50::Unavailable(e50)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e50 = {
+let l47 = *ptr0.add(16).cast::<*mut u8>();
+let l48 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
+);
+_rt::string_lift(bytes49)
+};
+V50::Other(e50)
+}
+};
+v50
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result51
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// What becomes of occurrences that pass while no host is running, instead of what the task says: as `set-missed` of a definition.
+#[allow(async_fn_in_trait)]
+pub fn set_missed(
+&self,
+catch_up: &CatchUp,
+window: ::core::option::Option<Duration>,
+max: ::core::option::Option<u32>,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+use super::super::super::runlater::scheduler::definition::CatchUp as V1;
+let (result2_0, result2_1, result2_2) = match catch_up {
+V1::Skip => (0i32, ::core::ptr::null_mut(), 0usize),
+V1::Latest => (1i32, ::core::ptr::null_mut(), 0usize),
+V1::All => (2i32, ::core::ptr::null_mut(), 0usize),
+V1::Other(e) => {
+let vec0 = e;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+(3i32, ptr0.cast_mut(), len0)
+}
+};
+let (result3_0, result3_1) = match window {
+Some(e) => (1i32, _rt::as_i64(e)),
+None => (0i32, 0i64),
+};
+let (result4_0, result4_1) = match max {
+Some(e) => (1i32, _rt::as_i32(e)),
+None => (0i32, 0i32),
+};
+let ptr5 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-missed"]
+fn wit_import6(
+_: i32,
+_: i32,
+_: *mut u8,
+_: usize,
+_: i32,
+_: i64,
+_: i32,
+_: i32,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import6(
+_: i32,
+_: i32,
+_: *mut u8,
+_: usize,
+_: i32,
+_: i64,
+_: i32,
+_: i32,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import6(
+(self).handle() as i32,
+result2_0,
+result2_1,
+result2_2,
+result3_0,
+result3_1,
+result4_0,
+result4_1,
+ptr5,
+);
+let l7 = i32::from(*ptr5.add(0).cast::<u8>());
+let result56 = match l7 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l8 = i32::from(*ptr5.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V55;
+let v55 = match l8 {
+0 => {
+let e55 = {
+let l9 = *ptr5.add(16).cast::<*mut u8>();
+let l10 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len11 = l10;
+let bytes11 = _rt::Vec::from_raw_parts(
+l9.cast(),
+len11,
+len11,
+);
+let l12 = *ptr5
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l13 = *ptr5
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len14 = l13;
+let bytes14 = _rt::Vec::from_raw_parts(
+l12.cast(),
+len14,
+len14,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes11),
+reason: _rt::string_lift(bytes14),
+}
+};
+V55::Invalid(e55)
+}
+1 => {
+let e55 = {
+let l15 = *ptr5.add(16).cast::<*mut u8>();
+let l16 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len17 = l16;
+let bytes17 = _rt::Vec::from_raw_parts(
+l15.cast(),
+len17,
+len17,
+);
+let l18 = *ptr5
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l19 = *ptr5
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes17),
+max: l18 as u64,
+asked: l19 as u64,
+}
+};
+V55::Limit(e55)
+}
+2 => {
+let e55 = {
+let l20 = *ptr5.add(16).cast::<*mut u8>();
+let l21 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len22 = l21;
+let bytes22 = _rt::Vec::from_raw_parts(
+l20.cast(),
+len22,
+len22,
+);
+_rt::string_lift(bytes22)
+};
+V55::TaskNotFound(e55)
+}
+3 => {
+let e55 = {
+let l23 = *ptr5.add(16).cast::<*mut u8>();
+let l24 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len25 = l24;
+let bytes25 = _rt::Vec::from_raw_parts(
+l23.cast(),
+len25,
+len25,
+);
+_rt::string_lift(bytes25)
+};
+V55::RunNotFound(e55)
+}
+4 => {
+let e55 = {
+let l26 = *ptr5.add(16).cast::<*mut u8>();
+let l27 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len28 = l27;
+let bytes28 = _rt::Vec::from_raw_parts(
+l26.cast(),
+len28,
+len28,
+);
+_rt::string_lift(bytes28)
+};
+V55::AlreadyTriggered(e55)
+}
+5 => {
+let e55 = {
+let l29 = *ptr5.add(16).cast::<*mut u8>();
+let l30 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len31 = l30;
+let bytes31 = _rt::Vec::from_raw_parts(
+l29.cast(),
+len31,
+len31,
+);
+_rt::string_lift(bytes31)
+};
+V55::DefinedByCode(e55)
+}
+6 => {
+let e55 = {
+let l32 = *ptr5.add(16).cast::<*mut u8>();
+let l33 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len34 = l33;
+let bytes34 = _rt::Vec::from_raw_parts(
+l32.cast(),
+len34,
+len34,
+);
+_rt::string_lift(bytes34)
+};
+V55::AlreadyEnded(e55)
+}
+7 => {
+let e55 = {
+let l35 = *ptr5.add(16).cast::<*mut u8>();
+let l36 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len37 = l36;
+let bytes37 = _rt::Vec::from_raw_parts(
+l35.cast(),
+len37,
+len37,
+);
+_rt::string_lift(bytes37)
+};
+V55::UniqueKeyTaken(e55)
+}
+8 => {
+let e55 = {
+let l38 = *ptr5.add(16).cast::<*mut u8>();
+let l39 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V55::CronNotFound(e55)
+}
+9 => {
+let e55 = {
+let l41 = *ptr5.add(16).cast::<*mut u8>();
+let l42 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len43 = l42;
+let bytes43 = _rt::Vec::from_raw_parts(
+l41.cast(),
+len43,
+len43,
+);
+_rt::string_lift(bytes43)
+};
+V55::CronExists(e55)
+}
+10 => {
+let e55 = {
+let l44 = *ptr5.add(16).cast::<*mut u8>();
+let l45 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len46 = l45;
+let bytes46 = _rt::Vec::from_raw_parts(
+l44.cast(),
+len46,
+len46,
+);
+_rt::string_lift(bytes46)
+};
+V55::CronDefinedByCode(e55)
+}
+11 => {
+let e55 = {
+let l47 = *ptr5.add(16).cast::<*mut u8>();
+let l48 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
+);
+_rt::string_lift(bytes49)
+};
+V55::Forbidden(e55)
+}
+12 => {
+let e55 = {
+let l50 = i32::from(*ptr5.add(16).cast::<u8>());
+match l50 {
+0 => None,
+1 => {
+let e = {
+let l51 = *ptr5.add(24).cast::<i64>();
+l51 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V55::Unavailable(e55)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e55 = {
+let l52 = *ptr5.add(16).cast::<*mut u8>();
+let l53 = *ptr5
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len54 = l53;
+let bytes54 = _rt::Vec::from_raw_parts(
+l52.cast(),
+len54,
+len54,
+);
+_rt::string_lift(bytes54)
+};
+V55::Other(e55)
+}
+};
+v55
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result56
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// Its name, one of its kind in the namespace.
+#[allow(async_fn_in_trait)]
+pub fn name(&self) -> _rt::String {
+unsafe {
+#[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+#[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 2
+* ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.name"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = *ptr0.add(0).cast::<*mut u8>();
+let l3 = *ptr0
+.add(::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len4 = l3;
+let bytes4 = _rt::Vec::from_raw_parts(l2.cast(), len4, len4);
+let result5 = _rt::string_lift(bytes4);
+result5
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// The task that each of its runs executes.
+#[allow(async_fn_in_trait)]
+pub fn task(&self) -> _rt::String {
+unsafe {
+#[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+#[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 2
+* ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.task"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = *ptr0.add(0).cast::<*mut u8>();
+let l3 = *ptr0
+.add(::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len4 = l3;
+let bytes4 = _rt::Vec::from_raw_parts(l2.cast(), len4, len4);
+let result5 = _rt::string_lift(bytes4);
+result5
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// Its rule.
+#[allow(async_fn_in_trait)]
+pub fn expression(&self) -> _rt::String {
+unsafe {
+#[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+#[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 2
+* ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.expression"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = *ptr0.add(0).cast::<*mut u8>();
+let l3 = *ptr0
+.add(::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len4 = l3;
+let bytes4 = _rt::Vec::from_raw_parts(l2.cast(), len4, len4);
+let result5 = _rt::string_lift(bytes4);
+result5
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// The time zone whose clocks it goes by.
+#[allow(async_fn_in_trait)]
+pub fn timezone(&self) -> _rt::String {
+unsafe {
+#[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+#[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 2
+* ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.timezone"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = *ptr0.add(0).cast::<*mut u8>();
+let l3 = *ptr0
+.add(::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len4 = l3;
+let bytes4 = _rt::Vec::from_raw_parts(l2.cast(), len4, len4);
+let result5 = _rt::string_lift(bytes4);
+result5
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// Its next planned time; none while it is paused without an end, and when it will not fire any more.
+#[allow(async_fn_in_trait)]
+pub fn next_at(&self) -> ::core::option::Option<Instant> {
+unsafe {
+#[repr(align(8))]
+struct RetArea([::core::mem::MaybeUninit<u8>; 24]);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 24],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.next-at"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result5 = match l2 {
+0 => None,
+1 => {
+let e = {
+let l3 = *ptr0.add(8).cast::<i64>();
+let l4 = *ptr0.add(16).cast::<i32>();
+super::super::super::runlater::scheduler::types::Instant {
+seconds: l3,
+nanoseconds: l4 as u32,
+}
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result5
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// How often it has fired.
+#[allow(async_fn_in_trait)]
+pub fn fired(&self) -> u32 {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.fired"]
+fn wit_import0(_: i32) -> i32;
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0(_: i32) -> i32 {
+unreachable!()
+}
+let ret = wit_import0((self).handle() as i32);
+ret as u32
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// Whether it is paused, and the note that was left when it was.
+#[allow(async_fn_in_trait)]
+pub fn paused(&self) -> ::core::option::Option<_rt::String> {
+unsafe {
+#[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+#[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 3 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 3
+* ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.paused"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result6 = match l2 {
+0 => None,
+1 => {
+let e = {
+let l3 = *ptr0
+.add(::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l4 = *ptr0
+.add(2 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len5 = l4;
+let bytes5 = _rt::Vec::from_raw_parts(
+l3.cast(),
+len5,
+len5,
+);
+_rt::string_lift(bytes5)
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result6
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// Who made it.
+#[allow(async_fn_in_trait)]
+pub fn origin(&self) -> Origin {
+unsafe {
+#[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+#[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 3 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 3
+* ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.origin"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Origin as V6;
+let v6 = match l2 {
+0 => V6::Api,
+1 => V6::Guest,
+2 => V6::Cron,
+3 => V6::Code,
+4 => V6::Trigger,
+n => {
+debug_assert_eq!(n, 5, "invalid enum discriminant");
+let e6 = {
+let l3 = *ptr0
+.add(::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l4 = *ptr0
+.add(2 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len5 = l4;
+let bytes5 = _rt::Vec::from_raw_parts(
+l3.cast(),
+len5,
+len5,
+);
+_rt::string_lift(bytes5)
+};
+V6::Other(e6)
+}
+};
+let result7 = v6;
+result7
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// What each run is given.
+#[allow(async_fn_in_trait)]
+pub fn input(&self) -> Payload {
+unsafe {
+#[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+#[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 4 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 4
+* ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.input"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = *ptr0.add(0).cast::<*mut u8>();
+let l3 = *ptr0
+.add(::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len4 = l3;
+let bytes4 = _rt::Vec::from_raw_parts(l2.cast(), len4, len4);
+let l5 = *ptr0
+.add(2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l6 = *ptr0
+.add(3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let result8 = super::super::super::runlater::scheduler::types::Payload {
+media_type: _rt::string_lift(bytes4),
+bytes: <_ as From<
+_rt::Vec<_>,
+>>::from(_rt::Vec::from_raw_parts(l5.cast(), len7, len7)),
+};
+result8
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// The additional metadata of each run, in order of key.
+#[allow(async_fn_in_trait)]
+pub fn metadata(&self) -> _rt::Vec<(_rt::String, _rt::String)> {
+unsafe {
+#[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+#[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 2
+* ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.metadata"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = *ptr0.add(0).cast::<*mut u8>();
+let l3 = *ptr0
+.add(::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let base10 = l2;
+let len10 = l3;
+let mut result10 = _rt::Vec::with_capacity(len10);
+for i in 0..len10 {
+let base = base10
+.add(i * (4 * ::core::mem::size_of::<*const u8>()));
+let e10 = {
+let l4 = *base.add(0).cast::<*mut u8>();
+let l5 = *base
+.add(::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len6 = l5;
+let bytes6 = _rt::Vec::from_raw_parts(
+l4.cast(),
+len6,
+len6,
+);
+let l7 = *base
+.add(2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l8 = *base
+.add(3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len9 = l8;
+let bytes9 = _rt::Vec::from_raw_parts(
+l7.cast(),
+len9,
+len9,
+);
+(_rt::string_lift(bytes6), _rt::string_lift(bytes9))
+};
+result10.push(e10);
+}
+_rt::cabi_dealloc(
+base10,
+len10 * (4 * ::core::mem::size_of::<*const u8>()),
+::core::mem::size_of::<*const u8>(),
+);
+let result11 = result10;
+result11
+}
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Makes a cron of this name. Fails with `cron-exists` if there is one.
+#[allow(async_fn_in_trait)]
+pub fn create(
+name: &str,
+task: &str,
+expression: &str,
+options: ::core::option::Option<&CronOptions>,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = name;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let vec1 = task;
+let ptr1 = vec1.as_ptr().cast::<u8>();
+let len1 = vec1.len();
+let vec2 = expression;
+let ptr2 = vec2.as_ptr().cast::<u8>();
+let len2 = vec2.len();
+let (result3_0, result3_1) = match options {
+Some(e) => (1i32, (e).handle() as i32),
+None => (0i32, 0i32),
+};
+let ptr4 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "create"]
+fn wit_import5(
+_: *mut u8,
+_: usize,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+_: usize,
+_: i32,
+_: i32,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import5(
+_: *mut u8,
+_: usize,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+_: usize,
+_: i32,
+_: i32,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import5(
+ptr0.cast_mut(),
+len0,
+ptr1.cast_mut(),
+len1,
+ptr2.cast_mut(),
+len2,
+result3_0,
+result3_1,
+ptr4,
+);
+let l6 = i32::from(*ptr4.add(0).cast::<u8>());
+let result55 = match l6 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l7 = i32::from(*ptr4.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V54;
+let v54 = match l7 {
+0 => {
+let e54 = {
+let l8 = *ptr4.add(16).cast::<*mut u8>();
+let l9 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+let l11 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l12 = *ptr4
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes10),
+reason: _rt::string_lift(bytes13),
+}
+};
+V54::Invalid(e54)
+}
+1 => {
+let e54 = {
+let l14 = *ptr4.add(16).cast::<*mut u8>();
+let l15 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len16 = l15;
+let bytes16 = _rt::Vec::from_raw_parts(
+l14.cast(),
+len16,
+len16,
+);
+let l17 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l18 = *ptr4
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes16),
+max: l17 as u64,
+asked: l18 as u64,
+}
+};
+V54::Limit(e54)
+}
+2 => {
+let e54 = {
+let l19 = *ptr4.add(16).cast::<*mut u8>();
+let l20 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V54::TaskNotFound(e54)
+}
+3 => {
+let e54 = {
+let l22 = *ptr4.add(16).cast::<*mut u8>();
+let l23 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V54::RunNotFound(e54)
+}
+4 => {
+let e54 = {
+let l25 = *ptr4.add(16).cast::<*mut u8>();
+let l26 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V54::AlreadyTriggered(e54)
+}
+5 => {
+let e54 = {
+let l28 = *ptr4.add(16).cast::<*mut u8>();
+let l29 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V54::DefinedByCode(e54)
+}
+6 => {
+let e54 = {
+let l31 = *ptr4.add(16).cast::<*mut u8>();
+let l32 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V54::AlreadyEnded(e54)
+}
+7 => {
+let e54 = {
+let l34 = *ptr4.add(16).cast::<*mut u8>();
+let l35 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V54::UniqueKeyTaken(e54)
+}
+8 => {
+let e54 = {
+let l37 = *ptr4.add(16).cast::<*mut u8>();
+let l38 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V54::CronNotFound(e54)
+}
+9 => {
+let e54 = {
+let l40 = *ptr4.add(16).cast::<*mut u8>();
+let l41 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V54::CronExists(e54)
+}
+10 => {
+let e54 = {
+let l43 = *ptr4.add(16).cast::<*mut u8>();
+let l44 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V54::CronDefinedByCode(e54)
+}
+11 => {
+let e54 = {
+let l46 = *ptr4.add(16).cast::<*mut u8>();
+let l47 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len48 = l47;
+let bytes48 = _rt::Vec::from_raw_parts(
+l46.cast(),
+len48,
+len48,
+);
+_rt::string_lift(bytes48)
+};
+V54::Forbidden(e54)
+}
+12 => {
+let e54 = {
+let l49 = i32::from(*ptr4.add(16).cast::<u8>());
+match l49 {
+0 => None,
+1 => {
+let e = {
+let l50 = *ptr4.add(24).cast::<i64>();
+l50 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V54::Unavailable(e54)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e54 = {
+let l51 = *ptr4.add(16).cast::<*mut u8>();
+let l52 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len53 = l52;
+let bytes53 = _rt::Vec::from_raw_parts(
+l51.cast(),
+len53,
+len53,
+);
+_rt::string_lift(bytes53)
+};
+V54::Other(e54)
+}
+};
+v54
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result55
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Reads one cron, with this attempt's own writes applied.
+#[allow(async_fn_in_trait)]
+pub fn get(name: &str) -> ::core::result::Result<Cron, Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = name;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "get"]
+fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+unreachable!()
+}
+wit_import2(ptr0.cast_mut(), len0, ptr1);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result53 = match l3 {
+0 => {
+let e = {
+let l4 = *ptr1.add(8).cast::<i32>();
+Cron::from_handle(l4 as u32)
+};
+Ok(e)
+}
+1 => {
+let e = {
+let l5 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V52;
+let v52 = match l5 {
+0 => {
+let e52 = {
+let l6 = *ptr1.add(16).cast::<*mut u8>();
+let l7 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len8 = l7;
+let bytes8 = _rt::Vec::from_raw_parts(
+l6.cast(),
+len8,
+len8,
+);
+let l9 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l10 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len11 = l10;
+let bytes11 = _rt::Vec::from_raw_parts(
+l9.cast(),
+len11,
+len11,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes8),
+reason: _rt::string_lift(bytes11),
+}
+};
+V52::Invalid(e52)
+}
+1 => {
+let e52 = {
+let l12 = *ptr1.add(16).cast::<*mut u8>();
+let l13 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len14 = l13;
+let bytes14 = _rt::Vec::from_raw_parts(
+l12.cast(),
+len14,
+len14,
+);
+let l15 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l16 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes14),
+max: l15 as u64,
+asked: l16 as u64,
+}
+};
+V52::Limit(e52)
+}
+2 => {
+let e52 = {
+let l17 = *ptr1.add(16).cast::<*mut u8>();
+let l18 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len19 = l18;
+let bytes19 = _rt::Vec::from_raw_parts(
+l17.cast(),
+len19,
+len19,
+);
+_rt::string_lift(bytes19)
+};
+V52::TaskNotFound(e52)
+}
+3 => {
+let e52 = {
+let l20 = *ptr1.add(16).cast::<*mut u8>();
+let l21 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len22 = l21;
+let bytes22 = _rt::Vec::from_raw_parts(
+l20.cast(),
+len22,
+len22,
+);
+_rt::string_lift(bytes22)
+};
+V52::RunNotFound(e52)
+}
+4 => {
+let e52 = {
+let l23 = *ptr1.add(16).cast::<*mut u8>();
+let l24 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len25 = l24;
+let bytes25 = _rt::Vec::from_raw_parts(
+l23.cast(),
+len25,
+len25,
+);
+_rt::string_lift(bytes25)
+};
+V52::AlreadyTriggered(e52)
+}
+5 => {
+let e52 = {
+let l26 = *ptr1.add(16).cast::<*mut u8>();
+let l27 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len28 = l27;
+let bytes28 = _rt::Vec::from_raw_parts(
+l26.cast(),
+len28,
+len28,
+);
+_rt::string_lift(bytes28)
+};
+V52::DefinedByCode(e52)
+}
+6 => {
+let e52 = {
+let l29 = *ptr1.add(16).cast::<*mut u8>();
+let l30 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len31 = l30;
+let bytes31 = _rt::Vec::from_raw_parts(
+l29.cast(),
+len31,
+len31,
+);
+_rt::string_lift(bytes31)
+};
+V52::AlreadyEnded(e52)
+}
+7 => {
+let e52 = {
+let l32 = *ptr1.add(16).cast::<*mut u8>();
+let l33 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len34 = l33;
+let bytes34 = _rt::Vec::from_raw_parts(
+l32.cast(),
+len34,
+len34,
+);
+_rt::string_lift(bytes34)
+};
+V52::UniqueKeyTaken(e52)
+}
+8 => {
+let e52 = {
+let l35 = *ptr1.add(16).cast::<*mut u8>();
+let l36 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len37 = l36;
+let bytes37 = _rt::Vec::from_raw_parts(
+l35.cast(),
+len37,
+len37,
+);
+_rt::string_lift(bytes37)
+};
+V52::CronNotFound(e52)
+}
+9 => {
+let e52 = {
+let l38 = *ptr1.add(16).cast::<*mut u8>();
+let l39 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V52::CronExists(e52)
+}
+10 => {
+let e52 = {
+let l41 = *ptr1.add(16).cast::<*mut u8>();
+let l42 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len43 = l42;
+let bytes43 = _rt::Vec::from_raw_parts(
+l41.cast(),
+len43,
+len43,
+);
+_rt::string_lift(bytes43)
+};
+V52::CronDefinedByCode(e52)
+}
+11 => {
+let e52 = {
+let l44 = *ptr1.add(16).cast::<*mut u8>();
+let l45 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len46 = l45;
+let bytes46 = _rt::Vec::from_raw_parts(
+l44.cast(),
+len46,
+len46,
+);
+_rt::string_lift(bytes46)
+};
+V52::Forbidden(e52)
+}
+12 => {
+let e52 = {
+let l47 = i32::from(*ptr1.add(16).cast::<u8>());
+match l47 {
+0 => None,
+1 => {
+let e = {
+let l48 = *ptr1.add(24).cast::<i64>();
+l48 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V52::Unavailable(e52)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e52 = {
+let l49 = *ptr1.add(16).cast::<*mut u8>();
+let l50 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len51 = l50;
+let bytes51 = _rt::Vec::from_raw_parts(
+l49.cast(),
+len51,
+len51,
+);
+_rt::string_lift(bytes51)
+};
+V52::Other(e52)
+}
+};
+v52
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result53
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Lists the crons of a task, or all, a page of 1 to 500 at a time, with this attempt's own writes applied.
+#[allow(async_fn_in_trait)]
+pub fn list(
+task: ::core::option::Option<&str>,
+size: u32,
+cursor: ::core::option::Option<&str>,
+) -> ::core::result::Result<CronPage, Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let (result1_0, result1_1, result1_2) = match task {
+Some(e) => {
+let vec0 = e;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+(1i32, ptr0.cast_mut(), len0)
+}
+None => (0i32, ::core::ptr::null_mut(), 0usize),
+};
+let (result3_0, result3_1, result3_2) = match cursor {
+Some(e) => {
+let vec2 = e;
+let ptr2 = vec2.as_ptr().cast::<u8>();
+let len2 = vec2.len();
+(1i32, ptr2.cast_mut(), len2)
+}
+None => (0i32, ::core::ptr::null_mut(), 0usize),
+};
+let ptr4 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "list"]
+fn wit_import5(
+_: i32,
+_: *mut u8,
+_: usize,
+_: i32,
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import5(
+_: i32,
+_: *mut u8,
+_: usize,
+_: i32,
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import5(
+result1_0,
+result1_1,
+result1_2,
+_rt::as_i32(&size),
+result3_0,
+result3_1,
+result3_2,
+ptr4,
+);
+let l6 = i32::from(*ptr4.add(0).cast::<u8>());
+let result63 = match l6 {
+0 => {
+let e = {
+let l7 = *ptr4.add(8).cast::<*mut u8>();
+let l8 = *ptr4
+.add(8 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let base10 = l7;
+let len10 = l8;
+let mut result10 = _rt::Vec::with_capacity(len10);
+for i in 0..len10 {
+let base = base10.add(i * 4);
+let e10 = {
+let l9 = *base.add(0).cast::<i32>();
+Cron::from_handle(l9 as u32)
+};
+result10.push(e10);
+}
+_rt::cabi_dealloc(base10, len10 * 4, 4);
+let l11 = i32::from(
+*ptr4
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<u8>(),
+);
+CronPage {
+crons: result10,
+next: match l11 {
+0 => None,
+1 => {
+let e = {
+let l12 = *ptr4
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l13 = *ptr4
+.add(8 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len14 = l13;
+let bytes14 = _rt::Vec::from_raw_parts(
+l12.cast(),
+len14,
+len14,
+);
+_rt::string_lift(bytes14)
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+},
+}
+};
+Ok(e)
+}
+1 => {
+let e = {
+let l15 = i32::from(*ptr4.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V62;
+let v62 = match l15 {
+0 => {
+let e62 = {
+let l16 = *ptr4.add(16).cast::<*mut u8>();
+let l17 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+let l19 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l20 = *ptr4
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes18),
+reason: _rt::string_lift(bytes21),
+}
+};
+V62::Invalid(e62)
+}
+1 => {
+let e62 = {
+let l22 = *ptr4.add(16).cast::<*mut u8>();
+let l23 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+let l25 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l26 = *ptr4
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes24),
+max: l25 as u64,
+asked: l26 as u64,
+}
+};
+V62::Limit(e62)
+}
+2 => {
+let e62 = {
+let l27 = *ptr4.add(16).cast::<*mut u8>();
+let l28 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
+);
+_rt::string_lift(bytes29)
+};
+V62::TaskNotFound(e62)
+}
+3 => {
+let e62 = {
+let l30 = *ptr4.add(16).cast::<*mut u8>();
+let l31 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
+);
+_rt::string_lift(bytes32)
+};
+V62::RunNotFound(e62)
+}
+4 => {
+let e62 = {
+let l33 = *ptr4.add(16).cast::<*mut u8>();
+let l34 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
+);
+_rt::string_lift(bytes35)
+};
+V62::AlreadyTriggered(e62)
+}
+5 => {
+let e62 = {
+let l36 = *ptr4.add(16).cast::<*mut u8>();
+let l37 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V62::DefinedByCode(e62)
+}
+6 => {
+let e62 = {
+let l39 = *ptr4.add(16).cast::<*mut u8>();
+let l40 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V62::AlreadyEnded(e62)
+}
+7 => {
+let e62 = {
+let l42 = *ptr4.add(16).cast::<*mut u8>();
+let l43 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V62::UniqueKeyTaken(e62)
+}
+8 => {
+let e62 = {
+let l45 = *ptr4.add(16).cast::<*mut u8>();
+let l46 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len47 = l46;
+let bytes47 = _rt::Vec::from_raw_parts(
+l45.cast(),
+len47,
+len47,
+);
+_rt::string_lift(bytes47)
+};
+V62::CronNotFound(e62)
+}
+9 => {
+let e62 = {
+let l48 = *ptr4.add(16).cast::<*mut u8>();
+let l49 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V62::CronExists(e62)
+}
+10 => {
+let e62 = {
+let l51 = *ptr4.add(16).cast::<*mut u8>();
+let l52 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len53 = l52;
+let bytes53 = _rt::Vec::from_raw_parts(
+l51.cast(),
+len53,
+len53,
+);
+_rt::string_lift(bytes53)
+};
+V62::CronDefinedByCode(e62)
+}
+11 => {
+let e62 = {
+let l54 = *ptr4.add(16).cast::<*mut u8>();
+let l55 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len56 = l55;
+let bytes56 = _rt::Vec::from_raw_parts(
+l54.cast(),
+len56,
+len56,
+);
+_rt::string_lift(bytes56)
+};
+V62::Forbidden(e62)
+}
+12 => {
+let e62 = {
+let l57 = i32::from(*ptr4.add(16).cast::<u8>());
+match l57 {
+0 => None,
+1 => {
+let e = {
+let l58 = *ptr4.add(24).cast::<i64>();
+l58 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V62::Unavailable(e62)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e62 = {
+let l59 = *ptr4.add(16).cast::<*mut u8>();
+let l60 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len61 = l60;
+let bytes61 = _rt::Vec::from_raw_parts(
+l59.cast(),
+len61,
+len61,
+);
+_rt::string_lift(bytes61)
+};
+V62::Other(e62)
+}
+};
+v62
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result63
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Changes what is given and leaves the rest. Its runs that have not triggered are made anew. Metadata replaces all there was.
+///
+/// Refused for crons defined by code.
+#[allow(async_fn_in_trait)]
+pub fn update(
+name: &str,
+expression: ::core::option::Option<&str>,
+options: ::core::option::Option<&CronOptions>,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = name;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let (result2_0, result2_1, result2_2) = match expression {
+Some(e) => {
+let vec1 = e;
+let ptr1 = vec1.as_ptr().cast::<u8>();
+let len1 = vec1.len();
+(1i32, ptr1.cast_mut(), len1)
+}
+None => (0i32, ::core::ptr::null_mut(), 0usize),
+};
+let (result3_0, result3_1) = match options {
+Some(e) => (1i32, (e).handle() as i32),
+None => (0i32, 0i32),
+};
+let ptr4 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "update"]
+fn wit_import5(
+_: *mut u8,
+_: usize,
+_: i32,
+_: *mut u8,
+_: usize,
+_: i32,
+_: i32,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import5(
+_: *mut u8,
+_: usize,
+_: i32,
+_: *mut u8,
+_: usize,
+_: i32,
+_: i32,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import5(
+ptr0.cast_mut(),
+len0,
+result2_0,
+result2_1,
+result2_2,
+result3_0,
+result3_1,
+ptr4,
+);
+let l6 = i32::from(*ptr4.add(0).cast::<u8>());
+let result55 = match l6 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l7 = i32::from(*ptr4.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V54;
+let v54 = match l7 {
+0 => {
+let e54 = {
+let l8 = *ptr4.add(16).cast::<*mut u8>();
+let l9 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+let l11 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l12 = *ptr4
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes10),
+reason: _rt::string_lift(bytes13),
+}
+};
+V54::Invalid(e54)
+}
+1 => {
+let e54 = {
+let l14 = *ptr4.add(16).cast::<*mut u8>();
+let l15 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len16 = l15;
+let bytes16 = _rt::Vec::from_raw_parts(
+l14.cast(),
+len16,
+len16,
+);
+let l17 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l18 = *ptr4
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes16),
+max: l17 as u64,
+asked: l18 as u64,
+}
+};
+V54::Limit(e54)
+}
+2 => {
+let e54 = {
+let l19 = *ptr4.add(16).cast::<*mut u8>();
+let l20 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V54::TaskNotFound(e54)
+}
+3 => {
+let e54 = {
+let l22 = *ptr4.add(16).cast::<*mut u8>();
+let l23 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V54::RunNotFound(e54)
+}
+4 => {
+let e54 = {
+let l25 = *ptr4.add(16).cast::<*mut u8>();
+let l26 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V54::AlreadyTriggered(e54)
+}
+5 => {
+let e54 = {
+let l28 = *ptr4.add(16).cast::<*mut u8>();
+let l29 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V54::DefinedByCode(e54)
+}
+6 => {
+let e54 = {
+let l31 = *ptr4.add(16).cast::<*mut u8>();
+let l32 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V54::AlreadyEnded(e54)
+}
+7 => {
+let e54 = {
+let l34 = *ptr4.add(16).cast::<*mut u8>();
+let l35 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V54::UniqueKeyTaken(e54)
+}
+8 => {
+let e54 = {
+let l37 = *ptr4.add(16).cast::<*mut u8>();
+let l38 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V54::CronNotFound(e54)
+}
+9 => {
+let e54 = {
+let l40 = *ptr4.add(16).cast::<*mut u8>();
+let l41 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V54::CronExists(e54)
+}
+10 => {
+let e54 = {
+let l43 = *ptr4.add(16).cast::<*mut u8>();
+let l44 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V54::CronDefinedByCode(e54)
+}
+11 => {
+let e54 = {
+let l46 = *ptr4.add(16).cast::<*mut u8>();
+let l47 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len48 = l47;
+let bytes48 = _rt::Vec::from_raw_parts(
+l46.cast(),
+len48,
+len48,
+);
+_rt::string_lift(bytes48)
+};
+V54::Forbidden(e54)
+}
+12 => {
+let e54 = {
+let l49 = i32::from(*ptr4.add(16).cast::<u8>());
+match l49 {
+0 => None,
+1 => {
+let e = {
+let l50 = *ptr4.add(24).cast::<i64>();
+l50 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V54::Unavailable(e54)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e54 = {
+let l51 = *ptr4.add(16).cast::<*mut u8>();
+let l52 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len53 = l52;
+let bytes53 = _rt::Vec::from_raw_parts(
+l51.cast(),
+len53,
+len53,
+);
+_rt::string_lift(bytes53)
+};
+V54::Other(e54)
+}
+};
+v54
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result55
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Pauses a cron until it is resumed, or until this time. What would come meanwhile does not exist. The note has at most 256 bytes.
+#[allow(async_fn_in_trait)]
+pub fn pause(
+name: &str,
+until: ::core::option::Option<Instant>,
+note: &str,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = name;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let (result2_0, result2_1, result2_2) = match until {
+Some(e) => {
+let super::super::super::runlater::scheduler::types::Instant {
+seconds: seconds1,
+nanoseconds: nanoseconds1,
+} = e;
+(1i32, _rt::as_i64(seconds1), _rt::as_i32(nanoseconds1))
+}
+None => (0i32, 0i64, 0i32),
+};
+let vec3 = note;
+let ptr3 = vec3.as_ptr().cast::<u8>();
+let len3 = vec3.len();
+let ptr4 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "pause"]
+fn wit_import5(
+_: *mut u8,
+_: usize,
+_: i32,
+_: i64,
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import5(
+_: *mut u8,
+_: usize,
+_: i32,
+_: i64,
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import5(
+ptr0.cast_mut(),
+len0,
+result2_0,
+result2_1,
+result2_2,
+ptr3.cast_mut(),
+len3,
+ptr4,
+);
+let l6 = i32::from(*ptr4.add(0).cast::<u8>());
+let result55 = match l6 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l7 = i32::from(*ptr4.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V54;
+let v54 = match l7 {
+0 => {
+let e54 = {
+let l8 = *ptr4.add(16).cast::<*mut u8>();
+let l9 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+let l11 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l12 = *ptr4
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes10),
+reason: _rt::string_lift(bytes13),
+}
+};
+V54::Invalid(e54)
+}
+1 => {
+let e54 = {
+let l14 = *ptr4.add(16).cast::<*mut u8>();
+let l15 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len16 = l15;
+let bytes16 = _rt::Vec::from_raw_parts(
+l14.cast(),
+len16,
+len16,
+);
+let l17 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l18 = *ptr4
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes16),
+max: l17 as u64,
+asked: l18 as u64,
+}
+};
+V54::Limit(e54)
+}
+2 => {
+let e54 = {
+let l19 = *ptr4.add(16).cast::<*mut u8>();
+let l20 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V54::TaskNotFound(e54)
+}
+3 => {
+let e54 = {
+let l22 = *ptr4.add(16).cast::<*mut u8>();
+let l23 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V54::RunNotFound(e54)
+}
+4 => {
+let e54 = {
+let l25 = *ptr4.add(16).cast::<*mut u8>();
+let l26 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V54::AlreadyTriggered(e54)
+}
+5 => {
+let e54 = {
+let l28 = *ptr4.add(16).cast::<*mut u8>();
+let l29 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V54::DefinedByCode(e54)
+}
+6 => {
+let e54 = {
+let l31 = *ptr4.add(16).cast::<*mut u8>();
+let l32 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V54::AlreadyEnded(e54)
+}
+7 => {
+let e54 = {
+let l34 = *ptr4.add(16).cast::<*mut u8>();
+let l35 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V54::UniqueKeyTaken(e54)
+}
+8 => {
+let e54 = {
+let l37 = *ptr4.add(16).cast::<*mut u8>();
+let l38 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V54::CronNotFound(e54)
+}
+9 => {
+let e54 = {
+let l40 = *ptr4.add(16).cast::<*mut u8>();
+let l41 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V54::CronExists(e54)
+}
+10 => {
+let e54 = {
+let l43 = *ptr4.add(16).cast::<*mut u8>();
+let l44 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V54::CronDefinedByCode(e54)
+}
+11 => {
+let e54 = {
+let l46 = *ptr4.add(16).cast::<*mut u8>();
+let l47 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len48 = l47;
+let bytes48 = _rt::Vec::from_raw_parts(
+l46.cast(),
+len48,
+len48,
+);
+_rt::string_lift(bytes48)
+};
+V54::Forbidden(e54)
+}
+12 => {
+let e54 = {
+let l49 = i32::from(*ptr4.add(16).cast::<u8>());
+match l49 {
+0 => None,
+1 => {
+let e = {
+let l50 = *ptr4.add(24).cast::<i64>();
+l50 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V54::Unavailable(e54)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e54 = {
+let l51 = *ptr4.add(16).cast::<*mut u8>();
+let l52 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len53 = l52;
+let bytes53 = _rt::Vec::from_raw_parts(
+l51.cast(),
+len53,
+len53,
+);
+_rt::string_lift(bytes53)
+};
+V54::Other(e54)
+}
+};
+v54
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result55
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Lets a paused cron go on.
+#[allow(async_fn_in_trait)]
+pub fn resume(name: &str) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = name;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "resume"]
+fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+unreachable!()
+}
+wit_import2(ptr0.cast_mut(), len0, ptr1);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result52 = match l3 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
+0 => {
+let e51 = {
+let l5 = *ptr1.add(16).cast::<*mut u8>();
+let l6 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let bytes7 = _rt::Vec::from_raw_parts(
+l5.cast(),
+len7,
+len7,
+);
+let l8 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l9 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes7),
+reason: _rt::string_lift(bytes10),
+}
+};
+V51::Invalid(e51)
+}
+1 => {
+let e51 = {
+let l11 = *ptr1.add(16).cast::<*mut u8>();
+let l12 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+let l14 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l15 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes13),
+max: l14 as u64,
+asked: l15 as u64,
+}
+};
+V51::Limit(e51)
+}
+2 => {
+let e51 = {
+let l16 = *ptr1.add(16).cast::<*mut u8>();
+let l17 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+_rt::string_lift(bytes18)
+};
+V51::TaskNotFound(e51)
+}
+3 => {
+let e51 = {
+let l19 = *ptr1.add(16).cast::<*mut u8>();
+let l20 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V51::RunNotFound(e51)
+}
+4 => {
+let e51 = {
+let l22 = *ptr1.add(16).cast::<*mut u8>();
+let l23 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V51::AlreadyTriggered(e51)
+}
+5 => {
+let e51 = {
+let l25 = *ptr1.add(16).cast::<*mut u8>();
+let l26 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V51::DefinedByCode(e51)
+}
+6 => {
+let e51 = {
+let l28 = *ptr1.add(16).cast::<*mut u8>();
+let l29 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V51::AlreadyEnded(e51)
+}
+7 => {
+let e51 = {
+let l31 = *ptr1.add(16).cast::<*mut u8>();
+let l32 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V51::UniqueKeyTaken(e51)
+}
+8 => {
+let e51 = {
+let l34 = *ptr1.add(16).cast::<*mut u8>();
+let l35 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V51::CronNotFound(e51)
+}
+9 => {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
+0 => None,
+1 => {
+let e = {
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V51::Unavailable(e51)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V51::Other(e51)
+}
+};
+v51
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result52
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Deletes a cron and its runs that have not triggered. Refused for crons defined by code.
+#[allow(async_fn_in_trait)]
+pub fn delete(name: &str) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = name;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "delete"]
+fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+unreachable!()
+}
+wit_import2(ptr0.cast_mut(), len0, ptr1);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result52 = match l3 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
+0 => {
+let e51 = {
+let l5 = *ptr1.add(16).cast::<*mut u8>();
+let l6 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let bytes7 = _rt::Vec::from_raw_parts(
+l5.cast(),
+len7,
+len7,
+);
+let l8 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l9 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes7),
+reason: _rt::string_lift(bytes10),
+}
+};
+V51::Invalid(e51)
+}
+1 => {
+let e51 = {
+let l11 = *ptr1.add(16).cast::<*mut u8>();
+let l12 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+let l14 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l15 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes13),
+max: l14 as u64,
+asked: l15 as u64,
+}
+};
+V51::Limit(e51)
+}
+2 => {
+let e51 = {
+let l16 = *ptr1.add(16).cast::<*mut u8>();
+let l17 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+_rt::string_lift(bytes18)
+};
+V51::TaskNotFound(e51)
+}
+3 => {
+let e51 = {
+let l19 = *ptr1.add(16).cast::<*mut u8>();
+let l20 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V51::RunNotFound(e51)
+}
+4 => {
+let e51 = {
+let l22 = *ptr1.add(16).cast::<*mut u8>();
+let l23 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V51::AlreadyTriggered(e51)
+}
+5 => {
+let e51 = {
+let l25 = *ptr1.add(16).cast::<*mut u8>();
+let l26 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V51::DefinedByCode(e51)
+}
+6 => {
+let e51 = {
+let l28 = *ptr1.add(16).cast::<*mut u8>();
+let l29 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V51::AlreadyEnded(e51)
+}
+7 => {
+let e51 = {
+let l31 = *ptr1.add(16).cast::<*mut u8>();
+let l32 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V51::UniqueKeyTaken(e51)
+}
+8 => {
+let e51 = {
+let l34 = *ptr1.add(16).cast::<*mut u8>();
+let l35 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V51::CronNotFound(e51)
+}
+9 => {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
+0 => None,
+1 => {
+let e = {
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V51::Unavailable(e51)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V51::Other(e51)
+}
+};
+v51
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result52
 }
 }
 }
@@ -15400,9 +23884,9 @@ const _ : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe
 (link_section =
 "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks:imports and exports")]
 #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-__WIT_BINDGEN_COMPONENT_TYPE : [u8; 5276] = *
+__WIT_BINDGEN_COMPONENT_TYPE : [u8; 6748] = *
 b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa0(\x01A\x02\x01A\x13\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe03\x01A\x02\x01A\x16\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -15412,22 +23896,23 @@ types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\
 guest\0\0\x04cron\0\0\x04code\0\0\x07trigger\0\0\x05other\x01s\0\x04\0\x06origin\
 \x03\0\x0d\x01r\x02\x05fields\x06reasons\x04\0\x10invalid-argument\x03\0\x0f\x01\
 r\x03\x05limits\x03maxw\x05askedw\x04\0\x0elimit-exceeded\x03\0\x11\x01k\x03\x01\
-q\x0b\x07invalid\x01\x10\0\x05limit\x01\x12\0\x0etask-not-found\x01s\0\x0drun-no\
+q\x0e\x07invalid\x01\x10\0\x05limit\x01\x12\0\x0etask-not-found\x01s\0\x0drun-no\
 t-found\x01\x05\0\x11already-triggered\x01\x05\0\x0fdefined-by-code\x01\x05\0\x0d\
-already-ended\x01\x05\0\x10unique-key-taken\x01\x05\0\x09forbidden\x01s\0\x0buna\
-vailable\x01\x13\0\x05other\x01s\0\x04\0\x05error\x03\0\x14\x03\0\x1erunlater:sc\
-heduler/types@0.1.0\x05\0\x02\x03\0\0\x07instant\x02\x03\0\0\x06run-id\x02\x03\0\
-\0\x06origin\x01B!\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x02\
-\x04\0\x06run-id\x03\0\x02\x02\x03\x02\x01\x03\x04\0\x0arun-origin\x03\0\x04\x01\
-m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x06\x01@\0\0\x03\x04\
-\0\x02id\x01\x08\x01@\0\0s\x04\0\x04task\x01\x09\x01@\0\0y\x04\0\x07attempt\x01\x0a\
-\x01@\0\0\x01\x04\0\x0atrigger-at\x01\x0b\x04\0\x08deadline\x01\x0b\x04\0\x03now\
-\x01\x0b\x01o\x02ss\x01p\x0c\x01@\0\0\x0d\x04\0\x08metadata\x01\x0e\x01@\0\0\x05\
-\x04\0\x06origin\x01\x0f\x01k\x03\x01@\0\0\x10\x04\0\x06parent\x01\x11\x01@\0\0\x7f\
-\x04\0\x0cis-cancelled\x01\x12\x01@\x03\x04donew\x05totalw\x04notes\x01\0\x04\0\x0c\
-set-progress\x01\x13\x01@\x02\x05level\x07\x07messages\x01\0\x04\0\x03log\x01\x14\
+already-ended\x01\x05\0\x10unique-key-taken\x01\x05\0\x0ecron-not-found\x01s\0\x0b\
+cron-exists\x01s\0\x14cron-defined-by-code\x01s\0\x09forbidden\x01s\0\x0bunavail\
+able\x01\x13\0\x05other\x01s\0\x04\0\x05error\x03\0\x14\x03\0\x1erunlater:schedu\
+ler/types@0.1.0\x05\0\x02\x03\0\0\x07instant\x02\x03\0\0\x06run-id\x02\x03\0\0\x06\
+origin\x01B!\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x02\x04\
+\0\x06run-id\x03\0\x02\x02\x03\x02\x01\x03\x04\0\x0arun-origin\x03\0\x04\x01m\x04\
+\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x06\x01@\0\0\x03\x04\0\x02\
+id\x01\x08\x01@\0\0s\x04\0\x04task\x01\x09\x01@\0\0y\x04\0\x07attempt\x01\x0a\x01\
+@\0\0\x01\x04\0\x0atrigger-at\x01\x0b\x04\0\x08deadline\x01\x0b\x04\0\x03now\x01\
+\x0b\x01o\x02ss\x01p\x0c\x01@\0\0\x0d\x04\0\x08metadata\x01\x0e\x01@\0\0\x05\x04\
+\0\x06origin\x01\x0f\x01k\x03\x01@\0\0\x10\x04\0\x06parent\x01\x11\x01@\0\0\x7f\x04\
+\0\x0cis-cancelled\x01\x12\x01@\x03\x04donew\x05totalw\x04notes\x01\0\x04\0\x0cs\
+et-progress\x01\x13\x01@\x02\x05level\x07\x07messages\x01\0\x04\0\x03log\x01\x14\
 \x03\0\x20runlater:scheduler/context@0.1.0\x05\x04\x02\x03\0\0\x08duration\x02\x03\
-\0\0\x07payload\x02\x03\0\0\x05error\x01B=\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
+\0\0\x07payload\x02\x03\0\0\x05error\x01B@\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
 \0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07\
 payload\x03\0\x04\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x06\x01q\x05\x05queue\
 \0\0\x08skip-new\0\0\x0ecancel-running\0\0\x0abuffer-one\0\0\x05other\x01s\0\x04\
@@ -15457,65 +23942,95 @@ method]task-definition.set-start-deadline\x01#\x01@\x02\x04self\x13\x05grace\x03
 tasks\0\x14\x04\0&[method]task-definition.set-on-failure\x01%\x01kw\x01@\x03\x04\
 self\x13\x08keep-for\x20\x09keep-last&\0\x14\x04\0%[method]task-definition.set-r\
 etention\x01'\x01k\x05\x01@\x04\x04self\x13\x03keys\x02at\x01\x05input(\0\x14\x04\
-\0$[method]task-definition.add-schedule\x01)\x03\0#runlater:scheduler/definition\
-@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\x03\0\0\x06status\x01B\x81\x01\x02\x03\x02\
-\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\
-\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payl\
-oad\x03\0\x06\x02\x03\x02\x01\x09\x04\0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\
-\0\x06status\x03\0\x0a\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x0c\x02\x03\x02\
-\x01\x07\x04\0\x05error\x03\0\x0e\x01q\x04\x08existing\0\0\x06reject\0\0\x07repl\
-ace\0\0\x05other\x01s\0\x04\0\x0bunique-mode\x03\0\x10\x04\0\x10schedule-options\
-\x03\x01\x04\0\x0arun-filter\x03\x01\x04\0\x03run\x03\x01\x01m\x03\x0cnewest-fir\
-st\x0coldest-first\x0ctrigger-time\x04\0\x05order\x03\0\x15\x01ks\x01r\x03\x04si\
-zey\x06cursor\x17\x05order\x16\x04\0\x04page\x03\0\x18\x01i\x14\x01p\x1a\x01r\x02\
-\x04runs\x1b\x04next\x17\x04\0\x08run-page\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01\
-r\x02\x07changedw\x07refused\x1f\x04\0\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\
-\0\"\x04\0\x1d[constructor]schedule-options\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\
-\x04self$\x03keys\x05values\0%\x04\0%[method]schedule-options.set-metadata\x01&\x01\
-@\x02\x04self$\x03keys\0%\x04\0'[method]schedule-options.set-unique-key\x01'\x01\
-k\x03\x01@\x04\x04self$\x03keys\x04mode\x11\x08held-for(\0%\x04\0#[method]schedu\
-le-options.set-unique\x01)\x01@\x04\x04self$\x03keys\x04wait\x03\x08max-wait\x03\
-\0%\x04\0%[method]schedule-options.set-debounce\x01*\x01@\x02\x04self$\x08attemp\
-tsy\0%\x04\0)[method]schedule-options.set-max-attempts\x01+\x01@\x02\x04self$\x07\
-timeout\x03\0%\x04\0$[method]schedule-options.set-timeout\x01,\x01@\x02\x04self$\
-\x08priority}\0%\x04\0%[method]schedule-options.set-priority\x01-\x01i\x13\x01@\0\
-\0.\x04\0\x17[constructor]run-filter\x01/\x01h\x13\x01@\x02\x04self0\x04names\0%\
-\x04\0\x1b[method]run-filter.add-task\x011\x01@\x02\x04self0\x06status\x0b\0%\x04\
-\0\x1d[method]run-filter.add-status\x012\x01@\x03\x04self0\x03keys\x05values\0%\x04\
-\0\x1f[method]run-filter.add-metadata\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\
-\0\x1d[method]run-filter.set-parent\x014\x01@\x02\x04self0\x02at\x01\0%\x04\0#[m\
-ethod]run-filter.set-trigger-from\x015\x04\0%[method]run-filter.set-trigger-befo\
-re\x015\x01h\x14\x01@\x01\x04self6\0\x05\x04\0\x0e[method]run.id\x017\x01@\x01\x04\
-self6\0s\x04\0\x10[method]run.task\x018\x01@\x01\x04self6\0\x0b\x04\0\x12[method\
-]run.status\x019\x01@\x01\x04self6\0\x17\x04\0\x12[method]run.reason\x01:\x01@\x01\
-\x04self6\0\x01\x04\0\x16[method]run.trigger-at\x01;\x04\0\x16[method]run.create\
-d-at\x01;\x01k\x01\x01@\x01\x04self6\0<\x04\0\x17[method]run.finished-at\x01=\x01\
-@\x01\x04self6\0y\x04\0\x14[method]run.attempts\x01>\x01@\x01\x04self6\0\x0d\x04\
-\0\x12[method]run.origin\x01?\x01k\x05\x01@\x01\x04self6\0\xc0\0\x04\0\x12[metho\
-d]run.parent\x01A\x01o\x02ss\x01p\xc2\0\x01@\x01\x04self6\0\xc3\0\x04\0\x14[meth\
-od]run.metadata\x01D\x01@\x01\x04self6\0\x07\x04\0\x11[method]run.input\x01E\x01\
-k\x07\x01@\x01\x04self6\0\xc6\0\x04\0\x12[method]run.output\x01G\x01k$\x01j\x01\x05\
-\x01\x0f\x01@\x04\x04tasks\x03due\x09\x05input\xc6\0\x07options\xc8\0\0\xc9\0\x04\
-\0\x08schedule\x01J\x01@\x05\x04tasks\x03due\x09\x05input\xc6\0\x0aunique-keys\x07\
-options\xc8\0\0\xc9\0\x04\0\x11schedule-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\
-\x02id\x05\0\xcc\0\x04\0\x03get\x01M\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04\
-page\x19\0\xce\0\x04\0\x04list\x01O\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0are\
-schedule\x01P\x01@\x01\x02id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x01\
-p\x05\x01j\x01!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01\
-@\x01\x06filter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01\
-p\xd6\0\x01@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06\
-filter0\x03due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunla\
-ter:scheduler/runs@0.1.0\x05\x0b\x02\x03\0\x02\x0ftask-definition\x01B\x15\x02\x03\
-\x02\x01\x05\x04\0\x08duration\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\
-\x02\x02\x03\x02\x01\x0c\x04\0\x0ftask-definition\x03\0\x04\x01k\x03\x01q\x02\x04\
-done\x01\x06\0\x06snooze\x01\x01\0\x04\0\x07outcome\x03\0\x07\x01k\x01\x01r\x02\x06\
-reasons\x05after\x09\x04\0\x05retry\x03\0\x0a\x01q\x03\x05retry\x01\x0b\0\x06rej\
-ect\x01s\0\x05other\x01s\0\x04\0\x07failure\x03\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\
-\x0f\x04\0\x08describe\x01\x10\x01j\x01\x08\x01\x0d\x01@\x02\x04tasks\x05input\x03\
-\0\x11\x04\0\x06handle\x01\x12\x04\0\x1drunlater:scheduler/task@0.1.0\x05\x0d\x04\
-\0\x1erunlater:scheduler/tasks@0.1.0\x04\0\x0b\x0b\x01\0\x05tasks\x03\0\0\0G\x09\
-producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rus\
-t\x060.61.1";
+\0$[method]task-definition.add-schedule\x01)\x01ks\x01@\x05\x04self\x13\x03keys\x0a\
+expressions\x08timezone*\x05input(\0\x14\x04\0\x20[method]task-definition.add-cr\
+on\x01+\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\
+\x03\0\0\x06status\x01B\x81\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\
+\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\
+\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\x04\
+\0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\x01\
+\x03\x04\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x01q\
+\x04\x08existing\0\0\x06reject\0\0\x07replace\0\0\x05other\x01s\0\x04\0\x0buniqu\
+e-mode\x03\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\
+\0\x03run\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\
+\x05order\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04\
+page\x03\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-p\
+age\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x02\x07changedw\x07refused\x1f\x04\0\
+\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[constructor]schedule-op\
+tions\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05values\0%\x04\0%\
+[method]schedule-options.set-metadata\x01&\x01@\x02\x04self$\x03keys\0%\x04\0'[m\
+ethod]schedule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04self$\x03keys\x04\
+mode\x11\x08held-for(\0%\x04\0#[method]schedule-options.set-unique\x01)\x01@\x04\
+\x04self$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]schedule-options.\
+set-debounce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[method]schedule-optio\
+ns.set-max-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\0$[method]sched\
+ule-options.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\0%[method]sch\
+edule-options.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[constructor]run-fil\
+ter\x01/\x01h\x13\x01@\x02\x04self0\x04names\0%\x04\0\x1b[method]run-filter.add-\
+task\x011\x01@\x02\x04self0\x06status\x0b\0%\x04\0\x1d[method]run-filter.add-sta\
+tus\x012\x01@\x03\x04self0\x03keys\x05values\0%\x04\0\x1f[method]run-filter.add-\
+metadata\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\0\x1d[method]run-filter.set\
+-parent\x014\x01@\x02\x04self0\x02at\x01\0%\x04\0#[method]run-filter.set-trigger\
+-from\x015\x04\0%[method]run-filter.set-trigger-before\x015\x01h\x14\x01@\x01\x04\
+self6\0\x05\x04\0\x0e[method]run.id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]r\
+un.task\x018\x01@\x01\x04self6\0\x0b\x04\0\x12[method]run.status\x019\x01@\x01\x04\
+self6\0\x17\x04\0\x12[method]run.reason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[m\
+ethod]run.trigger-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01\
+\x04self6\0<\x04\0\x17[method]run.finished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14\
+[method]run.attempts\x01>\x01@\x01\x04self6\0\x0d\x04\0\x12[method]run.origin\x01\
+?\x01k\x05\x01@\x01\x04self6\0\xc0\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\
+\x01p\xc2\0\x01@\x01\x04self6\0\xc3\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\
+\x04self6\0\x07\x04\0\x11[method]run.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\
+\0\x04\0\x12[method]run.output\x01G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\
+\x03due\x09\x05input\xc6\0\x07options\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\
+\x04tasks\x03due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\
+\x11schedule-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\
+\x03get\x01M\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04\
+list\x01O\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02\
+id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x01p\x05\x01j\x01!\x01\x0f\x01\
+@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\x06filter0\0\xd3\0\
+\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\0\x01@\x01\x05move\
+s\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06filter0\x03due\x09\0\xd3\
+\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunlater:scheduler/runs@0.1.0\
+\x05\x0b\x02\x03\0\x02\x08catch-up\x01BP\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
+\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07\
+payload\x03\0\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x06\x02\x03\x02\x01\x07\
+\x04\0\x05error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x08catch-up\x03\0\x0a\x04\0\x0c\
+cron-options\x03\x01\x04\0\x04cron\x03\x01\x01i\x0d\x01p\x0e\x01ks\x01r\x02\x05c\
+rons\x0f\x04next\x10\x04\0\x09cron-page\x03\0\x11\x01i\x0c\x01@\0\0\x13\x04\0\x19\
+[constructor]cron-options\x01\x14\x01h\x0c\x01j\0\x01\x09\x01@\x02\x04self\x15\x04\
+names\0\x16\x04\0![method]cron-options.set-timezone\x01\x17\x01@\x02\x04self\x15\
+\x02at\x01\0\x16\x04\0\x1e[method]cron-options.set-start\x01\x18\x04\0\x1c[metho\
+d]cron-options.set-end\x01\x18\x01@\x02\x04self\x15\x05county\0\x16\x04\0\"[meth\
+od]cron-options.set-max-count\x01\x19\x01@\x02\x04self\x15\x06jitter\x03\0\x16\x04\
+\0\x1f[method]cron-options.set-jitter\x01\x1a\x01@\x02\x04self\x15\x05input\x05\0\
+\x16\x04\0\x1e[method]cron-options.set-input\x01\x1b\x01@\x03\x04self\x15\x03key\
+s\x05values\0\x16\x04\0![method]cron-options.set-metadata\x01\x1c\x01@\x02\x04se\
+lf\x15\x08priority}\0\x16\x04\0![method]cron-options.set-priority\x01\x1d\x01k\x03\
+\x01ky\x01@\x04\x04self\x15\x08catch-up\x0b\x06window\x1e\x03max\x1f\0\x16\x04\0\
+\x1f[method]cron-options.set-missed\x01\x20\x01h\x0d\x01@\x01\x04self!\0s\x04\0\x11\
+[method]cron.name\x01\"\x04\0\x11[method]cron.task\x01\"\x04\0\x17[method]cron.e\
+xpression\x01\"\x04\0\x15[method]cron.timezone\x01\"\x01k\x01\x01@\x01\x04self!\0\
+#\x04\0\x14[method]cron.next-at\x01$\x01@\x01\x04self!\0y\x04\0\x12[method]cron.\
+fired\x01%\x01@\x01\x04self!\0\x10\x04\0\x13[method]cron.paused\x01&\x01@\x01\x04\
+self!\0\x07\x04\0\x13[method]cron.origin\x01'\x01@\x01\x04self!\0\x05\x04\0\x12[\
+method]cron.input\x01(\x01o\x02ss\x01p)\x01@\x01\x04self!\0*\x04\0\x15[method]cr\
+on.metadata\x01+\x01k\x15\x01@\x04\x04names\x04tasks\x0aexpressions\x07options,\0\
+\x16\x04\0\x06create\x01-\x01j\x01\x0e\x01\x09\x01@\x01\x04names\0.\x04\0\x03get\
+\x01/\x01j\x01\x12\x01\x09\x01@\x03\x04task\x10\x04sizey\x06cursor\x10\00\x04\0\x04\
+list\x011\x01@\x03\x04names\x0aexpression\x10\x07options,\0\x16\x04\0\x06update\x01\
+2\x01@\x03\x04names\x05until#\x04notes\0\x16\x04\0\x05pause\x013\x01@\x01\x04nam\
+es\0\x16\x04\0\x06resume\x014\x04\0\x06delete\x014\x03\0\x1erunlater:scheduler/c\
+rons@0.1.0\x05\x0d\x02\x03\0\x02\x0ftask-definition\x01B\x15\x02\x03\x02\x01\x05\
+\x04\0\x08duration\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\
+\x02\x01\x0e\x04\0\x0ftask-definition\x03\0\x04\x01k\x03\x01q\x02\x04done\x01\x06\
+\0\x06snooze\x01\x01\0\x04\0\x07outcome\x03\0\x07\x01k\x01\x01r\x02\x06reasons\x05\
+after\x09\x04\0\x05retry\x03\0\x0a\x01q\x03\x05retry\x01\x0b\0\x06reject\x01s\0\x05\
+other\x01s\0\x04\0\x07failure\x03\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\x0f\x04\0\x08\
+describe\x01\x10\x01j\x01\x08\x01\x0d\x01@\x02\x04tasks\x05input\x03\0\x11\x04\0\
+\x06handle\x01\x12\x04\0\x1drunlater:scheduler/task@0.1.0\x05\x0f\x04\0\x1erunla\
+ter:scheduler/tasks@0.1.0\x04\0\x0b\x0b\x01\0\x05tasks\x03\0\0\0G\x09producers\x01\
+\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 };
 };
 }
@@ -15528,8 +24043,8 @@ link_section = "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 5048] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9c&\x01A\x02\x01A\x10\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 6520] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xdc1\x01A\x02\x01A\x13\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -15539,22 +24054,23 @@ types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\
 guest\0\0\x04cron\0\0\x04code\0\0\x07trigger\0\0\x05other\x01s\0\x04\0\x06origin\
 \x03\0\x0d\x01r\x02\x05fields\x06reasons\x04\0\x10invalid-argument\x03\0\x0f\x01\
 r\x03\x05limits\x03maxw\x05askedw\x04\0\x0elimit-exceeded\x03\0\x11\x01k\x03\x01\
-q\x0b\x07invalid\x01\x10\0\x05limit\x01\x12\0\x0etask-not-found\x01s\0\x0drun-no\
+q\x0e\x07invalid\x01\x10\0\x05limit\x01\x12\0\x0etask-not-found\x01s\0\x0drun-no\
 t-found\x01\x05\0\x11already-triggered\x01\x05\0\x0fdefined-by-code\x01\x05\0\x0d\
-already-ended\x01\x05\0\x10unique-key-taken\x01\x05\0\x09forbidden\x01s\0\x0buna\
-vailable\x01\x13\0\x05other\x01s\0\x04\0\x05error\x03\0\x14\x03\0\x1erunlater:sc\
-heduler/types@0.1.0\x05\0\x02\x03\0\0\x07instant\x02\x03\0\0\x06run-id\x02\x03\0\
-\0\x06origin\x01B!\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x02\
-\x04\0\x06run-id\x03\0\x02\x02\x03\x02\x01\x03\x04\0\x0arun-origin\x03\0\x04\x01\
-m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x06\x01@\0\0\x03\x04\
-\0\x02id\x01\x08\x01@\0\0s\x04\0\x04task\x01\x09\x01@\0\0y\x04\0\x07attempt\x01\x0a\
-\x01@\0\0\x01\x04\0\x0atrigger-at\x01\x0b\x04\0\x08deadline\x01\x0b\x04\0\x03now\
-\x01\x0b\x01o\x02ss\x01p\x0c\x01@\0\0\x0d\x04\0\x08metadata\x01\x0e\x01@\0\0\x05\
-\x04\0\x06origin\x01\x0f\x01k\x03\x01@\0\0\x10\x04\0\x06parent\x01\x11\x01@\0\0\x7f\
-\x04\0\x0cis-cancelled\x01\x12\x01@\x03\x04donew\x05totalw\x04notes\x01\0\x04\0\x0c\
-set-progress\x01\x13\x01@\x02\x05level\x07\x07messages\x01\0\x04\0\x03log\x01\x14\
+already-ended\x01\x05\0\x10unique-key-taken\x01\x05\0\x0ecron-not-found\x01s\0\x0b\
+cron-exists\x01s\0\x14cron-defined-by-code\x01s\0\x09forbidden\x01s\0\x0bunavail\
+able\x01\x13\0\x05other\x01s\0\x04\0\x05error\x03\0\x14\x03\0\x1erunlater:schedu\
+ler/types@0.1.0\x05\0\x02\x03\0\0\x07instant\x02\x03\0\0\x06run-id\x02\x03\0\0\x06\
+origin\x01B!\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x02\x04\
+\0\x06run-id\x03\0\x02\x02\x03\x02\x01\x03\x04\0\x0arun-origin\x03\0\x04\x01m\x04\
+\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x06\x01@\0\0\x03\x04\0\x02\
+id\x01\x08\x01@\0\0s\x04\0\x04task\x01\x09\x01@\0\0y\x04\0\x07attempt\x01\x0a\x01\
+@\0\0\x01\x04\0\x0atrigger-at\x01\x0b\x04\0\x08deadline\x01\x0b\x04\0\x03now\x01\
+\x0b\x01o\x02ss\x01p\x0c\x01@\0\0\x0d\x04\0\x08metadata\x01\x0e\x01@\0\0\x05\x04\
+\0\x06origin\x01\x0f\x01k\x03\x01@\0\0\x10\x04\0\x06parent\x01\x11\x01@\0\0\x7f\x04\
+\0\x0cis-cancelled\x01\x12\x01@\x03\x04donew\x05totalw\x04notes\x01\0\x04\0\x0cs\
+et-progress\x01\x13\x01@\x02\x05level\x07\x07messages\x01\0\x04\0\x03log\x01\x14\
 \x03\0\x20runlater:scheduler/context@0.1.0\x05\x04\x02\x03\0\0\x08duration\x02\x03\
-\0\0\x07payload\x02\x03\0\0\x05error\x01B=\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
+\0\0\x07payload\x02\x03\0\0\x05error\x01B@\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
 \0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07\
 payload\x03\0\x04\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x06\x01q\x05\x05queue\
 \0\0\x08skip-new\0\0\x0ecancel-running\0\0\x0abuffer-one\0\0\x05other\x01s\0\x04\
@@ -15584,58 +24100,89 @@ method]task-definition.set-start-deadline\x01#\x01@\x02\x04self\x13\x05grace\x03
 tasks\0\x14\x04\0&[method]task-definition.set-on-failure\x01%\x01kw\x01@\x03\x04\
 self\x13\x08keep-for\x20\x09keep-last&\0\x14\x04\0%[method]task-definition.set-r\
 etention\x01'\x01k\x05\x01@\x04\x04self\x13\x03keys\x02at\x01\x05input(\0\x14\x04\
-\0$[method]task-definition.add-schedule\x01)\x03\0#runlater:scheduler/definition\
-@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\x03\0\0\x06status\x01B\x81\x01\x02\x03\x02\
-\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\
-\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payl\
-oad\x03\0\x06\x02\x03\x02\x01\x09\x04\0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\
-\0\x06status\x03\0\x0a\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x0c\x02\x03\x02\
-\x01\x07\x04\0\x05error\x03\0\x0e\x01q\x04\x08existing\0\0\x06reject\0\0\x07repl\
-ace\0\0\x05other\x01s\0\x04\0\x0bunique-mode\x03\0\x10\x04\0\x10schedule-options\
-\x03\x01\x04\0\x0arun-filter\x03\x01\x04\0\x03run\x03\x01\x01m\x03\x0cnewest-fir\
-st\x0coldest-first\x0ctrigger-time\x04\0\x05order\x03\0\x15\x01ks\x01r\x03\x04si\
-zey\x06cursor\x17\x05order\x16\x04\0\x04page\x03\0\x18\x01i\x14\x01p\x1a\x01r\x02\
-\x04runs\x1b\x04next\x17\x04\0\x08run-page\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01\
-r\x02\x07changedw\x07refused\x1f\x04\0\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\
-\0\"\x04\0\x1d[constructor]schedule-options\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\
-\x04self$\x03keys\x05values\0%\x04\0%[method]schedule-options.set-metadata\x01&\x01\
-@\x02\x04self$\x03keys\0%\x04\0'[method]schedule-options.set-unique-key\x01'\x01\
-k\x03\x01@\x04\x04self$\x03keys\x04mode\x11\x08held-for(\0%\x04\0#[method]schedu\
-le-options.set-unique\x01)\x01@\x04\x04self$\x03keys\x04wait\x03\x08max-wait\x03\
-\0%\x04\0%[method]schedule-options.set-debounce\x01*\x01@\x02\x04self$\x08attemp\
-tsy\0%\x04\0)[method]schedule-options.set-max-attempts\x01+\x01@\x02\x04self$\x07\
-timeout\x03\0%\x04\0$[method]schedule-options.set-timeout\x01,\x01@\x02\x04self$\
-\x08priority}\0%\x04\0%[method]schedule-options.set-priority\x01-\x01i\x13\x01@\0\
-\0.\x04\0\x17[constructor]run-filter\x01/\x01h\x13\x01@\x02\x04self0\x04names\0%\
-\x04\0\x1b[method]run-filter.add-task\x011\x01@\x02\x04self0\x06status\x0b\0%\x04\
-\0\x1d[method]run-filter.add-status\x012\x01@\x03\x04self0\x03keys\x05values\0%\x04\
-\0\x1f[method]run-filter.add-metadata\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\
-\0\x1d[method]run-filter.set-parent\x014\x01@\x02\x04self0\x02at\x01\0%\x04\0#[m\
-ethod]run-filter.set-trigger-from\x015\x04\0%[method]run-filter.set-trigger-befo\
-re\x015\x01h\x14\x01@\x01\x04self6\0\x05\x04\0\x0e[method]run.id\x017\x01@\x01\x04\
-self6\0s\x04\0\x10[method]run.task\x018\x01@\x01\x04self6\0\x0b\x04\0\x12[method\
-]run.status\x019\x01@\x01\x04self6\0\x17\x04\0\x12[method]run.reason\x01:\x01@\x01\
-\x04self6\0\x01\x04\0\x16[method]run.trigger-at\x01;\x04\0\x16[method]run.create\
-d-at\x01;\x01k\x01\x01@\x01\x04self6\0<\x04\0\x17[method]run.finished-at\x01=\x01\
-@\x01\x04self6\0y\x04\0\x14[method]run.attempts\x01>\x01@\x01\x04self6\0\x0d\x04\
-\0\x12[method]run.origin\x01?\x01k\x05\x01@\x01\x04self6\0\xc0\0\x04\0\x12[metho\
-d]run.parent\x01A\x01o\x02ss\x01p\xc2\0\x01@\x01\x04self6\0\xc3\0\x04\0\x14[meth\
-od]run.metadata\x01D\x01@\x01\x04self6\0\x07\x04\0\x11[method]run.input\x01E\x01\
-k\x07\x01@\x01\x04self6\0\xc6\0\x04\0\x12[method]run.output\x01G\x01k$\x01j\x01\x05\
-\x01\x0f\x01@\x04\x04tasks\x03due\x09\x05input\xc6\0\x07options\xc8\0\0\xc9\0\x04\
-\0\x08schedule\x01J\x01@\x05\x04tasks\x03due\x09\x05input\xc6\0\x0aunique-keys\x07\
-options\xc8\0\0\xc9\0\x04\0\x11schedule-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\
-\x02id\x05\0\xcc\0\x04\0\x03get\x01M\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04\
-page\x19\0\xce\0\x04\0\x04list\x01O\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0are\
-schedule\x01P\x01@\x01\x02id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x01\
-p\x05\x01j\x01!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01\
-@\x01\x06filter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01\
-p\xd6\0\x01@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06\
-filter0\x03due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunla\
-ter:scheduler/runs@0.1.0\x05\x0b\x04\0>runlater:scheduler/tasks-with-all-of-its-\
-exports-removed@0.1.0\x04\0\x0b+\x01\0%tasks-with-all-of-its-exports-removed\x03\
-\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-\
-bindgen-rust\x060.61.1";
+\0$[method]task-definition.add-schedule\x01)\x01ks\x01@\x05\x04self\x13\x03keys\x0a\
+expressions\x08timezone*\x05input(\0\x14\x04\0\x20[method]task-definition.add-cr\
+on\x01+\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\
+\x03\0\0\x06status\x01B\x81\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\
+\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\
+\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\x04\
+\0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\x01\
+\x03\x04\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x01q\
+\x04\x08existing\0\0\x06reject\0\0\x07replace\0\0\x05other\x01s\0\x04\0\x0buniqu\
+e-mode\x03\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\
+\0\x03run\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\
+\x05order\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04\
+page\x03\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-p\
+age\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x02\x07changedw\x07refused\x1f\x04\0\
+\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[constructor]schedule-op\
+tions\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05values\0%\x04\0%\
+[method]schedule-options.set-metadata\x01&\x01@\x02\x04self$\x03keys\0%\x04\0'[m\
+ethod]schedule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04self$\x03keys\x04\
+mode\x11\x08held-for(\0%\x04\0#[method]schedule-options.set-unique\x01)\x01@\x04\
+\x04self$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]schedule-options.\
+set-debounce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[method]schedule-optio\
+ns.set-max-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\0$[method]sched\
+ule-options.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\0%[method]sch\
+edule-options.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[constructor]run-fil\
+ter\x01/\x01h\x13\x01@\x02\x04self0\x04names\0%\x04\0\x1b[method]run-filter.add-\
+task\x011\x01@\x02\x04self0\x06status\x0b\0%\x04\0\x1d[method]run-filter.add-sta\
+tus\x012\x01@\x03\x04self0\x03keys\x05values\0%\x04\0\x1f[method]run-filter.add-\
+metadata\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\0\x1d[method]run-filter.set\
+-parent\x014\x01@\x02\x04self0\x02at\x01\0%\x04\0#[method]run-filter.set-trigger\
+-from\x015\x04\0%[method]run-filter.set-trigger-before\x015\x01h\x14\x01@\x01\x04\
+self6\0\x05\x04\0\x0e[method]run.id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]r\
+un.task\x018\x01@\x01\x04self6\0\x0b\x04\0\x12[method]run.status\x019\x01@\x01\x04\
+self6\0\x17\x04\0\x12[method]run.reason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[m\
+ethod]run.trigger-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01\
+\x04self6\0<\x04\0\x17[method]run.finished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14\
+[method]run.attempts\x01>\x01@\x01\x04self6\0\x0d\x04\0\x12[method]run.origin\x01\
+?\x01k\x05\x01@\x01\x04self6\0\xc0\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\
+\x01p\xc2\0\x01@\x01\x04self6\0\xc3\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\
+\x04self6\0\x07\x04\0\x11[method]run.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\
+\0\x04\0\x12[method]run.output\x01G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\
+\x03due\x09\x05input\xc6\0\x07options\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\
+\x04tasks\x03due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\
+\x11schedule-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\
+\x03get\x01M\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04\
+list\x01O\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02\
+id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x01p\x05\x01j\x01!\x01\x0f\x01\
+@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\x06filter0\0\xd3\0\
+\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\0\x01@\x01\x05move\
+s\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06filter0\x03due\x09\0\xd3\
+\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunlater:scheduler/runs@0.1.0\
+\x05\x0b\x02\x03\0\x02\x08catch-up\x01BP\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
+\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07\
+payload\x03\0\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x06\x02\x03\x02\x01\x07\
+\x04\0\x05error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x08catch-up\x03\0\x0a\x04\0\x0c\
+cron-options\x03\x01\x04\0\x04cron\x03\x01\x01i\x0d\x01p\x0e\x01ks\x01r\x02\x05c\
+rons\x0f\x04next\x10\x04\0\x09cron-page\x03\0\x11\x01i\x0c\x01@\0\0\x13\x04\0\x19\
+[constructor]cron-options\x01\x14\x01h\x0c\x01j\0\x01\x09\x01@\x02\x04self\x15\x04\
+names\0\x16\x04\0![method]cron-options.set-timezone\x01\x17\x01@\x02\x04self\x15\
+\x02at\x01\0\x16\x04\0\x1e[method]cron-options.set-start\x01\x18\x04\0\x1c[metho\
+d]cron-options.set-end\x01\x18\x01@\x02\x04self\x15\x05county\0\x16\x04\0\"[meth\
+od]cron-options.set-max-count\x01\x19\x01@\x02\x04self\x15\x06jitter\x03\0\x16\x04\
+\0\x1f[method]cron-options.set-jitter\x01\x1a\x01@\x02\x04self\x15\x05input\x05\0\
+\x16\x04\0\x1e[method]cron-options.set-input\x01\x1b\x01@\x03\x04self\x15\x03key\
+s\x05values\0\x16\x04\0![method]cron-options.set-metadata\x01\x1c\x01@\x02\x04se\
+lf\x15\x08priority}\0\x16\x04\0![method]cron-options.set-priority\x01\x1d\x01k\x03\
+\x01ky\x01@\x04\x04self\x15\x08catch-up\x0b\x06window\x1e\x03max\x1f\0\x16\x04\0\
+\x1f[method]cron-options.set-missed\x01\x20\x01h\x0d\x01@\x01\x04self!\0s\x04\0\x11\
+[method]cron.name\x01\"\x04\0\x11[method]cron.task\x01\"\x04\0\x17[method]cron.e\
+xpression\x01\"\x04\0\x15[method]cron.timezone\x01\"\x01k\x01\x01@\x01\x04self!\0\
+#\x04\0\x14[method]cron.next-at\x01$\x01@\x01\x04self!\0y\x04\0\x12[method]cron.\
+fired\x01%\x01@\x01\x04self!\0\x10\x04\0\x13[method]cron.paused\x01&\x01@\x01\x04\
+self!\0\x07\x04\0\x13[method]cron.origin\x01'\x01@\x01\x04self!\0\x05\x04\0\x12[\
+method]cron.input\x01(\x01o\x02ss\x01p)\x01@\x01\x04self!\0*\x04\0\x15[method]cr\
+on.metadata\x01+\x01k\x15\x01@\x04\x04names\x04tasks\x0aexpressions\x07options,\0\
+\x16\x04\0\x06create\x01-\x01j\x01\x0e\x01\x09\x01@\x01\x04names\0.\x04\0\x03get\
+\x01/\x01j\x01\x12\x01\x09\x01@\x03\x04task\x10\x04sizey\x06cursor\x10\00\x04\0\x04\
+list\x011\x01@\x03\x04names\x0aexpression\x10\x07options,\0\x16\x04\0\x06update\x01\
+2\x01@\x03\x04names\x05until#\x04notes\0\x16\x04\0\x05pause\x013\x01@\x01\x04nam\
+es\0\x16\x04\0\x06resume\x014\x04\0\x06delete\x014\x03\0\x1erunlater:scheduler/c\
+rons@0.1.0\x05\x0d\x04\0>runlater:scheduler/tasks-with-all-of-its-exports-remove\
+d@0.1.0\x04\0\x0b+\x01\0%tasks-with-all-of-its-exports-removed\x03\0\0\0G\x09pro\
+ducers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x06\
+0.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -108,6 +108,10 @@ pub(crate) fn define<T: Task>() -> Defined {
         let input = schedule.input.map(|json| json_payload(json.as_bytes()));
         made.add_schedule(schedule.key, instant(schedule.at), input.as_ref())?;
     }
+    for cron in &definition.crons {
+        let input = cron.input.map(|json| json_payload(json.as_bytes()));
+        made.add_cron(cron.key, cron.expression, cron.timezone, input.as_ref())?;
+    }
     Ok(made)
 }
 

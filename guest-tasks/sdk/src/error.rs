@@ -38,6 +38,12 @@ pub enum Error {
     AlreadyEnded(RunId),
     /// The unique key is held by this other run: one with another task, input or metadata, or one that the request may not share or replace.
     UniqueKeyTaken(RunId),
+    /// No cron of this name exists (any more).
+    CronNotFound(String),
+    /// There is a cron of this name already.
+    CronExists(String),
+    /// The cron is declared by a component's code; only a new version of the component changes it.
+    CronDefinedByCode(String),
     /// The task lacks this grant.
     Forbidden(String),
     /// The host can't answer now; try again, after this long if it says so.
@@ -63,6 +69,9 @@ impl fmt::Display for Error {
             Error::DefinedByCode(id) => write!(f, "run {id} is declared by a component's code"),
             Error::AlreadyEnded(id) => write!(f, "run {id} has ended already"),
             Error::UniqueKeyTaken(id) => write!(f, "the unique key is held by run {id}"),
+            Error::CronNotFound(name) => write!(f, "no cron `{name}` exists"),
+            Error::CronExists(name) => write!(f, "there is a cron `{name}` already"),
+            Error::CronDefinedByCode(name) => write!(f, "cron `{name}` is declared by a component's code"),
             Error::Forbidden(grant) => write!(f, "the task lacks the grant `{grant}`"),
             Error::Unavailable(_) => f.write_str("the scheduler can't answer now"),
             Error::Other(other) => f.write_str(other),

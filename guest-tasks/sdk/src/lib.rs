@@ -38,6 +38,7 @@ mod seam;
 mod task;
 mod values;
 
+pub mod crons;
 pub mod log;
 pub mod prelude;
 pub mod runs;
@@ -58,6 +59,7 @@ mod fake;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
+pub use crons::cron;
 pub use error::Error;
 pub use outcome::{Failure, Outcome};
 pub use policy::{CatchUp, Lane, Overlap, Rate, RateUnit};
@@ -65,7 +67,7 @@ pub use run::Run;
 pub use runlater_task_macros::{JsonSchema, task};
 pub use schedule::{Schedule, schedule};
 pub use schema::{JsonSchema, Schema};
-pub use task::{CodeSchedule, Definition, Task};
+pub use task::{CodeCron, CodeSchedule, Definition, Task};
 pub use time::{Duration, Instant};
 pub use values::{Due, Level, Origin, RunId, Status, UniqueMode};
 

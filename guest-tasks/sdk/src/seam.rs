@@ -4,6 +4,7 @@
 //! native unit tests. What each call promises is written down once, in the contract's WIT; it holds for both.
 
 use crate::error::Error;
+use crate::policy::CatchUp;
 use crate::runs::{BulkOutcome, Filter, Order};
 use crate::time::{Duration, Instant};
 use crate::values::{Due, Level, Origin, RunId, Status, UniqueMode};
@@ -46,6 +47,21 @@ impl Options {
     }
 }
 
+/// What is said of a cron beside its name and its task; what is not set is the host's default, or stays as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct NewCron {
+    pub(crate) expression: Option<String>,
+    pub(crate) timezone: Option<String>,
+    pub(crate) start: Option<Instant>,
+    pub(crate) end: Option<Instant>,
+    pub(crate) max_count: Option<u32>,
+    pub(crate) jitter: Option<Duration>,
+    pub(crate) input: Option<Vec<u8>>,
+    pub(crate) metadata: Vec<(String, String)>,
+    pub(crate) priority: Option<u8>,
+    pub(crate) missed: Option<(CatchUp, Option<Duration>, Option<u32>)>,
+}
+
 /// One page of a list, and the cursor of the next.
 pub(crate) type Page<View> = (Vec<View>, Option<String>);
 
@@ -53,6 +69,8 @@ pub(crate) type Page<View> = (Vec<View>, Option<String>);
 pub(crate) trait Host {
     /// A run as it stood when it was read.
     type View: View;
+    /// A cron as it stood when it was read.
+    type CronView: CronView;
 
     fn schedule(run: &NewRun) -> Result<RunId, Error>;
     fn schedule_detached(run: &NewRun, unique_key: &str) -> Result<RunId, Error>;
@@ -65,6 +83,14 @@ pub(crate) trait Host {
     fn bulk_delete_matching(filter: &Filter) -> Result<BulkOutcome, Error>;
     fn bulk_reschedule(moves: &[(RunId, Due)]) -> Result<BulkOutcome, Error>;
     fn bulk_reschedule_matching(filter: &Filter, due: Due) -> Result<BulkOutcome, Error>;
+
+    fn create_cron(name: &str, task: &str, cron: &NewCron) -> Result<(), Error>;
+    fn cron(name: &str) -> Result<Self::CronView, Error>;
+    fn crons(task: Option<&str>, size: u32, cursor: Option<&str>) -> Result<Page<Self::CronView>, Error>;
+    fn update_cron(name: &str, cron: &NewCron) -> Result<(), Error>;
+    fn pause_cron(name: &str, until: Option<Instant>, note: &str) -> Result<(), Error>;
+    fn resume_cron(name: &str) -> Result<(), Error>;
+    fn delete_cron(name: &str) -> Result<(), Error>;
 
     fn id() -> RunId;
     fn task() -> String;
@@ -95,4 +121,18 @@ pub(crate) trait View {
     fn metadata(&self) -> Vec<(String, String)>;
     fn input(&self) -> Vec<u8>;
     fn output(&self) -> Option<Vec<u8>>;
+}
+
+/// What can be read of a cron.
+pub(crate) trait CronView {
+    fn name(&self) -> String;
+    fn task(&self) -> String;
+    fn expression(&self) -> String;
+    fn timezone(&self) -> String;
+    fn next_at(&self) -> Option<Instant>;
+    fn fired(&self) -> u32;
+    fn paused(&self) -> Option<String>;
+    fn origin(&self) -> Origin;
+    fn input(&self) -> Vec<u8>;
+    fn metadata(&self) -> Vec<(String, String)>;
 }

@@ -61,6 +61,8 @@ pub struct Definition {
     pub retention: Option<(Option<Duration>, Option<u64>)>,
     /// Its runs at fixed times.
     pub schedules: Vec<CodeSchedule>,
+    /// Its crons.
+    pub crons: Vec<CodeCron>,
 }
 
 /// A run that the component itself declares.
@@ -71,6 +73,19 @@ pub struct CodeSchedule {
     /// When it triggers.
     pub at: Instant,
     /// Its input, as JSON.
+    pub input: Option<&'static str>,
+}
+
+/// A cron that the component itself declares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeCron {
+    /// Tells it from the task's other crons.
+    pub key: &'static str,
+    /// Five or six fields, a nickname such as `@daily`, or `@every 90s`.
+    pub expression: &'static str,
+    /// The IANA time zone whose clocks it goes by; UTC if there is none.
+    pub timezone: Option<&'static str>,
+    /// The input of its runs, as JSON.
     pub input: Option<&'static str>,
 }
 

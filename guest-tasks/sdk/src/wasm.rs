@@ -2,10 +2,11 @@
 //!
 //! Nothing here is called unless a task calls it, and what is not called is not imported.
 
-use crate::bindings::runlater::scheduler::{context, runs, types};
+use crate::bindings::runlater::scheduler::{context, crons, runs, types};
 use crate::error::Error;
+use crate::policy::CatchUp;
 use crate::runs::{BulkOutcome, Filter, Order};
-use crate::seam::{Host, NewRun, Options, Page, View};
+use crate::seam::{CronView, Host, NewCron, NewRun, Options, Page, View};
 use crate::time::{Duration, Instant};
 use crate::values::{Due, Level, Origin, RunId, Status, UniqueMode};
 
@@ -13,6 +14,7 @@ pub(crate) struct Wasm;
 
 impl Host for Wasm {
     type View = runs::Run;
+    type CronView = crons::Cron;
 
     fn schedule(run: &NewRun) -> Result<RunId, Error> {
         let options = options(&run.options)?;
@@ -68,6 +70,37 @@ impl Host for Wasm {
 
     fn bulk_reschedule_matching(which: &Filter, then: Due) -> Result<BulkOutcome, Error> {
         runs::bulk_reschedule_matching(&filter(which)?, due(then)).map(bulk_outcome).map_err(error)
+    }
+
+    fn create_cron(name: &str, task: &str, cron: &NewCron) -> Result<(), Error> {
+        let options = cron_options(cron).map_err(error)?;
+        crons::create(name, task, cron.expression.as_deref().unwrap_or_default(), Some(&options)).map_err(error)
+    }
+
+    fn cron(name: &str) -> Result<crons::Cron, Error> {
+        crons::get(name).map_err(error)
+    }
+
+    fn crons(task: Option<&str>, size: u32, cursor: Option<&str>) -> Result<Page<crons::Cron>, Error> {
+        let page = crons::list(task, size, cursor).map_err(error)?;
+        Ok((page.crons, page.next))
+    }
+
+    fn update_cron(name: &str, cron: &NewCron) -> Result<(), Error> {
+        let options = cron_options(cron).map_err(error)?;
+        crons::update(name, cron.expression.as_deref(), Some(&options)).map_err(error)
+    }
+
+    fn pause_cron(name: &str, until: Option<Instant>, note: &str) -> Result<(), Error> {
+        crons::pause(name, until.map(instant), note).map_err(error)
+    }
+
+    fn resume_cron(name: &str) -> Result<(), Error> {
+        crons::resume(name).map_err(error)
+    }
+
+    fn delete_cron(name: &str) -> Result<(), Error> {
+        crons::delete(name).map_err(error)
     }
 
     fn id() -> RunId {
@@ -189,6 +222,85 @@ impl View for runs::Run {
     }
 }
 
+impl CronView for crons::Cron {
+    fn name(&self) -> String {
+        crons::Cron::name(self)
+    }
+
+    fn task(&self) -> String {
+        crons::Cron::task(self)
+    }
+
+    fn expression(&self) -> String {
+        crons::Cron::expression(self)
+    }
+
+    fn timezone(&self) -> String {
+        crons::Cron::timezone(self)
+    }
+
+    fn next_at(&self) -> Option<Instant> {
+        crons::Cron::next_at(self).map(moment)
+    }
+
+    fn fired(&self) -> u32 {
+        crons::Cron::fired(self)
+    }
+
+    fn paused(&self) -> Option<String> {
+        crons::Cron::paused(self)
+    }
+
+    fn origin(&self) -> Origin {
+        origin(crons::Cron::origin(self))
+    }
+
+    fn input(&self) -> Vec<u8> {
+        crons::Cron::input(self).bytes
+    }
+
+    fn metadata(&self) -> Vec<(String, String)> {
+        crons::Cron::metadata(self)
+    }
+}
+
+fn cron_options(cron: &NewCron) -> Result<crons::CronOptions, types::Error> {
+    let made = crons::CronOptions::new();
+    if let Some(timezone) = &cron.timezone {
+        made.set_timezone(timezone)?;
+    }
+    if let Some(start) = cron.start {
+        made.set_start(instant(start))?;
+    }
+    if let Some(end) = cron.end {
+        made.set_end(instant(end))?;
+    }
+    if let Some(count) = cron.max_count {
+        made.set_max_count(count)?;
+    }
+    if let Some(jitter) = cron.jitter {
+        made.set_jitter(jitter.as_nanos())?;
+    }
+    if let Some(input) = &cron.input {
+        made.set_input(&json_payload(input))?;
+    }
+    for (key, value) in &cron.metadata {
+        made.set_metadata(key, value)?;
+    }
+    if let Some(priority) = cron.priority {
+        made.set_priority(priority)?;
+    }
+    if let Some((which, window, max)) = cron.missed {
+        let which = match which {
+            CatchUp::Skip => crons::CatchUp::Skip,
+            CatchUp::Latest => crons::CatchUp::Latest,
+            CatchUp::All => crons::CatchUp::All,
+        };
+        made.set_missed(&which, window.map(Duration::as_nanos), max)?;
+    }
+    Ok(made)
+}
+
 pub(crate) fn json_payload(json: &[u8]) -> types::Payload {
     types::Payload { media_type: "application/json".to_owned(), bytes: json.to_vec() }
 }
@@ -307,6 +419,9 @@ fn error(error: types::Error) -> Error {
         types::Error::DefinedByCode(id) => Error::DefinedByCode(id.into()),
         types::Error::AlreadyEnded(id) => Error::AlreadyEnded(id.into()),
         types::Error::UniqueKeyTaken(id) => Error::UniqueKeyTaken(id.into()),
+        types::Error::CronNotFound(name) => Error::CronNotFound(name),
+        types::Error::CronExists(name) => Error::CronExists(name),
+        types::Error::CronDefinedByCode(name) => Error::CronDefinedByCode(name),
         types::Error::Forbidden(grant) => Error::Forbidden(grant),
         types::Error::Unavailable(delay) => Error::Unavailable(delay.map(Duration::from_nanos)),
         types::Error::Other(other) => Error::Other(other),

@@ -104,3 +104,27 @@ fn only_registered_tasks_can_be_scheduled_once_one_is() {
     assert!(schedule("a").send(&()).is_ok());
     assert_eq!(schedule("b").send(&()), Err(Error::TaskNotFound("b".to_owned())));
 }
+
+/// Makes a cron, then fails if it is told to.
+#[task(name = "keep-cron")]
+fn keep_cron(fails: bool) -> Result<(), Failure> {
+    cron("nightly").expression("0 2 * * *").timezone("Europe/Prague").input(&1).create("a")?;
+    if fails { Err(Failure::retry("told to")) } else { Ok(()) }
+}
+
+#[test]
+fn crons_are_kept_changed_and_taken_back() {
+    let host = FakeHost::new();
+    assert!(host.execute::<keep_cron>(&true).is_err());
+    assert_eq!(crons::get("nightly").unwrap_err(), Error::CronNotFound("nightly".into()));
+    host.execute::<keep_cron>(&false).unwrap();
+    assert_eq!(cron("nightly").expression("@daily").create("a"), Err(Error::CronExists("nightly".into())));
+    cron("nightly").metadata("k", "v").update().unwrap();
+    crons::pause("nightly", None, "for now").unwrap();
+    let seen = &crons::list(Some("a")).unwrap()[0];
+    assert_eq!((seen.expression().as_str(), seen.timezone().as_str(), seen.input::<u8>()), ("0 2 * * *", "Europe/Prague", Ok(1)));
+    assert_eq!((seen.metadata(), seen.paused()), (vec![("k".into(), "v".into())], Some("for now".into())));
+    crons::resume("nightly").unwrap();
+    crons::delete("nightly").unwrap();
+    assert!(crons::list(None).unwrap().is_empty() && cron("b").create("a").is_err());
+}

@@ -18,6 +18,7 @@ use crate::model::limits::COMPONENT_BYTES_MAX;
 #[command(after_help = "Examples:
   runlater register target/wasm32-wasip2/guest/remind.wasm
   runlater register remind.wasm --grant runs
+  runlater register remind.wasm --grant runs --dry-run
   runlater register report.wasm --grant tcp=192.0.2.7:5432
   runlater register report.wasm --policy report.concurrency=1 --policy report.keep-for=7d")]
 pub(super) struct Register {
@@ -30,6 +31,9 @@ pub(super) struct Register {
     /// (repeat for several; `runlater tasks show` has the fields)
     #[arg(long, value_name = "TASK.FIELD=VALUE")]
     policy: Vec<String>,
+    /// Show which tasks and crons would be added, changed or removed, and do nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Register {
@@ -38,7 +42,13 @@ impl Register {
         let client = Client::find(global, screen)?;
         let spinner = screen.spinner(format!("compiling {}", clean(&self.file.display().to_string())));
         let grants = self.grant.into_iter().map(|grant| ("grant", grant));
-        let query: Vec<_> = grants.chain(self.policy.into_iter().map(|policy| ("policy", policy))).collect();
+        let mut query: Vec<_> = grants.chain(self.policy.into_iter().map(|policy| ("policy", policy))).collect();
+        if self.dry_run {
+            query.push(("dry_run", "true".into()));
+            let plan: shapes::Plan = client.upload("/v1/tasks", &query, &wasm)?;
+            spinner.finish_and_clear();
+            return show_plan(screen, &plan);
+        }
         let registered: shapes::Registered = client.upload("/v1/tasks", &query, &wasm)?;
         spinner.finish_and_clear();
         if screen.json {
@@ -47,6 +57,19 @@ impl Register {
         screen.line(format!("registered {}", clean(&registered.digest)))?;
         tasks::show_list(screen, &registered.tasks)
     }
+}
+
+fn show_plan(screen: &Screen, plan: &shapes::Plan) -> anyhow::Result<()> {
+    if screen.json {
+        return Ok(screen.value(plan)?);
+    }
+    if plan.changes.is_empty() {
+        screen.note("nothing would change");
+    }
+    for planned in &plan.changes {
+        screen.line(clean(&format!("{} {}: {}", planned.what, planned.name, planned.change)))?;
+    }
+    Ok(())
 }
 
 /// Reads a component's file: never more than one may have, and never a pipe, which might not end.

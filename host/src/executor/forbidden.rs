@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::{CallError, HostCalls, ScheduleRequest};
-use crate::model::{Cursor, Due, Page, Progress, Run, RunFilter, RunId, WriteSet};
+use super::{CallError, CronCalls, HostCalls, ScheduleRequest};
+use crate::model::{Cron, CronFilter, CronSettings, Cursor, Due, Name, Page, Progress, Run, RunFilter, RunId, Timestamp, WriteSet};
 
 /// Refuses every call of a guest.
 pub fn forbidden_calls() -> Box<dyn HostCalls> {
@@ -52,5 +52,35 @@ impl HostCalls for Forbidden {
 
     fn take_writes(&mut self) -> WriteSet {
         WriteSet::default()
+    }
+}
+
+impl CronCalls for Forbidden {
+    fn create_cron(&mut self, _name: Name, _task: Name, _settings: CronSettings) -> Result<(), CallError> {
+        Err(FORBIDDEN)
+    }
+
+    fn cron(&mut self, _name: &Name) -> Result<Cron, CallError> {
+        Err(FORBIDDEN)
+    }
+
+    fn crons(&mut self, _filter: &CronFilter) -> Result<(Vec<Cron>, Option<Name>), CallError> {
+        Err(FORBIDDEN)
+    }
+
+    fn update_cron(&mut self, _name: &Name, _settings: CronSettings) -> Result<(), CallError> {
+        Err(FORBIDDEN)
+    }
+
+    fn pause_cron(&mut self, _name: &Name, _until: Option<Timestamp>, _note: &str) -> Result<(), CallError> {
+        Err(FORBIDDEN)
+    }
+
+    fn resume_cron(&mut self, _name: &Name) -> Result<(), CallError> {
+        Err(FORBIDDEN)
+    }
+
+    fn delete_cron(&mut self, _name: &Name) -> Result<(), CallError> {
+        Err(FORBIDDEN)
     }
 }

@@ -3,11 +3,13 @@
 //! Called by the scheduler only. An executor knows components, grants and limits; it knows nothing of storage, of retries, or of
 //! what becomes of a run. What a guest may ask of the scheduler goes through [`HostCalls`], so that no executor imports it.
 
+mod cron_calls;
 mod forbidden;
 #[cfg(any(test, feature = "test-util"))]
 pub mod scripted;
 pub mod wasm;
 
+pub use cron_calls::CronCalls;
 pub use forbidden::forbidden_calls;
 
 use std::sync::Arc;
@@ -79,7 +81,7 @@ pub struct AttemptReport {
 ///
 /// Writes are validated at once and buffered; reads see them. All but the detached form answer without waiting for a commit.
 #[async_trait]
-pub trait HostCalls: Send + 'static {
+pub trait HostCalls: CronCalls + Send + 'static {
     /// Buffers a new run; its id is final.
     fn schedule(&mut self, request: ScheduleRequest) -> Result<RunId, CallError>;
 
@@ -158,6 +160,12 @@ pub enum CallError {
     AlreadyEnded(RunId),
     /// The unique key is this other run's.
     UniqueKeyTaken(RunId),
+    /// No such cron.
+    CronNotFound(String),
+    /// There is one of this name.
+    CronExists(String),
+    /// Only a new version of its component changes it.
+    CronDefinedByCode(String),
     /// The task lacks the grant.
     Forbidden(&'static str),
     /// The host can't answer now.

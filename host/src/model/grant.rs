@@ -11,6 +11,8 @@ use super::Invalid;
 pub enum Grant {
     /// `runs`: schedule, read and change the runs of its namespace.
     Runs,
+    /// `crons`: make, read and change the crons of its namespace.
+    Crons,
     /// `tcp=ADDRESS:PORT`: open TCP connections to exactly this address. No name lookup comes with it.
     Tcp(SocketAddr),
 }
@@ -21,11 +23,12 @@ impl Grant {
         let refused = |reason: &str| Err(Invalid::new("invalid-grant", "grant", reason).seen(text));
         match text.split_once('=') {
             None if text == "runs" => Ok(Self::Runs),
+            None if text == "crons" => Ok(Self::Crons),
             Some(("tcp", address)) => match address.parse() {
                 Ok(address) => Ok(Self::Tcp(address)),
                 Err(_) => refused("tcp takes a numeric address and a port, for example tcp=192.0.2.7:5432"),
             },
-            _ => refused("unknown; there are `runs` and `tcp=ADDRESS:PORT`"),
+            _ => refused("unknown; there are `runs`, `crons` and `tcp=ADDRESS:PORT`"),
         }
     }
 }
@@ -34,6 +37,7 @@ impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Runs => f.write_str("runs"),
+            Self::Crons => f.write_str("crons"),
             Self::Tcp(address) => write!(f, "tcp={address}"),
         }
     }
@@ -66,11 +70,16 @@ impl Grants {
         self.0.contains(&Grant::Runs)
     }
 
+    /// Whether the interface `crons` may be linked.
+    pub fn crons(&self) -> bool {
+        self.0.contains(&Grant::Crons)
+    }
+
     /// The addresses that may be connected to.
     pub fn tcp(&self) -> impl Iterator<Item = SocketAddr> {
         self.0.iter().filter_map(|grant| match grant {
             Grant::Tcp(address) => Some(*address),
-            Grant::Runs => None,
+            Grant::Runs | Grant::Crons => None,
         })
     }
 
@@ -92,7 +101,7 @@ mod tests {
 
     #[test]
     fn text_forms() {
-        for text in ["runs", "tcp=192.0.2.7:5432", "tcp=[::1]:80"] {
+        for text in ["runs", "crons", "tcp=192.0.2.7:5432", "tcp=[::1]:80"] {
             assert_eq!(Grant::parse(text).unwrap().to_string(), text);
         }
         for text in ["", "Runs", "tcp", "tcp=", "tcp=localhost:80", "tcp=1.2.3.4", "env=X", "runs=1"] {

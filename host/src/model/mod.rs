@@ -42,7 +42,7 @@ pub use attempt::{Attempt, FailureReason, Outcome};
 pub use audit::{AuditAction, AuditEntry, AuditQuery};
 pub use component::{CodeCron, CodeSchedule, Component, TaskDefinition};
 pub use concurrency::{Admission, Concurrency, LaneKey, Overlap};
-pub use cron::{CatchUpPlan, Cron, CronChange, CronFilter, CronRule, CronSpec, DstNote, Occurrence, Skipped, catch_up};
+pub use cron::{CatchUpPlan, Cron, CronChange, CronFilter, CronRule, CronSettings, CronSpec, DstNote, Occurrence, Skipped, catch_up};
 pub use cursor::{Cursor, List};
 pub use digest::Digest;
 pub use filter::{Order, Page, RunFilter};

@@ -1,7 +1,7 @@
 //! What an attempt asked for, until its outcome commits it.
 
 use super::limits::{WRITE_BYTES_PER_ATTEMPT_MAX, WRITES_PER_ATTEMPT_MAX};
-use super::{NewRun, RunId, Timestamp};
+use super::{CronChange, CronSpec, Name, NewRun, Pause, RunId, Timestamp};
 
 /// One write of a guest, validated and not yet committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,20 +14,33 @@ pub enum Write {
     Delete(RunId),
     /// Cancel this run, which had not ended when the guest asked.
     Cancel(RunId),
+    /// Make this cron, of which there was none when the guest asked.
+    CreateCron(Name, Box<CronSpec>),
+    /// Change this cron, if it still is as the guest saw it.
+    ChangeCron(Name, Box<CronChange>),
+    /// Pause this cron, or let it go on.
+    PauseCron(Name, Option<Pause>),
+    /// Delete this cron.
+    DeleteCron(Name),
 }
 
 impl Write {
-    /// The run that it concerns.
-    pub fn run(&self) -> RunId {
+    /// The run that it concerns; `None` if it concerns a cron.
+    pub fn run(&self) -> Option<RunId> {
         match self {
-            Self::Schedule(run) => run.id,
-            Self::Reschedule(run, _) | Self::Delete(run) | Self::Cancel(run) => *run,
+            Self::Schedule(run) => Some(run.id),
+            Self::Reschedule(run, _) | Self::Delete(run) | Self::Cancel(run) => Some(*run),
+            Self::CreateCron(..) | Self::ChangeCron(..) | Self::PauseCron(..) | Self::DeleteCron(_) => None,
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
             Self::Schedule(run) => run.input.bytes().len() + run.metadata.bytes(),
+            Self::CreateCron(_, spec) => spec.input.bytes().len() + spec.metadata.bytes(),
+            Self::ChangeCron(_, change) => {
+                change.input.as_ref().map_or(0, |input| input.bytes().len()) + change.metadata.as_ref().map_or(0, |entries| entries.bytes())
+            }
             _ => 0,
         }
     }
@@ -57,7 +70,7 @@ impl WriteSet {
 
     /// Takes back the last write that concerns this run, so that it is as if it had never been made.
     pub fn take_back(&mut self, run: RunId) -> Option<Write> {
-        let last = self.writes.iter().rposition(|write| write.run() == run)?;
+        let last = self.writes.iter().rposition(|write| write.run() == Some(run))?;
         let write = self.writes.remove(last);
         self.bytes -= write.bytes();
         Some(write)

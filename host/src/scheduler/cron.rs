@@ -120,6 +120,9 @@ impl<'a> NewCron<'a> {
             return Err(invalid.into());
         }
         let (name, task) = (Name::parse(&self.name, "name")?, Name::parse(&self.task, "task")?);
+        if let Some(task) = scheduler.task(task.as_str()) {
+            task.check_input(&self.input, "input")?;
+        }
         let now = scheduler.now();
         check_max_count(self.max_count)?;
         let rule = CronRule::new(&self.expression, &self.timezone, self.start.unwrap_or(now), self.end, self.jitter)?;
@@ -210,6 +213,9 @@ impl Scheduler {
     pub async fn update_cron(&self, name: &str, update: CronUpdate) -> Result<Cron, Error> {
         let before = self.get_cron(name).await?;
         let CronUpdate { expression, timezone, start, end, jitter, mut change } = update;
+        if let (Some(input), Some(task)) = (&change.input, self.task(before.spec.task.as_str())) {
+            task.check_input(input, "input")?;
+        }
         check_max_count(change.max_count.flatten())?;
         if let Some(priority) = change.priority.flatten() {
             check_priority(priority, "priority")?;

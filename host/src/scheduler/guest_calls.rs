@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use super::bulk;
 use super::creates::GuestCreates;
+use super::cron_calls::OwnCrons;
 use super::own_writes::{OwnWrites, merge};
 use crate::clock::Clock;
 use crate::executor::{CallError, HostCalls, ScheduleRequest};
@@ -21,15 +22,16 @@ use crate::storage::{CreateError, Storage, StorageError};
 
 /// The calls of one attempt, bound to its run and namespace.
 pub(super) struct GuestCalls {
-    storage: Arc<dyn Storage>,
-    clock: Arc<dyn Clock>,
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) clock: Arc<dyn Clock>,
     creates: Arc<GuestCreates>,
-    namespace: NamespaceId,
+    pub(super) namespace: NamespaceId,
     parent: ParentRun,
     /// To be committed, in this order.
     writes: WriteSet,
     /// The same, as reads see it.
     own: OwnWrites,
+    pub(super) own_crons: OwnCrons,
 }
 
 impl GuestCalls {
@@ -40,7 +42,16 @@ impl GuestCalls {
         namespace: NamespaceId,
         parent: ParentRun,
     ) -> Self {
-        Self { storage, clock, creates, namespace, parent, writes: WriteSet::default(), own: OwnWrites::default() }
+        Self {
+            storage,
+            clock,
+            creates,
+            namespace,
+            parent,
+            writes: WriteSet::default(),
+            own: OwnWrites::default(),
+            own_crons: OwnCrons::new(),
+        }
     }
 
     /// The run that `request` asks for, with its final id.
@@ -141,7 +152,7 @@ impl GuestCalls {
         self.creates.take(self.namespace, self.clock.elapsed()).map_err(limit)
     }
 
-    fn push(&mut self, write: Write) -> Result<(), CallError> {
+    pub(super) fn push(&mut self, write: Write) -> Result<(), CallError> {
         self.writes.push(write).map_err(|(limit, max, asked)| CallError::Limit { limit, max, asked })
     }
 }
@@ -284,6 +295,7 @@ impl HostCalls for GuestCalls {
 
     fn take_writes(&mut self) -> WriteSet {
         self.own = OwnWrites::default();
+        self.own_crons.clear();
         std::mem::take(&mut self.writes)
     }
 }
@@ -302,6 +314,6 @@ fn refused(error: CreateError) -> CallError {
 }
 
 /// A guest can only try again; what is wrong is for the host's log, where storage puts it.
-fn unavailable(_: StorageError) -> CallError {
+pub(super) fn unavailable(_: StorageError) -> CallError {
     CallError::Unavailable
 }

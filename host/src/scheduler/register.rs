@@ -10,7 +10,7 @@ use crate::storage::Registration;
 /// A component about to be registered: grant what it needs, then [`send`](Self::send) it.
 #[must_use = "nothing is registered until it is sent"]
 pub struct Register<'a> {
-    scheduler: &'a Scheduler,
+    pub(super) scheduler: &'a Scheduler,
     wasm: Arc<[u8]>,
     grants: Grants,
     policies: BTreeMap<String, Override>,
@@ -67,6 +67,15 @@ impl<'a> Register<'a> {
     /// Checks and compiles the component, asks it for its tasks, and stores both. Attempts in flight keep the component they
     /// started with; later ones get this one.
     pub async fn send(self) -> Result<Registered, Error> {
+        let scheduler = self.scheduler;
+        let registration = self.prepare().await?;
+        let digest = registration.component.digest;
+        let tasks = scheduler.changes.register(registration, scheduler.core.clock.now()).await?;
+        Ok(Registered { digest, tasks })
+    }
+
+    /// Checks everything, and stores nothing.
+    pub(super) async fn prepare(self) -> Result<Registration, Error> {
         let core = &self.scheduler.core;
         let definitions = core.executor.inspect(self.wasm.clone(), &self.grants).await?;
         let digest = Digest::of(&self.wasm);
@@ -82,9 +91,7 @@ impl<'a> Register<'a> {
             tasks.push((definition, policy));
         }
         let component = Component { digest, wasm: self.wasm.to_vec() };
-        let registration = Registration { namespace: self.scheduler.namespace.id, component, grants: self.grants, tasks, overrides };
-        let tasks = self.scheduler.changes.register(registration, core.clock.now()).await?;
-        Ok(Registered { digest, tasks })
+        Ok(Registration { namespace: self.scheduler.namespace.id, component, grants: self.grants, tasks, overrides })
     }
 
     /// Refuses what is said of a task or a field that there is not: it would have no effect, and nobody would know.
@@ -114,5 +121,6 @@ impl<'a> Register<'a> {
 /// The inputs that the code gives its own runs must fit its own schema.
 fn check_schedules(definition: &TaskDefinition) -> Result<(), Invalid> {
     let Some(schema) = &definition.input_schema else { return Ok(()) };
-    definition.schedules.iter().try_for_each(|schedule| schema.check(&schedule.input, &format!("schedules.{}.input", schedule.key)))
+    definition.schedules.iter().try_for_each(|schedule| schema.check(&schedule.input, &format!("schedules.{}.input", schedule.key)))?;
+    definition.crons.iter().try_for_each(|cron| schema.check(&cron.input, &format!("crons.{}.input", cron.name)))
 }

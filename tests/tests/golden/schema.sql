@@ -42,6 +42,37 @@ CREATE TABLE runlater_components (
     created_at INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE runlater_crons (
+    id         INTEGER PRIMARY KEY,
+    namespace  INTEGER NOT NULL,
+    name       TEXT NOT NULL,
+    task       INTEGER NOT NULL,
+    origin     INTEGER NOT NULL CHECK (origin BETWEEN 0 AND 4),
+    expression TEXT NOT NULL,
+    timezone   TEXT NOT NULL,
+    start_at   INTEGER NOT NULL,
+    end_at     INTEGER,
+    jitter     INTEGER NOT NULL,
+    max_count  INTEGER,
+    priority   INTEGER,
+    missed     TEXT,
+    metadata   TEXT,
+    input_type TEXT,
+    input      BLOB NOT NULL,
+    pause      TEXT,
+    -- The first planned time that has no run yet; NULL once there is none, and while the cron is paused without an end.
+    next_at    INTEGER,
+    fired      INTEGER NOT NULL DEFAULT 0,
+    version    INTEGER NOT NULL DEFAULT 1,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    UNIQUE (namespace, name)
+) STRICT;
+
+CREATE INDEX runlater_crons_next ON runlater_crons (next_at) WHERE next_at IS NOT NULL;
+
+CREATE INDEX runlater_crons_task ON runlater_crons (task);
+
 CREATE TABLE runlater_meta (
     key   TEXT PRIMARY KEY,
     value ANY NOT NULL
@@ -90,7 +121,9 @@ CREATE TABLE runlater_runs (
     input            BLOB NOT NULL,
     output_type      TEXT,
     output           BLOB
-, on_failure INTEGER NOT NULL DEFAULT 0) STRICT;
+, cron INTEGER, planned_at INTEGER, skipped INTEGER, skipped_until INTEGER, on_failure INTEGER NOT NULL DEFAULT 0) STRICT;
+
+CREATE UNIQUE INDEX runlater_runs_cron ON runlater_runs (cron, planned_at) WHERE cron IS NOT NULL;
 
 CREATE INDEX runlater_runs_due ON runlater_runs (namespace, due_at) WHERE due_at IS NOT NULL;
 

@@ -8,11 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Error;
 use crate::runs::{BulkOutcome, Filter, Order};
-use crate::seam::{Host, NewRun, Page, View};
+use crate::seam::{Host, NewCron, NewRun, Page, View};
 use crate::time::{Duration, Instant, minutes};
 use crate::values::{Due, Level, Origin, RunId, Status, UniqueMode};
 
 mod check;
+mod crons;
+
+pub(crate) use crons::FakeCron;
 
 /// One run of the fake scheduler.
 #[derive(Clone, Debug)]
@@ -42,6 +45,7 @@ pub(crate) struct Writes {
     pub(crate) moved: Vec<(RunId, Instant)>,
     pub(crate) deleted: Vec<RunId>,
     pub(crate) cancelled: Vec<RunId>,
+    pub(crate) crons: BTreeMap<String, FakeCron>,
 }
 
 /// Everything of one fake scheduler, and the attempt that it plays.
@@ -227,6 +231,7 @@ pub(crate) struct Fake;
 
 impl Host for Fake {
     type View = FakeRun;
+    type CronView = FakeCron;
 
     fn schedule(run: &NewRun) -> Result<RunId, Error> {
         with(|state| state.schedule(run, false))
@@ -284,6 +289,49 @@ impl Host for Fake {
 
     fn bulk_reschedule_matching(filter: &Filter, due: Due) -> Result<BulkOutcome, Error> {
         with(|state| Ok(bulk(state.changeable(filter), |id| (id.clone(), state.reschedule(id, due)))))
+    }
+
+    fn create_cron(name: &str, task: &str, cron: &NewCron) -> Result<(), Error> {
+        with(|state| state.create_cron(name, task, cron))
+    }
+
+    fn cron(name: &str) -> Result<FakeCron, Error> {
+        with(|state| state.cron(name).cloned())
+    }
+
+    fn crons(task: Option<&str>, size: u32, cursor: Option<&str>) -> Result<Page<FakeCron>, Error> {
+        check::page_size(size)?;
+        let after = |name: &str| cursor.is_none_or(|cursor| name > cursor);
+        let mut crons: Vec<_> = with(|state| {
+            let matching = state.writes.crons.values().filter(|cron| task.is_none_or(|task| cron.task == task) && after(&cron.name));
+            matching.cloned().collect()
+        });
+        let more = crons.len() > size as usize;
+        crons.truncate(size as usize);
+        let next = crons.last().map(|cron| cron.name.clone()).filter(|_| more);
+        Ok((crons, next))
+    }
+
+    fn update_cron(name: &str, cron: &NewCron) -> Result<(), Error> {
+        with(|state| state.update_cron(name, cron))
+    }
+
+    fn pause_cron(name: &str, until: Option<Instant>, note: &str) -> Result<(), Error> {
+        with(|state| {
+            state.cron(name)?.paused = Some((until, note.to_owned()));
+            Ok(())
+        })
+    }
+
+    fn resume_cron(name: &str) -> Result<(), Error> {
+        with(|state| {
+            state.cron(name)?.paused = None;
+            Ok(())
+        })
+    }
+
+    fn delete_cron(name: &str) -> Result<(), Error> {
+        with(|state| state.delete_cron(name))
     }
 
     fn id() -> RunId {

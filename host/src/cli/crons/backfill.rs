@@ -40,9 +40,10 @@ impl Backfill {
             _ => String::new(),
         };
         let count = done.planned.len();
-        Ok(match self.dry_run {
-            true => screen.line(format!("{count} occurrences{range}; those without a run would get one"))?,
-            false => screen.line(format!("{} runs made of {count} occurrences{range}", done.made))?,
-        })
+        let text = match self.dry_run {
+            true => format!("{count} occurrences{range}; those without a run would get one"),
+            false => format!("{} runs made of {count} occurrences{range}", done.made),
+        };
+        Ok(screen.line(text)?)
     }
 }

@@ -57,7 +57,7 @@ impl List {
             screen.line(line)?;
         }
         if let Some(next) = page.next {
-            screen.note(&format!("more: add --cursor {}", clean(&next)));
+            screen.note(format!("more: add --cursor {}", clean(&next)));
         }
         Ok(())
     }

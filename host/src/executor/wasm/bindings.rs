@@ -18,8 +18,10 @@ wasmtime::component::bindgen!({
         "runlater:scheduler/runs.schedule-options": super::host_interfaces::ScheduleOptions,
         "runlater:scheduler/runs.run-filter": crate::model::RunFilter,
         "runlater:scheduler/runs.run": crate::model::Run,
+        "runlater:scheduler/crons.cron-options": crate::model::CronSettings,
+        "runlater:scheduler/crons.cron": crate::model::Cron,
     },
 });
 
-pub(super) use self::runlater::scheduler::{context, definition, runs, types};
+pub(super) use self::runlater::scheduler::{context, crons, definition, runs, types};
 pub(super) use exports::runlater::scheduler::task;

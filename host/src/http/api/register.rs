@@ -1,8 +1,9 @@
-//! `POST /v1/tasks?grant=runs&policy=TASK.FIELD=VALUE`: registers the component in the body.
+//! `POST /v1/tasks?grant=runs&policy=TASK.FIELD=VALUE`: registers the component in the body. With `dry_run=true` it says what that would change.
 
 use axum::Json;
 use axum::extract::Request;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 
 use super::QueryPairs;
 use crate::http::auth::Caller;
@@ -11,17 +12,14 @@ use crate::http::filter::unknown_parameter;
 use crate::http::{body, shapes};
 use crate::model::{Grant, Invalid, PolicySettings, limits};
 
-pub(super) async fn register(
-    caller: Caller,
-    QueryPairs(query): QueryPairs,
-    request: Request,
-) -> Result<(StatusCode, Json<shapes::Registered>), Problem> {
-    let (mut grants, mut policies) = (Vec::new(), Vec::new());
+pub(super) async fn register(caller: Caller, QueryPairs(query): QueryPairs, request: Request) -> Result<Response, Problem> {
+    let (mut grants, mut policies, mut dry_run) = (Vec::new(), Vec::new(), false);
     for (name, value) in query {
         match name.as_str() {
             "grant" => grants.push(Grant::parse(&value)?),
             "policy" => policies.push(policy(&value)?),
-            _ => return Err(unknown_parameter(&name, "grant, policy").into()),
+            "dry_run" => dry_run = value.parse().map_err(|_| Invalid::new("invalid-field", "dry_run", "true or false").seen(&value))?,
+            _ => return Err(unknown_parameter(&name, "grant, policy, dry_run").into()),
         }
     }
     let (head, content) = request.into_parts();
@@ -34,9 +32,12 @@ pub(super) async fn register(
             Said::Reset(field) => register.reset_policy(&task, &field),
         };
     }
+    if dry_run {
+        return Ok(Json(shapes::Plan::from(register.plan().await?)).into_response());
+    }
     let registered = register.send().await?;
     let tasks = registered.tasks.iter().map(|task| shapes::Task::from(task.as_ref())).collect();
-    Ok((StatusCode::CREATED, Json(shapes::Registered { digest: registered.digest.to_string(), tasks })))
+    Ok((StatusCode::CREATED, Json(shapes::Registered { digest: registered.digest.to_string(), tasks })).into_response())
 }
 
 /// What a parameter says of one field of a task's policy.

@@ -14,6 +14,7 @@ mod cron;
 mod due;
 mod forecast;
 mod metadata;
+mod plan;
 mod reschedule;
 mod run;
 mod schedule_run;
@@ -32,6 +33,7 @@ pub use cron::{
 pub use due::{due, due_required};
 pub use forecast::{Forecast, ForecastHour, ForecastNote};
 pub use metadata::metadata;
+pub use plan::{Plan, Planned};
 pub use reschedule::Reschedule;
 pub use run::{Progress, Run, RunPage};
 pub use schedule_run::{ScheduleRun, Scheduled};

@@ -67,8 +67,15 @@ pub(super) fn parse(text: &str, field: &str) -> Result<Expression, Invalid> {
             parts.len()
         )));
     }
+    let wrong = |index: usize, error: &str| {
+        refused(format!("field {} ({}) \"{}\": {error}", index + 1, FIELDS[index + 6 - parts.len()], parts[index]))
+    };
+    // Croner reads nothing between two commas as nothing: a field without a value would never match, and be searched for all the same.
+    if let Some(index) = parts.iter().position(|part| part.split(',').any(str::is_empty)) {
+        return Err(wrong(index, "a comma stands between two values"));
+    }
     let days = read(&parts).map_err(|error| match culprit(&parts) {
-        Some((index, error)) => refused(format!("field {} ({}) \"{}\": {error}", index + 1, FIELDS[index + 6 - parts.len()], parts[index])),
+        Some((index, error)) => wrong(index, &error),
         None => refused(error),
     })?;
     let of_the_day = &parts[..parts.len() - 3];

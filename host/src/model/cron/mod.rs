@@ -6,6 +6,7 @@ mod catch_up;
 mod expression;
 mod record;
 mod search;
+mod settings;
 #[cfg(test)]
 mod sweep;
 
@@ -22,6 +23,7 @@ use expression::Expression;
 
 pub use catch_up::{CatchUpPlan, Skipped, catch_up};
 pub use record::{Cron, CronChange, CronFilter, CronSpec};
+pub use settings::CronSettings;
 
 /// When a cron fires. Its text is checked; what it says never changes.
 #[derive(Clone, Debug)]

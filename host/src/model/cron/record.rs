@@ -46,7 +46,7 @@ pub struct Cron {
 }
 
 /// What to change on a cron; `None` leaves it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CronChange {
     /// Another rule. An interval counts from the new rule's start.
     pub rule: Option<CronRule>,

@@ -159,6 +159,7 @@ fn all_zones_at_all_changes_of_their_clocks() {
 
 #[test]
 fn no_text_panics_or_searches_for_long() {
+    const SOUND: [&str; 9] = ["*", "*/2", "1", "2", "5", "7", "1-5", "2,5", "*"];
     let mut random = fastrand::Rng::with_seed(2026);
     let pieces = [
         "*",
@@ -200,14 +201,20 @@ fn no_text_panics_or_searches_for_long() {
         "\0",
     ];
     let (mut sound, mut longest) = (0, Duration::ZERO);
-    for number in 0..1_000_000 {
+    // A million in a release build; unoptimised, they take a minute.
+    let texts = if cfg!(debug_assertions) { 200_000 } else { 1_000_000 };
+    for number in 0..texts {
         let mut text = String::new();
         let fields = if number % 4 == 0 { random.usize(0..9) } else { random.usize(5..=6) };
         for _ in 0..fields {
-            let many = if random.u8(..) < 160 { 1 } else { random.usize(1..5) };
-            for _ in 0..many {
-                let known = if random.u8(..) < 200 { 20 } else { pieces.len() };
-                text.push_str(pieces[random.usize(..known)]);
+            // Most fields are sound by themselves, or hardly a text would be.
+            if random.u8(..) < 180 {
+                text.push_str(SOUND[random.usize(..SOUND.len())]);
+            } else {
+                for _ in 0..random.usize(1..5) {
+                    let known = if random.u8(..) < 200 { 20 } else { pieces.len() };
+                    text.push_str(pieces[random.usize(..known)]);
+                }
             }
             text.push(' ');
         }
@@ -218,7 +225,7 @@ fn no_text_panics_or_searches_for_long() {
         }
         longest = longest.max(before.elapsed());
     }
-    assert!(sound > 10_000, "{sound} sound expressions are too few to mean anything");
+    assert!(sound > texts / 100, "{sound} sound expressions are too few to mean anything");
     // The goal is 10 ms in a release build on a quiet machine; this bound only tells a bounded search from an endless one.
     assert!(longest < Duration::from_secs(2), "{longest:?}");
 }

@@ -2,9 +2,9 @@
 
 use super::create::{Refused, create_one};
 use super::writer::Tx;
-use super::{cancel, delete, reschedule};
-use crate::model::{NamespaceId, Timestamp, Write, WriteRefused, WriteSet};
-use crate::storage::{ChangeError, Created, Move};
+use super::{cancel, cron, delete, reschedule};
+use crate::model::{NamespaceId, Origin, Timestamp, Write, WriteRefused, WriteSet};
+use crate::storage::{ChangeError, Created, CronError, Move};
 
 /// How far the effects in memory had come: what a savepoint is to the database, this is to them.
 pub(super) struct Marks {
@@ -62,6 +62,22 @@ pub(super) fn apply(tx: &mut Tx<'_>, parent: i64, writes: &WriteSet, now: i64) -
                 Ok(_) | Err(ChangeError::AlreadyEnded(_)) => continue,
                 Err(refusal) => conflict(refusal),
             },
+            Write::CreateCron(name, spec) => match cron::create(tx, namespace, name, spec, Origin::Guest, now)? {
+                Ok(_) => continue,
+                Err(refusal) => cron_conflict(refusal),
+            },
+            Write::ChangeCron(name, change) => match cron::change(tx, namespace, name, (**change).clone(), now)? {
+                Ok(_) => continue,
+                Err(refusal) => cron_conflict(refusal),
+            },
+            Write::PauseCron(name, pause) => match cron::pause(tx, namespace, name, pause.clone(), now)? {
+                Ok(_) => continue,
+                Err(refusal) => cron_conflict(refusal),
+            },
+            Write::DeleteCron(name) => match cron::delete(tx, namespace, name, now)? {
+                Ok(()) => continue,
+                Err(refusal) => cron_conflict(refusal),
+            },
         };
         return Ok(Err(refused));
     }
@@ -70,4 +86,11 @@ pub(super) fn apply(tx: &mut Tx<'_>, parent: i64, writes: &WriteSet, now: i64) -
 
 fn conflict(refusal: ChangeError) -> WriteRefused {
     WriteRefused::Conflict(format!("{refusal}; that happened while the attempt ran"))
+}
+
+fn cron_conflict(refusal: CronError) -> WriteRefused {
+    match refusal {
+        CronError::TooMany(_) => WriteRefused::Quota(refusal.to_string()),
+        _ => WriteRefused::Conflict(format!("{refusal}; that happened while the attempt ran")),
+    }
 }

@@ -63,7 +63,7 @@ fn written_statements() -> Vec<(String, String)> {
         }
         for literal in text.split("\"-- ").skip(1) {
             let literal = literal.split("\"").next().expect("a literal has an end").replace("\\n", "\n");
-            let literal = literal.replace("{WAITING_COLUMNS}", "*").replace("{RUN_COLUMNS}", "r.*");
+            let literal = literal.replace("{WAITING_COLUMNS}", "*").replace("{RUN_COLUMNS}", "r.*").replace("{COLUMNS}", "*");
             let (head, sql) = literal.split_once('\n').expect("the statement follows its head");
             if sql.contains('{') {
                 assert_eq!(head, "list", "a statement that is put together is explained by what comes out of it");

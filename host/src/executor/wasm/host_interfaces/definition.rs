@@ -2,14 +2,16 @@
 //!
 //! Whatever a setter refuses is also kept, so that a component can't be registered by ignoring it.
 
+use std::time::Duration;
+
 use wasmtime::component::Resource;
 
 use crate::executor::wasm::attempt::AttemptState;
 use crate::executor::wasm::bindings::{definition, types};
 use crate::model::limits::{CODE_SCHEDULES_MAX, DESCRIPTION_BYTES_MAX};
 use crate::model::{
-    CatchUp, CodeSchedule, InputSchema, Invalid, LaneKey, Name, Overlap, PolicySettings, RateLimit, RateUnit, TaskDefinition, TaskPolicy,
-    UniqueKey,
+    CatchUp, CodeCron, CodeSchedule, CronRule, InputSchema, Invalid, LaneKey, Name, Overlap, PolicySettings, RateLimit, RateUnit,
+    TaskDefinition, TaskPolicy, Timestamp, UniqueKey,
 };
 
 use super::types::{CallFailure, duration, input, timestamp};
@@ -32,6 +34,11 @@ impl DefinitionDraft {
     pub(in crate::executor::wasm) fn finish(self) -> Result<TaskDefinition, Invalid> {
         let name = Name::parse(&self.name, "name").map_err(|invalid| invalid.within("tasks"))?;
         Ok(TaskDefinition { name, ..self.definition })
+    }
+
+    /// The task's name; something else for one that is refused when `describe` returns.
+    fn task(&self) -> Name {
+        Name::parse(&self.name, "name").unwrap_or_else(|_| unnamed())
     }
 
     /// Where it is found in an error.
@@ -183,20 +190,9 @@ impl definition::HostTaskDefinition for AttemptState {
         })
     }
 
-    fn set_missed(
-        &mut self,
-        handle: Handle,
-        catch_up: definition::CatchUp,
-        window: Option<u64>,
-        max: Option<u32>,
-    ) -> Result<(), CallFailure> {
+    fn set_missed(&mut self, handle: Handle, which: definition::CatchUp, window: Option<u64>, max: Option<u32>) -> Result<(), CallFailure> {
         self.define_policy(&handle, |policy| {
-            policy.missed = Some(match catch_up {
-                definition::CatchUp::Skip => CatchUp::Skip,
-                definition::CatchUp::Latest => CatchUp::Latest,
-                definition::CatchUp::All => CatchUp::All,
-                definition::CatchUp::Other(word) => CatchUp::parse(&word, "missed")?,
-            });
+            policy.missed = Some(catch_up(which)?);
             policy.missed_window = window.map(|window| duration(window, "missed-window")).transpose()?;
             policy.missed_max = max;
             Ok(())
@@ -256,8 +252,43 @@ impl definition::HostTaskDefinition for AttemptState {
         })
     }
 
+    fn add_cron(
+        &mut self,
+        handle: Handle,
+        key: String,
+        expression: String,
+        timezone: Option<String>,
+        payload: Option<types::Payload>,
+    ) -> Result<(), CallFailure> {
+        let task = self.table.get(&handle)?.task();
+        self.define(&handle, |definition| {
+            let field = "crons";
+            if definition.crons.len() == CODE_SCHEDULES_MAX {
+                let reason = format!("more than {CODE_SCHEDULES_MAX}; make further ones at the scheduler");
+                return Err(Invalid::new("too-many-crons", field, reason));
+            }
+            // When it begins is decided when it is stored.
+            let rule = CronRule::new(&expression, timezone.as_deref().unwrap_or("UTC"), Timestamp::MIN, None, Duration::ZERO);
+            let cron = rule.and_then(|rule| CodeCron::new(&task, &key, rule, input(payload)?)).map_err(|invalid| invalid.within(field))?;
+            if definition.crons.iter().any(|other| other.name == cron.name) {
+                return Err(Invalid::new("duplicate-cron", field, "two crons of this key").seen(key));
+            }
+            definition.crons.push(cron);
+            Ok(())
+        })
+    }
+
     fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
         self.table.delete(handle)?;
         Ok(())
     }
+}
+
+pub(super) fn catch_up(which: definition::CatchUp) -> Result<CatchUp, Invalid> {
+    Ok(match which {
+        definition::CatchUp::Skip => CatchUp::Skip,
+        definition::CatchUp::Latest => CatchUp::Latest,
+        definition::CatchUp::All => CatchUp::All,
+        definition::CatchUp::Other(word) => CatchUp::parse(&word, "missed")?,
+    })
 }

@@ -66,6 +66,9 @@ pub(super) fn to_error(error: CallError) -> types::Error {
         CallError::DefinedByCode(run) => types::Error::DefinedByCode(run.to_string()),
         CallError::AlreadyEnded(run) => types::Error::AlreadyEnded(run.to_string()),
         CallError::UniqueKeyTaken(run) => types::Error::UniqueKeyTaken(run.to_string()),
+        CallError::CronNotFound(name) => types::Error::CronNotFound(name),
+        CallError::CronExists(name) => types::Error::CronExists(name),
+        CallError::CronDefinedByCode(name) => types::Error::CronDefinedByCode(name),
         CallError::Forbidden(what) => types::Error::Forbidden(what.to_owned()),
         CallError::Unavailable => types::Error::Unavailable(None),
     }

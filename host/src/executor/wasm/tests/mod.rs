@@ -16,10 +16,10 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::executor::{CallError, HostCalls, ScheduleRequest};
+use crate::executor::{CallError, CronCalls, HostCalls, ScheduleRequest};
 use crate::model::{
-    Cursor, Due, Grant, Metadata, Name, NamespaceId, Origin, Page, Payload, Progress, Run, RunFilter, RunId, Task, TaskId, TaskPolicy,
-    Timestamp, Write,
+    Cron, CronFilter, CronSettings, Cursor, Due, Grant, Metadata, Name, NamespaceId, Origin, Page, Payload, Progress, Run, RunFilter,
+    RunId, Task, TaskId, TaskPolicy, Timestamp, Write,
 };
 
 /// The parts of WASI that the guests here use, and an interface of an embedder.
@@ -221,6 +221,36 @@ impl HostCalls for Recorder {
 
     fn take_writes(&mut self) -> WriteSet {
         std::mem::take(&mut self.0)
+    }
+}
+
+impl CronCalls for Recorder {
+    fn create_cron(&mut self, _name: Name, _task: Name, _settings: CronSettings) -> Result<(), CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn cron(&mut self, _name: &Name) -> Result<Cron, CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn crons(&mut self, _filter: &CronFilter) -> Result<(Vec<Cron>, Option<Name>), CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn update_cron(&mut self, _name: &Name, _settings: CronSettings) -> Result<(), CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn pause_cron(&mut self, _name: &Name, _until: Option<Timestamp>, _note: &str) -> Result<(), CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn resume_cron(&mut self, _name: &Name) -> Result<(), CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn delete_cron(&mut self, _name: &Name) -> Result<(), CallError> {
+        Err(CallError::Unavailable)
     }
 }
 

@@ -1,0 +1,28 @@
+//! What a guest may ask of the scheduler about crons. A part of [`HostCalls`](super::HostCalls).
+
+use super::CallError;
+use crate::model::{Cron, CronFilter, CronSettings, Name, Timestamp};
+
+/// Crons, as one attempt sees and changes them: writes are validated at once and buffered, and reads see them.
+pub trait CronCalls {
+    /// Buffers a new cron.
+    fn create_cron(&mut self, name: Name, task: Name, settings: CronSettings) -> Result<(), CallError>;
+
+    /// Reads one cron.
+    fn cron(&mut self, name: &Name) -> Result<Cron, CallError>;
+
+    /// Reads a page of crons, and the name after which the next one begins.
+    fn crons(&mut self, filter: &CronFilter) -> Result<(Vec<Cron>, Option<Name>), CallError>;
+
+    /// Buffers a change of what is set.
+    fn update_cron(&mut self, name: &Name, settings: CronSettings) -> Result<(), CallError>;
+
+    /// Buffers a pause.
+    fn pause_cron(&mut self, name: &Name, until: Option<Timestamp>, note: &str) -> Result<(), CallError>;
+
+    /// Buffers the end of a pause.
+    fn resume_cron(&mut self, name: &Name) -> Result<(), CallError>;
+
+    /// Buffers a deletion.
+    fn delete_cron(&mut self, name: &Name) -> Result<(), CallError>;
+}

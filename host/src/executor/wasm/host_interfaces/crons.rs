@@ -1,0 +1,217 @@
+//! The interface `crons`: rules that make runs again and again. Linked only with the grant.
+
+use wasmtime::component::Resource;
+
+use crate::executor::wasm::attempt::AttemptState;
+use crate::executor::wasm::bindings::{crons, types};
+use crate::model::limits::PAGE_SIZE_MAX;
+use crate::model::{Cron, CronFilter, CronSettings, Invalid, Metadata, MissedPolicy, Name, Payload};
+
+use super::definition::catch_up;
+use super::types::{CallFailure, duration, instant, metadata, origin, payload, timestamp};
+
+impl AttemptState {
+    fn settings(&mut self, expression: Option<String>, options: Option<Resource<CronSettings>>) -> Result<CronSettings, CallFailure> {
+        let settings = match options {
+            Some(handle) => self.table.get(&handle)?.clone(),
+            None => CronSettings::default(),
+        };
+        Ok(CronSettings { expression, ..settings })
+    }
+
+    fn set_cron(
+        &mut self,
+        options: &Resource<CronSettings>,
+        set: impl FnOnce(&mut CronSettings) -> Result<(), Invalid>,
+    ) -> Result<(), CallFailure> {
+        self.count_call()?;
+        Ok(set(self.table.get_mut(options)?)?)
+    }
+
+    fn read_cron<R>(&mut self, cron: &Resource<Cron>, read: impl FnOnce(&Cron) -> R) -> wasmtime::Result<R> {
+        self.count_call()?;
+        Ok(read(self.table.get(cron)?))
+    }
+}
+
+fn named(name: &str) -> Result<Name, Invalid> {
+    Name::parse(name, "name")
+}
+
+impl crons::Host for AttemptState {
+    fn create(
+        &mut self,
+        name: String,
+        task: String,
+        expression: String,
+        options: Option<Resource<CronSettings>>,
+    ) -> Result<(), CallFailure> {
+        self.count_call()?;
+        let settings = self.settings(Some(expression), options)?;
+        Ok(self.request.calls.create_cron(named(&name)?, Name::parse(&task, "task")?, settings)?)
+    }
+
+    fn get(&mut self, name: String) -> Result<Resource<Cron>, CallFailure> {
+        self.count_call()?;
+        let cron = self.request.calls.cron(&named(&name)?)?;
+        Ok(self.table.push(cron)?)
+    }
+
+    fn list(&mut self, task: Option<String>, size: u32, cursor: Option<String>) -> Result<crons::CronPage, CallFailure> {
+        self.count_call()?;
+        let limit = usize::try_from(size).unwrap_or(usize::MAX);
+        if !(1..=PAGE_SIZE_MAX).contains(&limit) {
+            return Err(Invalid::new("invalid-page-size", "size", format!("1 to {PAGE_SIZE_MAX}")).seen(size.to_string()).into());
+        }
+        let task = task.map(|task| Name::parse(&task, "task")).transpose()?;
+        let after = cursor.map(|cursor| Name::parse(&cursor, "cursor")).transpose()?;
+        let (crons, next) = self.request.calls.crons(&CronFilter { task, paused: None, after, limit })?;
+        let crons = crons.into_iter().map(|cron| self.table.push(cron)).collect::<Result<_, _>>()?;
+        Ok(crons::CronPage { crons, next: next.map(|name| name.to_string()) })
+    }
+
+    fn update(&mut self, name: String, expression: Option<String>, options: Option<Resource<CronSettings>>) -> Result<(), CallFailure> {
+        self.count_call()?;
+        let settings = self.settings(expression, options)?;
+        Ok(self.request.calls.update_cron(&named(&name)?, settings)?)
+    }
+
+    fn pause(&mut self, name: String, until: Option<types::Instant>, note: String) -> Result<(), CallFailure> {
+        self.count_call()?;
+        let until = until.map(|until| timestamp(until, "until")).transpose()?;
+        Ok(self.request.calls.pause_cron(&named(&name)?, until, &note)?)
+    }
+
+    fn resume(&mut self, name: String) -> Result<(), CallFailure> {
+        self.count_call()?;
+        Ok(self.request.calls.resume_cron(&named(&name)?)?)
+    }
+
+    fn delete(&mut self, name: String) -> Result<(), CallFailure> {
+        self.count_call()?;
+        Ok(self.request.calls.delete_cron(&named(&name)?)?)
+    }
+}
+
+type Options = Resource<CronSettings>;
+
+impl crons::HostCronOptions for AttemptState {
+    fn new(&mut self) -> wasmtime::Result<Options> {
+        self.count_call()?;
+        Ok(self.table.push(CronSettings::default())?)
+    }
+
+    fn set_timezone(&mut self, options: Options, name: String) -> Result<(), CallFailure> {
+        self.set_cron(&options, |settings| {
+            settings.timezone = Some(name);
+            Ok(())
+        })
+    }
+
+    fn set_start(&mut self, options: Options, at: types::Instant) -> Result<(), CallFailure> {
+        self.set_cron(&options, |settings| {
+            settings.start = Some(timestamp(at, "start")?);
+            Ok(())
+        })
+    }
+
+    fn set_end(&mut self, options: Options, at: types::Instant) -> Result<(), CallFailure> {
+        self.set_cron(&options, |settings| {
+            settings.end = Some(timestamp(at, "end")?);
+            Ok(())
+        })
+    }
+
+    fn set_max_count(&mut self, options: Options, count: u32) -> Result<(), CallFailure> {
+        self.set_cron(&options, |settings| {
+            settings.max_count = Some(count);
+            Ok(())
+        })
+    }
+
+    fn set_jitter(&mut self, options: Options, jitter: u64) -> Result<(), CallFailure> {
+        self.set_cron(&options, |settings| {
+            settings.jitter = Some(duration(jitter, "jitter")?);
+            Ok(())
+        })
+    }
+
+    fn set_input(&mut self, options: Options, input: types::Payload) -> Result<(), CallFailure> {
+        self.set_cron(&options, |settings| {
+            settings.input = Some(Payload::new(&input.media_type, &input.bytes, "input")?);
+            Ok(())
+        })
+    }
+
+    fn set_metadata(&mut self, options: Options, key: String, value: String) -> Result<(), CallFailure> {
+        self.set_cron(&options, |settings| settings.metadata.get_or_insert_with(Metadata::default).set(&key, &value))
+    }
+
+    fn set_priority(&mut self, options: Options, priority: u8) -> Result<(), CallFailure> {
+        self.set_cron(&options, |settings| {
+            settings.priority = Some(priority);
+            Ok(())
+        })
+    }
+
+    fn set_missed(&mut self, options: Options, which: crons::CatchUp, window: Option<u64>, max: Option<u32>) -> Result<(), CallFailure> {
+        self.set_cron(&options, |settings| {
+            let default = MissedPolicy::default();
+            let window = window.map(|window| duration(window, "missed-window")).transpose()?.unwrap_or(default.window);
+            settings.missed = Some(MissedPolicy { catch_up: catch_up(which)?, window, max: max.unwrap_or(default.max) }.checked()?);
+            Ok(())
+        })
+    }
+
+    fn drop(&mut self, options: Options) -> wasmtime::Result<()> {
+        self.table.delete(options)?;
+        Ok(())
+    }
+}
+
+impl crons::HostCron for AttemptState {
+    fn name(&mut self, cron: Resource<Cron>) -> wasmtime::Result<String> {
+        self.read_cron(&cron, |cron| cron.name.to_string())
+    }
+
+    fn task(&mut self, cron: Resource<Cron>) -> wasmtime::Result<String> {
+        self.read_cron(&cron, |cron| cron.spec.task.to_string())
+    }
+
+    fn expression(&mut self, cron: Resource<Cron>) -> wasmtime::Result<String> {
+        self.read_cron(&cron, |cron| cron.spec.rule.text().to_owned())
+    }
+
+    fn timezone(&mut self, cron: Resource<Cron>) -> wasmtime::Result<String> {
+        self.read_cron(&cron, |cron| cron.spec.rule.zone().to_owned())
+    }
+
+    fn next_at(&mut self, cron: Resource<Cron>) -> wasmtime::Result<Option<types::Instant>> {
+        self.read_cron(&cron, |cron| cron.next_at.map(instant))
+    }
+
+    fn fired(&mut self, cron: Resource<Cron>) -> wasmtime::Result<u32> {
+        self.read_cron(&cron, |cron| cron.fired)
+    }
+
+    fn paused(&mut self, cron: Resource<Cron>) -> wasmtime::Result<Option<String>> {
+        self.read_cron(&cron, |cron| cron.pause.as_ref().map(|pause| pause.note.clone()))
+    }
+
+    fn origin(&mut self, cron: Resource<Cron>) -> wasmtime::Result<types::Origin> {
+        self.read_cron(&cron, |cron| origin(cron.origin))
+    }
+
+    fn input(&mut self, cron: Resource<Cron>) -> wasmtime::Result<types::Payload> {
+        self.read_cron(&cron, |cron| payload(&cron.spec.input))
+    }
+
+    fn metadata(&mut self, cron: Resource<Cron>) -> wasmtime::Result<Vec<(String, String)>> {
+        self.read_cron(&cron, |cron| metadata(&cron.spec.metadata))
+    }
+
+    fn drop(&mut self, cron: Resource<Cron>) -> wasmtime::Result<()> {
+        self.table.delete(cron)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! What a guest may ask for about crons during one attempt.
+//!
+//! Each write is checked at once against what is stored and what the attempt wrote before; the attempt's outcome commits it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::guest_calls::{GuestCalls, unavailable};
+use crate::executor::{CallError, CronCalls};
+use crate::model::limits::PAUSE_NOTE_BYTES_MAX;
+use crate::model::{Cron, CronFilter, CronSettings, Invalid, Name, Origin, Pause, Payload, Timestamp, Write};
+
+/// The crons that an attempt's writes concern, as it sees them; `None` for one that it deleted.
+pub(super) type OwnCrons = BTreeMap<Name, Option<Cron>>;
+
+impl GuestCalls {
+    fn find_cron(&self, name: &Name) -> Result<Option<Cron>, CallError> {
+        if let Some(own) = self.own_crons.get(name) {
+            return Ok(own.clone());
+        }
+        let now = self.clock.now();
+        let stored = self.storage.cron(self.namespace, name).map_err(unavailable)?;
+        Ok(stored.map(|cron| Cron { pause: cron.pause.filter(|pause| pause.holds(now)), ..cron }))
+    }
+
+    /// The cron, if others than its component's code may change it.
+    fn changeable_cron(&self, name: &Name) -> Result<Cron, CallError> {
+        match self.find_cron(name)? {
+            None => Err(CallError::CronNotFound(name.to_string())),
+            Some(cron) if cron.origin == Origin::Code => Err(CallError::CronDefinedByCode(name.to_string())),
+            Some(cron) => Ok(cron),
+        }
+    }
+
+    fn check_cron_input(&self, task: &Name, input: Option<&Payload>) -> Result<(), CallError> {
+        let task = self.storage.task(self.namespace, task.as_str()).ok_or_else(|| CallError::TaskNotFound(task.to_string()))?;
+        input.map_or(Ok(()), |input| task.check_input(input, "input")).map_err(CallError::from)
+    }
+
+    /// Keeps a changed cron as the attempt's reads see it.
+    fn see_cron(&mut self, cron: Cron, now: Timestamp) {
+        let from = match &cron.pause {
+            Some(Pause { until: None, .. }) => None,
+            Some(Pause { until: Some(until), .. }) => Some(now.max(until.saturating_sub(Duration::from_micros(1)))),
+            None => Some(now),
+        };
+        let next_at = from.and_then(|from| cron.spec.rule.next_after(from));
+        let seen = Cron { next_at, version: cron.version + 1, updated_at: now, ..cron };
+        self.own_crons.insert(seen.name.clone(), Some(seen));
+    }
+}
+
+impl CronCalls for GuestCalls {
+    fn create_cron(&mut self, name: Name, task: Name, settings: CronSettings) -> Result<(), CallError> {
+        let now = self.clock.now();
+        self.check_cron_input(&task, settings.input.as_ref())?;
+        let spec = settings.create(task, now)?;
+        if self.find_cron(&name)?.is_some() {
+            return Err(CallError::CronExists(name.to_string()));
+        }
+        self.push(Write::CreateCron(name.clone(), Box::new(spec.clone())))?;
+        let (origin, pause, next_at) = (Origin::Guest, None, None);
+        self.see_cron(Cron { name, spec, origin, pause, next_at, fired: 0, version: 0, created_at: now, updated_at: now }, now);
+        Ok(())
+    }
+
+    fn cron(&mut self, name: &Name) -> Result<Cron, CallError> {
+        self.find_cron(name)?.ok_or_else(|| CallError::CronNotFound(name.to_string()))
+    }
+
+    fn crons(&mut self, filter: &CronFilter) -> Result<(Vec<Cron>, Option<Name>), CallError> {
+        let stored = self.storage.crons(self.namespace, filter).map_err(unavailable)?;
+        // Storage has shown everything up to here, and nothing beyond.
+        let shown = (stored.len() == filter.limit).then(|| stored.last().map(|cron| cron.name.clone())).flatten();
+        let mut crons: Vec<Cron> = stored.into_iter().filter(|cron| !self.own_crons.contains_key(&cron.name)).collect();
+        let own = self.own_crons.values().flatten().filter(|cron| {
+            filter.task.as_ref().is_none_or(|task| cron.spec.task == *task)
+                && filter.after.as_ref().is_none_or(|after| cron.name > *after)
+                && shown.as_ref().is_none_or(|shown| cron.name <= *shown)
+        });
+        crons.extend(own.cloned());
+        crons.sort_by(|a, b| a.name.cmp(&b.name));
+        if crons.len() > filter.limit {
+            crons.truncate(filter.limit);
+            let last = crons.last().map(|cron| cron.name.clone());
+            return Ok((crons, last));
+        }
+        Ok((crons, shown))
+    }
+
+    fn update_cron(&mut self, name: &Name, settings: CronSettings) -> Result<(), CallError> {
+        let now = self.clock.now();
+        let cron = self.changeable_cron(name)?;
+        self.check_cron_input(&cron.spec.task, settings.input.as_ref())?;
+        let change = settings.change(&cron.spec, cron.version, now)?;
+        self.push(Write::ChangeCron(name.clone(), Box::new(change.clone())))?;
+        self.see_cron(Cron { spec: cron.spec.clone().with(change), ..cron }, now);
+        Ok(())
+    }
+
+    fn pause_cron(&mut self, name: &Name, until: Option<Timestamp>, note: &str) -> Result<(), CallError> {
+        let now = self.clock.now();
+        if note.len() > PAUSE_NOTE_BYTES_MAX {
+            let reason = format!("{} bytes, the limit is {PAUSE_NOTE_BYTES_MAX}", note.len());
+            return Err(Invalid::new("invalid-note", "note", reason).into());
+        }
+        if until.is_some_and(|until| until <= now) {
+            return Err(Invalid::new("invalid-time", "until", "a pause ends in the future").into());
+        }
+        let cron = self.cron(name)?;
+        let pause = Some(Pause { since: now, until, note: note.into() });
+        self.push(Write::PauseCron(name.clone(), pause.clone()))?;
+        self.see_cron(Cron { pause, ..cron }, now);
+        Ok(())
+    }
+
+    fn resume_cron(&mut self, name: &Name) -> Result<(), CallError> {
+        let cron = self.cron(name)?;
+        self.push(Write::PauseCron(name.clone(), None))?;
+        self.see_cron(Cron { pause: None, ..cron }, self.clock.now());
+        Ok(())
+    }
+
+    fn delete_cron(&mut self, name: &Name) -> Result<(), CallError> {
+        self.changeable_cron(name)?;
+        self.push(Write::DeleteCron(name.clone()))?;
+        self.own_crons.insert(name.clone(), None);
+        Ok(())
+    }
+}
