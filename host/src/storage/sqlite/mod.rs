@@ -112,6 +112,7 @@ impl SqliteStorage {
             conn.execute("INSERT OR IGNORE INTO runlater_namespaces (id, name) VALUES (1, ?1)", [Namespace::DEFAULT])?;
             shared.registry.load(conn)?;
             shared.due.serve(shared.registry.namespaces().iter().map(|namespace| namespace.id.0));
+            shared.upcoming.load(conn)?;
             let alive_until = meta::number(conn, "alive_until")?.and_then(Timestamp::from_micros);
             let suspects = recover::recover(conn, &shared, now.as_micros())?;
             shared.due.suspect(suspects);

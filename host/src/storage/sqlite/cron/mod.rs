@@ -15,6 +15,8 @@ mod withdraw;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use rusqlite::Connection;
+
 pub(super) use ahead::ahead;
 pub(super) use change::{change, create, delete, pause};
 use fire::fire;
@@ -35,11 +37,17 @@ pub(super) struct Upcoming(Arc<AtomicI64>);
 
 impl Default for Upcoming {
     fn default() -> Self {
-        Self(Arc::new(AtomicI64::new(i64::MIN)))
+        Self(Arc::new(AtomicI64::new(i64::MAX)))
     }
 }
 
 impl Upcoming {
+    /// Reads when that is. Before anything is claimed, so that a host without crons never writes because of them.
+    pub(super) fn load(&self, conn: &Connection) -> rusqlite::Result<()> {
+        self.0.store(first(conn)?.unwrap_or(i64::MAX), Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Has the writer make occurrences into runs, if it is time. Half the lookahead early, so that a cron of each second is not looked at
     /// each second.
     pub(super) fn ask(&self, shared: &Shared, now: i64) {
@@ -65,12 +73,15 @@ impl Upcoming {
 
 /// Has the memory know, once this is committed, when crons must be looked at next.
 fn settle(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
-    let next: Option<i64> = tx
-        .conn
-        .prepare_cached("-- crons: next\nSELECT min(next_at) FROM runlater_crons WHERE next_at IS NOT NULL")?
-        .query_row([], |row| row.get(0))?;
+    let next = first(tx.conn)?;
     let upcoming = tx.shared.upcoming.clone();
     tx.wake = true;
     tx.after_commit.push(Box::new(move || upcoming.0.store(next.unwrap_or(i64::MAX), Ordering::Relaxed)));
     Ok(())
+}
+
+/// The earliest occurrence that has no run.
+fn first(conn: &Connection) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("-- crons: next\nSELECT min(next_at) FROM runlater_crons WHERE next_at IS NOT NULL")?
+        .query_row([], |row| row.get(0))
 }
