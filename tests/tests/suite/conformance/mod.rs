@@ -26,8 +26,6 @@ macro_rules! verbs {
         mod create;
         #[path = "delete.rs"]
         mod delete;
-        #[path = "fair.rs"]
-        mod fair;
         #[path = "finish.rs"]
         mod finish;
         #[path = "history.rs"]
@@ -42,6 +40,8 @@ macro_rules! verbs {
         mod on_failure;
         #[path = "prune.rs"]
         mod prune;
+        #[path = "ready.rs"]
+        mod ready;
         #[path = "recover.rs"]
         mod recover;
         #[path = "register.rs"]
