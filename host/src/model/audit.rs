@@ -40,11 +40,15 @@ pub enum AuditAction {
     TriggerCron,
     /// Made runs of a cron's past.
     BackfillCron,
+    /// Paused a task.
+    PauseTask,
+    /// Let a task go on.
+    ResumeTask,
 }
 
 impl AuditAction {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Schedule,
         Self::Reschedule,
         Self::Delete,
@@ -61,6 +65,8 @@ impl AuditAction {
         Self::DeleteCron,
         Self::TriggerCron,
         Self::BackfillCron,
+        Self::PauseTask,
+        Self::ResumeTask,
     ];
 
     /// The word for it on every surface.
@@ -82,6 +88,8 @@ impl AuditAction {
             Self::DeleteCron => "delete-cron",
             Self::TriggerCron => "trigger-cron",
             Self::BackfillCron => "backfill-cron",
+            Self::PauseTask => "pause-task",
+            Self::ResumeTask => "resume-task",
         }
     }
 

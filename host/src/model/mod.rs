@@ -23,6 +23,7 @@ mod meter;
 mod missed;
 mod name;
 mod namespace;
+mod pause;
 mod payload;
 mod policy;
 mod policy_settings;
@@ -58,6 +59,7 @@ pub use meter::Meter;
 pub use missed::{CatchUp, Gap, MissedPolicy, gap};
 pub use name::{Name, UniqueKey};
 pub use namespace::{Namespace, NamespaceId};
+pub use pause::Pause;
 pub use payload::Payload;
 pub use policy::TaskPolicy;
 pub(crate) use policy::{check_max_attempts, check_priority, check_timeout};
@@ -70,7 +72,7 @@ pub use run::{
     AttemptCounters, CronOccurrence, Lineage, NewRun, Next, Origin, ParentRun, Progress, Run, Status, next_after_attempt,
     next_after_host_crash,
 };
-pub use task::{Pause, Task, TaskId};
+pub use task::{Task, TaskId};
 pub use time::{Due, Timestamp, format_duration, parse_duration};
 pub use unique_key::{Holder, Standing, Unique, UniqueMode, Verdict};
 pub use version::Version;

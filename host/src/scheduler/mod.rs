@@ -20,6 +20,7 @@ mod forecast;
 mod guest_calls;
 mod keeper;
 mod own_writes;
+mod pause;
 mod plan;
 mod prune;
 mod pulse;

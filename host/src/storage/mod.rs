@@ -48,6 +48,18 @@ pub trait Storage: Send + Sync + 'static {
     /// All registered tasks of the namespace, in order of name.
     fn tasks(&self, namespace: NamespaceId) -> Vec<Arc<Task>>;
 
+    /// Pauses a task, or lets it go on (`None`), and returns it as it is then; `None` if there is no such task.
+    ///
+    /// None of its runs starts an attempt while the pause holds; those in flight go on. A pause in place of one that holds keeps its
+    /// beginning. Later registrations keep the pause.
+    async fn pause_task(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        pause: Option<Pause>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Task>>, StorageError>;
+
     /// The bytes of a component. Blocks on the disk: for the executor's own threads.
     fn component(&self, digest: &Digest) -> Result<Option<Component>, StorageError>;
 

@@ -25,6 +25,7 @@ mod load;
 mod meta;
 mod miss;
 mod on_failure;
+mod pause;
 mod prune;
 mod readers;
 mod ready;
@@ -273,6 +274,20 @@ impl Storage for SqliteStorage {
 
     fn tasks(&self, namespace: NamespaceId) -> Vec<Arc<Task>> {
         self.shared.registry.tasks(namespace)
+    }
+
+    async fn pause_task(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        pause: Option<Pause>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Task>>, StorageError> {
+        let action = if pause.is_some() { AuditAction::PauseTask } else { AuditAction::ResumeTask };
+        let (subject, note) = (name.clone(), Note { detail: pause.as_ref().map(pause::in_words), ..Note::of(name.as_str()) });
+        let noted = move |found: &bool| found.then_some(note).into_iter().collect();
+        let found = self.change(namespace, now, action, move |tx| pause::pause(tx, namespace, &name, pause, now), noted).await?;
+        Ok(self.task(namespace, subject.as_str()).filter(|_| found))
     }
 
     fn component(&self, digest: &Digest) -> Result<Option<Component>, StorageError> {
