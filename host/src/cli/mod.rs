@@ -16,6 +16,7 @@ mod filter;
 mod forecast;
 mod moment;
 mod new;
+mod pause;
 mod register;
 mod runs;
 mod schedule;

@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::parse_name;
 use crate::cli::client::Client;
-use crate::cli::moment;
 use crate::cli::screen::{Screen, clean};
+use crate::cli::{moment, pause};
 use crate::http::shapes;
 use crate::model::Name;
 
@@ -26,10 +26,6 @@ impl Show {
         }
         let now = moment::now();
         let time = |at: Option<crate::model::Timestamp>, none: &str| at.map_or(none.into(), |at| moment::with_hint(at, now));
-        let pause = cron.pause.as_ref().map(|pause| {
-            let until = pause.until.map_or("until it is resumed".into(), |until| format!("until {}", moment::with_hint(until, now)));
-            format!("since {} {until} {}", moment::with_hint(pause.since, now), pause.note)
-        });
         let missed = cron.missed.as_ref().map_or("as the task says".into(), |missed| missed.catch_up.clone());
         let metadata: Vec<String> = cron.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
         for (name, value) in [
@@ -38,7 +34,7 @@ impl Show {
             ("expression", cron.expression.clone()),
             ("time zone", cron.timezone.clone()),
             ("next", time(cron.next_at, "none")),
-            ("paused", pause.unwrap_or_else(|| "no".into())),
+            ("paused", cron.pause.as_ref().map_or("no".into(), |pause| pause::in_words(pause, now))),
             ("start", time(Some(cron.start), "none")),
             ("end", time(cron.end, "none")),
             ("jitter", cron.jitter.clone()),

@@ -56,6 +56,8 @@ fn table() -> Vec<Route> {
         route(GET, "/v1/tasks", Read, tasks::list),
         route(POST, "/v1/tasks", Deploy, register::register),
         route(GET, "/v1/tasks/{name}", Read, tasks::show),
+        route(POST, "/v1/tasks/{name}/pause", Write, tasks::pause),
+        route(POST, "/v1/tasks/{name}/resume", Write, tasks::resume),
         route(GET, "/v1/runs", Read, read::list),
         route(POST, "/v1/runs", Trigger, schedule::schedule),
         route(GET, "/v1/runs/{id}", Read, read::show),
