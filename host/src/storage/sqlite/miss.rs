@@ -2,6 +2,7 @@
 
 use super::chain;
 use super::change::disarm;
+use super::verdict::count;
 use super::writer::Tx;
 use crate::model::{NamespaceId, RunId, Status, Timestamp};
 use crate::storage::{Gap, RunChange, RunEvent};
@@ -43,6 +44,7 @@ pub(super) fn miss(tx: &mut Tx<'_>, gap: Gap, limit: usize, now: Timestamp) -> r
             chain::leave(tx.conn, root)?;
         }
         tx.ended.push(id);
+        count(tx, 1, |counts| &counts.host_down);
         missed += 1;
         if tx.watched()
             && let Some(task) = tx.shared.registry.task_name(task)
