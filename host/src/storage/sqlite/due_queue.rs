@@ -521,7 +521,7 @@ impl Inner {
     }
 
     /// Takes a waiting run out, however it stands.
-    fn remove(&mut self, id: i64) -> Option<Box<Waiting>> {
+    pub(super) fn remove(&mut self, id: i64) -> Option<Box<Waiting>> {
         let mut waiting = self.armed.remove(&id)?;
         match std::mem::take(&mut waiting.standing) {
             Standing::Armed => self.uncount(waiting.namespace),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::gated::time;
 use super::lane::{Lane, Order, Slot};
 use super::ready::Place;
 use crate::model::{Admission, Concurrency, HeldBy, Hold, LaneKey, Pause, RateLimit, RunId, Task, Timestamp};
@@ -182,7 +183,6 @@ impl Gate {
     /// What a start leaves, or when one is possible.
     fn rate(&self, lane: &Lane, now: i64) -> Option<Result<i64, i64>> {
         let rate = self.rules.rate?;
-        let time = |micros: i64| Timestamp::from_micros(micros.max(0)).unwrap_or(Timestamp::MAX);
         Some(rate.start(time(lane.used_until), time(now)).map(Timestamp::as_micros).map_err(Timestamp::as_micros))
     }
 
@@ -195,7 +195,11 @@ impl Gate {
             _ => None,
         };
         let lane = self.lanes.get_mut(name).expect("it was made a moment ago");
-        let was_in_turn = std::mem::replace(&mut lane.in_turn, obstacle == Some(Obstacle::Task));
+        let was_in_turn = lane.in_turn;
+        if obstacle != Some(Obstacle::Behind) {
+            lane.in_turn = obstacle == Some(Obstacle::Task);
+        }
+        let is_in_turn = lane.in_turn;
         let mut alarm = None;
         match obstacle {
             None => {
@@ -206,20 +210,19 @@ impl Gate {
             }
             Some(obstacle) => {
                 lane.waiting.insert(order);
-                if let Obstacle::Rate(until) = obstacle
-                    && lane.alarm.is_none_or(|set| until < set)
-                {
-                    lane.alarm = Some(until);
-                    alarm = Some(until);
+                if let (Obstacle::Rate(until), Some(rate)) = (obstacle, self.rules.rate) {
+                    lane.used_until = rate.bounded(time(lane.used_until), time(now)).as_micros();
+                    if lane.alarm.is_none_or(|set| until < set) {
+                        lane.alarm = Some(until);
+                        alarm = Some(until);
+                    }
                 }
             }
         }
-        if was_in_turn != (obstacle == Some(Obstacle::Task)) {
-            if was_in_turn {
-                self.turns.retain(|turn| turn != name);
-            } else {
-                self.turns.push_back(name.clone());
-            }
+        match (was_in_turn, is_in_turn) {
+            (true, false) => self.turns.retain(|turn| turn != name),
+            (false, true) => self.turns.push_back(name.clone()),
+            _ => {}
         }
         if obstacle.is_none() { Entry::Start(used) } else { Entry::Wait(alarm) }
     }
@@ -238,7 +241,7 @@ impl Gate {
         self.running += 1;
         let slots = &mut self.lane(name, now).slots;
         slots.push(Slot { run, since, running: true, asked: false });
-        slots.sort_by_key(|slot| slot.since);
+        slots.sort_by_key(|slot| (slot.since, slot.run));
     }
 
     /// An attempt has ended. `keep`: its run keeps the slot until its next one.
@@ -345,7 +348,7 @@ impl Gate {
         }
         let limit = per_task.filter(|limit| self.running >= *limit as usize || self.turns.front().is_some_and(|front| &**front != name))?;
         let mut slots: Vec<Slot> = self.lanes.values().flat_map(|lane| lane.slots.iter().filter(|slot| slot.running).cloned()).collect();
-        slots.sort_by_key(|slot| slot.since);
+        slots.sort_by_key(|slot| (slot.since, slot.run));
         Some(Hold::TaskFull { limit, held_by: held_by(&slots, id_origin), ahead: self.ahead(ahead, name) })
     }
 

@@ -108,6 +108,13 @@ impl Gates {
 impl Inner {
     /// Decides about a run that is due and was taken out of the ready queue. One that starts is still there, to be removed.
     pub(super) fn judge(&mut self, id: i64, now: i64) -> Judged {
+        if self.gates.is_beyond(&self.armed[&id]) {
+            // Others of its task that go first are in the database only, and it is read after them.
+            let task = self.armed[&id].task;
+            self.remove(id);
+            self.note_room(task);
+            return Judged::Stays;
+        }
         let waiting = self.armed.get_mut(&id).expect("it was found a moment ago");
         let task = waiting.task;
         let Some(gate) = self.gates.by_task.get_mut(&task) else { return Judged::Starts(None) };
@@ -136,7 +143,8 @@ impl Inner {
         let order = (!self.gates.kept.contains_key(&id), waiting.place());
         let entry = gate.enter(id, order, &lane, now);
         for (run, newcomer) in gate.make_way(&lane, now) {
-            let attempt = self.in_flight.get(&run).map_or(0, |flight| flight.attempt);
+            // It may be the very run that starts now.
+            let attempt = self.in_flight.get(&run).map_or(waiting.attempt + 1, |flight| flight.attempt);
             let concurrency = gate.rules.concurrency.clone();
             self.gates.verdicts.push(Verdict::MakeWay { run, attempt, newcomer, concurrency });
         }
@@ -221,10 +229,13 @@ impl Inner {
         if let Some(lane) = &waiting.lane {
             gate.leave(waiting.id, order, lane);
         }
-        let parked = gate.parked;
-        if gate.beyond.is_some() && parked < self.gates.share() / 2 {
-            self.gates.reading = true;
-        }
+        self.note_room(waiting.task);
+    }
+
+    /// Has those of a task read that are in the database only, if there is room for some.
+    fn note_room(&mut self, task: i64) {
+        let wanted = self.gates.by_task.get(&task).and_then(|gate| self.gates.room(gate));
+        self.gates.reading |= wanted.is_some();
     }
 
     /// A parked run is gone: whoever stood behind it may have got its turn.

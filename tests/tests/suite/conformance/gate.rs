@@ -1,9 +1,9 @@
 //! What a task's policy and pause do to its due runs: who starts, who waits for what, and who is missed.
 
 use super::place;
-use crate::conformance::world::{World, at, check, large, play, succeeded};
-use runlater::model::NewRun;
-use runlater::{RunId, Status};
+use crate::conformance::world::{World, at, check, large, name, play, registration, succeeded};
+use runlater::RunId;
+use runlater::model::{Hold, NewRun, TaskDefinition, TaskPolicy};
 
 #[test]
 fn a_lane_has_no_more_attempts_than_it_may() {
@@ -103,10 +103,10 @@ fn lanes_take_turns_at_the_limit_of_their_task() {
         2s  done a2              => succeeded
         2s  claim                => b1 1
         3s  done b1              => succeeded
-        3s  claim                => c1 1
-        4s  done c1              => succeeded
-        4s  claim                => a3 1
-        5s  done a3              => succeeded
+        3s  claim                => a3 1
+        4s  done a3              => succeeded
+        4s  claim                => c1 1
+        5s  done c1              => succeeded
         5s  claim                => b2 1
         ",
     );
@@ -127,7 +127,7 @@ fn a_lane_of_one_keeps_its_order_through_retries_and_restarts() {
         1s  hold b                   => lane full 1 by a kept 0s; 0 ahead
         2s  reopen                   => ok
         2s  claim                    => nothing
-        2s  hold c                   => lane full 1 by a kept 0s; 1 ahead
+        2s  hold c                   => lane full 1 by a kept 1s; 1 ahead
         9s  claim                    => a 2
         10s crash                    => ok
         10s claim                    => a 3
@@ -463,75 +463,88 @@ fn priorities_hold_within_a_lane() {
     );
 }
 
-/// A world in which so many runs wait for one that runs, and a run of another task that is due at the end.
-fn crowd(blocked: usize) -> (World, RunId, Vec<RunId>) {
+/// A world in which so many runs wait for one that runs, in a lane of one; and so many other tasks with a gate share the memory.
+fn crowd(blocked: usize, gates: usize) -> (World, RunId, Vec<RunId>) {
     let mut world = World::new(place());
     world.govern(&[("concurrency", "1"), ("lane", "metadata.of")], 0);
+    let gated = TaskPolicy { start_deadline: Some(std::time::Duration::from_secs(1_000)), ..TaskPolicy::default() };
+    let tasks = (0..gates).map(|number| (TaskDefinition::new(name(&format!("other-{number}"))), gated.clone())).collect();
+    world.wait(world.storage.register(registration(world.namespace, b"others", tasks), at(0))).unwrap();
     let first = world.create(vec![world.new_run(0, 0)], 0)[0];
     assert_eq!(world.claim(1, 0)[0].run, first);
     let runs: Vec<NewRun> = (0..blocked).map(|_| world.new_run(1, 1)).collect();
-    let mut ids = Vec::new();
-    for some in runs.chunks(2_000) {
-        ids.extend(world.create(some.to_vec(), 1));
-    }
+    let ids = runs.chunks(2_000).flat_map(|some| world.create(some.to_vec(), 1)).collect();
     (world, first, ids)
+}
+
+/// What workers claim at second 2 who look as long as they are told to, and while the storage reads.
+fn looks(world: &World, rounds: usize) -> Vec<RunId> {
+    let mut claimed = Vec::new();
+    for _ in 0..rounds {
+        claimed.extend(world.storage.claim(16, at(2)).into_iter().map(|claim| claim.run));
+        world.settle();
+    }
+    world.storage.nudge();
+    claimed
 }
 
 #[test]
 fn a_crowd_that_waits_does_not_delay_its_neighbours() {
-    let (world, _, blocked) = crowd(10_000);
-    let task = (runlater::model::TaskDefinition::new(crate::conformance::world::name("neighbour")), Default::default());
-    let registration = crate::conformance::world::registration(world.namespace, b"neighbour", vec![task]);
-    let neighbour = world.wait(world.storage.register(registration, at(1))).unwrap().swap_remove(0);
-    let run = world.create(vec![NewRun { task: neighbour, ..world.new_run(2, 2) }], 2)[0];
+    let (world, _, blocked) = crowd(10_000, 0);
+    assert_eq!(looks(&world, 20), []);
+    assert_eq!(world.storage.health().parked, blocked.len());
+    let neighbour = world.storage.task(world.other, "task").unwrap();
+    let task = (TaskDefinition::new(name("neighbour")), TaskPolicy::default());
+    let near = world.wait(world.storage.register(registration(world.namespace, b"neighbour", vec![task]), at(1))).unwrap().swap_remove(0);
+    let near = world.create(vec![NewRun { task: near, ..world.new_run(2, 2) }], 2)[0];
     let metadata = runlater::Metadata::from_entries([("of", "x")]).unwrap();
     let in_another_lane = world.create(vec![NewRun { metadata, ..world.new_run(2, 2) }], 2)[0];
-    // One round of what a worker does: to look, and to look again when it is told to.
-    let mut claimed = Vec::new();
-    for _ in 0..20 {
-        claimed.extend(world.storage.claim(16, at(2)).into_iter().map(|claim| claim.run));
-    }
-    world.storage.nudge();
-    assert_eq!(claimed, [run, in_another_lane]);
-    assert_eq!(world.storage.health().parked, blocked.len());
-    assert!(world.storage.health().armed < 16);
+    let far = NewRun { task: neighbour, ..world.new_run(2, 2) };
+    world.wait(world.storage.create(world.other, vec![far.clone()], at(2))).unwrap();
+    // One look of a worker.
+    let mut claimed: Vec<_> = world.storage.claim(16, at(2)).into_iter().map(|claim| claim.run).collect();
+    claimed.sort();
+    assert_eq!(claimed, [near, in_another_lane, far.id]);
+    assert_eq!(world.storage.health().armed, 0);
 }
 
 #[test]
 fn more_wait_than_are_kept_in_memory_and_each_gets_its_turn() {
-    let (mut world, first, mut blocked) = crowd(70_000);
-    world.claim(1, 2);
+    let (mut world, first, blocked) = crowd(2_000, 127);
+    assert_eq!(looks(&world, 5), []);
     let parked = world.storage.health().parked;
-    assert!((16_384..=65_536).contains(&parked), "{parked} are parked");
+    assert!((256..=512).contains(&parked), "{parked} are parked, of 65,536 for 128 tasks");
     let last = *blocked.last().unwrap();
-    assert!(matches!(world.storage.hold(world.namespace, last, at(2)).unwrap(), Some(runlater::model::Hold::LaneFull { limit: 1, .. })));
-    world.finish(first, 1, succeeded(), 3);
-    // From one to many at a time, so that the test ends.
-    world.govern(&[("concurrency", "100000"), ("lane", "metadata.of")], 3);
-    let mut claimed: Vec<RunId> = world.claim(usize::MAX, 3).into_iter().map(|claim| claim.run).collect();
-    claimed.sort();
-    blocked.sort();
-    assert_eq!(claimed.len(), blocked.len());
-    assert!(claimed == blocked);
-    world.crash(4);
-    assert_eq!(world.status(last, 4), Status::Queued);
+    let hold = world.storage.hold(world.namespace, last, at(2)).unwrap();
+    assert!(matches!(hold, Some(Hold::LaneFull { limit: 1, .. })), "also of one that is not in memory: {hold:?}");
+    world.finish(first, 1, succeeded(), 2);
+    // All that are in memory go, and some more: the rest is found in its order.
+    for run in &blocked[..700] {
+        world.wait(world.storage.cancel(world.namespace, *run, at(2))).unwrap().unwrap();
+    }
+    for run in &blocked[700..710] {
+        assert_eq!(looks(&world, 3), [*run]);
+        world.finish(*run, 1, succeeded(), 2);
+    }
+    world.govern(&[("concurrency", "100"), ("lane", "metadata.of")], 2);
+    let mut expected = blocked[710..].to_vec();
+    while !expected.is_empty() {
+        let mut claimed = looks(&world, 12);
+        claimed.sort();
+        assert_eq!(claimed, expected.drain(..claimed.len().min(expected.len())).collect::<Vec<_>>());
+        assert!(!claimed.is_empty(), "{} are lost", expected.len());
+        claimed.into_iter().for_each(|run| world.storage.finish(world.end_of(run, 1, succeeded(), Default::default(), 2), at(2)));
+        world.settle();
+    }
 }
 
 #[test]
-fn a_crowd_beyond_memory_is_found_again_as_it_drains() {
-    let (world, first, blocked) = crowd(70_000);
-    world.claim(1, 2);
-    // Cancels all that are in memory, and some more: the rest is found in order.
-    world.finish(first, 1, succeeded(), 3);
-    let mut expected = blocked.into_iter();
-    for run in expected.by_ref().take(50_000) {
-        world.wait(world.storage.cancel(world.namespace, run, at(3))).unwrap().unwrap();
-    }
-    for run in expected.take(3) {
-        let claims = world.claim(9, 4);
-        assert_eq!(claims.iter().map(|claim| claim.run).collect::<Vec<_>>(), [run]);
-        world.finish(run, 1, succeeded(), 4);
-    }
+fn a_gate_that_goes_lets_everybody_go() {
+    let (mut world, _, blocked) = crowd(2_000, 127);
+    assert_eq!(looks(&world, 5), []);
+    world.govern(&[], 2);
+    let claimed = looks(&world, 150);
+    assert!(claimed == blocked, "{} of them, in order", claimed.len());
 }
 
 #[test]
