@@ -46,7 +46,26 @@ pub(super) struct Serve {
     #[arg(long)]
     insecure: bool,
     #[command(flatten)]
+    slots: SlotsArgument,
+    #[command(flatten)]
     rates: RateArguments,
+}
+
+/// How much may run at a time.
+#[derive(Args)]
+pub(super) struct SlotsArgument {
+    /// Attempts of all tasks together that may be in flight, 1 to 1024 [default: 1024]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    slots: Option<u16>,
+}
+
+impl SlotsArgument {
+    pub(super) fn apply(&self, builder: SchedulerBuilder) -> SchedulerBuilder {
+        match self.slots {
+            Some(slots) => builder.slots(usize::from(slots)),
+            None => builder,
+        }
+    }
 }
 
 /// Rates, each a count in a second, minute or hour: 100/s, 600/m, 5/h; or `none`.
@@ -102,8 +121,8 @@ impl Serve {
             // The address first: a taken one must not cost a start of the scheduler.
             let listener = bind(self.listen).await?;
             let scheduler = open(&self.db, |builder| match self.rates.guest_creates {
-                Some(rate) => builder.guest_creates(rate.0),
-                None => builder,
+                Some(rate) => self.slots.apply(builder).guest_creates(rate.0),
+                None => self.slots.apply(builder),
             });
             let scheduler = scheduler.await?;
             let address = listener.local_addr()?;

@@ -4,6 +4,7 @@ mod cron_gaps;
 mod crons;
 mod embedding;
 mod forecast;
+mod gates;
 mod guest_crons;
 mod hostile;
 mod policies;
