@@ -5,6 +5,7 @@
 
 mod attempt;
 mod audit;
+mod because;
 mod component;
 mod concurrency;
 mod cron;
@@ -42,6 +43,7 @@ mod write_set;
 
 pub use attempt::{Attempt, FailureReason, Outcome};
 pub use audit::{AuditAction, AuditEntry, AuditQuery};
+pub use because::Because;
 pub use component::{CodeCron, CodeSchedule, Component, TaskDefinition};
 pub use concurrency::{Admission, Concurrency, LaneKey, Overlap};
 pub use cron::{CatchUpPlan, Cron, CronChange, CronFilter, CronRule, CronSettings, CronSpec, DstNote, Occurrence, Skipped, catch_up};

@@ -26,7 +26,7 @@ const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0003_crons.sql"),
     include_str!("migrations/0004_unique_keys.sql"),
     include_str!("migrations/0005_audit.sql"),
-    include_str!("migrations/0006_pause.sql"),
+    include_str!("migrations/0006_explain.sql"),
 ];
 
 /// Held for as long as this process owns the file. The lock dies with the process, so a crash leaves none behind.
