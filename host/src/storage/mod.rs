@@ -21,7 +21,7 @@ use async_trait::async_trait;
 
 use crate::model::{
     Ahead, Attempt, AttemptCounters, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Digest,
-    Grants, Holder, Lineage, Metadata, Name, Namespace, NamespaceId, NewRun, Next, Origin, Page, Pause, Payload, PolicySettings, Progress,
+    Grants, Hold, Holder, Lineage, Metadata, Name, Namespace, NamespaceId, NewRun, Next, Origin, Page, Pause, Payload, PolicySettings, Progress,
     Retention, Run, RunFilter, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp, Version, WriteSet,
 };
 
@@ -85,6 +85,10 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Lets what was claimed reach the disk: called when the guests have been entered, so that they don't wait for it.
     fn nudge(&self);
+
+    /// What keeps a due run from starting at `now`, as the queue sees it at this moment: it may have started when the answer is read.
+    /// `None` if the run is not due, is in flight, has ended, or does not exist.
+    fn hold(&self, namespace: NamespaceId, run: RunId, now: Timestamp) -> Result<Option<Hold>, StorageError>;
 
     /// When [`claim`](Self::claim) will have something, as far as is known now.
     fn next_due(&self) -> Option<Timestamp>;

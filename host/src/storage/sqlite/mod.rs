@@ -20,6 +20,7 @@ mod delete;
 mod due_queue;
 mod finish;
 mod foreign;
+mod hold;
 mod list;
 mod load;
 mod meta;
@@ -54,7 +55,7 @@ use super::{
     RegisterError, Registration, RunEvent, Storage, StorageError, TokenRecord,
 };
 use crate::model::{
-    Ahead, Attempt, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Cursor, Digest, Holder, Name,
+    Ahead, Attempt, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Cursor, Digest, Hold, Holder, Name,
     Namespace, NamespaceId, NewRun, Origin, Page, Pause, Payload, Progress, Retention, Run, RunFilter, RunId, Status, Task, TaskId,
     Timestamp, Version,
 };
@@ -337,6 +338,10 @@ impl Storage for SqliteStorage {
 
     fn nudge(&self) {
         self.shared.nudge();
+    }
+
+    fn hold(&self, namespace: NamespaceId, run: RunId, now: Timestamp) -> Result<Option<Hold>, StorageError> {
+        self.read(namespace, now, |reader| hold::hold(reader, &self.shared.due, run))
     }
 
     fn next_due(&self) -> Option<Timestamp> {
