@@ -22,6 +22,8 @@ CREATE TABLE runlater_audit (
     PRIMARY KEY (namespace, number)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX runlater_audit_run ON runlater_audit (run) WHERE run IS NOT NULL;
+
 CREATE TABLE runlater_chains (
     root INTEGER PRIMARY KEY,
     live INTEGER NOT NULL
