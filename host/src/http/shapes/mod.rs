@@ -12,6 +12,7 @@ mod bytes;
 mod cancelled;
 mod cron;
 mod due;
+mod explain;
 mod forecast;
 mod metadata;
 mod pause;
@@ -32,6 +33,7 @@ pub use cron::{
     BackfillCron, Backfilled, CreateCron, Cron, CronPage, CronTriggered, Missed, Occurrence, Occurrences, UpdateCron, page_end,
 };
 pub use due::{due, due_required};
+pub use explain::{Advice, Cause, Explanation};
 pub use forecast::{Forecast, ForecastHour, ForecastNote};
 pub use metadata::metadata;
 pub use pause::Pause;
