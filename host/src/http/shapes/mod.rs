@@ -39,7 +39,7 @@ pub use metadata::metadata;
 pub use pause::Pause;
 pub use plan::{Plan, Planned};
 pub use reschedule::Reschedule;
-pub use run::{Progress, Run, RunPage};
+pub use run::{CronOccurrence, Progress, Run, RunPage};
 pub use schedule_run::{ScheduleRun, Scheduled};
 pub use task::{Registered, Task, Tasks};
 pub use token::{CreateToken, NewToken, Token, Tokens};

@@ -114,7 +114,7 @@ impl Cause {
             Self::AttemptFailed { attempt, reason, message, at, until } => {
                 let at = at.map_or(String::new(), |at| format!(" at {at}"));
                 let until = until.map_or(String::new(), |until| format!("; the next one is due at {until}"));
-                format!("attempt {attempt} failed{at} ({reason}){}{until}", said(message))
+                format!("attempt {attempt} failed{at}{}{}{until}", why(reason), said(message))
             }
             Self::Snoozed { attempt, until } => format!("its task asked, in attempt {attempt}, to be run again at {until}"),
             Self::Retries { failures, max, delays } => {
@@ -136,7 +136,7 @@ impl Cause {
             }
 
             Self::Succeeded { attempt, at } => format!("attempt {attempt} succeeded at {at}"),
-            Self::Failed { reason, message, at } => format!("it failed for good at {at} ({reason}){}", said(message)),
+            Self::Failed { reason, message, at } => format!("it failed for good at {at}{}{}", why(reason), said(message)),
             Self::AttemptsUsedUp { failures, max } => format!("{failures} of at most {} have failed", attempts(*max)),
             Self::RetryWindowOver { failures, until } => {
                 format!("{} failed, and no further one is made after {until}", attempts(*failures))
@@ -212,6 +212,11 @@ impl Cause {
 
 fn who(token: &Option<String>) -> String {
     token.as_ref().map_or("somebody".into(), |token| format!("the holder of token {token}"))
+}
+
+/// The code of a failure, where it says more than that it was one.
+fn why(reason: &str) -> String {
+    if reason == "failed" { String::new() } else { format!(" ({reason})") }
 }
 
 fn said(message: &Option<String>) -> String {
