@@ -20,7 +20,10 @@ mod delete;
 mod due_queue;
 mod finish;
 mod foreign;
+mod gate;
+mod gated;
 mod hold;
+mod lane;
 mod list;
 mod load;
 mod meta;
@@ -28,6 +31,7 @@ mod miss;
 mod on_failure;
 mod pause;
 mod prune;
+mod rates;
 mod readers;
 mod ready;
 mod recover;
@@ -38,6 +42,8 @@ mod rows;
 mod tokens;
 mod trigger;
 mod unique_key;
+mod unread;
+mod verdict;
 mod watch;
 mod write_set;
 mod writer;
@@ -51,7 +57,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::{
-    Amendment, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Gap, Health, Move, PrunePlace, Pruned,
+    Amendment, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Gap, Health, Missed, Move, PrunePlace, Pruned,
     RegisterError, Registration, RunEvent, Storage, StorageError, TokenRecord,
 };
 use crate::model::{
@@ -119,6 +125,8 @@ impl SqliteStorage {
             let suspects = recover::recover(conn, &shared, now.as_micros())?;
             shared.due.suspect(suspects);
             shared.seen_now.store(now.as_micros(), Ordering::Relaxed);
+            shared.govern(now.as_micros());
+            shared.due.remember(rates::read(conn)?, now.as_micros());
             Ok((shared, alive_until, meta::secret(conn)?))
         };
         let (shared, alive_until, secret) = prepare(&mut conn).map_err(|error| writer::sort(&error, false))?;
@@ -646,15 +654,22 @@ impl Storage for SqliteStorage {
     }
 
     fn health(&self) -> Health {
-        let (armed, running) = self.shared.due.counts();
+        let (armed, parked, running, rate_waits) = self.shared.due.counts();
+        let counts = &self.shared.counts;
+        let count = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
+        let missed = Missed { host_down: count(&counts.host_down), overlap: count(&counts.overlap), expired: count(&counts.expired) };
         let trouble = self.shared.trouble().map(|trouble| trouble.to_string());
         Health {
             writable: trouble.is_none(),
             trouble,
             armed,
+            parked,
             running,
             queued_writes: self.shared.queued(),
             pruned: self.shared.pruned.load(Ordering::Relaxed),
+            missed,
+            made_way: count(&counts.made_way),
+            rate_waits,
         }
     }
 

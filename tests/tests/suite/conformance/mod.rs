@@ -28,6 +28,8 @@ macro_rules! verbs {
         mod delete;
         #[path = "finish.rs"]
         mod finish;
+        #[path = "gate.rs"]
+        mod gate;
         #[path = "history.rs"]
         mod history;
         #[path = "list.rs"]
