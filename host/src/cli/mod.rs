@@ -11,6 +11,7 @@ mod confirm;
 mod crons;
 mod dev;
 mod discovery;
+mod explain;
 mod failure;
 mod filter;
 mod forecast;
@@ -79,6 +80,7 @@ enum Command {
     Tasks(tasks::Tasks),
     Schedule(schedule::Schedule),
     Runs(runs::Runs),
+    Explain(explain::Explain),
     Crons(crons::Crons),
     Forecast(forecast::Forecast),
     Token(token::Tokens),
@@ -130,6 +132,7 @@ impl Command {
             Self::Tasks(command) => command.run(global, screen),
             Self::Schedule(command) => command.run(global, screen),
             Self::Runs(command) => command.run(global, screen),
+            Self::Explain(command) => command.run(global, screen),
             Self::Crons(command) => command.run(global, screen),
             Self::Forecast(command) => command.run(global, screen),
             Self::Token(command) => command.run(global, screen),

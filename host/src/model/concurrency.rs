@@ -88,12 +88,18 @@ impl Concurrency {
     pub fn why_missed(&self, lane: Option<&str>, holder: RunId, since: Timestamp) -> String {
         let lane = lane.map_or("its task was busy".into(), |lane| format!("its lane {lane:?} was busy"));
         let limit = self.per_lane.map_or(String::new(), |limit| format!("concurrency = {limit}, "));
-        format!("{lane}: run {holder} had been there since {since}, and the task's policy lets it not wait ({limit}overlap = {})", self.overlap.as_str())
+        format!(
+            "{lane}: run {holder} had been there since {since}, and the task's policy lets it not wait ({limit}overlap = {})",
+            self.overlap.as_str()
+        )
     }
 
     /// Why an attempt was asked to end, in words: `newcomer` became due in its lane.
     pub fn why_cancelled(&self, newcomer: RunId) -> String {
-        format!("run {newcomer} became due in the same lane, and the task's policy is to make way for it (overlap = {})", self.overlap.as_str())
+        format!(
+            "run {newcomer} became due in the same lane, and the task's policy is to make way for it (overlap = {})",
+            self.overlap.as_str()
+        )
     }
 
     /// Whether a run keeps its slot while it waits for its next attempt, so that a lane of one keeps its order.
@@ -206,7 +212,11 @@ mod tests {
         }
         assert_eq!(Concurrency::default().admit(1_000_000, 0), Start, "without a limit");
         let skip = Concurrency { per_lane: Some(3), per_task: Some(1), overlap: Overlap::SkipNew };
-        assert_eq!((skip.admit(1, 1), skip.admit(1, 2)), (Wait, Skip), "what waits for the task's limit leaves room for others of the lane");
+        assert_eq!(
+            (skip.admit(1, 1), skip.admit(1, 2)),
+            (Wait, Skip),
+            "what waits for the task's limit leaves room for others of the lane"
+        );
         assert_eq!(Concurrency { per_lane: None, ..skip }.admit(9, 9), Wait, "a lane without a limit is never full");
         let tightened = Concurrency { per_lane: Some(1), per_task: None, overlap: Overlap::BufferOne };
         assert_eq!((tightened.admit(3, 0), tightened.admit(3, 1)), (Wait, Skip), "more run than may by now");

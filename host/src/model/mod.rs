@@ -5,11 +5,13 @@
 
 mod attempt;
 mod audit;
+mod because;
 mod component;
 mod concurrency;
 mod cron;
 mod cursor;
 mod digest;
+mod explain;
 mod filter;
 mod forecast;
 mod grant;
@@ -42,11 +44,13 @@ mod write_set;
 
 pub use attempt::{Attempt, FailureReason, Outcome};
 pub use audit::{AuditAction, AuditEntry, AuditQuery};
+pub use because::Because;
 pub use component::{CodeCron, CodeSchedule, Component, TaskDefinition};
 pub use concurrency::{Admission, Concurrency, LaneKey, Overlap};
 pub use cron::{CatchUpPlan, Cron, CronChange, CronFilter, CronRule, CronSettings, CronSpec, DstNote, Occurrence, Skipped, catch_up};
 pub use cursor::{Cursor, List};
 pub use digest::Digest;
+pub use explain::{Advice, Cause, Explanation, Known, explain};
 pub use filter::{Order, Page, RunFilter};
 pub use forecast::{Ahead, Cut, Forecast, ForecastNote, HourCount, forecast, hour_of};
 pub use grant::{Grant, Grants};

@@ -16,6 +16,7 @@ mod cron_calls;
 mod cursors;
 mod doorbell;
 mod error;
+mod explain;
 mod forecast;
 mod guest_calls;
 mod keeper;

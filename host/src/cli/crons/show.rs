@@ -28,6 +28,12 @@ impl Show {
         let time = |at: Option<crate::model::Timestamp>, none: &str| at.map_or(none.into(), |at| moment::with_hint(at, now));
         let missed = cron.missed.as_ref().map_or("as the task says".into(), |missed| missed.catch_up.clone());
         let metadata: Vec<String> = cron.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let input = match (&cron.input, &cron.input_bytes) {
+            (Some(json), _) => json.get().to_string(),
+            (None, Some(bytes)) => format!("{} in base64: {}", clean(&bytes.media_type), bytes.base64),
+            // JSON's own null is read as nothing.
+            (None, None) => "null".into(),
+        };
         for (name, value) in [
             ("cron", cron.name.clone()),
             ("task", cron.task.clone()),
@@ -42,7 +48,7 @@ impl Show {
             ("missed", missed),
             ("priority", cron.priority.map_or("the task's".into(), |priority| priority.to_string())),
             ("metadata", if metadata.is_empty() { "none".into() } else { metadata.join(" ") }),
-            ("input", cron.input.as_ref().map_or("bytes".into(), |input| input.get().to_string())),
+            ("input", input),
             ("origin", cron.origin.clone()),
             ("version", cron.version.to_string()),
             ("created", time(Some(cron.created_at), "")),

@@ -95,11 +95,10 @@ pub(super) fn show_list(screen: &Screen, tasks: &[shapes::Task]) -> anyhow::Resu
     if tasks.is_empty() {
         return Ok(());
     }
-    let now = moment::now();
     let state = |task: &shapes::Task| match &task.pause {
         None => "active".into(),
         Some(Pause { until: None, .. }) => "paused".into(),
-        Some(Pause { until: Some(until), .. }) => format!("paused until {}", moment::with_hint(*until, now)),
+        Some(Pause { until: Some(until), .. }) => format!("paused until {}", moment::in_utc(*until)),
     };
     let row = |task: &shapes::Task| {
         vec![

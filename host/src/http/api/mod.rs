@@ -5,6 +5,7 @@ mod backup;
 mod bulk;
 mod change;
 mod crons;
+mod explain;
 mod forecast;
 mod health;
 mod read;
@@ -65,6 +66,7 @@ fn table() -> Vec<Route> {
         route(Method::DELETE, "/v1/runs/{id}", Write, change::delete),
         route(GET, "/v1/runs/{id}/wait", Read, read::wait),
         route(GET, "/v1/runs/{id}/attempts", Read, read::attempts),
+        route(GET, "/v1/runs/{id}/explain", Read, explain::explain),
         route(POST, "/v1/runs/{id}/trigger", Trigger, change::trigger),
         route(POST, "/v1/runs/{id}/cancel", Write, change::cancel),
         route(POST, "/v1/runs/bulk-delete", Write, bulk::delete),

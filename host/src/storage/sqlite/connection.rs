@@ -26,7 +26,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0003_crons.sql"),
     include_str!("migrations/0004_unique_keys.sql"),
     include_str!("migrations/0005_audit.sql"),
-    include_str!("migrations/0006_pause.sql"),
+    include_str!("migrations/0006_explain.sql"),
     include_str!("migrations/0007_rates.sql"),
 ];
 

@@ -381,7 +381,13 @@ impl DueQueue {
     pub(super) fn remember(&self, used: Vec<LaneUsed>, now: i64) {
         let mut inner = self.lock();
         for (task, lane, until) in used {
-            inner.gates.by_task.get_mut(&task).filter(|gate| gate.rules.rate.is_some()).into_iter().for_each(|gate| gate.set_used(&lane, until, now));
+            inner
+                .gates
+                .by_task
+                .get_mut(&task)
+                .filter(|gate| gate.rules.rate.is_some())
+                .into_iter()
+                .for_each(|gate| gate.set_used(&lane, until, now));
         }
     }
 
@@ -469,8 +475,7 @@ impl Inner {
     fn shed(&mut self, namespace: i64) {
         let kept = self.share() / 2;
         let sheds = |waiting: &Waiting| waiting.namespace == namespace && waiting.standing == Standing::Armed;
-        let mut places: Vec<Place> =
-            self.armed.values().filter(|waiting| sheds(waiting)).map(|waiting| waiting.place()).collect();
+        let mut places: Vec<Place> = self.armed.values().filter(|waiting| sheds(waiting)).map(|waiting| waiting.place()).collect();
         let (_, last, _) = places.select_nth_unstable(kept - 1);
         let last = *last;
         self.armed.retain(|_, waiting| !sheds(waiting) || waiting.place() <= last);

@@ -41,7 +41,13 @@ pub(super) fn load(conn: &Connection, shared: &Shared) -> rusqlite::Result<()> {
 
 /// The next waiting runs of a namespace in order of rank, up to which place these are all, and whether there are more.
 #[expect(clippy::vec_box, reason = "they move on as they are, into a map of boxes")]
-pub(super) fn page(conn: &Connection, shared: &Shared, wanted: &Wanted, limit: usize, now: i64) -> rusqlite::Result<(Place, Vec<Box<Waiting>>, bool)> {
+pub(super) fn page(
+    conn: &Connection,
+    shared: &Shared,
+    wanted: &Wanted,
+    limit: usize,
+    now: i64,
+) -> rusqlite::Result<(Place, Vec<Box<Waiting>>, bool)> {
     let Wanted { namespace, after, until, .. } = *wanted;
     let bounds = (namespace, until, after.0, after.1, limit as i64);
     let sql = format!(

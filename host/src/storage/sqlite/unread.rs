@@ -65,7 +65,9 @@ pub(super) fn read(conn: &Connection, shared: &Shared) -> rusqlite::Result<()> {
             let limit = wanted.room.clamp(256, PAGE);
             let (place, mut found, more) = page(conn, shared, &wanted, limit, now)?;
             found.retain(|waiting| waiting.task == task);
-            shared.due.with_gates(|inner| inner.gates.by_task.get_mut(&task).into_iter().for_each(|gate| gate.beyond = more.then_some(place)));
+            shared
+                .due
+                .with_gates(|inner| inner.gates.by_task.get_mut(&task).into_iter().for_each(|gate| gate.beyond = more.then_some(place)));
             shared.due.arm(found);
         }
     }

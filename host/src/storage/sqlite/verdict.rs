@@ -11,8 +11,9 @@ use rusqlite::OptionalExtension;
 use super::chain;
 use super::change::disarm;
 use super::gated::time;
+use super::rows::because_text;
 use super::writer::Tx;
-use crate::model::{Concurrency, NamespaceId, RunId, Status, format_duration};
+use crate::model::{Because, Concurrency, NamespaceId, RunId, Status, format_duration};
 use crate::storage::{RunChange, RunEvent};
 
 /// What was decided about one run.
@@ -39,20 +40,25 @@ pub(super) fn apply(tx: &mut Tx<'_>, verdict: &Verdict, now: i64) -> rusqlite::R
     let id_origin = tx.shared.id_origin;
     match verdict {
         Verdict::Overlap { run, due_at, lane, holder: (holder, since), concurrency } => {
-            let why = concurrency.why_missed(lane.as_deref(), RunId::from_key(*holder, id_origin), time(*since));
-            if miss(tx, *run, *due_at, "overlap", &why, now)? {
+            let (holder, since) = (RunId::from_key(*holder, id_origin), time(*since));
+            let why = concurrency.why_missed(lane.as_deref(), holder, since);
+            if miss(tx, *run, *due_at, "overlap", &why, |_| Because::of_run(holder, Some(since)), now)? {
                 count(tx, 1, |counts| &counts.overlap);
             }
         }
         Verdict::Expired { run, due_at, deadline } => {
             let span = format_duration(std::time::Duration::from_micros(*deadline as u64));
-            let why = format!("it had not started within {span} of its trigger time, and the task's policy is to start none later (start-deadline = {span})");
-            if miss(tx, *run, *due_at, "expired", &why, now)? {
+            let why = format!(
+                "it had not started within {span} of its trigger time, and the task's policy is to start none later (start-deadline = {span})"
+            );
+            let over = |trigger_at: i64| Because { until: Some(time(trigger_at.saturating_add(*deadline))), ..Because::default() };
+            if miss(tx, *run, *due_at, "expired", &why, over, now)? {
                 count(tx, 1, |counts| &counts.expired);
             }
         }
         Verdict::MakeWay { run, attempt, newcomer, concurrency } => {
-            make_way(tx, *run, *attempt, &concurrency.why_cancelled(RunId::from_key(*newcomer, id_origin)))?;
+            let newcomer = RunId::from_key(*newcomer, id_origin);
+            make_way(tx, *run, *attempt, &concurrency.why_cancelled(newcomer), Because::of_run(newcomer, None))?;
         }
     }
     Ok(())
@@ -64,26 +70,34 @@ pub(super) fn count(tx: &mut Tx<'_>, more: u64, of: impl FnOnce(&Counts) -> &Ato
     tx.after_commit.push(Box::new(move || _ = of(&counts).fetch_add(more, Ordering::Relaxed)));
 }
 
-/// Marks a run that still waits for its first attempt as it did when that was decided; false if it does not.
-fn miss(tx: &mut Tx<'_>, run: i64, due_at: i64, reason: &'static str, why: &str, now: i64) -> rusqlite::Result<bool> {
+/// Marks a run that still waits for its first attempt as it did when that was decided; false if it does not. `because` is given its trigger time.
+fn miss(
+    tx: &mut Tx<'_>,
+    run: i64,
+    due_at: i64,
+    reason: &'static str,
+    why: &str,
+    because: impl FnOnce(i64) -> Because,
+    now: i64,
+) -> rusqlite::Result<bool> {
     let waits = tx
         .conn
         .prepare_cached(
             "-- verdict: look
-             SELECT namespace, task, parent, root FROM runlater_runs WHERE id = ?1 AND due_at = ?2 AND status = 0 AND attempt = 0",
+             SELECT namespace, task, parent, root, trigger_at FROM runlater_runs WHERE id = ?1 AND due_at = ?2 AND status = 0 AND attempt = 0",
         )?
-        .query_row((run, due_at), |row| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get::<_, Option<i64>>(2)?, row.get(3)?)))
+        .query_row((run, due_at), |row| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get::<_, Option<i64>>(2)?, row.get(3)?, row.get(4)?)))
         .optional()?;
-    let Some((namespace, task, parent, root)) = waits else { return Ok(false) };
+    let Some((namespace, task, parent, root, trigger_at)) = waits else { return Ok(false) };
     if !disarm(tx, run) {
         return Ok(false);
     }
     tx.conn
         .prepare_cached(
             "-- verdict: miss
-             UPDATE runlater_runs SET status = 6, due_at = NULL, finished_at = ?2, reason = ?3, message = ?4 WHERE id = ?1",
+             UPDATE runlater_runs SET status = 6, due_at = NULL, finished_at = ?2, reason = ?3, message = ?4, because = ?5 WHERE id = ?1",
         )?
-        .execute((run, now, reason, why))?;
+        .execute((run, now, reason, why, because_text(&because(trigger_at))))?;
     if let Some(root) = root {
         chain::leave(tx.conn, root)?;
     }
@@ -99,7 +113,7 @@ fn miss(tx: &mut Tx<'_>, run: i64, due_at: i64, reason: &'static str, why: &str,
 }
 
 /// Asks an attempt to end, as a request to cancel does, unless it has ended or somebody has asked before.
-fn make_way(tx: &mut Tx<'_>, run: i64, attempt: u32, why: &str) -> rusqlite::Result<()> {
+fn make_way(tx: &mut Tx<'_>, run: i64, attempt: u32, why: &str, because: Because) -> rusqlite::Result<()> {
     if tx.released.contains(&run) {
         return Ok(());
     }
@@ -109,9 +123,9 @@ fn make_way(tx: &mut Tx<'_>, run: i64, attempt: u32, why: &str) -> rusqlite::Res
         .conn
         .prepare_cached(
             "-- verdict: make way
-             UPDATE runlater_runs SET cancel_requested = 1, reason = 'overlap', message = ?2 WHERE id = ?1 AND cancel_requested = 0",
+             UPDATE runlater_runs SET cancel_requested = 1, reason = 'overlap', message = ?2, because = ?3 WHERE id = ?1 AND cancel_requested = 0",
         )?
-        .execute((run, why))?;
+        .execute((run, why, because_text(&because)))?;
     if asked > 0 {
         tx.after_commit.push(Box::new(move || signal.set()));
         count(tx, 1, |counts| &counts.made_way);

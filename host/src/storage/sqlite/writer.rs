@@ -12,8 +12,8 @@ use rusqlite::{Connection, ErrorCode};
 use rustc_hash::FxHashMap;
 
 use super::due_queue::DueQueue;
-use super::gated::Used;
 use super::gate::Rules;
+use super::gated::Used;
 use super::registry::Registry;
 use super::rows::Waiting;
 use super::verdict::Verdict;
@@ -238,7 +238,8 @@ impl Shared {
     /// Has the queue treat runs by the policies and pauses that hold now.
     pub(super) fn govern(&self, now: i64) {
         let moment = gated::time(now);
-        let rules = self.registry.all_tasks().into_iter().filter_map(|task| Some((task.id.0, (task.namespace.0, Rules::of(&task, moment)?))));
+        let rules =
+            self.registry.all_tasks().into_iter().filter_map(|task| Some((task.id.0, (task.namespace.0, Rules::of(&task, moment)?))));
         self.due.govern(rules.collect(), now);
     }
 
@@ -382,7 +383,8 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
     if tx.failed.is_none() {
         let seen = shared.seen_now.load(Ordering::Relaxed);
         let alive = seen - *alive_at >= ALIVE_EVERY_MICROS;
-        let written = claim::write(&mut tx).and_then(|()| rates::write(&tx)).and_then(|()| if alive { meta::set_alive(conn, seen) } else { Ok(()) });
+        let written =
+            claim::write(&mut tx).and_then(|()| rates::write(&tx)).and_then(|()| if alive { meta::set_alive(conn, seen) } else { Ok(()) });
         match written {
             Ok(()) if alive => *alive_at = seen,
             Ok(()) => {}

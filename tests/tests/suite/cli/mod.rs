@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod dev;
+mod explain;
 mod forecast;
 mod help;
 mod host;

@@ -3,6 +3,7 @@
 mod cron_gaps;
 mod crons;
 mod embedding;
+mod explain;
 mod forecast;
 mod gates;
 mod guest_crons;

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runlater::model::{
-    Component, Digest, FailureReason, Grants, Name, NamespaceId, NewRun, Next, Origin, PolicySettings, Task, TaskDefinition, TaskPolicy, Write, WriteSet,
+    Component, Digest, FailureReason, Grants, Name, NamespaceId, NewRun, Next, Origin, PolicySettings, Task, TaskDefinition, TaskPolicy,
+    Write, WriteSet,
 };
 use runlater::storage::{Claim, Created, Finish, Registration, Storage, StorageError};
 use runlater::{Metadata, Page, Payload, Run, RunFilter, RunId, Status, Timestamp};
