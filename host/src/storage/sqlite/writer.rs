@@ -300,6 +300,7 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
         }
     }
     failpoint!("commit:begun");
+    failpoint!("outcome:begun" if has_outcome(group));
     let mut tx = Tx {
         conn,
         shared,
@@ -357,12 +358,16 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
         }
     }
     failpoint!("commit:before");
+    failpoint!("outcome:before" if has_outcome(&keep));
     let (failed, committing) = match tx.failed.take() {
         Some(error) => (Some(error), false),
         None => (conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).err(), true),
     };
     let Some(error) = failed else {
         failpoint!("commit:after");
+        failpoint!("outcome:after" if has_outcome(&keep));
+        #[cfg(feature = "test-util")]
+        let ends_attempts = has_outcome(&keep);
         settle(tx);
         for op in keep {
             if let Op::Claims { held, .. } = op
@@ -373,6 +378,7 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
             }
         }
         failpoint!("commit:settled");
+        failpoint!("outcome:settled" if ends_attempts);
         answers.into_iter().for_each(|answer| answer(Ok(())));
         return Ok(Group::Committed);
     };
@@ -388,6 +394,12 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
         StorageError::Unavailable(_) => Ok(Group::RolledBack),
         fatal => Err(fatal),
     }
+}
+
+/// Whether a test that is about the end of an attempt means this group.
+#[cfg(feature = "test-util")]
+fn has_outcome(group: &[Op]) -> bool {
+    group.iter().any(|op| matches!(op, Op::Finish(..)))
 }
 
 /// What became of a group of writes.

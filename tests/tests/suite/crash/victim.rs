@@ -3,7 +3,7 @@
 //! Does nothing unless one of the other tests starts it, which say in its environment what it is for.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -13,14 +13,13 @@ use runlater::model::{FailureReason, Name, Outcome, PolicySettings, TaskDefiniti
 use runlater::storage::{Cancelled, RunChange};
 use runlater::{Due, Metadata, Page, Payload, RunFilter, RunId, Scheduler, Status, SystemClock, failpoint};
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::ledger::{Entry, tell_all};
 
 /// Far enough ahead that it does not come during a test.
 const FAR: Duration = Duration::from_secs(3600);
-/// When a parent is due: after the commit that stores it has been answered, so that its guest arms no place of that one.
-const LATER: Duration = Duration::from_millis(40);
 /// What each part of the load does at most in one life.
 const STEPS: usize = 14;
 /// Parts of the load, which go on side by side.
@@ -125,6 +124,7 @@ fn follow_up(attempt: &mut AttemptRequest, due: Due) -> RunId {
     attempt.calls.schedule(request(due, None)).unwrap()
 }
 
+/// Stores a follow-up at once.
 async fn detached(attempt: &mut AttemptRequest, place: usize, after: Duration) {
     let key = format!("detached-{}-{place}", attempt.run);
     let child = attempt.calls.schedule_detached(request(Due::After(after), Some(&key))).await.unwrap();
@@ -144,7 +144,7 @@ fn request(due: Due, key: Option<&str>) -> ScheduleRequest {
     }
 }
 
-fn now() -> runlater::Timestamp {
+pub(super) fn now() -> runlater::Timestamp {
     runlater::Clock::now(&SystemClock::new())
 }
 
@@ -286,6 +286,7 @@ async fn point(call: &str, at: &str) {
         failpoint::arm(at);
     }
     let scheduler = open().await;
+    SCHEDULER.send_replace(Some(scheduler.clone()));
     let _observer = observe(&scheduler);
     if let Some(at) = at.strip_prefix("create/") {
         failpoint::arm(at);
@@ -295,9 +296,12 @@ async fn point(call: &str, at: &str) {
     }
     let input = if call == "detached" { "point 1" } else { "point 0" };
     // The same key each time: whether the last life got as far as storing it is what is not known.
-    let parent = scheduler.schedule("work").after(LATER).input(input).unwrap().unique_key("parent").send().await.unwrap();
+    let parent = scheduler.schedule("work").after(FAR).input(input).unwrap().unique_key("parent").send().await.unwrap();
     Entry::Created(parent, runlater::Timestamp::MIN, "parent".into()).tell();
+    // Due only now, so that its guest is not entered by a host that dies while it stores it. An earlier life may have done this.
+    let _ = scheduler.trigger_now(parent).await;
     scheduler.wait(parent).await.unwrap();
+    trigger_children(&scheduler).await;
     finish_all(&scheduler).await;
     if at.starts_with("checkpoint:") {
         failpoint::arm(at);
@@ -316,12 +320,34 @@ async fn point(call: &str, at: &str) {
     Entry::Closed.tell();
 }
 
+/// Makes due what the parent's guest scheduled far ahead.
+async fn trigger_children(scheduler: &Scheduler) {
+    let filter = RunFilter { statuses: vec![Status::Scheduled], ..RunFilter::default() };
+    let (children, _) = scheduler.list(&filter, &Page::default()).await.unwrap();
+    for child in children.into_iter().filter(|run| run.parent.is_some()) {
+        // Of one that is due by itself meanwhile it is told so.
+        let _ = scheduler.trigger_now(child.id).await;
+    }
+}
+
+/// The scheduler of this process, once it is open.
+static SCHEDULER: LazyLock<watch::Sender<Option<Scheduler>>> = LazyLock::new(|| watch::Sender::new(None));
+
+/// Returns when the claim of the attempt that calls this is committed: the writer takes things in their order, and a claim is there
+/// before its guest is entered.
+async fn claim_committed() {
+    let scheduler = SCHEDULER.subscribe().wait_for(Option::is_some).await.unwrap().clone().unwrap();
+    // Of a run that there never was: it is in the queue like any change, and changes nothing.
+    let refused = scheduler.delete(RunId::from_key(1, 1)).await;
+    assert!(refused.is_err());
+}
+
 /// What the parent's guest does.
 async fn at_point(attempt: &mut AttemptRequest, is_detached: bool, children: &mut Vec<RunId>) {
     let at = setting("AT");
-    if let Some(span) = setting("SLOW").parse().ok().map(Duration::from_millis) {
-        // Long enough that the claim is on disk before the outcome is queued.
-        tokio::time::sleep(span).await;
+    // A quick guest leaves its claim to be written together with its outcome, if the writer is not quicker.
+    if setting("SLOW") == "yes" {
+        claim_committed().await;
     }
     for place in 0..3 {
         if place == 2 && at == "call" {
@@ -333,8 +359,8 @@ async fn at_point(attempt: &mut AttemptRequest, is_detached: bool, children: &mu
             failpoint::arm(at);
         }
         if is_detached {
-            // Not before the parent's own end: the next commit is to be the one that is meant.
-            detached(attempt, place, LATER).await;
+            // Not before the parent's own end, after which it is triggered: the next commit is to be the one that is meant.
+            detached(attempt, place, FAR).await;
         } else {
             children.push(follow_up(attempt, Due::Now));
         }
