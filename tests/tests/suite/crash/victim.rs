@@ -1,4 +1,4 @@
-//! The process that is killed: a whole host with scripted guests, which tells what happens.
+//! The process that is killed: a whole host with scripted or compiled guests, which tells what happens.
 //!
 //! Does nothing unless one of the other tests starts it, which say in its environment what it is for.
 
@@ -8,15 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use runlater::executor::scripted::{Script, ScriptedExecutor};
-use runlater::executor::{AttemptRequest, ScheduleRequest};
+use runlater::executor::{AttemptRequest, Executor, ScheduleRequest};
 use runlater::model::{FailureReason, Name, Outcome, PolicySettings, TaskDefinition, UniqueKey};
 use runlater::storage::{Cancelled, RunChange};
-use runlater::{Due, Metadata, Page, Payload, RunFilter, RunId, Scheduler, Status, SystemClock, failpoint};
+use runlater::{Due, Grant, Metadata, Page, Payload, RunFilter, RunId, Scheduler, Status, SystemClock, failpoint};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::compiled::Telling;
 use super::ledger::{Entry, tell_all};
+use crate::faults::disk;
 
 /// Far enough ahead that it does not come during a test.
 const FAR: Duration = Duration::from_secs(3600);
@@ -31,6 +33,7 @@ fn victim() {
     let Ok(what) = std::env::var("RUNLATER_VICTIM") else { return };
     // What the test runner said before stands on the same line.
     println!();
+    unreliable_disk();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         match what.as_str() {
@@ -47,31 +50,55 @@ fn setting(name: &str) -> String {
     std::env::var(format!("RUNLATER_VICTIM_{name}")).unwrap_or_default()
 }
 
-async fn open() -> Scheduler {
-    let task = |name: &str| TaskDefinition {
-        policy: PolicySettings {
-            retry_delay: Some((Duration::from_millis(1), Duration::from_millis(8))),
-            max_attempts: Some(100),
-            ..PolicySettings::default()
-        },
-        ..TaskDefinition::new(Name::parse(name, "task").unwrap())
-    };
-    let executor = ScriptedExecutor::new(SystemClock::new()).defined(task("work"), work()).defined(task("leaf"), work());
+/// Watches the disk of the database, if its power is to be cut.
+fn unreliable_disk() {
+    let power = setting("POWER");
+    if power.is_empty() {
+        return;
+    }
     let path = PathBuf::from(setting("DB"));
-    let scheduler = Scheduler::builder().sqlite(path).executor(Arc::new(executor)).threads(2).build().await.unwrap();
+    let folder = path.parent().expect("it is in a folder");
+    // One that works off what is left, and dies of nothing, has no seed.
+    disk::watch(folder, setting("SEED").parse().ok());
+    if power == "lying" {
+        disk::set(folder, disk::Fault::Lying);
+    }
+}
+
+async fn open() -> Scheduler {
+    let policy = PolicySettings {
+        retry_delay: Some((Duration::from_millis(1), Duration::from_millis(8))),
+        max_attempts: Some(100),
+        ..PolicySettings::default()
+    };
+    let path = PathBuf::from(setting("DB"));
+    let component = setting("COMPONENT");
+    let (executor, wasm): (Arc<dyn Executor>, Arc<[u8]>) = if component.is_empty() {
+        let task = |name: &str| TaskDefinition::new(Name::parse(name, "task").unwrap());
+        let scripts = ScriptedExecutor::new(SystemClock::new()).defined(task("work"), work()).defined(task("leaf"), work());
+        (Arc::new(scripts), Arc::default())
+    } else {
+        let wasm: Arc<[u8]> = std::fs::read(component).unwrap().into();
+        (Arc::new(Telling::new(wasm.clone(), &path.with_extension("code"))), wasm)
+    };
+    let scheduler = Scheduler::builder().sqlite(path).executor(executor).threads(2).build().await.unwrap();
     if scheduler.task("work").is_none() {
-        scheduler.register(&b""[..]).send().await.unwrap();
+        scheduler.register(wasm).grant(Grant::Runs).policy("work", policy).send().await.unwrap();
     }
     scheduler
 }
 
+/// Which execution of this process; the process's own number makes it unlike those of others.
+pub(super) fn next_execution() -> u64 {
+    static EXECUTIONS: AtomicU64 = AtomicU64::new(0);
+    u64::from(std::process::id()) << 24 | EXECUTIONS.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Does what its input says, and tells.
 fn work() -> Script {
-    /// Which execution of this process; the process's own number makes it unlike those of others.
-    static EXECUTIONS: AtomicU64 = AtomicU64::new(0);
     Arc::new(|attempt| {
         Box::pin(async move {
-            let execution = u64::from(std::process::id()) << 24 | EXECUTIONS.fetch_add(1, Ordering::Relaxed);
+            let execution = next_execution();
             let (run, number) = (attempt.run, attempt.attempt);
             Entry::Started(run, number, execution, now()).tell();
             let mut children = Vec::new();
@@ -178,6 +205,10 @@ async fn load(seed: u64) {
     // What earlier lives left is changed too, each run by one part only.
     let (left, _) = scheduler.list(&filter, &Page::default()).await.unwrap();
     let left: Vec<RunId> = left.into_iter().filter(|run| run.metadata.get("mine").is_some()).map(|run| run.id).collect();
+    if !setting("COMPONENT").is_empty() {
+        // Its code is read by the first attempt, which takes longer than most lives.
+        scheduler.wait(scheduler.schedule("touch").send().await.unwrap()).await.unwrap();
+    }
     Entry::Ready.tell();
     let mut parts = JoinSet::new();
     for part in 0..PARTS {

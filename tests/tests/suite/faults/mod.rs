@@ -4,3 +4,4 @@
 pub(crate) mod disk;
 mod failing;
 mod full;
+mod power;
