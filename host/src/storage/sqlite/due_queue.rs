@@ -59,6 +59,8 @@ struct Inner {
     alone: Option<i64>,
     /// Those that are due meanwhile.
     held_back: Vec<i64>,
+    /// Whether nothing is handed out for now.
+    held: bool,
     stopped: bool,
 }
 
@@ -119,7 +121,7 @@ impl DueQueue {
     pub(super) fn take(&self, limit: usize, now: i64, mut claim: impl FnMut(Box<Waiting>, CancelSignal) -> Option<Claim>) -> Vec<Claim> {
         let mut claims = Vec::new();
         let mut inner = self.lock();
-        if inner.stopped {
+        if inner.stopped || inner.held {
             return claims;
         }
         inner.come_due(now);
@@ -185,6 +187,14 @@ impl DueQueue {
     /// Hands out nothing more.
     pub(super) fn stop(&self) {
         self.lock().stopped = true;
+    }
+
+    /// Hands out nothing for now, or goes on.
+    pub(super) fn hold(&self, held: bool) {
+        let was_held = std::mem::replace(&mut self.lock().held, held);
+        if was_held && !held {
+            self.wake();
+        }
     }
 
     /// When something will be due, as far as is loaded.
