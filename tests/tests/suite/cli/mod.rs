@@ -3,6 +3,7 @@
 mod bad_input;
 mod dev;
 mod disk;
+mod explain;
 mod forecast;
 mod help;
 mod host;
