@@ -51,13 +51,16 @@ pub(super) enum Judged {
     Stays,
 }
 
+/// A time, a task, and its lane.
+type Alarm = (i64, i64, Option<Arc<str>>);
+
 #[derive(Default)]
 pub(super) struct Gates {
     pub(super) by_task: FxHashMap<i64, Gate>,
     /// Runs that wait for their next attempt and have kept their slot: of which task, in which lane.
     kept: FxHashMap<i64, (i64, Arc<str>)>,
     /// When to look at which task's lane again; without one, at all of them.
-    alarms: BinaryHeap<Reverse<(i64, i64, Option<Arc<str>>)>>,
+    alarms: BinaryHeap<Reverse<Alarm>>,
     /// When which parked run is too late to start.
     deadlines: BTreeSet<(i64, i64)>,
     /// What was decided since it was last asked for.

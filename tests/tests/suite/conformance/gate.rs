@@ -445,6 +445,50 @@ fn what_is_parked_can_be_changed_as_any_queued_run() {
 }
 
 #[test]
+fn a_change_that_is_taken_back_leaves_a_parked_run_where_it_was() {
+    check(
+        place(),
+        "
+        0s  policy concurrency=1         => ok
+        0s  create a                     => queued due 0s
+        0s  create b                     => queued due 0s
+        0s  create s at=50s              => scheduled due 50s
+        0s  claim                        => a 1
+        1s  delete s                     => none
+        1s  done a + cancel b; delete s  => backoff write-conflict due 11s
+        1s  get b                        => queued due 0s
+        1s  claim                        => nothing
+        1s  hold b                       => lane full 1 by a kept 0s; 0 ahead
+        11s claim                        => a 2
+        12s done a                       => succeeded
+        12s claim                        => b 1
+        ",
+    );
+}
+
+/// Two writes at once, one of which fails and takes the whole group with it, if they happen to be in one.
+#[test]
+fn a_commit_that_fails_leaves_a_parked_run_where_it_was() {
+    let mut world = World::new(place());
+    world.govern(&[("concurrency", "1")], 0);
+    let there = world.new_run(1_000, 0);
+    world.create(vec![there.clone()], 0);
+    for now in 0..20 {
+        let ids = world.create(vec![world.new_run(now, now), world.new_run(now, now)], now);
+        assert_eq!(world.claim(9, now)[0].run, ids[0]);
+        let (cancelled, refused) = world.wait(async {
+            let cancel = world.storage.cancel(world.namespace, ids[1], at(now));
+            tokio::join!(cancel, world.storage.create(world.namespace, vec![there.clone()], at(now)))
+        });
+        assert!(refused.is_err(), "the id is taken");
+        world.finish(ids[0], 1, succeeded(), now);
+        let claimed = world.claim(9, now);
+        assert_eq!(claimed.len(), usize::from(cancelled.is_err()), "{cancelled:?}");
+        claimed.into_iter().for_each(|claim| world.finish(claim.run, 1, succeeded(), now));
+    }
+}
+
+#[test]
 fn priorities_hold_within_a_lane() {
     check(
         place(),

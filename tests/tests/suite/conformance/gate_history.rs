@@ -323,7 +323,11 @@ fn play(policy: Policy, steps: Vec<Step>) {
             }
         }
     }
-    // In the end nobody is forgotten: without its policy, whoever waits starts.
+    // In the end nobody is forgotten: without its policy, and once those in flight have ended, whoever waits starts.
+    for (id, run) in model.runs.iter_mut().filter(|(_, run)| run.state == State::Runs) {
+        world.finish(*id, run.attempts, succeeded(), now);
+        run.state = State::Gone;
+    }
     world.wait(world.storage.pause_task(world.namespace, world.task.name.clone(), None, at(now))).unwrap();
     world.govern(&[], now);
     now += 1_000;

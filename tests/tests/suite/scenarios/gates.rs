@@ -192,3 +192,16 @@ async fn a_host_has_as_many_slots_as_it_is_given() {
         assert!(matches!(refused, Err(Error::Invalid(invalid)) if invalid.code == "invalid-slots"), "{slots}");
     }
 }
+
+#[tokio::test]
+async fn a_field_that_is_too_long_for_a_lane_is_refused_when_it_is_scheduled() {
+    let world = with_policy("touch", &[("concurrency", "1"), ("lane", "input.of")]).await;
+    let refused = world.schedule("touch", json!({ "of": "x".repeat(257) })).send().await;
+    assert!(matches!(refused, Err(Error::Invalid(invalid)) if (invalid.code, invalid.field.as_str()) == ("invalid-lane", "input.of")));
+    assert_eq!(world.run("touch", json!({ "of": "x".repeat(256) })).await.status, Status::Succeeded);
+    // One that was stored before the policy asked for it runs all the same.
+    let early = world.schedule("touch", json!({ "by": "x".repeat(300) })).after(secs(5)).send().await.unwrap();
+    govern(&world, "touch", &[("concurrency", "1"), ("lane", "input.by")]).await;
+    world.advance(secs(5));
+    assert_eq!(world.wait(early).await.status, Status::Succeeded);
+}
