@@ -70,7 +70,7 @@ pub(super) struct Inner {
     /// Those that are due meanwhile.
     held_back: Vec<i64>,
     /// Whether nothing is handed out for now.
-    held: bool,
+    suspended: bool,
     stopped: bool,
 }
 
@@ -143,7 +143,7 @@ impl DueQueue {
     pub(super) fn take(&self, limit: usize, now: i64, mut claim: impl FnMut(Box<Waiting>, CancelSignal) -> Option<Claim>) -> Taken {
         let mut taken = Taken::default();
         let mut inner = self.lock();
-        if inner.stopped || inner.held {
+        if inner.stopped || inner.suspended {
             return taken;
         }
         inner.come_due(now);
@@ -238,9 +238,9 @@ impl DueQueue {
     }
 
     /// Hands out nothing for now, or goes on.
-    pub(super) fn hold(&self, held: bool) {
-        let was_held = std::mem::replace(&mut self.lock().held, held);
-        if was_held && !held {
+    pub(super) fn suspend(&self, suspended: bool) {
+        let before = std::mem::replace(&mut self.lock().suspended, suspended);
+        if before && !suspended {
             self.wake();
         }
     }
@@ -402,7 +402,7 @@ impl DueQueue {
     }
 
     /// What keeps a run that waits, and is due, from starting; `None` if it is in flight.
-    pub(super) fn held_by(&self, waiting: &Waiting, id_origin: u64, now: i64) -> Option<Hold> {
+    pub(super) fn hold(&self, waiting: &Waiting, id_origin: u64, now: i64) -> Option<Hold> {
         self.lock().hold(waiting, id_origin, now)
     }
 
