@@ -34,6 +34,7 @@ mod registry;
 mod reschedule;
 mod room;
 mod rows;
+mod schema;
 mod tokens;
 mod trigger;
 mod unique_key;
