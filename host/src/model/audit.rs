@@ -40,11 +40,15 @@ pub enum AuditAction {
     TriggerCron,
     /// Made runs of a cron's past.
     BackfillCron,
+    /// Paused a task.
+    PauseTask,
+    /// Let a task go on.
+    ResumeTask,
 }
 
 impl AuditAction {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Schedule,
         Self::Reschedule,
         Self::Delete,
@@ -61,6 +65,8 @@ impl AuditAction {
         Self::DeleteCron,
         Self::TriggerCron,
         Self::BackfillCron,
+        Self::PauseTask,
+        Self::ResumeTask,
     ];
 
     /// Whether it has something stored that was promised to nobody before: what a host refuses first when it runs out of room.
@@ -87,6 +93,8 @@ impl AuditAction {
             Self::DeleteCron => "delete-cron",
             Self::TriggerCron => "trigger-cron",
             Self::BackfillCron => "backfill-cron",
+            Self::PauseTask => "pause-task",
+            Self::ResumeTask => "resume-task",
         }
     }
 

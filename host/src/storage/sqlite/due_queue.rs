@@ -20,7 +20,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::ready::{Place, Queue, Ready};
 use super::recover::Suspects;
 use super::rows::Waiting;
-use crate::model::{Progress, Timestamp};
+use crate::model::{Hold, Progress, RunId, Timestamp};
 use crate::storage::{CancelSignal, Claim};
 
 /// How far ahead of their time runs are brought into memory.
@@ -301,6 +301,18 @@ impl DueQueue {
         let mut inner = self.lock();
         let share = inner.share();
         inner.load_at = inner.ready.queues().iter().map(|queue| hungry_from(queue, share)).min().unwrap_or(i64::MAX);
+    }
+
+    /// What keeps a run that waits, and is due, from starting; `None` if it is in flight.
+    pub(super) fn hold(&self, id: i64, id_origin: u64) -> Option<Hold> {
+        let inner = self.lock();
+        if inner.in_flight.contains_key(&id) {
+            return None;
+        }
+        match inner.alone {
+            Some(alone) if inner.at_last_chance.contains(&id) => Some(Hold::LastChance { run: RunId::from_key(alone, id_origin) }),
+            _ => Some(Hold::HostFull { running: inner.in_flight.len() as u64 }),
+        }
     }
 
     /// Runs armed, and attempts in flight.

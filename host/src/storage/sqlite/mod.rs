@@ -20,11 +20,13 @@ mod delete;
 mod due_queue;
 mod finish;
 mod foreign;
+mod hold;
 mod list;
 mod load;
 mod meta;
 mod miss;
 mod on_failure;
+mod pause;
 mod prune;
 mod readers;
 mod ready;
@@ -55,8 +57,8 @@ use super::{
     RegisterError, Registration, RunEvent, Storage, StorageError, TokenRecord,
 };
 use crate::model::{
-    Ahead, Attempt, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Cursor, Digest, Holder, Name,
-    Namespace, NamespaceId, NewRun, Origin, Page, Pause, Payload, Progress, Retention, Run, RunFilter, RunId, Status, Task, TaskId,
+    Ahead, Attempt, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Cursor, Digest, Hold, Holder,
+    Name, Namespace, NamespaceId, NewRun, Origin, Page, Pause, Payload, Progress, Retention, Run, RunFilter, RunId, Status, Task, TaskId,
     Timestamp, Version,
 };
 use audit::Note;
@@ -284,6 +286,20 @@ impl Storage for SqliteStorage {
         self.shared.registry.tasks(namespace)
     }
 
+    async fn pause_task(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        pause: Option<Pause>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Task>>, StorageError> {
+        let action = if pause.is_some() { AuditAction::PauseTask } else { AuditAction::ResumeTask };
+        let (subject, note) = (name.clone(), Note { detail: pause.as_ref().map(pause::in_words), ..Note::of(name.as_str()) });
+        let noted = move |found: &bool| found.then_some(note).into_iter().collect();
+        let found = self.change(namespace, now, action, move |tx| pause::pause(tx, namespace, &name, pause, now), noted).await?;
+        Ok(self.task(namespace, subject.as_str()).filter(|_| found))
+    }
+
     fn component(&self, digest: &Digest) -> Result<Option<Component>, StorageError> {
         use rusqlite::OptionalExtension;
         let wasm: Option<Vec<u8>> = self
@@ -331,6 +347,10 @@ impl Storage for SqliteStorage {
 
     fn nudge(&self) {
         self.shared.nudge();
+    }
+
+    fn hold(&self, namespace: NamespaceId, run: RunId, now: Timestamp) -> Result<Option<Hold>, StorageError> {
+        self.read(namespace, now, |reader| hold::hold(reader, &self.shared.due, run))
     }
 
     fn next_due(&self) -> Option<Timestamp> {
@@ -402,6 +422,10 @@ impl Storage for SqliteStorage {
 
     fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Holder>, StorageError> {
         self.read(namespace, now, |reader| unique_key::holder(reader.conn, namespace, run, reader.id_origin, now))
+    }
+
+    fn first_asked_for(&self, namespace: NamespaceId, run: RunId) -> Result<Option<Timestamp>, StorageError> {
+        self.read(namespace, Timestamp::MIN, |reader| unique_key::first_at(reader, run))
     }
 
     async fn reschedule(

@@ -4,6 +4,7 @@ mod bad_input;
 mod bombs;
 mod dev;
 mod disk;
+mod explain;
 mod forecast;
 mod help;
 mod host;
