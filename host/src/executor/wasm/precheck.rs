@@ -364,7 +364,9 @@ mod tests {
         }
         check(&nested(9)).unwrap();
         // A type of types of types, to a depth at which whoever walks it would run out of stack.
-        let deep = |levels: usize| format!("(component {})", (0..levels).fold("(type (list u8))".to_owned(), |all, i| all + &format!("(type (list {i}))")));
+        let deep = |levels: usize| {
+            format!("(component {})", (0..levels).fold("(type (list u8))".to_owned(), |all, i| all + &format!("(type (list {i}))")))
+        };
         check(&deep(50)).unwrap();
         let refused = check(&deep(5_000)).unwrap_err();
         assert!(refused.code == "invalid-component" && refused.reason.contains("deep"), "{refused}");

@@ -60,7 +60,7 @@ struct Inner {
     /// Those that are due meanwhile.
     held_back: Vec<i64>,
     /// Whether nothing is handed out for now.
-    held: bool,
+    suspended: bool,
     stopped: bool,
 }
 
@@ -121,7 +121,7 @@ impl DueQueue {
     pub(super) fn take(&self, limit: usize, now: i64, mut claim: impl FnMut(Box<Waiting>, CancelSignal) -> Option<Claim>) -> Vec<Claim> {
         let mut claims = Vec::new();
         let mut inner = self.lock();
-        if inner.stopped || inner.held {
+        if inner.stopped || inner.suspended {
             return claims;
         }
         inner.come_due(now);
@@ -190,9 +190,9 @@ impl DueQueue {
     }
 
     /// Hands out nothing for now, or goes on.
-    pub(super) fn hold(&self, held: bool) {
-        let was_held = std::mem::replace(&mut self.lock().held, held);
-        if was_held && !held {
+    pub(super) fn suspend(&self, suspended: bool) {
+        let before = std::mem::replace(&mut self.lock().suspended, suspended);
+        if before && !suspended {
             self.wake();
         }
     }

@@ -175,7 +175,10 @@ async fn crons() {
         assert_eq!(answer.body["field"], field, "{shown}: {}", answer.body);
         assert!(answer.body["seen"].as_str().is_none_or(|seen| seen.chars().count() <= 80), "{shown}: {}", answer.body);
     }
-    assert_eq!(world.ask("POST", "/v1/crons", json!({ "name": "each", "task": "nobody", "expression": "@hourly" })).await.code(), "task-not-found");
+    assert_eq!(
+        world.ask("POST", "/v1/crons", json!({ "name": "each", "task": "nobody", "expression": "@hourly" })).await.code(),
+        "task-not-found"
+    );
     assert_eq!(world.ask("GET", "/v1/crons", None).await.body["crons"], json!([]), "none was made");
 }
 
