@@ -130,7 +130,7 @@ impl Folder {
             let kept = match chance.u8(..8) {
                 0 | 1 => bytes.len(),
                 // Torn, at a sector's end.
-                2 => bytes.len() / 2 & !511,
+                2 => (bytes.len() / 2) & !511,
                 _ => 0,
             };
             if let (1.., Some(plate)) = (kept, plate(path)) {
