@@ -374,7 +374,7 @@ fn who_did_it_is_concealed_from_those_who_may_not_know() {
     for (case, ..) in cases() {
         let case = case.did(Schedule, 0, None);
         let told = case.explained();
-        let text = |explanation: &Explanation| explanation.causes.iter().map(|cause| word_all(cause)).collect::<String>();
+        let text = |explanation: &Explanation| explanation.causes.iter().map(word_all).collect::<String>();
         let concealed = told.clone().concealed();
         assert!(!text(&concealed).contains("k7"), "{}", text(&concealed));
         assert_eq!(told.causes.len(), concealed.causes.len());

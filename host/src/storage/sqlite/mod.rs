@@ -21,6 +21,7 @@ mod due_queue;
 mod finish;
 mod foreign;
 mod hold;
+mod ids;
 mod list;
 mod load;
 mod meta;
@@ -36,6 +37,7 @@ mod registry;
 mod reschedule;
 mod room;
 mod rows;
+mod schema;
 mod tokens;
 mod trigger;
 mod unique_key;
@@ -114,7 +116,7 @@ impl SqliteStorage {
         let mut conn = connection::open_writer(&path)?;
         let readers = Arc::new(readers::Readers::new(path.clone()));
         let prepare = |conn: &mut Connection| -> rusqlite::Result<_> {
-            let id_origin = id_origin(conn)?;
+            let id_origin = ids::origin(conn)?;
             let last_key: Option<i64> = conn.query_row("SELECT max(id) FROM runlater_runs", [], |row| row.get(0))?;
             let last_key = last_key.max(meta::number(conn, "last_key")?);
             let shared = Arc::new(Shared::new(id_origin, last_key.unwrap_or(0)));
@@ -219,27 +221,6 @@ impl OpenFile {
 impl Drop for OpenFile {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-/// The constant of this database in the ids of its runs: drawn once.
-fn id_origin(conn: &Connection) -> rusqlite::Result<u64> {
-    if let Some(origin) = meta::number(conn, "id_origin")? {
-        return Ok(origin as u64);
-    }
-    // 53 bits of SQLite's own generator, which is seeded from the system.
-    let origin: i64 = conn.query_row("SELECT random() & 0x1fffffffffffff", [], |row| row.get(0))?;
-    meta::set_number(conn, "id_origin", origin)?;
-    Ok(origin as u64)
-}
-
-impl Shared {
-    /// Ids only rise, also when the clock steps back.
-    fn next_run_key(&self, now: Timestamp) -> i64 {
-        let earliest = RunId::first_key_at(now.as_micros() / 1_000);
-        let step = |last: i64| Some((last + 1).max(earliest));
-        let last = self.last_key.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).expect("the closure always answers");
-        (last + 1).max(earliest)
     }
 }
 

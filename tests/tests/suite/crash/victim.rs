@@ -3,8 +3,8 @@
 //! Does nothing unless one of the other tests starts it, which say in its environment what it is for.
 
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use runlater::executor::scripted::{Script, ScriptedExecutor};

@@ -130,7 +130,7 @@ impl Folder {
             let kept = match chance.u8(..8) {
                 0 | 1 => bytes.len(),
                 // Torn, at a sector's end.
-                2 => bytes.len() / 2 & !511,
+                2 => (bytes.len() / 2) & !511,
                 _ => 0,
             };
             if let (1.., Some(plate)) = (kept, plate(path)) {
@@ -211,7 +211,8 @@ unsafe extern "C" fn open(_: *mut sqlite3_vfs, name: *const c_char, file: *mut s
         // SAFETY: an open file has a table of methods; ours is a copy with four of them changed, and is never freed.
         unsafe {
             let methods = (*file).pMethods;
-            let ours = sqlite3_io_methods { xWrite: Some(write), xTruncate: Some(truncate), xSync: Some(sync), xClose: Some(close), ..*methods };
+            let ours =
+                sqlite3_io_methods { xWrite: Some(write), xTruncate: Some(truncate), xSync: Some(sync), xClose: Some(close), ..*methods };
             (*file).pMethods = Box::leak(Box::new(ours));
             state.opened.insert(file as usize, Opened { folder, path, real: methods });
         }
