@@ -198,6 +198,7 @@ impl<'a> Schedule<'a> {
         let scheduler = self.scheduler;
         let task = scheduler.task(&self.task).ok_or(Error::TaskNotFound(self.task))?;
         task.check_input(&self.input, "input")?;
+        task.check_lane(&self.input, &self.metadata)?;
         let unique_key = match (self.unique_key, self.unique_for) {
             (Some(unique), Some(span)) => Some(unique.held_for(span, "unique_for")?),
             (None, Some(_)) => return Err(Invalid::new("invalid-unique-for", "unique_for", "goes with a unique key").into()),
