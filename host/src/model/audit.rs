@@ -69,6 +69,11 @@ impl AuditAction {
         Self::ResumeTask,
     ];
 
+    /// Whether it has something stored that was promised to nobody before: what a host refuses first when it runs out of room.
+    pub const fn adds(self) -> bool {
+        matches!(self, Self::Schedule | Self::Register | Self::CreateCron | Self::TriggerCron | Self::BackfillCron)
+    }
+
     /// The word for it on every surface.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -275,6 +275,10 @@ pub trait Storage: Send + Sync + 'static {
     /// A secret of this database, drawn once. What callers are given to hand back is sealed with it.
     fn secret(&self) -> [u8; 32];
 
+    /// Ends when the storage has given up for good, and says why: something can't be read or written that must be. Nothing is claimed
+    /// from then on, and no change is taken; whoever starts a host anew reads what is true. Never ends while all is well.
+    async fn broken(&self) -> StorageError;
+
     /// What the host could not know without asking: counts, sizes, last clean stop.
     fn health(&self) -> Health;
 

@@ -52,7 +52,7 @@ pub(super) fn moved(to: Move) -> String {
 }
 
 impl SqliteStorage {
-    /// Applies a change in the next group. If it is made on somebody's behalf, `notes` says what to put on record of what came of it.
+    /// Applies a change in the next group, unless it adds something and the disk is nearly full. If it is made on somebody's behalf, `notes` says what to put on record of what came of it.
     pub(super) async fn change<T: Send + 'static>(
         &self,
         namespace: NamespaceId,
@@ -71,7 +71,7 @@ impl SqliteStorage {
             }
             Ok(done)
         };
-        self.shared.call(change).await
+        if action.adds() { self.shared.add(change).await } else { self.shared.call(change).await }
     }
 
     /// What notes are made of, if any are.

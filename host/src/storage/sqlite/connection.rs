@@ -74,6 +74,10 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StorageError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags).map_err(|error| cannot(path, "opened", &error))?;
     restrict_to_owner(path)?;
+    // SQLite opens what may only be read without a word.
+    if conn.is_readonly("main").map_err(|error| unreadable(path, error))? {
+        return Err(read_only(path));
+    }
     let settle = |conn: &Connection| -> rusqlite::Result<()> {
         conn.busy_timeout(BUSY_TIMEOUT)?;
         conn.set_prepared_statement_cache_capacity(128);
@@ -124,15 +128,17 @@ fn no_database(path: &Path) -> StorageError {
     StorageError::Corrupt(format!("{} is not a SQLite database; choose another file, nothing was changed in this one", path.display()))
 }
 
+fn read_only(path: &Path) -> StorageError {
+    StorageError::Unavailable(format!("{} is read-only; give this user write access to it and its folder", path.display()))
+}
+
 fn unreadable(path: &Path, error: rusqlite::Error) -> StorageError {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => no_database(path),
         Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
             StorageError::Corrupt(format!("{}: {error}; restore a backup, or recover it with SQLite's own `.recover`", path.display()))
         }
-        Some(rusqlite::ErrorCode::ReadOnly) => {
-            StorageError::Unavailable(format!("{} is read-only; give this user write access to it and its folder", path.display()))
-        }
+        Some(rusqlite::ErrorCode::ReadOnly) => read_only(path),
         _ => cannot(path, "opened", &error),
     }
 }

@@ -69,6 +69,8 @@ pub(super) struct Inner {
     pub(super) alone: Option<i64>,
     /// Those that are due meanwhile.
     held_back: Vec<i64>,
+    /// Whether nothing is handed out for now.
+    held: bool,
     stopped: bool,
 }
 
@@ -141,7 +143,7 @@ impl DueQueue {
     pub(super) fn take(&self, limit: usize, now: i64, mut claim: impl FnMut(Box<Waiting>, CancelSignal) -> Option<Claim>) -> Taken {
         let mut taken = Taken::default();
         let mut inner = self.lock();
-        if inner.stopped {
+        if inner.stopped || inner.held {
             return taken;
         }
         inner.come_due(now);
@@ -233,6 +235,14 @@ impl DueQueue {
     /// Hands out nothing more.
     pub(super) fn stop(&self) {
         self.lock().stopped = true;
+    }
+
+    /// Hands out nothing for now, or goes on.
+    pub(super) fn hold(&self, held: bool) {
+        let was_held = std::mem::replace(&mut self.lock().held, held);
+        if was_held && !held {
+            self.wake();
+        }
     }
 
     /// When something will be due, as far as is loaded.

@@ -38,6 +38,7 @@ mod recover;
 mod register;
 mod registry;
 mod reschedule;
+mod room;
 mod rows;
 mod tokens;
 mod trigger;
@@ -67,6 +68,7 @@ use crate::model::{
 };
 use audit::Note;
 use list::Reader;
+pub use room::Room;
 use writer::{Op, Shared};
 
 /// Runs and tasks in one SQLite file.
@@ -106,6 +108,11 @@ impl SqliteStorage {
     /// Blocks on the disk. Refuses, saying what to do, a file that is no database, is damaged, was written by a newer version, is
     /// on a network file system, or is open in another host.
     pub fn open(path: impl AsRef<Path>, now: Timestamp) -> Result<Self, StorageError> {
+        Self::open_with(path, Room::NONE, now)
+    }
+
+    /// The same, keeping this much room on the disk.
+    pub fn open_with(path: impl AsRef<Path>, room: Room, now: Timestamp) -> Result<Self, StorageError> {
         connection::refuse_strange_files(path.as_ref())?;
         // Two names of one file must meet at one lock.
         let path = std::fs::canonicalize(path.as_ref()).unwrap_or_else(|_| path.as_ref().to_path_buf());
@@ -136,13 +143,14 @@ impl SqliteStorage {
             Ok(())
         }))
         .map_err(|error| writer::sort(&error, false))?;
-        let checkpointer = checkpoint::Checkpointer::start(&path).map_err(|error| writer::sort(&error, false))?;
+        let checkpointer = checkpoint::Checkpointer::start(&path, shared.clone()).map_err(|error| writer::sort(&error, false))?;
+        let mut disk = room::Disk::of(&path, room);
         let foreign = foreign::Foreign::default();
         let cannot = |error: std::io::Error| StorageError::Unavailable(format!("a thread can't be started: {error}"));
         let looker = foreign.watch(shared.clone(), readers.clone()).map_err(cannot)?;
         let for_writer = shared.clone();
         let writer = std::thread::Builder::new().name("runlater-write".into());
-        let writer = writer.spawn(move || writer::write(conn, &for_writer, &checkpointer)).map_err(cannot)?;
+        let writer = writer.spawn(move || writer::write(conn, &for_writer, &checkpointer, &mut disk)).map_err(cannot)?;
         shared.request_load();
         let threads = Mutex::new(vec![writer, looker]);
         let file = OpenFile { path, shared, readers, foreign, alive_until, secret, threads, lock: Mutex::new(Some(lock)) };
@@ -609,7 +617,14 @@ impl Storage for SqliteStorage {
 
     fn ended(&self, run: RunId) -> tokio::sync::oneshot::Receiver<()> {
         match run.key_in(self.shared.id_origin) {
-            Some(key) => self.shared.watch.ended(key),
+            Some(key) => {
+                let ended = self.shared.watch.ended(key);
+                if self.shared.broken.load(Ordering::Acquire) {
+                    // Nothing ends any more, and nobody would say so after this.
+                    self.shared.watch.close();
+                }
+                ended
+            }
             // Of another database: whoever waits is let go at once, and reads that there is no such run.
             None => tokio::sync::oneshot::channel().1,
         }
@@ -671,6 +686,11 @@ impl Storage for SqliteStorage {
             made_way: count(&counts.made_way),
             rate_waits,
         }
+    }
+
+    async fn broken(&self) -> StorageError {
+        self.shared.has_given_up().await;
+        self.shared.trouble().unwrap_or_else(|| StorageError::Unavailable("the host is shut down".into()))
     }
 
     async fn flush(&self) -> Result<(), StorageError> {
