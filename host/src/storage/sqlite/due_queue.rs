@@ -70,7 +70,7 @@ pub(super) struct Inner {
     /// Those that are due meanwhile.
     held_back: Vec<i64>,
     /// Whether nothing is handed out for now.
-    held: bool,
+    stalled: bool,
     stopped: bool,
 }
 
@@ -143,7 +143,7 @@ impl DueQueue {
     pub(super) fn take(&self, limit: usize, now: i64, mut claim: impl FnMut(Box<Waiting>, CancelSignal) -> Option<Claim>) -> Taken {
         let mut taken = Taken::default();
         let mut inner = self.lock();
-        if inner.stopped || inner.held {
+        if inner.stopped || inner.stalled {
             return taken;
         }
         inner.come_due(now);
@@ -238,9 +238,9 @@ impl DueQueue {
     }
 
     /// Hands out nothing for now, or goes on.
-    pub(super) fn hold(&self, held: bool) {
-        let was_held = std::mem::replace(&mut self.lock().held, held);
-        if was_held && !held {
+    pub(super) fn stall(&self, stalled: bool) {
+        let was_stalled = std::mem::replace(&mut self.lock().stalled, stalled);
+        if was_stalled && !stalled {
             self.wake();
         }
     }
