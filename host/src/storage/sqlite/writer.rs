@@ -536,8 +536,9 @@ fn settle(tx: Tx<'_>) {
         let valid = |(place, waiting): &(usize, Box<Waiting>)| void.get(&waiting.id).is_none_or(|length| place >= length);
         shared.due.arm(tx.arm.into_iter().enumerate().filter(valid).map(|(_, waiting)| waiting));
     }
-    shared.watch.tell(tx.ended, tx.events);
     tx.after_commit.into_iter().for_each(|then| then());
+    // Last, so that whoever is told finds everything as it is now.
+    shared.watch.tell(tx.ended, tx.events);
     if tx.wake {
         shared.due.wake();
     }

@@ -30,6 +30,8 @@ macro_rules! verbs {
         mod finish;
         #[path = "gate.rs"]
         mod gate;
+        #[path = "gate_history.rs"]
+        mod gate_history;
         #[path = "history.rs"]
         mod history;
         #[path = "list.rs"]
