@@ -70,7 +70,7 @@ pub(super) struct Inner {
     /// Those that are due meanwhile.
     held_back: Vec<i64>,
     /// Whether nothing is handed out for now.
-    stalled: bool,
+    suspended: bool,
     stopped: bool,
 }
 
@@ -143,7 +143,7 @@ impl DueQueue {
     pub(super) fn take(&self, limit: usize, now: i64, mut claim: impl FnMut(Box<Waiting>, CancelSignal) -> Option<Claim>) -> Taken {
         let mut taken = Taken::default();
         let mut inner = self.lock();
-        if inner.stopped || inner.stalled {
+        if inner.stopped || inner.suspended {
             return taken;
         }
         inner.come_due(now);
@@ -238,9 +238,9 @@ impl DueQueue {
     }
 
     /// Hands out nothing for now, or goes on.
-    pub(super) fn stall(&self, stalled: bool) {
-        let was_stalled = std::mem::replace(&mut self.lock().stalled, stalled);
-        if was_stalled && !stalled {
+    pub(super) fn suspend(&self, suspended: bool) {
+        let before = std::mem::replace(&mut self.lock().suspended, suspended);
+        if before && !suspended {
             self.wake();
         }
     }

@@ -295,7 +295,7 @@ pub(super) fn write(mut conn: Connection, shared: &Shared, checkpointer: &checkp
             return;
         }
         if disk.has_recovered() {
-            shared.due.stall(false);
+            shared.due.suspend(false);
         }
         if group.is_empty() && closing {
             break;
@@ -315,7 +315,7 @@ pub(super) fn write(mut conn: Connection, shared: &Shared, checkpointer: &checkp
             // Outcomes of attempts stay in the group: they are tried again.
             Ok(Group::RolledBack) => {}
             Ok(Group::DiskFull) => {
-                shared.due.stall(true);
+                shared.due.suspend(true);
                 if !disk.found_full() {
                     if closing {
                         // What could not be stored is repeated when the host starts again.
