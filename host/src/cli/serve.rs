@@ -125,8 +125,8 @@ impl Serve {
             let listener = bind(self.listen).await?;
             let room = Room { keep_free: self.keep_free << 20, ..Room::default() };
             let scheduler = open(&self.db, |builder| match self.rates.guest_creates {
-                Some(rate) => self.slots.apply(builder.room(room)).guest_creates(rate.0),
-                None => self.slots.apply(builder.room(room)),
+                Some(rate) => self.slots.apply(builder).room(room).guest_creates(rate.0),
+                None => self.slots.apply(builder).room(room),
             });
             let scheduler = scheduler.await?;
             let address = listener.local_addr()?;

@@ -402,7 +402,7 @@ impl DueQueue {
     }
 
     /// What keeps a run that waits, and is due, from starting; `None` if it is in flight.
-    pub(super) fn hold(&self, waiting: &Waiting, id_origin: u64, now: i64) -> Option<Hold> {
+    pub(super) fn held_by(&self, waiting: &Waiting, id_origin: u64, now: i64) -> Option<Hold> {
         self.lock().hold(waiting, id_origin, now)
     }
 

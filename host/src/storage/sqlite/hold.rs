@@ -23,5 +23,5 @@ pub(super) fn hold(reader: &Reader<'_>, due: &DueQueue, run: RunId) -> rusqlite:
             .optional()?;
         waiting.input = input;
     }
-    Ok(due.hold(&waiting, reader.id_origin, now))
+    Ok(due.held_by(&waiting, reader.id_origin, now))
 }

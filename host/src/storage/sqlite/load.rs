@@ -16,19 +16,21 @@ use super::writer::Shared;
 /// Rows read at once: a few milliseconds.
 const PAGE: usize = 4_096;
 
-/// Loads a page of each namespace that has room and need, as far as a page goes in all. Asks for another turn while there is more.
+/// Loads a page of each namespace that has room and need, as far as a page goes in all: each has its part of it. Asks for another turn while
+/// there is more.
 pub(super) fn load(conn: &Connection, shared: &Shared) -> rusqlite::Result<()> {
     if shared.due.is_reading() {
         unread::read(conn, shared)?;
     }
     let now = shared.seen_now.load(Ordering::Relaxed);
-    let mut left = PAGE;
-    for wanted in shared.due.wants(now) {
+    let (mut left, all) = (PAGE, shared.due.wants(now));
+    let count = all.len();
+    for (index, wanted) in all.into_iter().enumerate() {
         if left == 0 {
             shared.request_load();
             break;
         }
-        let limit = wanted.room.min(left);
+        let limit = wanted.room.min((left / (count - index)).max(1));
         let (place, found, more) = page(conn, shared, &wanted, limit, now)?;
         left -= found.len().min(left);
         shared.due.loaded(wanted.namespace, place, found);

@@ -58,7 +58,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::{
-    Amendment, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Gap, Health, Missed, Move, PrunePlace, Pruned,
+    Amendment, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Gap, Health, Move, PrunePlace, Pruned,
     RegisterError, Registration, RunEvent, Storage, StorageError, TokenRecord,
 };
 use crate::model::{
@@ -120,7 +120,7 @@ impl SqliteStorage {
         let mut conn = connection::open_writer(&path)?;
         let readers = Arc::new(readers::Readers::new(path.clone()));
         let prepare = |conn: &mut Connection| -> rusqlite::Result<_> {
-            let id_origin = id_origin(conn)?;
+            let id_origin = meta::id_origin(conn)?;
             let last_key: Option<i64> = conn.query_row("SELECT max(id) FROM runlater_runs", [], |row| row.get(0))?;
             let last_key = last_key.max(meta::number(conn, "last_key")?);
             let shared = Arc::new(Shared::new(id_origin, last_key.unwrap_or(0)));
@@ -227,27 +227,6 @@ impl OpenFile {
 impl Drop for OpenFile {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-/// The constant of this database in the ids of its runs: drawn once.
-fn id_origin(conn: &Connection) -> rusqlite::Result<u64> {
-    if let Some(origin) = meta::number(conn, "id_origin")? {
-        return Ok(origin as u64);
-    }
-    // 53 bits of SQLite's own generator, which is seeded from the system.
-    let origin: i64 = conn.query_row("SELECT random() & 0x1fffffffffffff", [], |row| row.get(0))?;
-    meta::set_number(conn, "id_origin", origin)?;
-    Ok(origin as u64)
-}
-
-impl Shared {
-    /// Ids only rise, also when the clock steps back.
-    fn next_run_key(&self, now: Timestamp) -> i64 {
-        let earliest = RunId::first_key_at(now.as_micros() / 1_000);
-        let step = |last: i64| Some((last + 1).max(earliest));
-        let last = self.last_key.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).expect("the closure always answers");
-        (last + 1).max(earliest)
     }
 }
 
@@ -670,9 +649,6 @@ impl Storage for SqliteStorage {
 
     fn health(&self) -> Health {
         let (armed, parked, running, rate_waits) = self.shared.due.counts();
-        let counts = &self.shared.counts;
-        let count = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
-        let missed = Missed { host_down: count(&counts.host_down), overlap: count(&counts.overlap), expired: count(&counts.expired) };
         let trouble = self.shared.trouble().map(|trouble| trouble.to_string());
         Health {
             writable: trouble.is_none(),
@@ -682,8 +658,8 @@ impl Storage for SqliteStorage {
             running,
             queued_writes: self.shared.queued(),
             pruned: self.shared.pruned.load(Ordering::Relaxed),
-            missed,
-            made_way: count(&counts.made_way),
+            missed: self.shared.counts.missed(),
+            made_way: self.shared.counts.made_way.load(Ordering::Relaxed),
             rate_waits,
         }
     }

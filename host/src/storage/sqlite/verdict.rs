@@ -14,7 +14,7 @@ use super::gated::time;
 use super::rows::because_text;
 use super::writer::Tx;
 use crate::model::{Because, Concurrency, NamespaceId, RunId, Status, format_duration};
-use crate::storage::{RunChange, RunEvent};
+use crate::storage::{Missed, RunChange, RunEvent};
 
 /// What was decided about one run.
 #[derive(Debug)]
@@ -34,6 +34,13 @@ pub(super) struct Counts {
     pub(super) overlap: AtomicU64,
     pub(super) expired: AtomicU64,
     pub(super) made_way: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn missed(&self) -> Missed {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Missed { host_down: count(&self.host_down), overlap: count(&self.overlap), expired: count(&self.expired) }
+    }
 }
 
 pub(super) fn apply(tx: &mut Tx<'_>, verdict: &Verdict, now: i64) -> rusqlite::Result<()> {
