@@ -29,8 +29,9 @@ const PUBLIC: [&str; 1] = ["/healthz"];
 
 /// A caller that was authenticated: the scheduler bound to the namespace of its token.
 #[derive(Clone)]
-pub(super) struct Caller {
-    pub(super) scheduler: Scheduler,
+pub struct Caller {
+    /// The scheduler, in the namespace and on behalf of the token.
+    pub scheduler: Scheduler,
     role: Role,
 }
 
@@ -66,7 +67,7 @@ impl Gate {
         if PUBLIC.contains(&request.uri().path()) {
             return Ok(None);
         }
-        let token = bearer(request.headers()).and_then(|text| Token::parse(text).ok());
+        let token = bearer(request.headers()).and_then(|text| self.scheduler.read_token(text));
         let caller = match &token {
             Some(token) => self.scheduler.authenticate(token.secret())?,
             None => None,
