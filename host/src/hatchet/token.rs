@@ -76,9 +76,11 @@ impl Place {
     /// Reads the address of a server, of which the SDKs want no more than scheme, host and port: they append their paths to it.
     fn parse(text: &str) -> Result<Self, Invalid> {
         let refused = || {
-            Invalid::new("invalid-url", "server_url", "write where clients reach the host, without a path: http://127.0.0.1:7180").seen(text)
+            Invalid::new("invalid-url", "server_url", "write where clients reach the host, without a path: http://127.0.0.1:7180")
+                .seen(text)
         };
-        let uri: Uri = Some(text).filter(|text| text.len() <= SERVER_URL_BYTES_MAX).and_then(|text| text.parse().ok()).ok_or_else(refused)?;
+        let uri: Uri =
+            Some(text).filter(|text| text.len() <= SERVER_URL_BYTES_MAX).and_then(|text| text.parse().ok()).ok_or_else(refused)?;
         let http::uri::Parts { scheme, authority, path_and_query, .. } = uri.into_parts();
         let (scheme, authority) = scheme.zip(authority).ok_or_else(refused)?;
         let bare = path_and_query.is_none_or(|path| path.as_str() == "/") && !authority.as_str().contains('@') && !text.contains('#');
@@ -106,7 +108,8 @@ mod tests {
         assert_eq!(place("http://127.0.0.1:7180/"), Ok((url, port, false)));
         assert_eq!(place("https://runs.example"), Ok(("https://runs.example".into(), "runs.example:443".into(), true)));
         assert_eq!(place("http://[::1]:80").unwrap().1, "[::1]:80");
-        for bad in ["", "127.0.0.1:7180", "ftp://a", "http://", "http://a/b", "http://a?b", "http://u:p@a", "http://a#b", &"h".repeat(300)] {
+        for bad in ["", "127.0.0.1:7180", "ftp://a", "http://", "http://a/b", "http://a?b", "http://u:p@a", "http://a#b", &"h".repeat(300)]
+        {
             assert_eq!(place(bad), Err("invalid-url"), "{bad}");
         }
     }

@@ -184,13 +184,13 @@ mod tests {
         assert!(peers.0.lock().unwrap().is_empty());
     }
     /// Serves with the time standing still but for when everybody waits: then it goes on to whatever is next.
-    async fn answered(sent: &[u8]) -> String {
+    async fn answered_with(http2: bool, sent: &[u8]) -> String {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", axum::routing::get(async || "here"));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let serving = serve(Routers { http1: router, http2: None }, listener, async { drop(stopped.await) });
+        let serving = serve(Routers { http1: router.clone(), http2: http2.then_some(router) }, listener, async { drop(stopped.await) });
         let asking = async {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(sent).await.unwrap();
@@ -201,6 +201,25 @@ mod tests {
             String::from_utf8_lossy(&answer).into_owned()
         };
         tokio::join!(serving, asking).1
+    }
+
+    async fn answered(sent: &[u8]) -> String {
+        answered_with(false, sent).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_is_who_might_speak_http2() {
+        for begun in [&b""[..], b"P", b"PR", b"PRI", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.1\r\nX-Slow: "] {
+            assert!(!answered_with(true, begun).await.contains("here"));
+        }
+        // Connected, and asks for nothing; then what is asked for over HTTP/1.1, also by methods that begin as the preface does.
+        let settings = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        assert!(!answered_with(true, settings).await.is_empty(), "it was greeted");
+        for (method, status) in [("GET", "200"), ("PUT", "405"), ("PROPFIND", "405"), ("P", "405")] {
+            let answer =
+                answered_with(true, format!("{method} / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes()).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{method}: {answer}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -73,7 +73,10 @@ impl Order {
             "oldest-first" => Ok(Self::OldestFirst),
             "trigger-time" => Ok(Self::TriggerTime),
             "latest-trigger-time" => Ok(Self::LatestTriggerTime),
-            _ => Err(Invalid::new("invalid-order", "order", "one of newest-first, oldest-first, trigger-time, latest-trigger-time").seen(text)),
+            _ => {
+                Err(Invalid::new("invalid-order", "order", "one of newest-first, oldest-first, trigger-time, latest-trigger-time")
+                    .seen(text))
+            }
         }
     }
 }

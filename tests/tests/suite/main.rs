@@ -1,6 +1,6 @@
 //! Every suite in one binary: what storage promises (`conformance`), what users and operators see of the database (`contracts`), of
-//! the command line (`cli`), of the API (`http`) and of the library (`embedding`), what compiled guests live through from being
-//! scheduled to their outcome (`scenarios`, built by `guests`), what a killed host leaves behind (`crash`), and what the
+//! the command line (`cli`), of the API (`http`) and of the library (`embedding`), of what Hatchet's SDKs say (`hatchet`), what
+//! compiled guests live through from being scheduled to their outcome (`scenarios`, built by `guests`), what a killed host leaves behind (`crash`), and what the
 //! source must look like (`tidy`).
 
 #![allow(clippy::type_complexity, reason = "a table of cases is a list of tuples")]
@@ -12,6 +12,7 @@ mod contracts;
 mod crash;
 mod embedding;
 mod guests;
+mod hatchet;
 mod http;
 mod scenarios;
 mod tidy;

@@ -17,7 +17,9 @@ pub(super) async fn bulk_trigger_workflow(
         let reason = format!("1 to {} runs in one request", limits::RUNS_AT_ONCE_MAX);
         return Err(Invalid::new("invalid-bulk", "workflows", reason).seen(count.to_string()).into());
     }
-    let within = |place: usize| move |problem: Problem| Problem { field: problem.field.map(|field| format!("workflows[{place}].{field}")), ..problem };
+    let within = |place: usize| {
+        move |problem: Problem| Problem { field: problem.field.map(|field| format!("workflows[{place}].{field}")), ..problem }
+    };
     let runs: Result<Vec<_>, _> =
         request.workflows.iter().enumerate().map(|(place, one)| begin(&scheduler, one).map_err(within(place))).collect();
     let scheduled = scheduler.schedule_all(runs?).await?;

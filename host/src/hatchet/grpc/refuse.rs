@@ -66,7 +66,9 @@ fn code(problem: &Problem) -> Code {
 
 /// All that is no printable ASCII in percent signs and digits.
 fn escape(text: &str) -> String {
-    text.bytes().map(|byte| if matches!(byte, b' '..=b'~') && byte != b'%' { char::from(byte).into() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| if matches!(byte, b' '..=b'~') && byte != b'%' { char::from(byte).into() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 #[cfg(test)]

@@ -23,11 +23,8 @@ pub(super) async fn schedule_workflow(
     if !(1..=PAGE_SIZE_MAX).contains(&count) {
         return Err(Invalid::new("invalid-bulk", "schedules", format!("1 to {PAGE_SIZE_MAX} times")).seen(count.to_string()).into());
     }
-    let new = NewRun {
-        input: Some(&request.input),
-        additional_metadata: request.additional_metadata.as_deref(),
-        priority: request.priority,
-    };
+    let new =
+        NewRun { input: Some(&request.input), additional_metadata: request.additional_metadata.as_deref(), priority: request.priority };
     let mut runs = Vec::with_capacity(count);
     for (place, at) in request.schedules.iter().enumerate() {
         let refused = || {

@@ -22,11 +22,8 @@ pub(super) async fn trigger_workflow(
 pub(super) fn begin<'a>(scheduler: &'a Scheduler, request: &TriggerWorkflowRequest) -> Result<Schedule<'a>, Problem> {
     let task = task(scheduler, &request.name, StatusCode::BAD_REQUEST)?;
     check_parent(&request.parent_id, &request.parent_task_run_external_id, request.child_index)?;
-    let new = NewRun {
-        input: Some(&request.input),
-        additional_metadata: request.additional_metadata.as_deref(),
-        priority: request.priority,
-    };
+    let new =
+        NewRun { input: Some(&request.input), additional_metadata: request.additional_metadata.as_deref(), priority: request.priority };
     new.schedule(scheduler, &task, Due::Now)
 }
 

@@ -23,7 +23,11 @@ pub(super) struct Create {
 }
 
 /// A time in the past means at once.
-pub(super) async fn create(tenant: Tenant, WorkflowName(workflow): WorkflowName, Json(request): Json<Create>) -> Result<Answer<Row>, Problem> {
+pub(super) async fn create(
+    tenant: Tenant,
+    WorkflowName(workflow): WorkflowName,
+    Json(request): Json<Create>,
+) -> Result<Answer<Row>, Problem> {
     create_of(&tenant, &workflow, &request).await
 }
 

@@ -32,7 +32,8 @@ impl Default for Bounds {
 
 impl Bounds {
     pub(super) fn set_offset(&mut self, text: &str) -> Result<(), Invalid> {
-        let refused = || Invalid::new("invalid-page", "offset", format!("0 to {PAGE_SKIP_MAX}; narrow the filter for what is beyond")).seen(text);
+        let refused =
+            || Invalid::new("invalid-page", "offset", format!("0 to {PAGE_SKIP_MAX}; narrow the filter for what is beyond")).seen(text);
         self.offset = text.parse().ok().filter(|offset| *offset <= PAGE_SKIP_MAX).ok_or_else(refused)?;
         Ok(())
     }
@@ -99,7 +100,11 @@ fn query(pairs: Vec<(String, String)>) -> Result<(Filter, Bounds, Order), Invali
             "parentStepRunId" => filter.parent_step_run_id = Some(value),
             "statuses" => filter.statuses.push(value),
             "additionalMetadata" => filter.additional_metadata.get_or_insert_default().push(value),
-            _ => return Err(Invalid::new("unknown-parameter", "query", format!("there is no such parameter; there are: {KNOWN}")).seen(name)),
+            _ => {
+                return Err(
+                    Invalid::new("unknown-parameter", "query", format!("there is no such parameter; there are: {KNOWN}")).seen(name)
+                );
+            }
         }
     }
     let order = match (by_creation, ascending) {

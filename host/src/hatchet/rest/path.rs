@@ -26,7 +26,10 @@ impl FromRequestParts<Scheduler> for Tenant {
             return Ok(Self { scheduler: caller.scheduler, id });
         }
         let detail = format!("the token is for the tenant {id}, and for no other");
-        Err(Problem { seen: Invalid::new("", "", "").seen(named).seen, ..Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).at("tenant") })
+        Err(Problem {
+            seen: Invalid::new("", "", "").seen(named).seen,
+            ..Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).at("tenant")
+        })
     }
 }
 

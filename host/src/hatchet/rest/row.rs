@@ -48,7 +48,8 @@ impl Row {
     pub(super) fn of(run: Run, scheduler: &Scheduler) -> Self {
         let (error, status) = (output::error(&run), run.status);
         let task = scheduler.task(run.task.as_str());
-        let of_task = |id: fn(&Scheduler, &crate::model::Task) -> String| task.as_deref().map(|task| id(scheduler, task)).unwrap_or_default();
+        let of_task =
+            |id: fn(&Scheduler, &crate::model::Task) -> String| task.as_deref().map(|task| id(scheduler, task)).unwrap_or_default();
         // What was missed has no run; what waits has none yet.
         let fired = !matches!(status, Status::Scheduled | Status::Missed);
         Self {

@@ -206,7 +206,8 @@ fn tail(q: &mut Query, page: &Page, filter: &RunFilter, key: &str, terms: &mut V
             let time = if by_due_time(filter) { "r.due_at" } else { "r.trigger_at" };
             if let Some((id, at)) = cursor {
                 let (at, id) = (q.bind(at), q.bind(id));
-                terms.push(format!("({time} < {at} OR {time} = {at} AND r.id > {id})"));
+                // The first part is what an index can go by.
+                terms.push(format!("{time} <= {at} AND ({time} < {at} OR r.id > {id})"));
             }
             format!("{time} DESC, r.id")
         }
