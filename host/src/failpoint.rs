@@ -1,13 +1,20 @@
 //! Places at which a test may have the process die as by `kill -9`.
 //!
 //! `failpoint!("commit:before")` marks one. Under the feature `test-util`, [`arm`] chooses the place, and whichever thread comes there
-//! next ends the process; without the feature a mark is nothing at all. What must hold wherever it dies stands in the suite `crash`.
+//! next ends the process; without the feature a mark is nothing at all, its condition included. What must hold wherever it dies stands in
+//! the suite `crash`.
 
-/// Marks a place.
+/// Marks a place, or one that counts only if something holds.
 macro_rules! failpoint {
     ($place:literal) => {
         #[cfg(feature = "test-util")]
         crate::failpoint::reached($place);
+    };
+    ($place:literal if $holds:expr) => {
+        #[cfg(feature = "test-util")]
+        if $holds {
+            crate::failpoint::reached($place);
+        }
     };
 }
 

@@ -29,4 +29,5 @@ runlater_task::export_tasks!(
     writes::schedule_detached_then_trap,
     writes::own_writes,
     writes::bulk,
+    writes::work,
 );

@@ -178,3 +178,33 @@ pub(crate) fn bulk(input: Bulk) -> Result<Value, Failure> {
     let refused: Vec<_> = outcome.refused.iter().map(|(id, why)| json!({ "id": id, "error": why.to_string() })).collect();
     Ok(json!({ "changed": outcome.changed, "refused": refused }))
 }
+
+/// Does what its input says in a word and a number, such as `fan 2`: what the host is killed under. Says on stdout which of its detached
+/// runs are stored.
+#[task]
+pub(crate) fn work(input: String, run: &Run) -> Result<Outcome<()>, Failure> {
+    let (what, number) = input.split_once(' ').unwrap_or((&input, "0"));
+    let number: u32 = number.parse().map_err(|_| Failure::reject(format!("{number} is no number")))?;
+    let follow = |delay| runlater_task::schedule("touch").after(delay).metadata("by", "guest");
+    match what {
+        "fan" => {
+            for delay in [milliseconds(0), milliseconds(5), hours(1)] {
+                follow(delay).send(&())?;
+            }
+        }
+        "snooze" => drop(follow(milliseconds(2)).send(&())?),
+        "detached" => {
+            for place in 0..3 {
+                let key = format!("detached-{}-{place}", run.id());
+                println!("detached {} {key}", follow(milliseconds(3)).send_detached(&key, &())?);
+            }
+        }
+        "slow" => std::thread::sleep(milliseconds(number.into()).into()),
+        _ => {}
+    }
+    match (what, run.attempt() <= number) {
+        ("fail" | "fan" | "detached", true) => Err(Failure::retry("as asked")),
+        ("snooze", true) => Ok(Outcome::Snooze(milliseconds(3))),
+        _ => Ok(Outcome::Done(())),
+    }
+}

@@ -11,11 +11,13 @@ mod confirm;
 mod crons;
 mod dev;
 mod discovery;
+mod explain;
 mod failure;
 mod filter;
 mod forecast;
 mod moment;
 mod new;
+mod pause;
 mod register;
 mod runs;
 mod schedule;
@@ -78,6 +80,7 @@ enum Command {
     Tasks(tasks::Tasks),
     Schedule(schedule::Schedule),
     Runs(runs::Runs),
+    Explain(explain::Explain),
     Crons(crons::Crons),
     Forecast(forecast::Forecast),
     Token(token::Tokens),
@@ -129,6 +132,7 @@ impl Command {
             Self::Tasks(command) => command.run(global, screen),
             Self::Schedule(command) => command.run(global, screen),
             Self::Runs(command) => command.run(global, screen),
+            Self::Explain(command) => command.run(global, screen),
             Self::Crons(command) => command.run(global, screen),
             Self::Forecast(command) => command.run(global, screen),
             Self::Token(command) => command.run(global, screen),

@@ -18,7 +18,7 @@ use crate::executor::wasm::Compiler;
 use crate::http::{self, Rates};
 use crate::model::RateLimit;
 use crate::scheduler::{NewToken, Role, Scheduler, SchedulerBuilder};
-use crate::storage::sqlite::SqliteStorage;
+use crate::storage::sqlite::{Room, SqliteStorage};
 
 /// Where a host listens unless it is told otherwise.
 pub(super) const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7180);
@@ -45,6 +45,9 @@ pub(super) struct Serve {
     /// Listen beyond this machine although tokens then travel unencrypted
     #[arg(long)]
     insecure: bool,
+    /// Refuse new work while the database's disk has less than this free, in MiB; 0: never
+    #[arg(long, value_name = "MIB", default_value_t = Room::default().keep_free >> 20, value_parser = clap::value_parser!(u64).range(..=1 << 30))]
+    keep_free: u64,
     #[command(flatten)]
     rates: RateArguments,
 }
@@ -101,9 +104,10 @@ impl Serve {
             let stop = StopSignal::new()?;
             // The address first: a taken one must not cost a start of the scheduler.
             let listener = bind(self.listen).await?;
+            let room = Room { keep_free: self.keep_free << 20, ..Room::default() };
             let scheduler = open(&self.db, |builder| match self.rates.guest_creates {
-                Some(rate) => builder.guest_creates(rate.0),
-                None => builder,
+                Some(rate) => builder.room(room).guest_creates(rate.0),
+                None => builder.room(room),
             });
             let scheduler = scheduler.await?;
             let address = listener.local_addr()?;
@@ -114,7 +118,8 @@ impl Serve {
                 screen.line(format!("listening on http://{address}, with the database {}", clean(&self.db.display().to_string())))?;
                 screen.line(format!("client commands in this folder find address and token in {}", clean(&file.display().to_string())))?;
             }
-            let served = http::serve_with(doors(), scheduler.clone(), self.rates.of_requests(), listener, stop.wait()).await;
+            let stop = stop_or_broken(stop, &scheduler);
+            let served = http::serve_with(doors(), scheduler.clone(), self.rates.of_requests(), listener, stop).await;
             close(&scheduler, screen).await?;
             Ok(served?)
         })
@@ -210,8 +215,22 @@ pub(super) async fn announce(scheduler: &Scheduler, address: SocketAddr, folder:
     discovery::write(folder, &ServerFile { url: format!("http://{reached}"), token })
 }
 
-/// Shuts down with a grace for the attempts in flight. A further signal ends the process at once: nothing acknowledged is lost.
+/// Ends when the host is told to stop, or its storage has given up.
+pub(super) async fn stop_or_broken(stop: StopSignal, scheduler: &Scheduler) {
+    tokio::select! {
+        () = stop.wait() => {}
+        _ = scheduler.broken() => {}
+    }
+}
+
+/// Shuts down with a grace for the attempts in flight. A further signal ends the process at once: nothing acknowledged is lost. After the
+/// storage has given up there is no grace, as no outcome could be recorded, and the failure says what it was.
 pub(super) async fn close(scheduler: &Scheduler, screen: &Screen) -> anyhow::Result<()> {
+    if let Some(trouble) = scheduler.health().trouble {
+        drop(scheduler.shutdown(Duration::ZERO).await);
+        let message = format!("the database can't be relied on any more ({trouble}); start the host again: it reads what was stored");
+        return Err(Failure::new(Exit::Io, "database", clean(&message)).into());
+    }
     screen.note("stopping; once more to stop at once");
     let again = StopSignal::new()?;
     tokio::select! {

@@ -35,6 +35,13 @@ pub struct Caller {
     role: Role,
 }
 
+impl Caller {
+    /// Whether the caller may do what this role may.
+    pub(super) fn is(&self, role: Role) -> bool {
+        self.role.allows(role)
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
@@ -83,7 +90,7 @@ impl Gate {
 
 /// Lets those pass whose role is enough.
 pub(super) async fn require(State(needed): State<Role>, caller: Caller, request: Request, next: Next) -> Response {
-    if caller.role.allows(needed) { next.run(request).await } else { Problem::forbidden(caller.role, needed).into_response() }
+    if caller.is(needed) { next.run(request).await } else { Problem::forbidden(caller.role, needed).into_response() }
 }
 
 /// The token of the one Authorization header, if there is exactly one.

@@ -40,11 +40,15 @@ pub enum AuditAction {
     TriggerCron,
     /// Made runs of a cron's past.
     BackfillCron,
+    /// Paused a task.
+    PauseTask,
+    /// Let a task go on.
+    ResumeTask,
 }
 
 impl AuditAction {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Schedule,
         Self::Reschedule,
         Self::Delete,
@@ -61,7 +65,14 @@ impl AuditAction {
         Self::DeleteCron,
         Self::TriggerCron,
         Self::BackfillCron,
+        Self::PauseTask,
+        Self::ResumeTask,
     ];
+
+    /// Whether it has something stored that was promised to nobody before: what a host refuses first when it runs out of room.
+    pub const fn adds(self) -> bool {
+        matches!(self, Self::Schedule | Self::Register | Self::CreateCron | Self::TriggerCron | Self::BackfillCron)
+    }
 
     /// The word for it on every surface.
     pub const fn as_str(self) -> &'static str {
@@ -82,6 +93,8 @@ impl AuditAction {
             Self::DeleteCron => "delete-cron",
             Self::TriggerCron => "trigger-cron",
             Self::BackfillCron => "backfill-cron",
+            Self::PauseTask => "pause-task",
+            Self::ResumeTask => "resume-task",
         }
     }
 

@@ -1,9 +1,9 @@
 //! How the runs of a task share its slots: lanes, and what becomes of a run whose lane is full.
 //!
-//! Asked by storage whenever a run is due; counts are those of the moment.
+//! Asked by storage when a run becomes due; counts are those of the moment.
 
 use super::limits::LANE_BYTES_MAX;
-use super::{Invalid, Metadata, Payload};
+use super::{Invalid, Metadata, Payload, RunId, Timestamp};
 
 /// How many attempts of a task may be in flight at a time. The default sets no limit: a run starts although others of its task run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -66,18 +66,40 @@ pub enum Admission {
 }
 
 impl Concurrency {
-    /// Decides about a run that is due, `running` and `waiting` being the others of its lane.
-    pub fn admit(&self, running: u32, waiting: u32) -> Admission {
-        if self.per_lane.is_none_or(|limit| running < limit) && waiting == 0 {
-            return Admission::Start;
+    /// Decides about a run when it becomes due, `running` being the slots of its lane that are taken and `waiting` the others that wait in it.
+    ///
+    /// Only a lane that is full by its own limit makes runs overlap: one that waits for anything else (a rate, a pause, the limit of the
+    /// whole task) is followed by others that wait behind it.
+    pub fn admit(&self, running: usize, waiting: usize) -> Admission {
+        let free = self.per_lane.map_or(usize::MAX, |limit| (limit as usize).saturating_sub(running));
+        if waiting < free {
+            return if waiting == 0 { Admission::Start } else { Admission::Wait };
         }
         match self.overlap {
             Overlap::Queue => Admission::Wait,
             Overlap::SkipNew => Admission::Skip,
             Overlap::CancelRunning => Admission::CancelOldestAndWait,
-            Overlap::BufferOne if waiting == 0 => Admission::Wait,
+            Overlap::BufferOne if waiting == free => Admission::Wait,
             Overlap::BufferOne => Admission::Skip,
         }
+    }
+
+    /// Why a run was missed whose lane was full, in words: `holder` had been in it since then.
+    pub fn why_missed(&self, lane: Option<&str>, holder: RunId, since: Timestamp) -> String {
+        let lane = lane.map_or("its task was busy".into(), |lane| format!("its lane {lane:?} was busy"));
+        let limit = self.per_lane.map_or(String::new(), |limit| format!("concurrency = {limit}, "));
+        format!(
+            "{lane}: run {holder} had been there since {since}, and the task's policy lets it not wait ({limit}overlap = {})",
+            self.overlap.as_str()
+        )
+    }
+
+    /// Why an attempt was asked to end, in words: `newcomer` became due in its lane.
+    pub fn why_cancelled(&self, newcomer: RunId) -> String {
+        format!(
+            "run {newcomer} became due in the same lane, and the task's policy is to make way for it (overlap = {})",
+            self.overlap.as_str()
+        )
     }
 
     /// Whether a run keeps its slot while it waits for its next attempt, so that a lane of one keeps its order.
@@ -121,16 +143,30 @@ impl LaneKey {
 
     /// The lane of a run: `None` for [`LaneKey::Constant`]. A field that is not there is the empty lane.
     pub fn lane(&self, input: &Payload, metadata: &Metadata) -> Result<Option<String>, Invalid> {
-        let (field, lane) = match self {
-            Self::Constant => return Ok(None),
-            Self::Metadata(key) => (format!("metadata.{key}"), metadata.get(key).unwrap_or_default().to_owned()),
-            Self::Input(path) => (format!("input.{}", path.join(".")), at(input, path)),
-        };
-        if lane.len() <= LANE_BYTES_MAX {
-            return Ok(Some(lane));
+        match self.text(input, metadata) {
+            None => Ok(None),
+            Some(lane) if lane.len() <= LANE_BYTES_MAX => Ok(Some(lane)),
+            Some(lane) => {
+                let reason = format!("the task counts its runs by this field, so it may have at most {LANE_BYTES_MAX} bytes");
+                Err(Invalid::new("invalid-lane", self.to_string(), reason).seen(lane))
+            }
         }
-        let reason = format!("the task counts its runs by this field, so it may have at most {LANE_BYTES_MAX} bytes");
-        Err(Invalid::new("invalid-lane", field, reason).seen(lane))
+    }
+
+    /// The lane that a stored run is counted in; empty for [`LaneKey::Constant`]. If its field is longer than a lane may be, because the policy
+    /// changed after it was scheduled, it shares the lane of what its field begins with.
+    pub fn lane_of_stored(&self, input: &Payload, metadata: &Metadata) -> String {
+        let mut lane = self.text(input, metadata).unwrap_or_default();
+        lane.truncate(lane.floor_char_boundary(LANE_BYTES_MAX));
+        lane
+    }
+
+    fn text(&self, input: &Payload, metadata: &Metadata) -> Option<String> {
+        match self {
+            Self::Constant => None,
+            Self::Metadata(key) => Some(metadata.get(key).unwrap_or_default().to_owned()),
+            Self::Input(path) => Some(at(input, path)),
+        }
     }
 }
 
@@ -169,12 +205,21 @@ mod tests {
             (Overlap::Queue, [Start, Start, Wait, Wait, Wait]),
             (Overlap::SkipNew, [Start, Start, Skip, Skip, Skip]),
             (Overlap::CancelRunning, [Start, Start, CancelOldestAndWait, CancelOldestAndWait, CancelOldestAndWait]),
-            (Overlap::BufferOne, [Start, Start, Wait, Skip, Skip]),
+            (Overlap::BufferOne, [Start, Start, Wait, Skip, Wait]),
         ] {
             let concurrency = Concurrency { per_lane: Some(2), per_task: None, overlap };
             assert_eq!(situations.map(|(running, waiting)| concurrency.admit(running, waiting)), expected, "{overlap:?}");
         }
         assert_eq!(Concurrency::default().admit(1_000_000, 0), Start, "without a limit");
+        let skip = Concurrency { per_lane: Some(3), per_task: Some(1), overlap: Overlap::SkipNew };
+        assert_eq!(
+            (skip.admit(1, 1), skip.admit(1, 2)),
+            (Wait, Skip),
+            "what waits for the task's limit leaves room for others of the lane"
+        );
+        assert_eq!(Concurrency { per_lane: None, ..skip }.admit(9, 9), Wait, "a lane without a limit is never full");
+        let tightened = Concurrency { per_lane: Some(1), per_task: None, overlap: Overlap::BufferOne };
+        assert_eq!((tightened.admit(3, 0), tightened.admit(3, 1)), (Wait, Skip), "more run than may by now");
     }
 
     #[test]

@@ -5,11 +5,13 @@
 
 mod attempt;
 mod audit;
+mod because;
 mod component;
 mod concurrency;
 mod cron;
 mod cursor;
 mod digest;
+mod explain;
 mod filter;
 mod forecast;
 mod grant;
@@ -23,6 +25,7 @@ mod meter;
 mod missed;
 mod name;
 mod namespace;
+mod pause;
 mod payload;
 mod policy;
 mod policy_settings;
@@ -41,11 +44,13 @@ mod write_set;
 
 pub use attempt::{Attempt, FailureReason, Outcome};
 pub use audit::{AuditAction, AuditEntry, AuditQuery};
+pub use because::Because;
 pub use component::{CodeCron, CodeSchedule, Component, TaskDefinition};
 pub use concurrency::{Admission, Concurrency, LaneKey, Overlap};
 pub use cron::{CatchUpPlan, Cron, CronChange, CronFilter, CronRule, CronSettings, CronSpec, DstNote, Occurrence, Skipped, catch_up};
 pub use cursor::{Cursor, List};
 pub use digest::Digest;
+pub use explain::{Advice, Cause, Explanation, Known, explain};
 pub use filter::{Order, Page, RunFilter};
 pub use forecast::{Ahead, Cut, Forecast, ForecastNote, HourCount, forecast, hour_of};
 pub use grant::{Grant, Grants};
@@ -58,6 +63,7 @@ pub use meter::Meter;
 pub use missed::{CatchUp, Gap, MissedPolicy, gap};
 pub use name::{Name, UniqueKey};
 pub use namespace::{Namespace, NamespaceId};
+pub use pause::Pause;
 pub use payload::Payload;
 pub use policy::TaskPolicy;
 pub(crate) use policy::{check_max_attempts, check_priority, check_timeout};
@@ -70,7 +76,7 @@ pub use run::{
     AttemptCounters, CronOccurrence, Lineage, NewRun, Next, Origin, ParentRun, Progress, Run, Status, next_after_attempt,
     next_after_host_crash,
 };
-pub use task::{Pause, Task, TaskId};
+pub use task::{Task, TaskId};
 pub use time::{Due, Timestamp, format_duration, parse_duration};
 pub use unique_key::{Holder, Standing, Unique, UniqueMode, Verdict};
 pub use version::Version;

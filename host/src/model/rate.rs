@@ -64,6 +64,8 @@ impl RateLimit {
     /// `Err` when to ask again.
     pub fn start(self, used_until: Timestamp, now: Timestamp) -> Result<Timestamp, Timestamp> {
         let one = self.per.span() / self.count;
+        // More than its span can be used only by a clock that was ahead, or under another rate. That shuts nobody out for longer.
+        let used_until = used_until.min(now.saturating_add(self.per.span()));
         let burst = one * (self.count - 1);
         let earliest = used_until.saturating_sub(burst);
         if earliest > now {
@@ -106,6 +108,7 @@ mod tests {
         }
         assert_eq!(starts, [0, 1, 2, 20, 40, 60, 80, 100]);
         assert_eq!(rate.start(used_until, at(101)), Err(at(120)));
+        assert_eq!(rate.start(at(7_260), at(60)), Err(at(80)), "the clock was set back by two hours");
     }
 
     #[test]

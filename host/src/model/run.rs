@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::limits::{CHAIN_PACE, CRASHES_MAX, DEPTH_MAX};
-use super::{FailureReason, Jitter, Metadata, Name, Outcome, Payload, RetryPolicy, RunId, Task, Timestamp, Unique};
+use super::{Because, FailureReason, Jitter, Metadata, Name, Outcome, Payload, RetryPolicy, RunId, Task, Timestamp, Unique};
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,6 +139,8 @@ pub struct Run {
     pub reason: Option<Cow<'static, str>>,
     /// The reason in words: what a failure said.
     pub message: Option<String>,
+    /// What the reason refers to, if it is another run or a span of time.
+    pub because: Option<Because>,
     /// When it becomes, or became, due.
     pub trigger_at: Timestamp,
     /// When the next attempt may start; `None` while it runs and once it has ended.
@@ -151,6 +153,12 @@ pub struct Run {
     pub finished_at: Option<Timestamp>,
     /// How many attempts were started.
     pub attempts: u32,
+    /// How many of them failed, since it last began anew.
+    pub failures: u32,
+    /// Overrides the task's policy.
+    pub max_attempts: Option<u32>,
+    /// Overrides the task's policy.
+    pub timeout: Option<Duration>,
     /// Whether somebody asked for a running run to be cancelled.
     pub cancel_requested: bool,
     /// 1 to 3.
@@ -161,6 +169,8 @@ pub struct Run {
     pub parent: Option<RunId>,
     /// The run that its chain began with.
     pub root: Option<RunId>,
+    /// Whether it was made because its parent had failed.
+    pub on_failure: bool,
     /// What it can be found by.
     pub metadata: Metadata,
     /// What makes it unique.

@@ -1,6 +1,6 @@
 //! A registered task: a name, the component behind it, and how its runs are treated.
 
-use super::{Digest, Grants, InputSchema, Invalid, Name, NamespaceId, Payload, PolicySettings, TaskPolicy, Timestamp};
+use super::{Digest, Grants, InputSchema, Invalid, Name, NamespaceId, Pause, Payload, PolicySettings, TaskPolicy, Timestamp};
 
 /// The key of a task inside one database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,7 +31,7 @@ pub struct Task {
     pub created_at: Timestamp,
     /// When it was last registered.
     pub updated_at: Timestamp,
-    /// Set while the task is paused: its runs wait.
+    /// That somebody paused it, and until when: while it [holds](Pause::holds), its runs wait. Kept by later registrations.
     pub pause: Option<Pause>,
 }
 
@@ -39,23 +39,5 @@ impl Task {
     /// Refuses an input that does not fit the task's schema. `field` names it in the error.
     pub fn check_input(&self, input: &Payload, field: &str) -> Result<(), Invalid> {
         self.input_schema.as_ref().map_or(Ok(()), |schema| schema.check(input, field))
-    }
-}
-
-/// Why and until when a task, or a cron, is paused.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Pause {
-    /// Since when.
-    pub since: Timestamp,
-    /// When it ends by itself; `None`: when somebody resumes it.
-    pub until: Option<Timestamp>,
-    /// What for, in words.
-    pub note: String,
-}
-
-impl Pause {
-    /// Whether it still holds at `now`.
-    pub fn holds(&self, now: Timestamp) -> bool {
-        self.until.is_none_or(|until| now < until)
     }
 }

@@ -14,7 +14,7 @@ use crate::executor::Executor;
 use crate::executor::wasm::{AttemptState, Compiler, WasmConfig, WasmExecutor};
 use crate::model::limits::{GUEST_CREATES_PER_SECOND, Limits};
 use crate::model::{Name, Namespace, RateLimit, RateUnit, gap};
-use crate::storage::sqlite::SqliteStorage;
+use crate::storage::sqlite::{Room, SqliteStorage};
 use crate::storage::{Storage, StorageError};
 
 /// How late a scheduled run may start because no host was running. A restart or an upgrade takes less.
@@ -38,6 +38,7 @@ pub struct SchedulerBuilder {
     seed: Option<u64>,
     missed_grace: Option<Duration>,
     guest_creates: Option<RateLimit>,
+    room: Room,
     paused: bool,
 }
 
@@ -54,6 +55,7 @@ impl Default for SchedulerBuilder {
             seed: None,
             missed_grace: None,
             guest_creates: Some(RateLimit { count: GUEST_CREATES_PER_SECOND, per: RateUnit::Second }),
+            room: Room::default(),
             paused: false,
         }
     }
@@ -138,6 +140,13 @@ impl SchedulerBuilder {
         self
     }
 
+    /// How much room is kept on the database's disk. By default, new work is refused with [`StorageError::Full`] while less than 256 MiB
+    /// are free, and a file of 32 MiB beside the database is given up for the outcomes of attempts when nothing is.
+    pub fn room(mut self, room: Room) -> Self {
+        self.room = room;
+        self
+    }
+
     /// Opens the database without executing anything: runs wait until a host that is not paused opens it.
     pub fn paused(mut self) -> Self {
         self.paused = true;
@@ -156,7 +165,7 @@ impl SchedulerBuilder {
 
         let now = clock.now();
         // Opening recovers what an unclean stop left, which may take a while.
-        let opened = tokio::task::spawn_blocking(move || SqliteStorage::open(&path, now)).await;
+        let opened = tokio::task::spawn_blocking(move || SqliteStorage::open_with(&path, self.room, now)).await;
         let sqlite = Arc::new(opened.map_err(|_| StorageError::Unavailable("it could not be opened".into()))??);
         let storage: Arc<dyn Storage> = sqlite.clone();
         let executor = match self.executor {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Error, Scheduler};
-use crate::model::limits::{OCCURRENCES_MAX, PAGE_SIZE_MAX, PAUSE_NOTE_BYTES_MAX};
+use crate::model::limits::{OCCURRENCES_MAX, PAGE_SIZE_MAX};
 use crate::model::{
     Cron, CronChange, CronFilter, CronRule, CronSpec, Invalid, Metadata, MissedPolicy, Name, Occurrence, Origin, Pause, Payload, RunId,
     Timestamp, check_priority,
@@ -239,14 +239,7 @@ impl Scheduler {
     /// Pauses a cron, until somebody resumes it or until the time given. What would come meanwhile does not exist.
     pub async fn pause_cron(&self, name: &str, until: Option<Timestamp>, note: &str) -> Result<Cron, Error> {
         let (name, now) = (Name::parse(name, "name")?, self.now());
-        if note.len() > PAUSE_NOTE_BYTES_MAX {
-            let reason = format!("{} bytes, the limit is {PAUSE_NOTE_BYTES_MAX}", note.len());
-            return Err(Invalid::new("invalid-note", "note", reason).seen(note).into());
-        }
-        if until.is_some_and(|until| until <= now) {
-            return Err(Invalid::new("invalid-time", "until", "a pause ends in the future").into());
-        }
-        let pause = Pause { since: now, until, note: note.into() };
+        let pause = Pause::new(now, until, note)?;
         Ok(self.changes.pause_cron(self.namespace.id, name, Some(pause), now).await??)
     }
 

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use super::guest_calls::{GuestCalls, unavailable};
 use crate::executor::{CallError, CronCalls};
-use crate::model::limits::PAUSE_NOTE_BYTES_MAX;
-use crate::model::{Cron, CronFilter, CronSettings, Invalid, Name, Origin, Pause, Payload, Timestamp, Write};
+use crate::model::{Cron, CronFilter, CronSettings, Name, Origin, Pause, Payload, Timestamp, Write};
 
 /// The crons that an attempt's writes concern, as it sees them; `None` for one that it deleted.
 pub(super) type OwnCrons = BTreeMap<Name, Option<Cron>>;
@@ -100,15 +99,9 @@ impl CronCalls for GuestCalls {
 
     fn pause_cron(&mut self, name: &Name, until: Option<Timestamp>, note: &str) -> Result<(), CallError> {
         let now = self.clock.now();
-        if note.len() > PAUSE_NOTE_BYTES_MAX {
-            let reason = format!("{} bytes, the limit is {PAUSE_NOTE_BYTES_MAX}", note.len());
-            return Err(Invalid::new("invalid-note", "note", reason).into());
-        }
-        if until.is_some_and(|until| until <= now) {
-            return Err(Invalid::new("invalid-time", "until", "a pause ends in the future").into());
-        }
+        let pause = Pause::new(now, until, note)?;
         let cron = self.cron(name)?;
-        let pause = Some(Pause { since: now, until, note: note.into() });
+        let pause = Some(pause.in_place_of(cron.pause.as_ref(), now));
         self.push(Write::PauseCron(name.clone(), pause.clone()))?;
         self.see_cron(Cron { pause, ..cron }, now);
         Ok(())

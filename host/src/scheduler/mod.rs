@@ -18,10 +18,12 @@ mod cursors;
 mod derived_id;
 mod doorbell;
 mod error;
+mod explain;
 mod forecast;
 mod guest_calls;
 mod keeper;
 mod own_writes;
+mod pause;
 mod plan;
 mod prune;
 mod pulse;
@@ -216,7 +218,8 @@ impl Scheduler {
                 return Ok(seen);
             }
             if ended.await.is_err() {
-                return Err(StorageError::Unavailable("the scheduler is shut down".into()).into());
+                let why = self.health().trouble.unwrap_or_else(|| "the scheduler is shut down".into());
+                return Err(StorageError::Unavailable(why).into());
             }
         }
     }
@@ -246,10 +249,23 @@ impl Scheduler {
         Ok(self.core.storage.backup(to, Box::new(progress)).await?)
     }
 
-    /// Works until `signal` ends, then shuts down with a grace of 25 s for the attempts in flight.
+    /// Works until `signal` ends, then shuts down with a grace of 25 s for the attempts in flight. Ends as well, with the reason, when the
+    /// storage gives up: see [`broken`](Self::broken).
     pub async fn run_until(&self, signal: impl Future<Output = ()>) -> Result<(), Error> {
-        signal.await;
-        self.shutdown(Duration::from_secs(25)).await
+        tokio::select! {
+            () = signal => self.shutdown(Duration::from_secs(25)).await,
+            why = self.broken() => {
+                // What the attempts in flight come to can't be recorded: they are repeated.
+                drop(self.shutdown(Duration::ZERO).await);
+                Err(why)
+            }
+        }
+    }
+
+    /// Ends when the storage has given up for good, and says why: the disk failed, or the database is damaged. Nothing starts from then on,
+    /// and no change is taken. A scheduler that is built anew reads what is true. Never ends while all is well.
+    pub async fn broken(&self) -> Error {
+        self.core.storage.broken().await.into()
     }
 
     /// Starts nothing more, waits up to `grace` for the attempts in flight, returns the rest to the queue uncounted, and lets

@@ -21,8 +21,8 @@ use async_trait::async_trait;
 
 use crate::model::{
     Ahead, Attempt, AttemptCounters, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Digest,
-    Grants, Holder, Lineage, Metadata, Name, Namespace, NamespaceId, NewRun, Next, Origin, Page, Pause, Payload, PolicySettings, Progress,
-    Retention, Run, RunFilter, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp, Version, WriteSet,
+    Grants, Hold, Holder, Lineage, Metadata, Name, Namespace, NamespaceId, NewRun, Next, Origin, Page, Pause, Payload, PolicySettings,
+    Progress, Retention, Run, RunFilter, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp, Version, WriteSet,
 };
 
 pub use crate::cancel::CancelSignal;
@@ -47,6 +47,18 @@ pub trait Storage: Send + Sync + 'static {
 
     /// All registered tasks of the namespace, in order of name.
     fn tasks(&self, namespace: NamespaceId) -> Vec<Arc<Task>>;
+
+    /// Pauses a task, or lets it go on (`None`), and returns it as it is then; `None` if there is no such task.
+    ///
+    /// None of its runs starts an attempt while the pause holds; those in flight go on. A pause in place of one that holds keeps its
+    /// beginning. Later registrations keep the pause.
+    async fn pause_task(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        pause: Option<Pause>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Task>>, StorageError>;
 
     /// The bytes of a component. Blocks on the disk: for the executor's own threads.
     fn component(&self, digest: &Digest) -> Result<Option<Component>, StorageError>;
@@ -73,6 +85,10 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Lets what was claimed reach the disk: called when the guests have been entered, so that they don't wait for it.
     fn nudge(&self);
+
+    /// What keeps a due run from starting at `now`, as the queue sees it at this moment: it may have started when the answer is read.
+    /// `None` if the run is not due, is in flight, has ended, or does not exist.
+    fn hold(&self, namespace: NamespaceId, run: RunId, now: Timestamp) -> Result<Option<Hold>, StorageError>;
 
     /// When [`claim`](Self::claim) will have something, as far as is known now.
     fn next_due(&self) -> Option<Timestamp>;
@@ -118,6 +134,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// The run that holds the unique key of `run`, by which `create` would judge it now.
     fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Holder>, StorageError>;
+
+    /// When a debounced run was first asked for; `None` if no later request has put it off, and for every other run.
+    fn first_asked_for(&self, namespace: NamespaceId, run: RunId) -> Result<Option<Timestamp>, StorageError>;
 
     /// The attempts of a run, oldest first.
     fn attempts(&self, namespace: NamespaceId, run: RunId) -> Result<Vec<Attempt>, StorageError>;
@@ -255,6 +274,10 @@ pub trait Storage: Send + Sync + 'static {
 
     /// A secret of this database, drawn once. What callers are given to hand back is sealed with it.
     fn secret(&self) -> [u8; 32];
+
+    /// Ends when the storage has given up for good, and says why: something can't be read or written that must be. Nothing is claimed
+    /// from then on, and no change is taken; whoever starts a host anew reads what is true. Never ends while all is well.
+    async fn broken(&self) -> StorageError;
 
     /// What the host could not know without asking: counts, sizes, last clean stop.
     fn health(&self) -> Health;

@@ -22,6 +22,8 @@ CREATE TABLE runlater_audit (
     PRIMARY KEY (namespace, number)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX runlater_audit_run ON runlater_audit (run) WHERE run IS NOT NULL;
+
 CREATE TABLE runlater_chains (
     root INTEGER PRIMARY KEY,
     live INTEGER NOT NULL
@@ -121,7 +123,7 @@ CREATE TABLE runlater_runs (
     input            BLOB NOT NULL,
     output_type      TEXT,
     output           BLOB
-, cron INTEGER, planned_at INTEGER, skipped INTEGER, skipped_until INTEGER, on_failure INTEGER NOT NULL DEFAULT 0) STRICT;
+, cron INTEGER, planned_at INTEGER, skipped INTEGER, skipped_until INTEGER, on_failure INTEGER NOT NULL DEFAULT 0, because TEXT) STRICT;
 
 CREATE UNIQUE INDEX runlater_runs_cron ON runlater_runs (cron, planned_at) WHERE cron IS NOT NULL;
 
@@ -145,7 +147,7 @@ CREATE TABLE runlater_tasks (
     input_schema TEXT,
     policy       TEXT NOT NULL,
     created_at   INTEGER NOT NULL,
-    updated_at   INTEGER NOT NULL, overrides TEXT NOT NULL DEFAULT '{}',
+    updated_at   INTEGER NOT NULL, overrides TEXT NOT NULL DEFAULT '{}', pause TEXT,
     UNIQUE (namespace, name)
 ) STRICT;
 

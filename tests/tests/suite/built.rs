@@ -9,40 +9,29 @@ use serde_json::Value;
 /// The command line's program.
 pub(crate) fn program() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let artifacts = cargo(&["-p", "runlater", "--bin", "runlater"]);
-        let program = artifacts.iter().rev().find_map(|artifact| artifact["executable"].as_str());
-        program.expect("cargo says where the program is").into()
-    })
+    BUILT.get_or_init(|| executable("runlater"))
 }
 
 /// An example of the host.
 pub(crate) fn example(name: &str) -> PathBuf {
-    let artifacts = cargo(&["-p", "runlater", "--example", name]);
-    let program = artifacts.iter().rev().find_map(|artifact| artifact["executable"].as_str());
-    program.expect("cargo says where the example is").into()
+    executable(name)
+}
+
+/// What can be started, built with the packages that `cargo test` builds, and an example among it: so that cargo gives their dependencies
+/// the features that these tests have, and builds none of them anew.
+fn executable(name: &str) -> PathBuf {
+    static BUILT: OnceLock<Vec<Value>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| cargo(&["--bin", "runlater", "--example", "embed"]));
+    let of_name = built.iter().rev().filter(|artifact| artifact["target"]["name"] == name);
+    of_name.filter_map(|artifact| artifact["executable"].as_str()).next().expect("cargo says where it is").into()
 }
 
 /// The component of a guest.
 pub(crate) fn guest(name: &str) -> PathBuf {
     static BUILT: OnceLock<Vec<Value>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
-        cargo(&[
-            "--target",
-            "wasm32-wasip2",
-            "--profile",
-            "guest",
-            "-p",
-            "hello",
-            "-p",
-            "reminder",
-            "-p",
-            "behaviours",
-            "-p",
-            "sockets",
-            "-p",
-            "seed",
-        ])
+        let packages = ["hello", "reminder", "behaviours", "sockets", "seed"].iter().flat_map(|package| ["-p", package]);
+        cargo(&["--target", "wasm32-wasip2", "--profile", "guest"].into_iter().chain(packages).collect::<Vec<_>>())
     });
     let of_guest = built.iter().filter(|artifact| artifact["target"]["name"] == name);
     let mut files = of_guest.flat_map(|artifact| artifact["filenames"].as_array().into_iter().flatten()).filter_map(Value::as_str);
@@ -61,7 +50,8 @@ fn cargo(arguments: &[&str]) -> Vec<Value> {
             command.env_remove(&*name);
         }
     }
-    let built = command.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).output().expect("cargo can be run");
+    let built =
+        command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).stderr(Stdio::inherit()).output().expect("cargo can be run");
     assert!(built.status.success(), "cargo build {arguments:?} failed");
     let messages = String::from_utf8(built.stdout).expect("cargo writes text");
     let messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).expect("cargo writes JSON"));

@@ -11,6 +11,7 @@ mod conformance;
 mod contracts;
 mod crash;
 mod embedding;
+mod faults;
 mod guests;
 mod hatchet;
 mod http;

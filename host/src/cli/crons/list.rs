@@ -6,6 +6,7 @@ use crate::cli::client::Client;
 use crate::cli::screen::{Screen, clean};
 use crate::cli::{moment, table};
 use crate::http::shapes;
+use crate::model::Pause;
 
 /// List crons, in order of name
 #[derive(Args)]
@@ -45,8 +46,8 @@ impl List {
         let now = moment::now();
         let row = |cron: &shapes::Cron| {
             let next = match (&cron.pause, cron.next_at) {
-                (Some(_), None) => "paused".into(),
-                (Some(_), Some(at)) => format!("paused until {}", moment::with_hint(at, now)),
+                (Some(Pause { until: Some(until), .. }), _) => format!("paused until {}", moment::in_utc(*until)),
+                (Some(_), _) => "paused".into(),
                 (None, None) => "ended".into(),
                 (None, Some(at)) => moment::with_hint(at, now),
             };

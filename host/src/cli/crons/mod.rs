@@ -10,6 +10,7 @@ mod update;
 use clap::{Args, Subcommand};
 
 use super::client::Client;
+use super::pause::PauseArgs;
 use super::screen::Screen;
 use super::{Global, moment};
 use crate::http::shapes;
@@ -31,17 +32,14 @@ enum CronsCommand {
     /// Pause a cron: what would come meanwhile does not exist
     #[command(after_help = "Examples:
   runlater crons pause nightly --note 'database upgrade'
+  runlater crons pause nightly --for 2h
   runlater crons pause nightly --until 2027-01-02T00:00:00Z")]
     Pause {
         /// The cron
         #[arg(value_parser = parse_name)]
         name: Name,
-        /// Resume by itself at this time: RFC 3339
-        #[arg(long, value_name = "TIME")]
-        until: Option<String>,
-        /// What for
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        note: String,
+        #[command(flatten)]
+        pause: PauseArgs,
     },
     /// Let a cron go on
     #[command(after_help = "Example:\n  runlater crons resume nightly")]
@@ -76,8 +74,8 @@ impl Crons {
             CronsCommand::List(command) => command.run(&client()?, screen),
             CronsCommand::Show(command) => command.run(&client()?, screen),
             CronsCommand::Update(command) => command.run(&client()?, screen),
-            CronsCommand::Pause { name, until, note } => {
-                let cron: shapes::Cron = client()?.post(&format!("/v1/crons/{name}/pause"), &shapes::PauseCron { until, note })?;
+            CronsCommand::Pause { name, pause } => {
+                let cron: shapes::Cron = client()?.post(&format!("/v1/crons/{name}/pause"), &pause.to_request())?;
                 said(screen, "paused", &cron)
             }
             CronsCommand::Resume { name } => {

@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::parse_name;
 use crate::cli::client::Client;
-use crate::cli::moment;
 use crate::cli::screen::{Screen, clean};
+use crate::cli::{moment, pause};
 use crate::http::shapes;
 use crate::model::Name;
 
@@ -26,19 +26,21 @@ impl Show {
         }
         let now = moment::now();
         let time = |at: Option<crate::model::Timestamp>, none: &str| at.map_or(none.into(), |at| moment::with_hint(at, now));
-        let pause = cron.pause.as_ref().map(|pause| {
-            let until = pause.until.map_or("until it is resumed".into(), |until| format!("until {}", moment::with_hint(until, now)));
-            format!("since {} {until} {}", moment::with_hint(pause.since, now), pause.note)
-        });
         let missed = cron.missed.as_ref().map_or("as the task says".into(), |missed| missed.catch_up.clone());
         let metadata: Vec<String> = cron.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let input = match (&cron.input, &cron.input_bytes) {
+            (Some(json), _) => json.get().to_string(),
+            (None, Some(bytes)) => format!("{} in base64: {}", clean(&bytes.media_type), bytes.base64),
+            // JSON's own null is read as nothing.
+            (None, None) => "null".into(),
+        };
         for (name, value) in [
             ("cron", cron.name.clone()),
             ("task", cron.task.clone()),
             ("expression", cron.expression.clone()),
             ("time zone", cron.timezone.clone()),
             ("next", time(cron.next_at, "none")),
-            ("paused", pause.unwrap_or_else(|| "no".into())),
+            ("paused", cron.pause.as_ref().map_or("no".into(), |pause| pause::in_words(pause, now))),
             ("start", time(Some(cron.start), "none")),
             ("end", time(cron.end, "none")),
             ("jitter", cron.jitter.clone()),
@@ -46,7 +48,7 @@ impl Show {
             ("missed", missed),
             ("priority", cron.priority.map_or("the task's".into(), |priority| priority.to_string())),
             ("metadata", if metadata.is_empty() { "none".into() } else { metadata.join(" ") }),
-            ("input", cron.input.as_ref().map_or("bytes".into(), |input| input.get().to_string())),
+            ("input", input),
             ("origin", cron.origin.clone()),
             ("version", cron.version.to_string()),
             ("created", time(Some(cron.created_at), "")),

@@ -97,7 +97,7 @@ impl Dev {
         let watching = self.watch(&scheduler, screen, events, &mut seen);
         let watched = tokio::select! {
             watched = watching => watched,
-            () = stop.wait() => Ok(()),
+            () = serve::stop_or_broken(stop, &scheduler) => Ok(()),
         };
         drop(stop_serving);
         while serving.join_next().await.is_some() {}

@@ -25,6 +25,20 @@ impl Show {
     }
 }
 
+/// `of nightly, planned for 2027-03-14 01:30:00Z`.
+fn occurrence(occurrence: &shapes::CronOccurrence) -> String {
+    let cron = occurrence.cron.as_deref().unwrap_or("a cron that is gone");
+    let planned = occurrence.planned_at.map_or("by hand".into(), |at| format!("planned for {}", moment::in_utc(at)));
+    match (occurrence.skipped, occurrence.skipped_until) {
+        (Some(count), Some(until)) => format!(
+            "of {cron}: {count} that were skipped, from {} to {}",
+            moment::in_utc(occurrence.planned_at.unwrap_or(until)),
+            moment::in_utc(until)
+        ),
+        _ => format!("of {cron}, {planned}"),
+    }
+}
+
 fn show(screen: &Screen, run: &shapes::Run) -> anyhow::Result<()> {
     let now = moment::now();
     let time = |at: Option<Timestamp>| at.map(|at| moment::with_hint(at, now));
@@ -50,6 +64,7 @@ fn show(screen: &Screen, run: &shapes::Run) -> anyhow::Result<()> {
         ("progress", run.progress.as_ref().map(|progress| format!("{}/{} {}", progress.done, progress.total, progress.note))),
         ("priority", Some(run.priority.to_string())),
         ("origin", Some(run.origin.clone())),
+        ("occurrence", run.occurrence.as_ref().map(occurrence)),
         ("parent", run.parent.map(|parent| parent.to_string())),
         ("root", run.root.map(|root| root.to_string())),
         ("metadata", (!metadata.is_empty()).then_some(metadata)),

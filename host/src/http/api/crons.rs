@@ -98,9 +98,9 @@ pub(super) async fn update(
 pub(super) async fn pause(
     caller: Caller,
     PathText(name): PathText,
-    Json(request): Json<shapes::PauseCron>,
+    Json(request): Json<shapes::Pause>,
 ) -> Result<Answer<shapes::Cron>, Problem> {
-    let until = request.until.map(|until| Timestamp::parse(&until, "until")).transpose()?;
+    let until = request.end(caller.scheduler.now())?;
     Ok(Answer(caller.scheduler.pause_cron(&name, until, &request.note).await?.into()))
 }
 

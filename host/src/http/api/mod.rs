@@ -5,6 +5,7 @@ mod backup;
 mod bulk;
 mod change;
 mod crons;
+mod explain;
 mod forecast;
 mod health;
 mod read;
@@ -56,6 +57,8 @@ fn table() -> Vec<Route> {
         route(GET, "/v1/tasks", Read, tasks::list),
         route(POST, "/v1/tasks", Deploy, register::register),
         route(GET, "/v1/tasks/{name}", Read, tasks::show),
+        route(POST, "/v1/tasks/{name}/pause", Write, tasks::pause),
+        route(POST, "/v1/tasks/{name}/resume", Write, tasks::resume),
         route(GET, "/v1/runs", Read, read::list),
         route(POST, "/v1/runs", Trigger, schedule::schedule),
         route(GET, "/v1/runs/{id}", Read, read::show),
@@ -63,6 +66,7 @@ fn table() -> Vec<Route> {
         route(Method::DELETE, "/v1/runs/{id}", Write, change::delete),
         route(GET, "/v1/runs/{id}/wait", Read, read::wait),
         route(GET, "/v1/runs/{id}/attempts", Read, read::attempts),
+        route(GET, "/v1/runs/{id}/explain", Read, explain::explain),
         route(POST, "/v1/runs/{id}/trigger", Trigger, change::trigger),
         route(POST, "/v1/runs/{id}/cancel", Write, change::cancel),
         route(POST, "/v1/runs/bulk-delete", Write, bulk::delete),

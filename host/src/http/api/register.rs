@@ -36,7 +36,8 @@ pub(super) async fn register(caller: Caller, QueryPairs(query): QueryPairs, requ
         return Ok(Json(shapes::Plan::from(register.plan().await?)).into_response());
     }
     let registered = register.send().await?;
-    let tasks = registered.tasks.iter().map(|task| shapes::Task::from(task.as_ref())).collect();
+    let now = caller.scheduler.now();
+    let tasks = registered.tasks.iter().map(|task| shapes::Task::of(task, now)).collect();
     Ok((StatusCode::CREATED, Json(shapes::Registered { digest: registered.digest.to_string(), tasks })).into_response())
 }
 

@@ -12,8 +12,10 @@ mod bytes;
 mod cancelled;
 mod cron;
 mod due;
+mod explain;
 mod forecast;
 mod metadata;
+mod pause;
 mod plan;
 mod reschedule;
 mod run;
@@ -28,14 +30,16 @@ pub use bulk::{Bulk, BulkChange, BulkReschedule, OneMove, Refused};
 pub use bytes::Bytes;
 pub use cancelled::Cancelled;
 pub use cron::{
-    BackfillCron, Backfilled, CreateCron, Cron, CronPage, CronTriggered, Missed, Occurrence, Occurrences, PauseCron, UpdateCron, page_end,
+    BackfillCron, Backfilled, CreateCron, Cron, CronPage, CronTriggered, Missed, Occurrence, Occurrences, UpdateCron, page_end,
 };
 pub use due::{due, due_required};
+pub use explain::{Advice, Cause, Explanation};
 pub use forecast::{Forecast, ForecastHour, ForecastNote};
 pub use metadata::metadata;
+pub use pause::Pause;
 pub use plan::{Plan, Planned};
 pub use reschedule::Reschedule;
-pub use run::{Progress, Run, RunPage};
+pub use run::{CronOccurrence, Progress, Run, RunPage};
 pub use schedule_run::{ScheduleRun, Scheduled};
 pub use task::{Registered, Task, Tasks};
 pub use token::{CreateToken, NewToken, Token, Tokens};

@@ -36,14 +36,18 @@ pub struct Task {
     /// What of this the operator says, and not the component.
     #[serde(default)]
     pub overrides: BTreeMap<String, String>,
+    /// Set while it is paused: its runs wait.
+    #[serde(default)]
+    pub pause: Option<model::Pause>,
     /// When it was first registered.
     pub created_at: Timestamp,
     /// When it was last registered.
     pub updated_at: Timestamp,
 }
 
-impl From<&model::Task> for Task {
-    fn from(task: &model::Task) -> Self {
+impl Task {
+    /// A task as it stands at `now`: a pause that has ended is none.
+    pub fn of(task: &model::Task, now: Timestamp) -> Self {
         let retry = &task.policy.retry;
         Self {
             name: task.name.to_string(),
@@ -59,6 +63,7 @@ impl From<&model::Task> for Task {
             // An override may say what has no effect as long as something else is not said.
             policy: texts(task.overrides.entries().into_iter().chain(task.policy.entries())),
             overrides: texts(task.overrides.entries().into_iter()),
+            pause: task.pause.clone().filter(|pause| pause.holds(now)),
             created_at: task.created_at,
             updated_at: task.updated_at,
         }

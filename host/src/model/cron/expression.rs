@@ -30,8 +30,15 @@ pub(super) struct Calendar {
     pub(super) fixed: bool,
 }
 
-/// The fields in their order in six; five leave out the seconds.
-const FIELDS: [&str; 6] = ["second", "minute", "hour", "day of month", "month", "day of week"];
+/// The fields in their order in six, with the values of each; five leave out the seconds.
+const FIELDS: [(&str, &str); 6] = [
+    ("second", "0 to 59"),
+    ("minute", "0 to 59"),
+    ("hour", "0 to 23"),
+    ("day of month", "1 to 31 or L"),
+    ("month", "1 to 12 or JAN to DEC"),
+    ("day of week", "0 to 7 or SUN to SAT"),
+];
 
 /// Parses `text`; `field` names it in the error.
 pub(super) fn parse(text: &str, field: &str) -> Result<Expression, Invalid> {
@@ -68,7 +75,8 @@ pub(super) fn parse(text: &str, field: &str) -> Result<Expression, Invalid> {
         )));
     }
     let wrong = |index: usize, error: &str| {
-        refused(format!("field {} ({}) \"{}\": {error}", index + 1, FIELDS[index + 6 - parts.len()], parts[index]))
+        let (name, values) = FIELDS[index + 6 - parts.len()];
+        refused(format!("field {} ({name}, {values}) \"{}\": {error}", index + 1, parts[index]))
     };
     // Croner reads nothing between two commas as nothing: a field without a value would never match, and be searched for all the same.
     if let Some(index) = parts.iter().position(|part| part.split(',').any(str::is_empty)) {
@@ -98,7 +106,12 @@ fn times(days: &Cron) -> Vec<u32> {
 
 fn read(parts: &[&str]) -> Result<Cron, String> {
     let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
-    parser.parse(&parts.join(" ")).map_err(|error| error.to_string())
+    parser.parse(&parts.join(" ")).map_err(|error| {
+        // Its parts are croner's own matter; which field it is, is said by ours.
+        let error = error.to_string();
+        let error = error.trim_start_matches("Component error: ").trim_end_matches('.');
+        error.chars().next().map_or(String::new(), |first| first.to_lowercase().collect::<String>() + &error[first.len_utf8()..])
+    })
 }
 
 /// The first field that can't be read by itself, and why.

@@ -52,7 +52,7 @@ pub(super) fn moved(to: Move) -> String {
 }
 
 impl SqliteStorage {
-    /// Applies a change in the next group. If it is made on somebody's behalf, `notes` says what to put on record of what came of it.
+    /// Applies a change in the next group, unless it adds something and the disk is nearly full. If it is made on somebody's behalf, `notes` says what to put on record of what came of it.
     pub(super) async fn change<T: Send + 'static>(
         &self,
         namespace: NamespaceId,
@@ -71,7 +71,7 @@ impl SqliteStorage {
             }
             Ok(done)
         };
-        self.shared.call(change).await
+        if action.adds() { self.shared.add(change).await } else { self.shared.call(change).await }
     }
 
     /// What notes are made of, if any are.
@@ -127,14 +127,24 @@ pub(super) fn read(conn: &Connection, id_origin: u64, namespace: NamespaceId, qu
         Some(key) => key,
         None => None,
     };
-    let mut statement = conn.prepare_cached(
-        "-- audit
-         SELECT number, at, token, action, run, subject, detail FROM runlater_audit
-         WHERE namespace = ?1 AND number < ?2 AND (?3 IS NULL OR run = ?3) ORDER BY number DESC LIMIT ?4",
-    )?;
-    let values = (namespace.0, query.before.unwrap_or(i64::MAX), run, query.size() as i64);
-    let entries = statement.query_map(values, |row| entry(row, id_origin))?;
-    entries.collect()
+    let before = query.before.unwrap_or(i64::MAX);
+    let size = query.size() as i64;
+    let mut statement = match run {
+        None => conn.prepare_cached(
+            "-- audit
+             SELECT number, at, token, action, run, subject, detail FROM runlater_audit
+             WHERE namespace = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3",
+        )?,
+        Some(_) => conn.prepare_cached(
+            "-- audit: of a run
+             SELECT number, at, token, action, run, subject, detail FROM runlater_audit
+             WHERE namespace = ?1 AND number < ?2 AND run = ?4 ORDER BY number DESC LIMIT ?3",
+        )?,
+    };
+    match run {
+        None => statement.query_map((namespace.0, before, size), |row| entry(row, id_origin))?.collect(),
+        Some(run) => statement.query_map((namespace.0, before, size, run), |row| entry(row, id_origin))?.collect(),
+    }
 }
 
 fn entry(row: &Row<'_>, id_origin: u64) -> rusqlite::Result<AuditEntry> {

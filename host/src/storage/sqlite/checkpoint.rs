@@ -11,7 +11,8 @@ use std::sync::{Arc, mpsc};
 use rusqlite::Connection;
 
 use super::connection::open_checkpointer;
-use super::writer::Shared;
+use super::writer::{Shared, sort};
+use crate::storage::StorageError;
 
 /// Pages of 4 KiB in the log from which on it is copied.
 const PAGES_LOW: i64 = 1_000;
@@ -28,16 +29,14 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    pub(super) fn start(path: &Path) -> rusqlite::Result<Self> {
+    pub(super) fn start(path: &Path, shared: Arc<Shared>) -> rusqlite::Result<Self> {
         let conn = open_checkpointer(path)?;
         let (ask, asked) = mpsc::sync_channel::<()>(1);
         let busy = Arc::new(AtomicBool::new(false));
         let still = busy.clone();
         let run = move || {
             while asked.recv().is_ok() {
-                if let Err(error) = copy(&conn) {
-                    tracing::warn!(%error, "a checkpoint failed; it is tried again");
-                }
+                copy_or_give_up(&conn, &shared);
                 still.store(false, Ordering::Release);
             }
         };
@@ -65,9 +64,7 @@ impl Checkpointer {
             }
         } else if pages >= PAGES_HIGH {
             // The thread has just copied all but the last pages. Once they are copied too, the next commit starts over.
-            if let Err(error) = copy(conn) {
-                tracing::warn!(%error, "a checkpoint failed; it is tried again");
-            }
+            copy_or_give_up(conn, shared);
             self.copied.set(pages);
         }
     }
@@ -86,6 +83,15 @@ impl Drop for Checkpointer {
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
+    }
+}
+
+/// Copies. What a disk that is full or busy does not take now it takes later; a disk that fails is not built upon.
+fn copy_or_give_up(conn: &Connection, shared: &Shared) {
+    match copy(conn).map_err(|error| sort(&error, false)) {
+        Ok(()) => {}
+        Err(error @ (StorageError::OutcomeUnknown(_) | StorageError::Corrupt(_))) => shared.give_up(error),
+        Err(error) => tracing::warn!(%error, "a checkpoint failed; it is tried again"),
     }
 }
 

@@ -20,12 +20,13 @@ const QUICK_CHECK_BYTES_MAX: u64 = 1 << 30;
 const FILE_HEAD: &[u8] = b"SQLite format 3\0";
 
 /// Each migration in a transaction of its own; the schema's version is how many were applied.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0001_runs.sql"),
     include_str!("migrations/0002_policies.sql"),
     include_str!("migrations/0003_crons.sql"),
     include_str!("migrations/0004_unique_keys.sql"),
     include_str!("migrations/0005_audit.sql"),
+    include_str!("migrations/0006_explain.sql"),
 ];
 
 /// Held for as long as this process owns the file. The lock dies with the process, so a crash leaves none behind.
@@ -72,6 +73,10 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StorageError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags).map_err(|error| cannot(path, "opened", &error))?;
     restrict_to_owner(path)?;
+    // SQLite opens what may only be read without a word.
+    if conn.is_readonly("main").map_err(|error| unreadable(path, error))? {
+        return Err(read_only(path));
+    }
     let settle = |conn: &Connection| -> rusqlite::Result<()> {
         conn.busy_timeout(BUSY_TIMEOUT)?;
         conn.set_prepared_statement_cache_capacity(128);
@@ -122,15 +127,17 @@ fn no_database(path: &Path) -> StorageError {
     StorageError::Corrupt(format!("{} is not a SQLite database; choose another file, nothing was changed in this one", path.display()))
 }
 
+fn read_only(path: &Path) -> StorageError {
+    StorageError::Unavailable(format!("{} is read-only; give this user write access to it and its folder", path.display()))
+}
+
 fn unreadable(path: &Path, error: rusqlite::Error) -> StorageError {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => no_database(path),
         Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
             StorageError::Corrupt(format!("{}: {error}; restore a backup, or recover it with SQLite's own `.recover`", path.display()))
         }
-        Some(rusqlite::ErrorCode::ReadOnly) => {
-            StorageError::Unavailable(format!("{} is read-only; give this user write access to it and its folder", path.display()))
-        }
+        Some(rusqlite::ErrorCode::ReadOnly) => read_only(path),
         _ => cannot(path, "opened", &error),
     }
 }

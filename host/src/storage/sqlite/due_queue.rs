@@ -20,7 +20,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::ready::{Place, Queue, Ready};
 use super::recover::Suspects;
 use super::rows::Waiting;
-use crate::model::{Progress, Timestamp};
+use crate::model::{Hold, Progress, RunId, Timestamp};
 use crate::storage::{CancelSignal, Claim};
 
 /// How far ahead of their time runs are brought into memory.
@@ -59,6 +59,8 @@ struct Inner {
     alone: Option<i64>,
     /// Those that are due meanwhile.
     held_back: Vec<i64>,
+    /// Whether nothing is handed out for now.
+    suspended: bool,
     stopped: bool,
 }
 
@@ -119,7 +121,7 @@ impl DueQueue {
     pub(super) fn take(&self, limit: usize, now: i64, mut claim: impl FnMut(Box<Waiting>, CancelSignal) -> Option<Claim>) -> Vec<Claim> {
         let mut claims = Vec::new();
         let mut inner = self.lock();
-        if inner.stopped {
+        if inner.stopped || inner.suspended {
             return claims;
         }
         inner.come_due(now);
@@ -185,6 +187,14 @@ impl DueQueue {
     /// Hands out nothing more.
     pub(super) fn stop(&self) {
         self.lock().stopped = true;
+    }
+
+    /// Hands out nothing for now, or goes on.
+    pub(super) fn suspend(&self, suspended: bool) {
+        let before = std::mem::replace(&mut self.lock().suspended, suspended);
+        if before && !suspended {
+            self.wake();
+        }
     }
 
     /// When something will be due, as far as is loaded.
@@ -291,6 +301,18 @@ impl DueQueue {
         let mut inner = self.lock();
         let share = inner.share();
         inner.load_at = inner.ready.queues().iter().map(|queue| hungry_from(queue, share)).min().unwrap_or(i64::MAX);
+    }
+
+    /// What keeps a run that waits, and is due, from starting; `None` if it is in flight.
+    pub(super) fn hold(&self, id: i64, id_origin: u64) -> Option<Hold> {
+        let inner = self.lock();
+        if inner.in_flight.contains_key(&id) {
+            return None;
+        }
+        match inner.alone {
+            Some(alone) if inner.at_last_chance.contains(&id) => Some(Hold::LastChance { run: RunId::from_key(alone, id_origin) }),
+            _ => Some(Hold::HostFull { running: inner.in_flight.len() as u64 }),
+        }
     }
 
     /// Runs armed, and attempts in flight.

@@ -4,7 +4,7 @@
 //! millisecond whether it is there. A run whose transaction takes longer than a minute is found by the ordinary loading.
 
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::OptionalExtension;
 
@@ -13,7 +13,8 @@ use super::rows::Waiting;
 use super::writer::Shared;
 
 const LOOK_EVERY: Duration = Duration::from_millis(1);
-const LOOK_FOR: Duration = Duration::from_secs(60);
+/// Looks for one run: a minute of them at the least. Counted, so that no clock is asked.
+const LOOKS_MAX: u32 = 60_000;
 
 #[derive(Default)]
 pub(super) struct Foreign {
@@ -22,7 +23,8 @@ pub(super) struct Foreign {
 
 #[derive(Default)]
 struct State {
-    expected: Vec<(Instant, Box<Waiting>)>,
+    /// With how often each was looked for.
+    expected: Vec<(u32, Box<Waiting>)>,
     closed: bool,
 }
 
@@ -30,7 +32,7 @@ impl Foreign {
     /// Notes a run that will be there when its transaction commits.
     pub(super) fn expect(&self, waiting: Box<Waiting>) {
         let (state, changed) = &*self.state;
-        state.lock().expect("nothing panics while it holds this").expected.push((Instant::now(), waiting));
+        state.lock().expect("nothing panics while it holds this").expected.push((0, waiting));
         changed.notify_one();
     }
 
@@ -64,11 +66,11 @@ fn look(state: &(Mutex<State>, Condvar), shared: &Shared, readers: &Readers) {
         let (mut there, mut still) = (Vec::new(), Vec::new());
         let looked = readers.read(|conn| {
             let mut statement = conn.prepare_cached("-- foreign\nSELECT due_at FROM runlater_runs WHERE id = ?1 AND due_at IS NOT NULL")?;
-            for (since, waiting) in expected {
+            for (looks, waiting) in expected {
                 let due_at: Option<i64> = statement.query_row([waiting.id], |row| row.get(0)).optional()?;
                 match due_at {
                     Some(due_at) if due_at == waiting.due_at => there.push(waiting),
-                    _ if since.elapsed() < LOOK_FOR => still.push((since, waiting)),
+                    _ if looks < LOOKS_MAX => still.push((looks + 1, waiting)),
                     _ => {}
                 }
             }

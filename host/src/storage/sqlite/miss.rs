@@ -2,8 +2,9 @@
 
 use super::chain;
 use super::change::disarm;
+use super::rows::because_text;
 use super::writer::Tx;
-use crate::model::{NamespaceId, RunId, Status, Timestamp};
+use crate::model::{Because, NamespaceId, RunId, Status, Timestamp};
 use crate::storage::{Gap, RunChange, RunEvent};
 
 /// Marks up to `limit` runs. Only those that wait for their first attempt, at a time that lay ahead when they were given it: what had
@@ -28,6 +29,7 @@ pub(super) fn miss(tx: &mut Tx<'_>, gap: Gap, limit: usize, now: Timestamp) -> r
         })?;
         rows.collect::<rusqlite::Result<Vec<_>>>()?
     };
+    let because = because_text(&Because::of_span(gap.from, now));
     let mut missed = 0;
     for (id, root, namespace, task, parent, trigger_at) in found {
         if !disarm(tx, id) {
@@ -36,9 +38,11 @@ pub(super) fn miss(tx: &mut Tx<'_>, gap: Gap, limit: usize, now: Timestamp) -> r
         let why = tx.shared.registry.task_by_id(task).map(|task| task.policy.missed.why_missed(trigger_at, now));
         tx.conn
             .prepare_cached(
-                "-- miss\nUPDATE runlater_runs SET status = 6, due_at = NULL, finished_at = ?2, reason = 'host-down', message = ?3 WHERE id = ?1",
+                "-- miss
+                 UPDATE runlater_runs SET status = 6, due_at = NULL, finished_at = ?2, reason = 'host-down', message = ?3, because = ?4
+                 WHERE id = ?1",
             )?
-            .execute((id, now.as_micros(), why))?;
+            .execute((id, now.as_micros(), why, &because))?;
         if let Some(root) = root {
             chain::leave(tx.conn, root)?;
         }

@@ -20,11 +20,13 @@ mod delete;
 mod due_queue;
 mod finish;
 mod foreign;
+mod hold;
 mod list;
 mod load;
 mod meta;
 mod miss;
 mod on_failure;
+mod pause;
 mod prune;
 mod readers;
 mod ready;
@@ -32,6 +34,7 @@ mod recover;
 mod register;
 mod registry;
 mod reschedule;
+mod room;
 mod rows;
 mod tokens;
 mod trigger;
@@ -53,12 +56,13 @@ use super::{
     RegisterError, Registration, RunEvent, Storage, StorageError, TokenRecord,
 };
 use crate::model::{
-    Ahead, Attempt, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Cursor, Digest, Holder, Name,
-    Namespace, NamespaceId, NewRun, Origin, Page, Pause, Payload, Progress, Retention, Run, RunFilter, RunId, Status, Task, TaskId,
+    Ahead, Attempt, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Cursor, Digest, Hold, Holder,
+    Name, Namespace, NamespaceId, NewRun, Origin, Page, Pause, Payload, Progress, Retention, Run, RunFilter, RunId, Status, Task, TaskId,
     Timestamp, Version,
 };
 use audit::Note;
 use list::Reader;
+pub use room::Room;
 use writer::{Op, Shared};
 
 /// Runs and tasks in one SQLite file.
@@ -98,6 +102,11 @@ impl SqliteStorage {
     /// Blocks on the disk. Refuses, saying what to do, a file that is no database, is damaged, was written by a newer version, is
     /// on a network file system, or is open in another host.
     pub fn open(path: impl AsRef<Path>, now: Timestamp) -> Result<Self, StorageError> {
+        Self::open_with(path, Room::NONE, now)
+    }
+
+    /// The same, keeping this much room on the disk.
+    pub fn open_with(path: impl AsRef<Path>, room: Room, now: Timestamp) -> Result<Self, StorageError> {
         connection::refuse_strange_files(path.as_ref())?;
         // Two names of one file must meet at one lock.
         let path = std::fs::canonicalize(path.as_ref()).unwrap_or_else(|_| path.as_ref().to_path_buf());
@@ -126,13 +135,14 @@ impl SqliteStorage {
             Ok(())
         }))
         .map_err(|error| writer::sort(&error, false))?;
-        let checkpointer = checkpoint::Checkpointer::start(&path).map_err(|error| writer::sort(&error, false))?;
+        let checkpointer = checkpoint::Checkpointer::start(&path, shared.clone()).map_err(|error| writer::sort(&error, false))?;
+        let mut disk = room::Disk::of(&path, room);
         let foreign = foreign::Foreign::default();
         let cannot = |error: std::io::Error| StorageError::Unavailable(format!("a thread can't be started: {error}"));
         let looker = foreign.watch(shared.clone(), readers.clone()).map_err(cannot)?;
         let for_writer = shared.clone();
         let writer = std::thread::Builder::new().name("runlater-write".into());
-        let writer = writer.spawn(move || writer::write(conn, &for_writer, &checkpointer)).map_err(cannot)?;
+        let writer = writer.spawn(move || writer::write(conn, &for_writer, &checkpointer, &mut disk)).map_err(cannot)?;
         shared.request_load();
         let threads = Mutex::new(vec![writer, looker]);
         let file = OpenFile { path, shared, readers, foreign, alive_until, secret, threads, lock: Mutex::new(Some(lock)) };
@@ -275,6 +285,20 @@ impl Storage for SqliteStorage {
         self.shared.registry.tasks(namespace)
     }
 
+    async fn pause_task(
+        &self,
+        namespace: NamespaceId,
+        name: Name,
+        pause: Option<Pause>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Task>>, StorageError> {
+        let action = if pause.is_some() { AuditAction::PauseTask } else { AuditAction::ResumeTask };
+        let (subject, note) = (name.clone(), Note { detail: pause.as_ref().map(pause::in_words), ..Note::of(name.as_str()) });
+        let noted = move |found: &bool| found.then_some(note).into_iter().collect();
+        let found = self.change(namespace, now, action, move |tx| pause::pause(tx, namespace, &name, pause, now), noted).await?;
+        Ok(self.task(namespace, subject.as_str()).filter(|_| found))
+    }
+
     fn component(&self, digest: &Digest) -> Result<Option<Component>, StorageError> {
         use rusqlite::OptionalExtension;
         let wasm: Option<Vec<u8>> = self
@@ -322,6 +346,10 @@ impl Storage for SqliteStorage {
 
     fn nudge(&self) {
         self.shared.nudge();
+    }
+
+    fn hold(&self, namespace: NamespaceId, run: RunId, now: Timestamp) -> Result<Option<Hold>, StorageError> {
+        self.read(namespace, now, |reader| hold::hold(reader, &self.shared.due, run))
     }
 
     fn next_due(&self) -> Option<Timestamp> {
@@ -393,6 +421,10 @@ impl Storage for SqliteStorage {
 
     fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Holder>, StorageError> {
         self.read(namespace, now, |reader| unique_key::holder(reader.conn, namespace, run, reader.id_origin, now))
+    }
+
+    fn first_asked_for(&self, namespace: NamespaceId, run: RunId) -> Result<Option<Timestamp>, StorageError> {
+        self.read(namespace, Timestamp::MIN, |reader| unique_key::first_at(reader, run))
     }
 
     async fn reschedule(
@@ -577,7 +609,14 @@ impl Storage for SqliteStorage {
 
     fn ended(&self, run: RunId) -> tokio::sync::oneshot::Receiver<()> {
         match run.key_in(self.shared.id_origin) {
-            Some(key) => self.shared.watch.ended(key),
+            Some(key) => {
+                let ended = self.shared.watch.ended(key);
+                if self.shared.broken.load(Ordering::Acquire) {
+                    // Nothing ends any more, and nobody would say so after this.
+                    self.shared.watch.close();
+                }
+                ended
+            }
             // Of another database: whoever waits is let go at once, and reads that there is no such run.
             None => tokio::sync::oneshot::channel().1,
         }
@@ -632,6 +671,11 @@ impl Storage for SqliteStorage {
             queued_writes: self.shared.queued(),
             pruned: self.shared.pruned.load(Ordering::Relaxed),
         }
+    }
+
+    async fn broken(&self) -> StorageError {
+        self.shared.has_given_up().await;
+        self.shared.trouble().unwrap_or_else(|| StorageError::Unavailable("the host is shut down".into()))
     }
 
     async fn flush(&self) -> Result<(), StorageError> {

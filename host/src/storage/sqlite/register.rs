@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::change::{disarm, note, see};
 use super::create::create_one;
 use super::delete::remove;
+use super::pause::pause_of;
 use super::registry::overrides_text;
 use super::writer::Tx;
 
@@ -47,14 +48,14 @@ fn store_task(
     let grants: Vec<String> = registration.grants.iter().map(ToString::to_string).collect();
     let overrides = registration.overrides.get(&definition.name).cloned().unwrap_or_default();
     let policy_text = serde_json::to_string(policy).expect("a policy is plain data");
-    let (id, created_at): (i64, i64) = conn
+    let (id, created_at, pause): (i64, i64, _) = conn
         .prepare_cached(
             "-- register: task
              INSERT INTO runlater_tasks (namespace, name, component, grants, description, input_schema, policy, created_at, updated_at, overrides)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)
              ON CONFLICT (namespace, name) DO UPDATE SET component = ?3, grants = ?4, description = ?5, input_schema = ?6, policy = ?7, updated_at = ?8,
                  overrides = ?9
-             RETURNING id, created_at",
+             RETURNING id, created_at, pause",
         )?
         .query_row(
             (
@@ -68,7 +69,7 @@ fn store_task(
                 now.as_micros(),
                 overrides_text(&overrides),
             ),
-            |row| Ok((row.get(0)?, row.get(1)?)),
+            |row| Ok((row.get(0)?, row.get(1)?, pause_of(row, 2)?)),
         )?;
     Ok(Task {
         id: TaskId(id),
@@ -82,7 +83,7 @@ fn store_task(
         overrides,
         created_at: Timestamp::from_micros(created_at).unwrap_or(now),
         updated_at: now,
-        pause: None,
+        pause,
     })
 }
 

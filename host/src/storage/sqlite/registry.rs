@@ -8,6 +8,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard};
 use rusqlite::Connection;
 use rustc_hash::FxHashMap;
 
+use super::pause::pause_of;
 use super::rows::{strange, time};
 use crate::model::{Digest, Grant, Grants, InputSchema, Name, Namespace, NamespaceId, PolicySettings, Task, TaskId};
 
@@ -64,7 +65,7 @@ impl Registry {
         }
         let mut statement = conn.prepare(
             "-- registry: tasks
-             SELECT id, namespace, name, component, grants, description, input_schema, policy, created_at, updated_at, overrides
+             SELECT id, namespace, name, component, grants, description, input_schema, policy, created_at, updated_at, overrides, pause
              FROM runlater_tasks",
         )?;
         let mut rows = statement.query([])?;
@@ -90,7 +91,7 @@ impl Registry {
                 overrides: overrides(&row.get::<_, String>(10)?).ok_or_else(|| strange(10, "a policy that this version does not know"))?,
                 created_at: time(row, 8)?,
                 updated_at: time(row, 9)?,
-                pause: None,
+                pause: pause_of(row, 11)?,
             });
             fresh.by_id.insert(task.id.0, task.clone());
             fresh.by_name.insert((task.namespace, task.name.clone()), task);

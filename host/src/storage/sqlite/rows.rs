@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 
 use super::registry::Registry;
-use crate::model::{CronOccurrence, Metadata, Name, NewRun, Origin, Payload, Run, RunId, Status, Timestamp};
+use crate::model::{Because, CronOccurrence, Metadata, Name, NewRun, Origin, Payload, Run, RunId, Status, Timestamp};
 
 /// Larger inputs are not kept in memory while their run waits.
 const INLINE_INPUT_BYTES_MAX: usize = 2048;
@@ -175,7 +176,8 @@ impl Waiting {
 /// The columns of [`run`], of a table or alias `r`.
 pub(super) const RUN_COLUMNS: &str = "r.id, r.task, r.status, r.due_at, r.trigger_at, r.created_at, r.priority, r.origin, r.attempt, r.cancel_requested, r.started_at, \
      r.finished_at, r.parent, r.root, r.reason, r.message, r.unique_key, r.metadata, r.input_type, r.input, r.output_type, r.output, \
-     r.cron, r.planned_at, r.skipped, r.skipped_until, (SELECT name FROM runlater_crons AS c WHERE c.id = r.cron)";
+     r.cron, r.planned_at, r.skipped, r.skipped_until, (SELECT name FROM runlater_crons AS c WHERE c.id = r.cron), \
+     r.failures, r.max_attempts, r.timeout, r.on_failure, r.because";
 
 /// A run as its row shows it at `now`.
 pub(super) fn run(row: &Row<'_>, registry: &Registry, id_origin: u64, now: i64) -> rusqlite::Result<Run> {
@@ -196,17 +198,22 @@ pub(super) fn run(row: &Row<'_>, registry: &Registry, id_origin: u64, now: i64) 
         status,
         reason: reason.map(Cow::Owned),
         message,
+        because: because(row, 31)?,
         trigger_at: time(row, 4)?,
         due_at: optional_time(row, 3)?,
         created_at: time(row, 5)?,
         started_at: optional_time(row, 10)?,
         finished_at: optional_time(row, 11)?,
         attempts: row.get(8)?,
+        failures: row.get(27)?,
+        max_attempts: row.get(28)?,
+        timeout: row.get::<_, Option<i64>>(29)?.map(|micros| Duration::from_micros(micros.max(0) as u64)),
         cancel_requested: row.get(9)?,
         priority: row.get(6)?,
         origin: origin(row.get(7)?).ok_or_else(|| strange(7, "an unknown origin"))?,
         parent: id(12)?,
         root: id(13)?,
+        on_failure: row.get(30)?,
         metadata: metadata(row.get_ref(17)?.as_str_or_null()?, 17)?,
         unique_key: row.get(16)?,
         input: Payload::from_stored(row.get_ref(18)?.as_str_or_null()?, row.get_ref(19)?.as_blob()?),
@@ -217,6 +224,16 @@ pub(super) fn run(row: &Row<'_>, registry: &Registry, id_origin: u64, now: i64) 
         progress: None,
         occurrence: occurrence(row)?,
     })
+}
+
+/// What a reason refers to, as it is stored.
+pub(super) fn because_text(because: &Because) -> String {
+    serde_json::to_string(because).expect("plain data")
+}
+
+fn because(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Because>> {
+    let text = row.get_ref(column)?.as_str_or_null()?;
+    text.map(|text| serde_json::from_str(text).map_err(|_| strange(column, "a cause that this version does not know"))).transpose()
 }
 
 fn occurrence(row: &Row<'_>) -> rusqlite::Result<Option<CronOccurrence>> {

@@ -30,7 +30,7 @@ pub(super) fn trigger(tx: &mut Tx<'_>, namespace: NamespaceId, run: RunId, now: 
     tx.conn
         .prepare_cached(
             "-- trigger
-             UPDATE runlater_runs SET status = 0, trigger_at = ?2, due_at = ?2, cancel_requested = 0, finished_at = NULL, reason = NULL, message = NULL,
+             UPDATE runlater_runs SET status = 0, trigger_at = ?2, due_at = ?2, cancel_requested = 0, finished_at = NULL, reason = NULL, message = NULL, because = NULL,
                  failures = CASE WHEN status IN (0, 2) THEN failures ELSE 0 END, crashes = CASE WHEN status IN (0, 2) THEN crashes ELSE 0 END
              WHERE id = ?1",
         )?

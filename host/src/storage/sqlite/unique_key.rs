@@ -5,6 +5,7 @@ use sha2::Digest as _;
 
 use super::change::{disarm, note, see};
 use super::delete::remove;
+use super::list::Reader;
 use super::rows::{SCHEDULED, origin_code};
 use super::writer::Tx;
 use crate::model::{Holder, NamespaceId, NewRun, Origin, RunId, Standing, Timestamp, Verdict};
@@ -106,6 +107,21 @@ pub(super) fn first_asked_for(conn: &Connection, namespace: NamespaceId, run: &N
     conn.prepare_cached("-- unique key: first asked for\nUPDATE runlater_unique_keys SET first_at = ?3 WHERE namespace = ?1 AND key = ?2")?
         .execute((namespace.0, unique.key.as_str(), at.as_micros()))?;
     Ok(())
+}
+
+/// When a run that was put off was first asked for.
+pub(super) fn first_at(reader: &Reader<'_>, run: RunId) -> rusqlite::Result<Option<Timestamp>> {
+    let Some(id) = run.key_in(reader.id_origin) else { return Ok(None) };
+    let found = reader
+        .conn
+        .prepare_cached(
+            "-- unique key: of run
+             SELECT k.first_at FROM runlater_runs r JOIN runlater_unique_keys k ON k.namespace = r.namespace AND k.key = r.unique_key AND k.run = r.id
+             WHERE r.id = ?1 AND r.namespace = ?2",
+        )?
+        .query_row((id, reader.namespace.0), |row| super::rows::optional_time(row, 0))
+        .optional()?;
+    Ok(found.flatten())
 }
 
 /// Frees the key of a run that is deleted.

@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 
 use super::due_queue::DueQueue;
 use super::registry::Registry;
+use super::room::Disk;
 use super::rows::Waiting;
 use super::watch::Watch;
 use super::{checkpoint, claim, cron, finish, load, meta};
@@ -22,7 +23,7 @@ use crate::storage::{Claim, Finish, RunEvent, StorageError};
 const QUEUE_MAX: usize = 65_536;
 /// Writes in one transaction: enough to make the commit's cost vanish, few enough to answer the first of them soon.
 const GROUP_MAX: usize = 2_048;
-/// How long to wait before a full disk is tried again.
+/// How long to wait before a full disk is tried or looked at again.
 const DISK_FULL_PAUSE: Duration = Duration::from_millis(500);
 /// How often a sign of life is stored beside other writes.
 const ALIVE_EVERY_MICROS: i64 = 1_000_000;
@@ -57,6 +58,8 @@ pub(super) struct Shared {
     /// Set for good when the disk can't be trusted any more.
     trouble: Mutex<Option<StorageError>>,
     pub(super) broken: AtomicBool,
+    /// Tells those who wait for that.
+    gave_up: tokio::sync::watch::Sender<bool>,
     pub(super) waiting: AtomicUsize,
     pub(super) wal_pages: Arc<AtomicI64>,
     /// Runs deleted because they are kept no longer.
@@ -92,6 +95,8 @@ pub(super) struct Tx<'a> {
     pub(super) events: Vec<RunEvent>,
     /// Whether the registry must be read again.
     pub(super) registered: bool,
+    /// Whether the disk is nearly full, so that nothing new is stored.
+    pub(super) is_low: bool,
     /// Makes room in memory known to whoever waits for it.
     pub(super) after_commit: Vec<Box<dyn FnOnce() + Send>>,
     /// Whether whoever claims should look at once.
@@ -119,6 +124,7 @@ impl Shared {
             seen_now: AtomicI64::new(0),
             trouble: Mutex::new(None),
             broken: AtomicBool::new(false),
+            gave_up: tokio::sync::watch::Sender::new(false),
             waiting: AtomicUsize::new(0),
             wal_pages: Arc::default(),
             pruned: AtomicU64::new(0),
@@ -157,6 +163,15 @@ impl Shared {
         }
     }
 
+    /// As [`call`](Self::call), for what somebody wants stored that was promised to nobody yet: refused while the disk is nearly full.
+    pub(super) async fn add<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let added = self.call(move |tx| if tx.is_low { Ok(None) } else { change(tx).map(Some) }).await?;
+        added.ok_or(StorageError::Full)
+    }
+
     /// Applies `change` in the next group, and returns its value once that is durable.
     pub(super) async fn call<T: Send + 'static>(
         &self,
@@ -192,7 +207,7 @@ impl Shared {
             queue.ops.push(Op::Call(call));
         }
         self.ready.notify_one();
-        // A call is dropped unanswered only together with its group, before any of it was committed.
+        // A call is dropped unanswered only before any of it was committed.
         receiver.await.unwrap_or_else(|_| {
             Err(StorageError::Unavailable("another write in the same transaction failed; nothing was changed, try again".into()))
         })
@@ -218,11 +233,25 @@ impl Shared {
         self.broken.load(Ordering::Acquire).then(|| self.trouble.lock().expect("nothing panics here").clone()).flatten()
     }
 
-    fn give_up(&self, error: StorageError) {
+    /// Stops for good, because what is stored is not what was thought, or nothing can be stored any more. The first reason counts.
+    pub(super) fn give_up(&self, error: StorageError) {
         tracing::error!(%error, "the storage stops: start the host again, so that it reads what is true");
-        *self.trouble.lock().expect("nothing panics here") = Some(error);
+        self.trouble.lock().expect("nothing panics here").get_or_insert(error);
         self.broken.store(true, Ordering::Release);
         self.due.stop();
+        // Who looks for trouble before adding to the queue does so under its lock: nobody comes after this.
+        let left = std::mem::take(&mut self.queue().ops);
+        // Dropped without that lock, as it tells those who wait: nothing of theirs was changed.
+        drop(left);
+        self.ready.notify_one();
+        self.watch.close();
+        self.gave_up.send_replace(true);
+    }
+
+    /// Ends when the storage has given up.
+    pub(super) async fn has_given_up(&self) {
+        // The sender lives as long as this.
+        let _ = self.gave_up.subscribe().wait_for(|gave_up| *gave_up).await;
     }
 
     /// Lets the writer end once it has written what waits.
@@ -237,29 +266,51 @@ impl Shared {
 }
 
 /// Runs until the queue is closed and empty.
-pub(super) fn write(mut conn: Connection, shared: &Shared, checkpointer: &checkpoint::Checkpointer) {
+pub(super) fn write(mut conn: Connection, shared: &Shared, checkpointer: &checkpoint::Checkpointer, disk: &mut Disk) {
     let mut group = Vec::new();
     let mut alive_at = 0;
+    // Set where trying again at once would be in vain.
+    let mut pause = None;
     loop {
-        let (load, closing) = gather(shared, &mut group);
+        let (load, closing) = gather(shared, &mut group, pause.take());
+        if shared.broken.load(Ordering::Acquire) {
+            return;
+        }
+        if disk.has_recovered() {
+            shared.due.suspend(false);
+        }
         if group.is_empty() && closing {
             break;
         }
-        while !group.is_empty() {
-            match commit(&conn, shared, &mut group, &mut alive_at) {
-                // Outcomes of attempts stay in the group: they are tried again, when there is room on the disk.
-                Ok(Group::Committed | Group::RolledBack) => {}
-                Ok(Group::DiskFull) => std::thread::sleep(DISK_FULL_PAUSE),
-                Err(error) => {
-                    shared.give_up(error);
-                    return;
+        let is_low = disk.is_low();
+        let written = if group.is_empty() { Ok(Group::Committed) } else { commit(&conn, shared, &mut group, &mut alive_at, is_low) };
+        let written = match written {
+            Ok(Group::Committed) if load => load::load(&conn, shared).map(|()| Group::Committed).or_else(|error| full_or_fatal(&error)),
+            other => other,
+        };
+        if load && !matches!(written, Ok(Group::Committed)) {
+            shared.request_load();
+        }
+        shared.waiting.store(group.len(), Ordering::Relaxed);
+        match written {
+            Ok(Group::Committed) => pause = disk.is_full().then_some(DISK_FULL_PAUSE),
+            // Outcomes of attempts stay in the group: they are tried again.
+            Ok(Group::RolledBack) => {}
+            Ok(Group::DiskFull) => {
+                shared.due.suspend(true);
+                if !disk.found_full() {
+                    if closing {
+                        // What could not be stored is repeated when the host starts again.
+                        shared.give_up(StorageError::Full);
+                        return;
+                    }
+                    pause = Some(DISK_FULL_PAUSE);
                 }
             }
-        }
-        shared.waiting.store(0, Ordering::Relaxed);
-        if load && let Err(error) = load::load(&conn, shared) {
-            shared.give_up(sort(&error, false));
-            return;
+            Err(error) => {
+                shared.give_up(error);
+                return;
+            }
         }
         checkpointer.after_commit(&mut conn, shared);
     }
@@ -272,11 +323,19 @@ pub(super) fn write(mut conn: Connection, shared: &Shared, checkpointer: &checkp
     checkpointer.finish(&conn);
 }
 
-/// Waits for something to do, and takes up to a group of it.
-fn gather(shared: &Shared, group: &mut Vec<Op>) -> (bool, bool) {
+/// Waits for something to do, and takes up to a group of it. With a `pause`, it waits for something new, but no longer than that.
+fn gather(shared: &Shared, group: &mut Vec<Op>, pause: Option<Duration>) -> (bool, bool) {
+    const UNHARMED: &str = "nothing panics while it holds the write queue";
     let mut queue = shared.queue();
-    while queue.ops.is_empty() && group.is_empty() && !queue.load && !queue.closing {
-        queue = shared.ready.wait(queue).expect("nothing panics while it holds the write queue");
+    while queue.ops.is_empty() && !queue.closing && !shared.broken.load(Ordering::Acquire) {
+        if let Some(pause) = pause {
+            queue = shared.ready.wait_timeout(queue, pause).expect(UNHARMED).0;
+            break;
+        }
+        if queue.load || !group.is_empty() {
+            break;
+        }
+        queue = shared.ready.wait(queue).expect(UNHARMED);
     }
     let room = GROUP_MAX.saturating_sub(group.len());
     if group.is_empty() && queue.ops.len() <= room {
@@ -290,16 +349,18 @@ fn gather(shared: &Shared, group: &mut Vec<Op>) -> (bool, bool) {
 }
 
 /// Applies the group in one transaction. What is left in `group` afterwards must be tried again.
-fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mut i64) -> Result<Group, StorageError> {
+fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mut i64, is_low: bool) -> Result<Group, StorageError> {
     loop {
         match conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])) {
             Ok(_) => break,
             // An embedder's own transaction on the same file takes long. Nothing is lost by waiting further.
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => continue,
-            Err(error) => return Err(sort(&error, false)),
+            // Nothing was begun: the whole group is there to be tried again.
+            Err(error) => return full_or_fatal(&error),
         }
     }
     failpoint!("commit:begun");
+    failpoint!("outcome:begun" if has_outcome(group));
     let mut tx = Tx {
         conn,
         shared,
@@ -311,6 +372,7 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
         ended: Vec::new(),
         events: Vec::new(),
         registered: false,
+        is_low,
         after_commit: Vec::new(),
         wake: false,
         failed: None,
@@ -357,12 +419,16 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
         }
     }
     failpoint!("commit:before");
+    failpoint!("outcome:before" if has_outcome(&keep));
     let (failed, committing) = match tx.failed.take() {
         Some(error) => (Some(error), false),
         None => (conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).err(), true),
     };
     let Some(error) = failed else {
         failpoint!("commit:after");
+        failpoint!("outcome:after" if has_outcome(&keep));
+        #[cfg(feature = "test-util")]
+        let ends_attempts = has_outcome(&keep);
         settle(tx);
         for op in keep {
             if let Op::Claims { held, .. } = op
@@ -373,6 +439,7 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
             }
         }
         failpoint!("commit:settled");
+        failpoint!("outcome:settled" if ends_attempts);
         answers.into_iter().for_each(|answer| answer(Ok(())));
         return Ok(Group::Committed);
     };
@@ -388,6 +455,20 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
         StorageError::Unavailable(_) => Ok(Group::RolledBack),
         fatal => Err(fatal),
     }
+}
+
+/// What it means where nothing but the disk can be at fault.
+fn full_or_fatal(error: &rusqlite::Error) -> Result<Group, StorageError> {
+    match sort(error, false) {
+        StorageError::Full => Ok(Group::DiskFull),
+        fatal => Err(fatal),
+    }
+}
+
+/// Whether a test that is about the end of an attempt means this group.
+#[cfg(feature = "test-util")]
+fn has_outcome(group: &[Op]) -> bool {
+    group.iter().any(|op| matches!(op, Op::Finish(..)))
 }
 
 /// What became of a group of writes.
@@ -436,7 +517,10 @@ fn copy(error: &rusqlite::Error) -> rusqlite::Error {
 
 /// Sorts an error of SQLite by what the caller can do. `committing`: whether the commit itself failed.
 pub(super) fn sort(error: &rusqlite::Error, committing: bool) -> StorageError {
+    // The index of the log is a file, too, which grows: that it can't is told as a failure of input and output, and has no other cause.
+    let no_room = matches!(error, rusqlite::Error::SqliteFailure(code, _) if code.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
     match error.sqlite_error_code() {
+        _ if no_room => StorageError::Full,
         Some(ErrorCode::DiskFull) => StorageError::Full,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StorageError::Corrupt(error.to_string()),
         // Measured: a commit that returned an error of its fsync was there after the file was opened again.

@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod dev;
+mod disk;
+mod explain;
 mod forecast;
 mod help;
 mod host;
@@ -41,9 +43,13 @@ impl Server {
     /// The same, told more.
     fn told(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut child = command(folder.path(), &[&["serve", "--db", "runs.db", "--listen", "127.0.0.1:0", "--json"], more].concat())
-            .spawn()
-            .expect("the program starts");
+        let serve = command(folder.path(), &[&["serve", "--db", "runs.db", "--listen", "127.0.0.1:0", "--json"], more].concat());
+        Self::of(folder, serve)
+    }
+
+    /// The one that this command starts in the folder.
+    fn of(folder: tempfile::TempDir, mut serve: Command) -> Self {
+        let mut child = serve.spawn().expect("the program starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
         let said: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("the server said {line:?}"));
@@ -54,10 +60,21 @@ impl Server {
     /// The same, with the tasks of these guests.
     fn with(guests: &[&str]) -> Self {
         let server = Self::start();
-        for guest in guests {
-            server.run(&["register", &built::guest(guest).to_string_lossy(), "--grant", "runs"]).ok();
-        }
+        guests.iter().for_each(|guest| server.register(guest));
         server
+    }
+
+    fn register(&self, guest: &str) {
+        self.run(&["register", &built::guest(guest).to_string_lossy(), "--grant", "runs"]).ok();
+    }
+
+    /// Waits until it ends by itself: with which code, and what it said. Its folder stays.
+    fn ended(mut self) -> (Ran, tempfile::TempDir) {
+        let status = self.child.wait().expect("it ends");
+        let mut err = String::new();
+        std::io::Read::read_to_string(&mut self.child.stderr.take().expect("a pipe"), &mut err).expect("text");
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a folder"));
+        (Ran { code: status.code(), out: String::new(), err }, folder)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -86,13 +103,10 @@ impl Server {
     }
 
     /// Sends SIGTERM, and says with which code the server exits and what it said.
-    fn stop(mut self) -> Ran {
+    fn stop(self) -> Ran {
         let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill is there");
         assert!(told.success());
-        let status = self.child.wait().expect("it ends");
-        let mut err = String::new();
-        std::io::Read::read_to_string(&mut self.child.stderr.take().expect("a pipe"), &mut err).expect("text");
-        Ran { code: status.code(), out: String::new(), err }
+        self.ended().0
     }
 }
 

@@ -1,7 +1,7 @@
 //! `miss`: what became due while no host was running.
 
 use super::place;
-use crate::conformance::world::{World, check};
+use crate::conformance::world::{World, at, check, play};
 
 #[test]
 fn only_first_attempts_within_the_gap() {
@@ -70,4 +70,19 @@ fn the_storage_remembers_until_when_its_host_was_alive() {
     world.claim(1, 250);
     world.reopen(300);
     assert_eq!(world.storage.alive_until(), Some(crate::conformance::world::at(250)));
+}
+
+#[test]
+fn what_was_missed_knows_how_long_no_host_was_running() {
+    let mut world = check(
+        place(),
+        "
+        0s   create a at=11s              => scheduled due 11s
+        99s  miss from=10s until=20s      => 1
+        ",
+    );
+    let because = |world: &World| world.get(world.names["a"], 99).because;
+    assert_eq!(because(&world), Some(runlater::model::Because::of_span(at(10), at(99))));
+    play(&mut world, "99s  trigger a                    => queued due 1m39s");
+    assert_eq!(because(&world), None, "it begins anew");
 }

@@ -38,6 +38,8 @@ macro_rules! verbs {
         mod miss;
         #[path = "on_failure.rs"]
         mod on_failure;
+        #[path = "pause.rs"]
+        mod pause;
         #[path = "prune.rs"]
         mod prune;
         #[path = "ready.rs"]

@@ -315,3 +315,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn when_a_debounced_run_was_first_asked_for() {
+    let mut world = World::new(place());
+    play(
+        &mut world,
+        "
+        0s  create plain at=50s                        => scheduled due 50s
+        0s  create a key=k wait=10s max=100s           => scheduled due 10s
+        ",
+    );
+    let first = |world: &World, name: &str, namespace| world.storage.first_asked_for(namespace, world.names[name]).unwrap();
+    assert_eq!(first(&world, "a", world.namespace), None, "nobody has put it off");
+    play(&mut world, "5s  create b key=k wait=10s max=100s           => a put off to 15s");
+    for _ in 0..2 {
+        assert_eq!(first(&world, "a", world.namespace), Some(at(0)));
+        assert_eq!(first(&world, "a", world.other), None);
+        assert_eq!(first(&world, "plain", world.namespace), None);
+        world.reopen(6);
+    }
+}

@@ -119,14 +119,24 @@ fn not_a_file_at_all() {
 fn read_only() {
     let folder = Folder::new();
     drop(open(&folder.file()).unwrap());
-    let mut permissions = fs::metadata(folder.file()).unwrap().permissions();
-    permissions.set_readonly(true);
-    fs::set_permissions(folder.file(), permissions).unwrap();
-    if fs::OpenOptions::new().write(true).open(folder.file()).is_ok() {
-        // Whoever runs this test may write everything, as root may: nothing is read-only then.
-        return;
-    }
-    refused(&folder.file(), &["read-only", "write access"]);
+    let mode = |path: &Path, mode| {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(&folder.file(), 0o444);
+    mode(&folder.file().with_extension("db.lock"), 0o666);
+    mode(folder.0.path(), 0o777);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // For root nothing is read-only: this thread becomes somebody else. For whoever isn't root it changes nothing.
+            #[cfg(target_os = "linux")]
+            // SAFETY: the call reads and writes no memory, and concerns the calling thread only.
+            unsafe {
+                libc::setfsuid(65_534)
+            };
+            refused(&folder.file(), &["read-only", "write access"]);
+        });
+    });
 }
 
 #[test]

@@ -5,11 +5,12 @@
 //! (`rounds.rs`, `check.rs`), at chosen places of the host (`points.rs`), and by a guest's own hand (`poison.rs`).
 
 mod cancelled;
-mod check;
+pub(crate) mod check;
+mod compiled;
 mod durability;
 mod ledger;
 mod points;
 mod poison;
-mod process;
-mod rounds;
+pub(crate) mod process;
+pub(crate) mod rounds;
 mod victim;

@@ -39,19 +39,18 @@ const CASES: &[Case] = &[
     // K4: it returned, and that is not committed.
     Case { deaths: &["finish/attempt:ended"], executions: 2..=2, calls: BOTH },
     // K5: in the commit.
-    Case { deaths: &["finish/commit:begun"], executions: 2..=2, calls: BOTH },
-    Case { deaths: &["finish/commit:before"], executions: 2..=2, calls: BOTH },
+    Case { deaths: &["finish/outcome:begun"], executions: 2..=2, calls: BOTH },
+    Case { deaths: &["finish/outcome:before"], executions: 2..=2, calls: BOTH },
     // K6: committed, and nobody told.
-    Case { deaths: &["finish/commit:after"], executions: 1..=1, calls: BOTH },
-    Case { deaths: &["finish/commit:settled"], executions: 1..=1, calls: BOTH },
+    Case { deaths: &["finish/outcome:after"], executions: 1..=1, calls: BOTH },
+    Case { deaths: &["finish/outcome:settled"], executions: 1..=1, calls: BOTH },
     // The recovery itself.
     Case { deaths: &["call", "recover:before-commit"], executions: 2..=2, calls: BOTH },
     Case { deaths: &["call", "recover:after-commit"], executions: 2..=2, calls: BOTH },
     Case { deaths: &["call", "recover:after-commit", "recover:before-commit", "recover:after-commit"], executions: 2..=2, calls: BOTH },
     // Twice in a row.
-    Case { deaths: &["finish/commit:before", "finish/commit:before"], executions: 3..=3, calls: BOTH },
-    // In its second life the parent is due at once, and may arm the place for the commit of the request that repeats it.
-    Case { deaths: &["finish/attempt:ended", "finish/commit:after"], executions: 2..=3, calls: BOTH },
+    Case { deaths: &["finish/outcome:before", "finish/outcome:before"], executions: 3..=3, calls: BOTH },
+    Case { deaths: &["finish/attempt:ended", "finish/outcome:after"], executions: 2..=2, calls: BOTH },
     // The log is copied into the file, and the stop.
     Case { deaths: &["checkpoint:before"], executions: 1..=1, calls: &["buffered"] },
     Case { deaths: &["checkpoint:after"], executions: 1..=1, calls: &["buffered"] },
@@ -70,12 +69,12 @@ fn children_are_there_once_wherever_the_host_dies() {
     }
 }
 
-/// `slow`: the guest takes long enough that its claim is committed before its outcome is queued.
+/// `slow`: the guest waits until its claim is committed, before its outcome is queued.
 fn check(case: &Case, call: &str, slow: bool) {
     let what = format!("{call} calls, slow: {slow}, deaths at {:?}", case.deaths);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("runs.db");
-    let slowness = if slow { "4" } else { "" };
+    let slowness = if slow { "yes" } else { "" };
     let mut told = Vec::new();
     for at in case.deaths {
         let (status, entries) = Victim::start("point", &path, &[("CALL", call), ("AT", at), ("SLOW", slowness)]).end();

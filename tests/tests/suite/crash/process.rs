@@ -13,6 +13,7 @@ pub(crate) struct Victim {
     child: Child,
     listener: JoinHandle<Vec<Entry>>,
     ready: std::sync::mpsc::Receiver<()>,
+    acknowledged: std::sync::mpsc::Receiver<()>,
 }
 
 impl Victim {
@@ -25,25 +26,34 @@ impl Victim {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the binary can be started");
         let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
         let (tell_ready, ready) = std::sync::mpsc::channel();
+        let (tell_acknowledged, acknowledged) = std::sync::mpsc::channel();
         let listener = std::thread::spawn(move || {
             let (mut entries, mut line) = (Vec::new(), String::new());
             while out.read_line(&mut line).expect("a victim tells text") > 0 {
                 if let Some(entry) = Entry::parse(&line) {
-                    if entry == Entry::Ready {
-                        let _ = tell_ready.send(());
-                    }
+                    // Nobody may wait for it.
+                    let _ = match entry {
+                        Entry::Ready => tell_ready.send(()),
+                        Entry::Created(..) => tell_acknowledged.send(()),
+                        _ => Ok(()),
+                    };
                     entries.push(entry);
                 }
                 line.clear();
             }
             entries
         });
-        Self { child, listener, ready }
+        Self { child, listener, ready, acknowledged }
     }
 
     /// Waits until its load begins; returns as well if it ends before.
     pub(crate) fn await_ready(&self) {
         let _ = self.ready.recv();
+    }
+
+    /// Waits until a run is stored, as it says; returns as well if it ends before.
+    pub(crate) fn await_acknowledged(&self) {
+        let _ = self.acknowledged.recv();
     }
 
     /// Kills it. True if it lived until then.

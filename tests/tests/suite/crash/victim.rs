@@ -1,26 +1,27 @@
-//! The process that is killed: a whole host with scripted guests, which tells what happens.
+//! The process that is killed: a whole host with scripted or compiled guests, which tells what happens.
 //!
 //! Does nothing unless one of the other tests starts it, which say in its environment what it is for.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use runlater::executor::scripted::{Script, ScriptedExecutor};
-use runlater::executor::{AttemptRequest, ScheduleRequest};
+use runlater::executor::{AttemptRequest, Executor, ScheduleRequest};
 use runlater::model::{FailureReason, Name, Outcome, PolicySettings, TaskDefinition, UniqueKey};
 use runlater::storage::{Cancelled, RunChange};
-use runlater::{Due, Metadata, Page, Payload, RunFilter, RunId, Scheduler, Status, SystemClock, failpoint};
+use runlater::{Due, Grant, Metadata, Page, Payload, RunFilter, RunId, Scheduler, Status, SystemClock, failpoint};
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::compiled::Telling;
 use super::ledger::{Entry, tell_all};
+use crate::faults::disk;
 
 /// Far enough ahead that it does not come during a test.
 const FAR: Duration = Duration::from_secs(3600);
-/// When a parent is due: after the commit that stores it has been answered, so that its guest arms no place of that one.
-const LATER: Duration = Duration::from_millis(40);
 /// What each part of the load does at most in one life.
 const STEPS: usize = 14;
 /// Parts of the load, which go on side by side.
@@ -32,6 +33,7 @@ fn victim() {
     let Ok(what) = std::env::var("RUNLATER_VICTIM") else { return };
     // What the test runner said before stands on the same line.
     println!();
+    unreliable_disk();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         match what.as_str() {
@@ -48,31 +50,55 @@ fn setting(name: &str) -> String {
     std::env::var(format!("RUNLATER_VICTIM_{name}")).unwrap_or_default()
 }
 
-async fn open() -> Scheduler {
-    let task = |name: &str| TaskDefinition {
-        policy: PolicySettings {
-            retry_delay: Some((Duration::from_millis(1), Duration::from_millis(8))),
-            max_attempts: Some(100),
-            ..PolicySettings::default()
-        },
-        ..TaskDefinition::new(Name::parse(name, "task").unwrap())
-    };
-    let executor = ScriptedExecutor::new(SystemClock::new()).defined(task("work"), work()).defined(task("leaf"), work());
+/// Watches the disk of the database, if its power is to be cut.
+fn unreliable_disk() {
+    let power = setting("POWER");
+    if power.is_empty() {
+        return;
+    }
     let path = PathBuf::from(setting("DB"));
-    let scheduler = Scheduler::builder().sqlite(path).executor(Arc::new(executor)).threads(2).build().await.unwrap();
+    let folder = path.parent().expect("it is in a folder");
+    // One that works off what is left, and dies of nothing, has no seed.
+    disk::watch(folder, setting("SEED").parse().ok());
+    if power == "lying" {
+        disk::set(folder, disk::Fault::Lying);
+    }
+}
+
+async fn open() -> Scheduler {
+    let policy = PolicySettings {
+        retry_delay: Some((Duration::from_millis(1), Duration::from_millis(8))),
+        max_attempts: Some(100),
+        ..PolicySettings::default()
+    };
+    let path = PathBuf::from(setting("DB"));
+    let component = setting("COMPONENT");
+    let (executor, wasm): (Arc<dyn Executor>, Arc<[u8]>) = if component.is_empty() {
+        let task = |name: &str| TaskDefinition::new(Name::parse(name, "task").unwrap());
+        let scripts = ScriptedExecutor::new(SystemClock::new()).defined(task("work"), work()).defined(task("leaf"), work());
+        (Arc::new(scripts), Arc::default())
+    } else {
+        let wasm: Arc<[u8]> = std::fs::read(component).unwrap().into();
+        (Arc::new(Telling::new(wasm.clone(), &path.with_extension("code"))), wasm)
+    };
+    let scheduler = Scheduler::builder().sqlite(path).executor(executor).threads(2).build().await.unwrap();
     if scheduler.task("work").is_none() {
-        scheduler.register(&b""[..]).send().await.unwrap();
+        scheduler.register(wasm).grant(Grant::Runs).policy("work", policy).send().await.unwrap();
     }
     scheduler
 }
 
+/// Which execution of this process; the process's own number makes it unlike those of others.
+pub(super) fn next_execution() -> u64 {
+    static EXECUTIONS: AtomicU64 = AtomicU64::new(0);
+    u64::from(std::process::id()) << 24 | EXECUTIONS.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Does what its input says, and tells.
 fn work() -> Script {
-    /// Which execution of this process; the process's own number makes it unlike those of others.
-    static EXECUTIONS: AtomicU64 = AtomicU64::new(0);
     Arc::new(|attempt| {
         Box::pin(async move {
-            let execution = u64::from(std::process::id()) << 24 | EXECUTIONS.fetch_add(1, Ordering::Relaxed);
+            let execution = next_execution();
             let (run, number) = (attempt.run, attempt.attempt);
             Entry::Started(run, number, execution, now()).tell();
             let mut children = Vec::new();
@@ -125,6 +151,7 @@ fn follow_up(attempt: &mut AttemptRequest, due: Due) -> RunId {
     attempt.calls.schedule(request(due, None)).unwrap()
 }
 
+/// Stores a follow-up at once.
 async fn detached(attempt: &mut AttemptRequest, place: usize, after: Duration) {
     let key = format!("detached-{}-{place}", attempt.run);
     let child = attempt.calls.schedule_detached(request(Due::After(after), Some(&key))).await.unwrap();
@@ -144,7 +171,7 @@ fn request(due: Due, key: Option<&str>) -> ScheduleRequest {
     }
 }
 
-fn now() -> runlater::Timestamp {
+pub(super) fn now() -> runlater::Timestamp {
     runlater::Clock::now(&SystemClock::new())
 }
 
@@ -178,6 +205,10 @@ async fn load(seed: u64) {
     // What earlier lives left is changed too, each run by one part only.
     let (left, _) = scheduler.list(&filter, &Page::default()).await.unwrap();
     let left: Vec<RunId> = left.into_iter().filter(|run| run.metadata.get("mine").is_some()).map(|run| run.id).collect();
+    if !setting("COMPONENT").is_empty() {
+        // Its code is read by the first attempt, which takes longer than most lives.
+        scheduler.wait(scheduler.schedule("touch").send().await.unwrap()).await.unwrap();
+    }
     Entry::Ready.tell();
     let mut parts = JoinSet::new();
     for part in 0..PARTS {
@@ -286,6 +317,7 @@ async fn point(call: &str, at: &str) {
         failpoint::arm(at);
     }
     let scheduler = open().await;
+    SCHEDULER.send_replace(Some(scheduler.clone()));
     let _observer = observe(&scheduler);
     if let Some(at) = at.strip_prefix("create/") {
         failpoint::arm(at);
@@ -295,9 +327,12 @@ async fn point(call: &str, at: &str) {
     }
     let input = if call == "detached" { "point 1" } else { "point 0" };
     // The same key each time: whether the last life got as far as storing it is what is not known.
-    let parent = scheduler.schedule("work").after(LATER).input(input).unwrap().unique_key("parent").send().await.unwrap();
+    let parent = scheduler.schedule("work").after(FAR).input(input).unwrap().unique_key("parent").send().await.unwrap();
     Entry::Created(parent, runlater::Timestamp::MIN, "parent".into()).tell();
+    // Due only now, so that its guest is not entered by a host that dies while it stores it. An earlier life may have done this.
+    let _ = scheduler.trigger_now(parent).await;
     scheduler.wait(parent).await.unwrap();
+    trigger_children(&scheduler).await;
     finish_all(&scheduler).await;
     if at.starts_with("checkpoint:") {
         failpoint::arm(at);
@@ -316,12 +351,34 @@ async fn point(call: &str, at: &str) {
     Entry::Closed.tell();
 }
 
+/// Makes due what the parent's guest scheduled far ahead.
+async fn trigger_children(scheduler: &Scheduler) {
+    let filter = RunFilter { statuses: vec![Status::Scheduled], ..RunFilter::default() };
+    let (children, _) = scheduler.list(&filter, &Page::default()).await.unwrap();
+    for child in children.into_iter().filter(|run| run.parent.is_some()) {
+        // Of one that is due by itself meanwhile it is told so.
+        let _ = scheduler.trigger_now(child.id).await;
+    }
+}
+
+/// The scheduler of this process, once it is open.
+static SCHEDULER: LazyLock<watch::Sender<Option<Scheduler>>> = LazyLock::new(|| watch::Sender::new(None));
+
+/// Returns when the claim of the attempt that calls this is committed: the writer takes things in their order, and a claim is there
+/// before its guest is entered.
+async fn claim_committed() {
+    let scheduler = SCHEDULER.subscribe().wait_for(Option::is_some).await.unwrap().clone().unwrap();
+    // Of a run that there never was: it is in the queue like any change, and changes nothing.
+    let refused = scheduler.delete(RunId::from_key(1, 1)).await;
+    assert!(refused.is_err());
+}
+
 /// What the parent's guest does.
 async fn at_point(attempt: &mut AttemptRequest, is_detached: bool, children: &mut Vec<RunId>) {
     let at = setting("AT");
-    if let Some(span) = setting("SLOW").parse().ok().map(Duration::from_millis) {
-        // Long enough that the claim is on disk before the outcome is queued.
-        tokio::time::sleep(span).await;
+    // A quick guest leaves its claim to be written together with its outcome, if the writer is not quicker.
+    if setting("SLOW") == "yes" {
+        claim_committed().await;
     }
     for place in 0..3 {
         if place == 2 && at == "call" {
@@ -333,8 +390,8 @@ async fn at_point(attempt: &mut AttemptRequest, is_detached: bool, children: &mu
             failpoint::arm(at);
         }
         if is_detached {
-            // Not before the parent's own end: the next commit is to be the one that is meant.
-            detached(attempt, place, LATER).await;
+            // Not before the parent's own end, after which it is triggered: the next commit is to be the one that is meant.
+            detached(attempt, place, FAR).await;
         } else {
             children.push(follow_up(attempt, Due::Now));
         }

@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod bad_input;
 mod cursors;
+mod explain;
 mod forecast;
 mod framing;
 mod rates;

@@ -3,6 +3,7 @@
 mod cron_gaps;
 mod crons;
 mod embedding;
+mod explain;
 mod forecast;
 mod guest_crons;
 mod hostile;

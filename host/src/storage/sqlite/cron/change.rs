@@ -7,6 +7,7 @@ use super::withdraw::withdraw;
 use crate::model::limits::CRONS_MAX;
 use crate::model::{Cron, CronChange, CronSpec, Name, NamespaceId, Origin, Pause, Timestamp};
 use crate::storage::CronError;
+use crate::storage::sqlite::pause::pause_text;
 use crate::storage::sqlite::rows::{metadata_text, origin_code};
 use crate::storage::sqlite::writer::Tx;
 
@@ -117,7 +118,7 @@ pub(in crate::storage::sqlite) fn pause(
     now: Timestamp,
 ) -> Changed<Cron> {
     let Some(mut stored) = find(tx.conn, &tx.shared.registry, namespace, name)? else { return Ok(Err(CronError::NotFound(name.clone()))) };
-    stored.cron.pause = pause;
+    stored.cron.pause = pause.map(|pause| pause.in_place_of(stored.cron.pause.as_ref(), now));
     replace(tx, stored, now).map(Ok)
 }
 
@@ -168,7 +169,7 @@ fn store(tx: &mut Tx<'_>, mut stored: Stored, now: Timestamp) -> rusqlite::Resul
             metadata_text(&spec.metadata),
             spec.input.stored_media_type(),
             spec.input.bytes(),
-            pause.as_ref().map(|pause| json(serde_json::to_string(pause))),
+            pause.as_ref().map(pause_text),
             version,
             now.as_micros(),
         ))?;

@@ -5,8 +5,8 @@ use super::occur::occur;
 use super::read::{COLUMNS, Stored, stored};
 use super::settle;
 use super::withdraw::withdraw;
-use crate::model::{Gap, NamespaceId, Skipped, Timestamp, catch_up};
-use crate::storage::sqlite::rows::metadata_text;
+use crate::model::{Because, Gap, NamespaceId, Skipped, Timestamp, catch_up};
+use crate::storage::sqlite::rows::{because_text, metadata_text};
 use crate::storage::sqlite::writer::Tx;
 
 /// Deals with up to `limit` crons that had occurrences in the gap, whether they had their runs already or not. Returns how many there were.
@@ -51,7 +51,7 @@ fn miss_one(tx: &mut Tx<'_>, mut stored: Stored, gap: Gap, now: Timestamp) -> ru
         }
     }
     if let Some(skipped) = plan.skipped {
-        skip(tx, &stored, skipped, now)?;
+        skip(tx, &stored, skipped, gap, now)?;
     }
     stored.cron.next_at = match stored.cron.spec.max_count {
         Some(max) if stored.cron.fired >= max => None,
@@ -61,7 +61,7 @@ fn miss_one(tx: &mut Tx<'_>, mut stored: Stored, gap: Gap, now: Timestamp) -> ru
 }
 
 /// One row for all that was skipped: it can be found, and triggered by hand.
-fn skip(tx: &mut Tx<'_>, stored: &Stored, skipped: Skipped, now: Timestamp) -> rusqlite::Result<()> {
+fn skip(tx: &mut Tx<'_>, stored: &Stored, skipped: Skipped, gap: Gap, now: Timestamp) -> rusqlite::Result<()> {
     let id = tx.shared.next_run_key(now);
     let spec = &stored.cron.spec;
     let message = match skipped.count {
@@ -76,8 +76,8 @@ fn skip(tx: &mut Tx<'_>, stored: &Stored, skipped: Skipped, now: Timestamp) -> r
         .prepare_cached(
             "-- cron: skip
              INSERT OR IGNORE INTO runlater_runs (id, namespace, task, status, trigger_at, created_at, finished_at, priority, origin, reason, message,
-                 metadata, input_type, input, cron, planned_at, skipped, skipped_until)
-             VALUES (?1, ?2, ?3, 6, ?4, ?5, ?5, ?6, 2, 'host-down', ?7, ?8, ?9, ?10, ?11, ?4, ?12, ?13)",
+                 metadata, input_type, input, cron, planned_at, skipped, skipped_until, because)
+             VALUES (?1, ?2, ?3, 6, ?4, ?5, ?5, ?6, 2, 'host-down', ?7, ?8, ?9, ?10, ?11, ?4, ?12, ?13, ?14)",
         )?
         .execute(rusqlite::params![
             id,
@@ -93,6 +93,7 @@ fn skip(tx: &mut Tx<'_>, stored: &Stored, skipped: Skipped, now: Timestamp) -> r
             stored.id,
             skipped.count,
             skipped.last.as_micros(),
+            because_text(&Because::of_span(gap.from, now)),
         ])?;
     for (key, value) in spec.metadata.iter() {
         tx.conn

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::model::{Cron, CronFilter, CronRule, CronSpec, Name, NamespaceId, Payload, Timestamp};
+use crate::storage::sqlite::pause::pause_of;
 use crate::storage::sqlite::registry::Registry;
 use crate::storage::sqlite::rows::{metadata, optional_time, origin, strange, time};
 
@@ -23,7 +24,7 @@ pub(super) fn stored(row: &Row<'_>, registry: &Registry) -> rusqlite::Result<Sto
     let (expression, zone): (String, String) = (row.get(5)?, row.get(6)?);
     let jitter = std::time::Duration::from_micros(row.get::<_, i64>(9)?.max(0) as u64);
     let rule = CronRule::restored(&expression, &zone, time(row, 7)?, optional_time(row, 8)?, jitter);
-    let (missed, pause): (Option<String>, Option<String>) = (row.get(12)?, row.get(16)?);
+    let missed: Option<String> = row.get(12)?;
     let spec = CronSpec {
         task: registry.task_name(task).ok_or_else(|| strange(3, "a task that does not exist"))?,
         rule: rule.map_err(|_| strange(5, "a rule that this version does not know"))?,
@@ -40,10 +41,7 @@ pub(super) fn stored(row: &Row<'_>, registry: &Registry) -> rusqlite::Result<Sto
         name: Name::parse(&name, "name").map_err(|_| strange(2, "a name that is none"))?,
         spec,
         origin: origin(row.get(4)?).ok_or_else(|| strange(4, "an unknown origin"))?,
-        pause: pause
-            .map(|text| serde_json::from_str(&text))
-            .transpose()
-            .map_err(|_| strange(16, "a pause that this version does not know"))?,
+        pause: pause_of(row, 16)?,
         next_at: optional_time(row, 17)?,
         fired: row.get(18)?,
         version: row.get(19)?,

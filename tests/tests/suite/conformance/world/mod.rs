@@ -110,9 +110,12 @@ impl World {
         let mut claims = Vec::new();
         loop {
             let mut more = self.storage.claim(limit - claims.len(), at(now));
-            if more.is_empty() {
-                self.settle();
-                more = self.storage.claim(limit - claims.len(), at(now));
+            // The first look may have what is due brought into memory, and the second, in cautious mode, its claim committed.
+            for _ in 0..2 {
+                if more.is_empty() {
+                    self.settle();
+                    more = self.storage.claim(limit - claims.len(), at(now));
+                }
             }
             if more.is_empty() {
                 self.storage.nudge();
