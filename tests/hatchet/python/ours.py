@@ -53,6 +53,12 @@ def moment(text):
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
+def said(refused):
+    """What a refusal says. The SDK reads it only where it expects a refusal."""
+    (error,) = json.loads(refused.body)["errors"]
+    return error["description"]
+
+
 def soon(**span):
     """A time ahead, in whole milliseconds."""
     at = datetime.now(tz=timezone.utc) + timedelta(**span)

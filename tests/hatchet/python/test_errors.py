@@ -26,12 +26,13 @@ class Errors(unittest.TestCase):
         return refused.exception
 
     def description(self, kind, call):
-        return self.refused(kind, call).data.errors[0].description
+        return ours.said(self.refused(kind, call))
 
     def test_create(self):
         at = ours.soon(days=1)
         create = lambda name="simple", input={}, metadata={}: lambda: hatchet.scheduled.create(name, at, input, {"tag": "bad", **metadata})
-        self.assertIn("workflow not found", self.description(BadRequestException, create(name="nowhere")))
+        missing = self.refused(BadRequestException, create(name="nowhere"))
+        self.assertIn("workflow not found", missing.data.errors[0].description)
         self.assertIn("262144", self.description(BadRequestException, create(input={"a": "x" * 270_000})))
         self.assertIn("128 bytes", self.description(BadRequestException, create(metadata={"a": "x" * 129})))
         self.assertIn("1 to 128", self.description(BadRequestException, create(metadata={"a": ""})))
@@ -50,7 +51,7 @@ class Errors(unittest.TestCase):
         # Reading is tried five times, within sixteen seconds; changing once.
         self.assertIn("no run", self.description(NotFoundException, lambda: hatchet.scheduled.delete(unknown)))
         self.assertIn("no run", self.description(NotFoundException, lambda: hatchet.scheduled.update(unknown, ours.soon(days=1))))
-        self.assertIn("UUID", self.description(BadRequestException, lambda: hatchet.scheduled.delete("x")))
+        self.assertIn("UUID", self.description(BadRequestException, lambda: hatchet.scheduled.delete("x" * 36)))
 
     def test_tokens(self):
         id = hatchet.scheduled.create("simple", ours.soon(days=1), {}, {}).metadata.id

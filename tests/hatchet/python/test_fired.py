@@ -19,7 +19,7 @@ class Fired(unittest.TestCase):
         for change in (lambda: hatchet.scheduled.update(id, ours.soon(days=1)), lambda: hatchet.scheduled.delete(id)):
             with self.assertRaises(BadRequestException) as refused:
                 change()
-            self.assertIn("already triggered", refused.exception.data.errors[0].description)
+            self.assertIn("already triggered", ours.said(refused.exception))
         self.assertEqual(ours.run(id)["status"], "succeeded")
 
     def test_a_failed_one_says_why(self):
@@ -50,7 +50,7 @@ class Fired(unittest.TestCase):
         for change in (lambda: hatchet.scheduled.update(id, ours.soon(days=1)), lambda: hatchet.scheduled.delete(id)):
             with self.assertRaises(ForbiddenException) as refused:
                 change()
-            self.assertIn("defined by a component's code", refused.exception.data.errors[0].description)
+            self.assertIn("defined by a component's code", ours.said(refused.exception))
         for bulk in (hatchet.scheduled.bulk_delete(scheduled_ids=[id]), hatchet.scheduled.bulk_update([(id, ours.soon(days=1))])):
             self.assertEqual([error.id for error in bulk.errors], [id])
             self.assertIn("defined by a component's code", bulk.errors[0].error)
