@@ -117,7 +117,7 @@ async fn what_is_wrong_has_its_status() {
     let connection = Connection::to(&world).await;
     let simple = text(1, "simple");
     let schedule = |more: &[Vec<u8>]| [&simple[..], SOME_TIME, &more.concat()].concat();
-    let bomb = gzip(&vec![0; 64 << 20]);
+    let bomb = gzip(&vec![0; 8 << 20]);
     let before = world.asked_for().await;
     for (name, path, token, encoding, body, status, words) in [
         ("no token", SCHEDULE, "", None, framed(0, &schedule(&[])), 16, "token"),
