@@ -20,7 +20,6 @@ use super::rows::Waiting;
 use super::verdict::Verdict;
 use super::watch::Watch;
 use super::{checkpoint, claim, cron, finish, gated, load, meta, rates, verdict};
-use crate::model::{RunId, Timestamp};
 use crate::storage::{Claim, Finish, RunEvent, StorageError};
 
 /// Writes that may wait. Beyond it, requests are refused before they touch the disk; outcomes of attempts are always taken.
