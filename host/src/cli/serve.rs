@@ -137,12 +137,20 @@ impl Serve {
                 screen.line(format!("listening on http://{address}, with the database {}", clean(&self.db.display().to_string())))?;
                 screen.line(format!("client commands in this folder find address and token in {}", clean(&file.display().to_string())))?;
             }
-            let serving = http::serve(scheduler.clone(), self.rates.of_requests(), listener, stop_or_broken(stop, &scheduler));
-            let served = serving.await;
+            let stop = stop_or_broken(stop, &scheduler);
+            let served = http::serve_with(doors(), scheduler.clone(), self.rates.of_requests(), listener, stop).await;
             close(&scheduler, screen).await?;
             Ok(served?)
         })
     }
+}
+
+/// What is served beside the API.
+pub(super) fn doors() -> Vec<http::Door> {
+    #[cfg(feature = "hatchet")]
+    return crate::hatchet::doors();
+    #[cfg(not(feature = "hatchet"))]
+    Vec::new()
 }
 
 /// The threads of a host.

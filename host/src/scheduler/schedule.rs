@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Error, Scheduler};
-use crate::model::limits::PAGE_SIZE_MAX;
+use crate::model::limits::RUNS_AT_ONCE_MAX;
 use crate::model::{Due, Invalid, Metadata, NewRun, Origin, Payload, RunId, Timestamp, Unique, UniqueKey, UniqueMode};
 use crate::model::{check_max_attempts, check_priority, check_timeout};
 use crate::storage::Created;
@@ -229,10 +229,10 @@ impl<'a> Schedule<'a> {
 }
 
 impl Scheduler {
-    /// Stores several runs at once: all of them, durable when this returns, or none if one is refused. At most 500.
+    /// Stores several runs at once: all of them, durable when this returns, or none if one is refused. At most 1,000.
     pub async fn schedule_all(&self, runs: Vec<Schedule<'_>>) -> Result<Vec<Scheduled>, Error> {
-        if runs.len() > PAGE_SIZE_MAX {
-            let reason = format!("at most {PAGE_SIZE_MAX} runs at once; send them in portions");
+        if runs.len() > RUNS_AT_ONCE_MAX {
+            let reason = format!("at most {RUNS_AT_ONCE_MAX} runs at once; send them in portions");
             return Err(Invalid::new("invalid-bulk", "runs", reason).seen(runs.len().to_string()).into());
         }
         let now = self.now();

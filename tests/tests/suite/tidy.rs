@@ -17,7 +17,8 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("config", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler"]),
     // The doors. Storage's records and events are what they show; its verbs they reach through the scheduler.
     ("http", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config"]),
-    ("hatchet", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config"]),
+    // Shares the listener, the gate and the form of refusals of `http`, which does not know it.
+    ("hatchet", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config", "http"]),
     // Measures all of it; only the command line knows it.
     ("bench", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config"]),
     ("cli", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config", "http", "hatchet", "bench"]),

@@ -86,7 +86,7 @@ impl Dev {
         // Served from the start, so that a first build that fails can be mended while clients find the host.
         let mut serving = JoinSet::new();
         let (stop_serving, stopped) = oneshot::channel::<()>();
-        serving.spawn(http::serve(scheduler.clone(), http::Rates::default(), listener, async { drop(stopped.await) }));
+        serving.spawn(http::serve_with(serve::doors(), scheduler.clone(), http::Rates::default(), listener, async { drop(stopped.await) }));
 
         let watched = self.folder.clone();
         let mut seen = sources::look(&watched);

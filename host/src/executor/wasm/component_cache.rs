@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use rustc_hash::FxHashMap;
 use sha2::Digest as _;
+use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
@@ -24,6 +25,9 @@ use super::imports::LinkSet;
 
 /// Stack of the thread that compiles: Cranelift recurses.
 const COMPILE_STACK_BYTES: usize = 16 << 20;
+
+/// Components that may be compiled for registration or wait for that: each is a thread and up to 32 MiB.
+pub(super) const UPLOADS_MAX: usize = 16;
 
 /// A component in memory, linked once for each set of interfaces that was asked for.
 pub(super) struct Loaded {
@@ -56,6 +60,8 @@ pub(super) struct ComponentCache {
     loading: Mutex<FxHashMap<Digest, Arc<tokio::sync::OnceCell<Arc<Loaded>>>>>,
     loads: AtomicU64,
     code_bytes_max: usize,
+    /// Places of components that somebody sends to be registered.
+    uploads: Arc<Semaphore>,
 }
 
 /// What the loading thread needs.
@@ -88,6 +94,7 @@ impl ComponentCache {
             loading: Mutex::default(),
             loads: AtomicU64::new(0),
             code_bytes_max,
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
         })
     }
 
@@ -118,10 +125,20 @@ impl ComponentCache {
         let (send, receive) = tokio::sync::oneshot::channel();
         let shared = Arc::clone(&self.shared);
         let failed = |what: String| Invalid::new("compile-failed", "component", what);
+        // What is registered already is compiled whenever an attempt needs it.
+        let place = wasm.as_ref().map(|_| self.uploads.clone().try_acquire_owned()).transpose().map_err(|_| {
+            let reason = format!("{UPLOADS_MAX} components are being compiled or wait for that, the limit; try again in a minute");
+            Invalid::new("compiler-busy", "component", reason)
+        })?;
         std::thread::Builder::new()
             .name("compile".into())
             .stack_size(COMPILE_STACK_BYTES)
-            .spawn(move || drop(send.send(shared.load(digest, wasm))))
+            .spawn(move || {
+                let done = shared.load(digest, wasm);
+                // Not before it is done, though whoever sent it may have gone away.
+                drop(place);
+                drop(send.send(done));
+            })
             .map_err(|error| failed(format!("the host could not start a thread: {error}")))?;
         receive.await.map_err(|_| failed("the compiler panicked; it was reported to the host's log".into()))?.map(Arc::new)
     }

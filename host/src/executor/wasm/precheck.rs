@@ -4,7 +4,10 @@
 //! wrong and where. Compiling is outside what wasmtime promises about hostile input, so what is known to make it
 //! slow or large is refused here; the child process of `compile` bounds the rest.
 
-use wasmparser::{BinaryReaderError, Encoding, Operator, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{
+    BinaryReaderError, ComponentInstance, ConstExpr, DataKind, Element, ElementItems, ElementKind, Encoding, Instance, Operator, Parser,
+    Payload, TableInit, Validator, WasmFeatures,
+};
 
 use crate::model::Invalid;
 use crate::model::limits::COMPONENT_BYTES_MAX;
@@ -22,6 +25,13 @@ const NESTING_MAX: u64 = 10;
 const TYPES_MAX: u64 = 10_000;
 const EXPORTS_MAX: u64 = 1_000;
 const DATA_SEGMENTS_MAX: u64 = 10_000;
+/// Operators in all constant expressions: each instantiation computes them anew, and nothing interrupts it there.
+const CONSTANT_OPERATORS_MAX: u64 = 100_000;
+/// Elements of all segments, which each instantiation copies into tables. An interpreter of another language has some 50,000.
+const ELEMENTS_MAX: u64 = 500_000;
+/// Imports, aliases, instances and what is handed to them, and functions that cross the border: a few bytes each in the file, a hundred in
+/// the memory of whoever checks them. The largest components of other languages have some 5,000.
+const PARTS_MAX: u64 = 100_000;
 /// What an author forgot most often.
 const HINT: &str = "build with --target wasm32-wasip2";
 
@@ -116,6 +126,9 @@ fn count(wasm: &[u8], memory_bytes_max: usize) -> Result<Outline, Invalid> {
     let mut exports = Count::new("exports", EXPORTS_MAX);
     let mut segments = Count::new("data segments", DATA_SEGMENTS_MAX);
     let mut memory = Count::new("bytes of initial memory", memory_bytes_max as u64);
+    let mut constants = Count::new("operators in constant expressions", CONSTANT_OPERATORS_MAX);
+    let mut elements = Count::new("table elements", ELEMENTS_MAX);
+    let mut parts = Count::new("parts", PARTS_MAX);
     let mut depth = 0u64;
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(|error| malformed(&error))? {
@@ -133,7 +146,53 @@ fn count(wasm: &[u8], memory_bytes_max: usize) -> Result<Outline, Invalid> {
             Payload::ComponentTypeSection(section) => types.add(section.count().into(), section.range().start)?,
             Payload::FunctionSection(section) => functions.add(section.count().into(), section.range().start)?,
             Payload::ExportSection(section) => exports.add(section.count().into(), section.range().start)?,
-            Payload::DataSection(section) => segments.add(section.count().into(), section.range().start)?,
+            Payload::DataSection(section) => {
+                segments.add(section.count().into(), section.range().start)?;
+                for each in section {
+                    if let DataKind::Active { offset_expr, .. } = each.map_err(|error| malformed(&error))?.kind {
+                        count_operators(&offset_expr, &mut constants)?;
+                    }
+                }
+            }
+            Payload::GlobalSection(section) => {
+                for each in section {
+                    count_operators(&each.map_err(|error| malformed(&error))?.init_expr, &mut constants)?;
+                }
+            }
+            Payload::TableSection(section) => {
+                for each in section {
+                    if let TableInit::Expr(init) = each.map_err(|error| malformed(&error))?.init {
+                        count_operators(&init, &mut constants)?;
+                    }
+                }
+            }
+            Payload::ElementSection(section) => {
+                for each in section {
+                    count_elements(&each.map_err(|error| malformed(&error))?, &mut elements, &mut constants)?;
+                }
+            }
+            Payload::ImportSection(section) => parts.add(section.count().into(), section.range().start)?,
+            Payload::ComponentAliasSection(section) => parts.add(section.count().into(), section.range().start)?,
+            Payload::InstanceSection(section) => {
+                let at = section.range().start;
+                for each in section {
+                    let given = match each.map_err(|error| malformed(&error))? {
+                        Instance::Instantiate { args, .. } => args.len(),
+                        Instance::FromExports(exports) => exports.len(),
+                    };
+                    parts.add(1 + given as u64, at)?;
+                }
+            }
+            Payload::ComponentInstanceSection(section) => {
+                let at = section.range().start;
+                for each in section {
+                    let given = match each.map_err(|error| malformed(&error))? {
+                        ComponentInstance::Instantiate { args, .. } => args.len(),
+                        ComponentInstance::FromExports(exports) => exports.len(),
+                    };
+                    parts.add(1 + given as u64, at)?;
+                }
+            }
             Payload::MemorySection(section) => {
                 let at = section.range().start;
                 for each in section {
@@ -144,6 +203,7 @@ fn count(wasm: &[u8], memory_bytes_max: usize) -> Result<Outline, Invalid> {
             }
             Payload::CodeSectionEntry(body) => check_body(&body, &mut targets)?,
             Payload::ComponentCanonicalSection(section) => {
+                parts.add(section.count().into(), section.range().start)?;
                 for each in section {
                     // The handles of a guest's own resources are kept by the host, without a limit of their own.
                     if let wasmparser::CanonicalFunction::ResourceNew { .. } = each.map_err(|error| malformed(&error))? {
@@ -152,8 +212,9 @@ fn count(wasm: &[u8], memory_bytes_max: usize) -> Result<Outline, Invalid> {
                     }
                 }
             }
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section {
+            Payload::ComponentImportSection(section) => {
+                parts.add(section.count().into(), section.range().start)?;
+                for import in section.into_iter().filter(|_| depth == 0) {
                     outline.imports.push(import.map_err(|error| malformed(&error))?.name.name.to_owned());
                 }
             }
@@ -169,6 +230,33 @@ fn count(wasm: &[u8], memory_bytes_max: usize) -> Result<Outline, Invalid> {
         }
     }
     Ok(outline)
+}
+
+fn count_operators(constant: &ConstExpr<'_>, operators: &mut Count) -> Result<(), Invalid> {
+    let mut reader = constant.get_operators_reader();
+    while !reader.eof() {
+        let at = reader.original_position();
+        reader.read().map_err(|error| malformed(&error))?;
+        operators.add(1, at)?;
+    }
+    Ok(())
+}
+
+fn count_elements(segment: &Element<'_>, elements: &mut Count, operators: &mut Count) -> Result<(), Invalid> {
+    let at = segment.range.start;
+    if let ElementKind::Active { offset_expr, .. } = &segment.kind {
+        count_operators(offset_expr, operators)?;
+    }
+    match &segment.items {
+        ElementItems::Functions(functions) => elements.add(functions.count().into(), at),
+        ElementItems::Expressions(_, expressions) => {
+            elements.add(expressions.count().into(), at)?;
+            for each in expressions.clone() {
+                count_operators(&each.map_err(|error| malformed(&error))?, operators)?;
+            }
+            Ok(())
+        }
+    }
 }
 
 fn check_body(body: &wasmparser::FunctionBody<'_>, targets: &mut Count) -> Result<(), Invalid> {
@@ -238,6 +326,9 @@ mod tests {
             ("(component (core module (tag)))", "exceptions"),
             ("(component (core module (func (param v128) local.get 0 i32x4.relaxed_trunc_f32x4_s drop)))", "relaxed SIMD"),
             ("(component (core module (table 1 externref)))", "gc types"),
+            ("(component (core module (memory 1 (pagesize 1))))", "page size"),
+            ("(component (type (future u8)))", "async"),
+            ("(component (type (stream u8)))", "async"),
             ("(component (type $r (resource (rep i32))) (core func (canon resource.new $r)))", "resource"),
         ] {
             let refused = check(wat).unwrap_err();
@@ -260,6 +351,10 @@ mod tests {
             (module("(memory 65536)".into()), "initial memory"),
             (module("(memory 1024) (memory 1024) (memory 1)".into()), "initial memory"),
             (format!("(component {})", "(type u32)".repeat(10_001)), "types"),
+            (module(format!("(global i32 i32.const 0 {})", "i32.const 1 i32.add ".repeat(50_000))), "constant expressions"),
+            (module("(global i32 (i32.const 0))".repeat(50_001)), "constant expressions"),
+            (module(format!("(func $f) (elem func {})", "$f ".repeat(500_001))), "table elements"),
+            (format!("(component {})", "(core instance)".repeat(100_001)), "parts"),
             (nested(11), "nesting"),
         ];
         for (wat, words) in bombs {
@@ -268,5 +363,12 @@ mod tests {
             assert!(refused.reason.contains(words), "{words}: {refused}");
         }
         check(&nested(9)).unwrap();
+        // A type of types of types, to a depth at which whoever walks it would run out of stack.
+        let deep = |levels: usize| {
+            format!("(component {})", (0..levels).fold("(type (list u8))".to_owned(), |all, i| all + &format!("(type (list {i}))")))
+        };
+        check(&deep(50)).unwrap();
+        let refused = check(&deep(5_000)).unwrap_err();
+        assert!(refused.code == "invalid-component" && refused.reason.contains("deep"), "{refused}");
     }
 }

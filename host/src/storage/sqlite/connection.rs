@@ -6,8 +6,10 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+use super::schema;
 use crate::storage::StorageError;
 
 /// Before this release SQLite could corrupt a database when a checkpoint met a reset of the write-ahead log.
@@ -81,6 +83,8 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StorageError> {
     let settle = |conn: &Connection| -> rusqlite::Result<()> {
         conn.busy_timeout(BUSY_TIMEOUT)?;
         conn.set_prepared_statement_cache_capacity(128);
+        // No statement of ours writes to the schema's own table, so none that came from elsewhere may.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         // No automatic checkpoint: one inside a commit stalls the writer for up to 100 ms (see checkpoint.rs).
         conn.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 16777216;
@@ -98,7 +102,13 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StorageError> {
         }
     }
     migrate(&mut conn, path)?;
-    Ok(conn)
+    match schema::difference(&conn, &MIGRATIONS).map_err(|error| unreadable(path, error))? {
+        None => Ok(conn),
+        Some(difference) => Err(StorageError::Corrupt(format!(
+            "{}: {difference}, and what somebody else changed there can't be relied on; undo that, or restore a backup",
+            path.display()
+        ))),
+    }
 }
 
 /// Whether commits survive the loss of power, as the connection itself says.

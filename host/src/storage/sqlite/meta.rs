@@ -40,14 +40,3 @@ pub(super) fn secret(conn: &Connection) -> rusqlite::Result<[u8; 32]> {
     conn.execute("INSERT INTO runlater_meta (key, value) VALUES ('secret', ?1)", [&secret[..]])?;
     Ok(secret)
 }
-
-/// The constant of this database in the ids of its runs: drawn once.
-pub(super) fn id_origin(conn: &Connection) -> rusqlite::Result<u64> {
-    if let Some(origin) = number(conn, "id_origin")? {
-        return Ok(origin as u64);
-    }
-    // 53 bits of SQLite's own generator, which is seeded from the system.
-    let origin: i64 = conn.query_row("SELECT random() & 0x1fffffffffffff", [], |row| row.get(0))?;
-    set_number(conn, "id_origin", origin)?;
-    Ok(origin as u64)
-}

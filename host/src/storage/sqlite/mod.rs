@@ -23,6 +23,7 @@ mod foreign;
 mod gate;
 mod gated;
 mod hold;
+mod ids;
 mod lane;
 mod list;
 mod load;
@@ -40,6 +41,7 @@ mod registry;
 mod reschedule;
 mod room;
 mod rows;
+mod schema;
 mod tokens;
 mod trigger;
 mod unique_key;
@@ -120,7 +122,7 @@ impl SqliteStorage {
         let mut conn = connection::open_writer(&path)?;
         let readers = Arc::new(readers::Readers::new(path.clone()));
         let prepare = |conn: &mut Connection| -> rusqlite::Result<_> {
-            let id_origin = meta::id_origin(conn)?;
+            let id_origin = ids::origin(conn)?;
             let last_key: Option<i64> = conn.query_row("SELECT max(id) FROM runlater_runs", [], |row| row.get(0))?;
             let last_key = last_key.max(meta::number(conn, "last_key")?);
             let shared = Arc::new(Shared::new(id_origin, last_key.unwrap_or(0)));

@@ -83,7 +83,7 @@ impl Disk {
 
     /// Looks whether a full disk has room again. True if so, and never if it was not full.
     pub(super) fn has_recovered(&mut self) -> bool {
-        let needed = (self.room.keep_free + self.room.ballast).max(WORK_BYTES_MIN);
+        let needed = self.room.keep_free.saturating_add(self.room.ballast).max(WORK_BYTES_MIN);
         if self.full && free(&self.folder).is_some_and(|free| free >= needed) && self.make_ballast() {
             self.full = false;
             tracing::info!("there is room on the disk again: runs start");

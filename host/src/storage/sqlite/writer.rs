@@ -20,7 +20,6 @@ use super::rows::Waiting;
 use super::verdict::Verdict;
 use super::watch::Watch;
 use super::{checkpoint, claim, cron, finish, gated, load, meta, rates, verdict};
-use crate::model::{RunId, Timestamp};
 use crate::storage::{Claim, Finish, RunEvent, StorageError};
 
 /// Writes that may wait. Beyond it, requests are refused before they touch the disk; outcomes of attempts are always taken.
@@ -263,14 +262,6 @@ impl Shared {
     pub(super) async fn has_given_up(&self) {
         // The sender lives as long as this.
         let _ = self.gave_up.subscribe().wait_for(|gave_up| *gave_up).await;
-    }
-
-    /// Ids only rise, also when the clock steps back.
-    pub(super) fn next_run_key(&self, now: Timestamp) -> i64 {
-        let earliest = RunId::first_key_at(now.as_micros() / 1_000);
-        let step = |last: i64| Some((last + 1).max(earliest));
-        let last = self.last_key.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).expect("the closure always answers");
-        (last + 1).max(earliest)
     }
 
     /// Has the queue treat runs by the policies and pauses that hold now.

@@ -163,6 +163,27 @@ fn what_answers_is_not_what_it_should_be() {
 }
 
 #[test]
+fn whoever_loses_patience_may_go() {
+    use std::io::Read;
+    use std::os::unix::process::ExitStatusExt;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("large.wasm"), vec![0; 8 << 20]).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    for arguments in [&["register", "large.wasm"][..], &["schedule", "x"], &["runs", "wait", ID]] {
+        let child = super::command(folder.path(), &[arguments, &["--server", &server, "--token", "t"]].concat()).spawn().unwrap();
+        // In the middle of what it sends, or while it waits for an answer.
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 4]).unwrap();
+        // SAFETY: the call reads and writes no memory.
+        unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGINT) };
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.signal() == Some(libc::SIGINT) || ended.status.code() == Some(130), "{arguments:?}: {ended:?}");
+        assert!(!String::from_utf8_lossy(&ended.stderr).contains("panicked"), "{ended:?}");
+    }
+}
+
+#[test]
 fn colours_are_for_terminals_and_for_who_wants_them() {
     let folder = tempfile::tempdir().unwrap();
     for arguments in [&["--help"][..], &["runs", "lits"], &["runs", "--help"]] {

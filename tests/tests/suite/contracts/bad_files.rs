@@ -183,27 +183,86 @@ fn a_log_of_another_database_is_not_taken_over() {
     assert_eq!(open(&folder.file()).unwrap().namespaces().len(), 1);
 }
 
+/// The migrations in their order.
+fn migrations() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/src/storage/sqlite/migrations");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|file| fs::read_to_string(file).unwrap()).collect()
+}
+
 #[test]
-fn an_older_database_is_copied_and_brought_up_to_date() {
-    let folder = Folder::new();
-    let conn = Connection::open(folder.file()).unwrap();
-    conn.execute_batch(include_str!("../../../../host/src/storage/sqlite/migrations/0001_runs.sql")).unwrap();
-    conn.execute_batch(
-        "INSERT INTO runlater_meta (key, value) VALUES ('schema_version', 1); INSERT INTO runlater_namespaces VALUES (7, 'kept')",
-    )
-    .unwrap();
-    drop(conn);
-    // What a host left that was killed meanwhile is not in the way.
-    fs::write(folder.0.path().join("runs.db.partial"), "half a copy").unwrap();
-    assert_eq!(open(&folder.file()).unwrap().namespaces().len(), 2);
-    let copy = folder.0.path().join("runs.db.schema-1.backup");
-    let version = |file: &Path| -> i64 {
-        let conn = Connection::open(file).unwrap();
-        conn.query_row("SELECT value FROM runlater_meta WHERE key = 'schema_version'", [], |row| row.get(0)).unwrap()
-    };
-    assert_eq!(version(&copy), 1);
-    assert!(version(&folder.file()) > 1 && !folder.names().iter().any(|name| name.ends_with(".partial")), "{:?}", folder.names());
-    drop(open(&folder.file()).unwrap());
+fn an_older_database_of_any_version_is_copied_and_brought_up_to_date() {
+    let migrations = migrations();
+    for version in 1..migrations.len() {
+        let folder = Folder::new();
+        let conn = Connection::open(folder.file()).unwrap();
+        migrations[..version].iter().for_each(|migration| conn.execute_batch(migration).unwrap());
+        conn.execute("INSERT INTO runlater_meta (key, value) VALUES ('schema_version', ?1)", [version as i64]).unwrap();
+        conn.execute("INSERT INTO runlater_namespaces (id, name) VALUES (7, 'kept')", []).unwrap();
+        drop(conn);
+        // What a host left that was killed meanwhile is not in the way.
+        fs::write(folder.0.path().join("runs.db.partial"), "half a copy").unwrap();
+        assert_eq!(open(&folder.file()).unwrap().namespaces().len(), 2, "from version {version}");
+        let copy = folder.0.path().join(format!("runs.db.schema-{version}.backup"));
+        let stored = |file: &Path| -> i64 {
+            let conn = Connection::open(file).unwrap();
+            conn.query_row("SELECT value FROM runlater_meta WHERE key = 'schema_version'", [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!((stored(&copy), stored(&folder.file())), (version as i64, migrations.len() as i64));
+        assert!(!folder.names().iter().any(|name| name.ends_with(".partial")), "{:?}", folder.names());
+        drop(open(&folder.file()).unwrap());
+    }
+}
+
+#[test]
+fn a_schema_that_somebody_changed() {
+    for (change, words) in [
+        (
+            "CREATE TRIGGER spy AFTER INSERT ON runlater_runs BEGIN DELETE FROM runlater_tokens; END",
+            "the trigger spy of runlater_runs is not as runlater made it",
+        ),
+        ("CREATE INDEX theirs ON runlater_runs (id)", "the index theirs of runlater_runs"),
+        ("DROP INDEX runlater_runs_due", "the index runlater_runs_due of runlater_runs is missing"),
+        ("ALTER TABLE runlater_runs ADD COLUMN mine TEXT", "the table runlater_runs is not"),
+        ("ALTER TABLE runlater_tokens RENAME TO t; CREATE VIEW runlater_tokens AS SELECT * FROM t", "the view runlater_tokens is not"),
+        ("CREATE TABLE runlater_mine (id)", "the table runlater_mine is not"),
+    ] {
+        let folder = Folder::new();
+        drop(open(&folder.file()).unwrap());
+        Connection::open(folder.file()).unwrap().execute_batch(change).unwrap();
+        let error = refused(&folder.file(), &["runs.db", words, "undo that, or restore a backup"]);
+        assert!(matches!(error, StorageError::Corrupt(_)), "{change}");
+    }
+}
+
+#[test]
+fn each_page_damaged_is_refused_or_read_and_never_believed_blindly() {
+    let file = File::new();
+    let path = file.path();
+    let world = World::new(Box::new(file));
+    world.create((0..40).map(|due| world.new_run(5_000 + due, 0)).collect(), 0);
+    world.wait(world.storage.close()).unwrap();
+    let whole = fs::read(&path).unwrap();
+    let mut chance = fastrand::Rng::with_seed(1);
+    let (mut refusals, pages) = (0, whole.len() / 4_096);
+    for page in 0..pages {
+        let folder = Folder::new();
+        let mut damaged = whole.clone();
+        // From the first byte, where a page says what it is.
+        let from = page * 4_096 + if page == 0 { 100 } else { 0 };
+        damaged[from..from + 64].iter_mut().for_each(|byte| *byte = chance.u8(..));
+        fs::write(folder.file(), damaged).unwrap();
+        match open(&folder.file()) {
+            Err(error) => {
+                assert!(matches!(error, StorageError::Corrupt(_)), "page {page}: {error}");
+                refusals += 1;
+            }
+            // A page that nothing is on.
+            Ok(storage) => drop(storage.list(storage.namespaces()[0].id, &RunFilter::default(), &Page::default(), at(0)).unwrap()),
+        }
+    }
+    assert!(refusals * 10 >= pages * 9, "{refusals} of {pages} were refused");
 }
 
 #[test]

@@ -133,6 +133,56 @@ async fn fields_out_of_range() {
 }
 
 #[tokio::test]
+async fn crons() {
+    let world = World::new().await;
+    let commas = format!("{}0 * * * *", "0,".repeat(100_000));
+    let rows: Vec<(Value, &str, &str)> = vec![
+        (json!({ "expression": "" }), "invalid-cron", "expression"),
+        (json!({ "expression": "* * * *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "* * * * * * * *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "60 * * * *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "* 24 * * *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "0 0 30 2 *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "*/0 * * * *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "-1 * * * *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "* * * * MOM" }), "invalid-cron", "expression"),
+        (json!({ "expression": "* * * * 1#6" }), "invalid-cron", "expression"),
+        (json!({ "expression": "@reboot" }), "invalid-cron", "expression"),
+        (json!({ "expression": "@fortnightly" }), "invalid-cron", "expression"),
+        (json!({ "expression": "@every 10ms" }), "invalid-cron", "expression"),
+        (json!({ "expression": "@every -1s" }), "invalid-cron", "expression"),
+        (json!({ "expression": "0 0 * * *\u{0}" }), "invalid-cron", "expression"),
+        (json!({ "expression": "\u{1f980} * * * *" }), "invalid-cron", "expression"),
+        (json!({ "expression": commas }), "invalid-cron", "expression"),
+        (json!({ "timezone": "" }), "invalid-timezone", "timezone"),
+        (json!({ "timezone": "Mars/Olympus" }), "invalid-timezone", "timezone"),
+        (json!({ "timezone": "../../etc/passwd" }), "invalid-timezone", "timezone"),
+        (json!({ "timezone": "Europe/Berlin\u{0}" }), "invalid-timezone", "timezone"),
+        (json!({ "start": "tomorrow" }), "invalid-time", "start"),
+        (json!({ "start": "2100-01-02T00:00:00Z", "end": "2100-01-01T00:00:00Z" }), "invalid-end", "end"),
+        (json!({ "jitter": "-1s" }), "invalid-duration", "jitter"),
+        (json!({ "jitter": "1000d" }), "invalid-jitter", "jitter"),
+        (json!({ "priority": 9 }), "invalid-priority", "priority"),
+        (json!({ "name": "../x" }), "invalid-name", "name"),
+        (json!({ "name": "x".repeat(300) }), "invalid-name", "name"),
+    ];
+    for (fields, code, field) in rows {
+        let mut body = json!({ "name": "each", "task": "touch", "expression": "@hourly" });
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let answer = world.ask("POST", "/v1/crons", body).await;
+        let shown = fields.to_string().chars().take(80).collect::<String>();
+        assert_eq!((answer.status.as_u16(), answer.code()), (422, code), "{shown}: {}", answer.body);
+        assert_eq!(answer.body["field"], field, "{shown}: {}", answer.body);
+        assert!(answer.body["seen"].as_str().is_none_or(|seen| seen.chars().count() <= 80), "{shown}: {}", answer.body);
+    }
+    assert_eq!(
+        world.ask("POST", "/v1/crons", json!({ "name": "each", "task": "nobody", "expression": "@hourly" })).await.code(),
+        "task-not-found"
+    );
+    assert_eq!(world.ask("GET", "/v1/crons", None).await.body["crons"], json!([]), "none was made");
+}
+
+#[tokio::test]
 async fn addresses() {
     let world = World::new().await;
     for (method, path, status, code) in [

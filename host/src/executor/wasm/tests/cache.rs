@@ -58,3 +58,22 @@ async fn components_unused_for_longest_leave_memory() {
     }
     assert_eq!(host.components.loads.load(Ordering::SeqCst), 4, "one at a time fits");
 }
+
+#[tokio::test]
+async fn who_sends_too_many_components_at_once_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    // A compiler that does not come to an end while the folder is there.
+    let script = format!("cat >/dev/null; while [ -e {} ]; do sleep 0.05; done; exit 1", dir.path().display());
+    let compiler = Compiler::ChildProcess { program: "/bin/sh".into(), args: vec!["-c".into(), script] };
+    let host = Host::with(WasmConfig { compiler, ..WasmConfig::default() }, Arc::new(SystemClock::new()));
+    let component = |number: usize| Guest { more: &format!("(func $f (drop (i32.const {number})))"), ..SOUND }.build();
+    let grants = Grants::none();
+    let send = |wasm| host.executor.inspect(wasm, &grants);
+    for number in 0..component_cache::UPLOADS_MAX {
+        // Whoever sent it goes away at once: it takes its place all the same.
+        assert!(futures_util::FutureExt::now_or_never(send(component(number))).is_none());
+    }
+    let refused = send(component(component_cache::UPLOADS_MAX)).await.unwrap_err();
+    assert_eq!(refused.code, "compiler-busy");
+    assert!(refused.reason.contains("16 components") && refused.reason.contains("try again"), "{refused}");
+}
