@@ -89,7 +89,7 @@ impl Concurrency {
         let lane = lane.map_or("its task was busy".into(), |lane| format!("its lane {lane:?} was busy"));
         let limit = self.per_lane.map_or(String::new(), |limit| format!("concurrency = {limit}, "));
         format!(
-            "{lane}: run {holder} had been there since {since}, and the task's policy lets it not wait ({limit}overlap = {})",
+            "{lane}: run {holder} had been there since {since}, and the task's policy does not let it wait ({limit}overlap = {})",
             self.overlap.as_str()
         )
     }
