@@ -11,6 +11,8 @@ mod cancel;
 pub mod cli;
 pub mod clock;
 pub mod executor;
+#[cfg(feature = "hatchet")]
+pub mod hatchet;
 #[cfg(feature = "server")]
 pub mod http;
 pub mod model;
@@ -20,6 +22,11 @@ pub mod storage;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use model::{Cron, CronFilter, CronRule, Due, Grant, Metadata, Page, Payload, Run, RunFilter, RunId, Status, Timestamp};
 pub use scheduler::{Backfill, BulkOutcome, CronUpdate, Error, Registered, Schedule, Scheduled, Scheduler, SchedulerBuilder, Selection};
+
+/// Compiles the code of the page on Hatchet's SDKs.
+#[cfg(all(doctest, feature = "hatchet"))]
+#[doc = include_str!("../../docs/hatchet.md")]
+pub struct HatchetPage;
 
 /// Compiles the code of the page on embedding.
 #[cfg(doctest)]

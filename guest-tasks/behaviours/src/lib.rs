@@ -16,6 +16,7 @@ runlater_task::export_tasks!(
     ending::sleep,
     ending::spin_until_cancelled,
     ending::ignore_cancel,
+    ending::crons,
     effects::touch,
     effects::progress,
     effects::log,

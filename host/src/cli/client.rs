@@ -104,6 +104,12 @@ impl Client {
         Ok(Self { agent: config.build().new_agent(), url: url.into(), token })
     }
 
+    /// Where the server is.
+    #[cfg(feature = "hatchet")]
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Reads something.
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str, query: &[Parameter]) -> anyhow::Result<T> {
         let request = self.agent.get(format!("{}{path}", self.url)).query_pairs(query.iter().map(|(name, value)| (*name, value.as_str())));

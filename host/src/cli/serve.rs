@@ -49,7 +49,26 @@ pub(super) struct Serve {
     #[arg(long, value_name = "MIB", default_value_t = Room::default().keep_free >> 20, value_parser = clap::value_parser!(u64).range(..=1 << 30))]
     keep_free: u64,
     #[command(flatten)]
+    slots: SlotsArgument,
+    #[command(flatten)]
     rates: RateArguments,
+}
+
+/// How much may run at a time.
+#[derive(Args)]
+pub(super) struct SlotsArgument {
+    /// Attempts of all tasks together that may be in flight, 1 to 1024 [default: 1024]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    slots: Option<u16>,
+}
+
+impl SlotsArgument {
+    pub(super) fn apply(&self, builder: SchedulerBuilder) -> SchedulerBuilder {
+        match self.slots {
+            Some(slots) => builder.slots(usize::from(slots)),
+            None => builder,
+        }
+    }
 }
 
 /// Rates, each a count in a second, minute or hour: 100/s, 600/m, 5/h; or `none`.
@@ -106,8 +125,8 @@ impl Serve {
             let listener = bind(self.listen).await?;
             let room = Room { keep_free: self.keep_free << 20, ..Room::default() };
             let scheduler = open(&self.db, |builder| match self.rates.guest_creates {
-                Some(rate) => builder.room(room).guest_creates(rate.0),
-                None => builder.room(room),
+                Some(rate) => self.slots.apply(builder).room(room).guest_creates(rate.0),
+                None => self.slots.apply(builder).room(room),
             });
             let scheduler = scheduler.await?;
             let address = listener.local_addr()?;
@@ -118,12 +137,20 @@ impl Serve {
                 screen.line(format!("listening on http://{address}, with the database {}", clean(&self.db.display().to_string())))?;
                 screen.line(format!("client commands in this folder find address and token in {}", clean(&file.display().to_string())))?;
             }
-            let serving = http::serve(scheduler.clone(), self.rates.of_requests(), listener, stop_or_broken(stop, &scheduler));
-            let served = serving.await;
+            let stop = stop_or_broken(stop, &scheduler);
+            let served = http::serve_with(doors(), scheduler.clone(), self.rates.of_requests(), listener, stop).await;
             close(&scheduler, screen).await?;
             Ok(served?)
         })
     }
+}
+
+/// What is served beside the API.
+pub(super) fn doors() -> Vec<http::Door> {
+    #[cfg(feature = "hatchet")]
+    return crate::hatchet::doors();
+    #[cfg(not(feature = "hatchet"))]
+    Vec::new()
 }
 
 /// The threads of a host.

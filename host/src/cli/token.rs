@@ -26,7 +26,8 @@ enum TokenCommand {
 
 Examples:
   runlater token create --role trigger --note 'web shop' --expires 90d
-  export RUNLATER_TOKEN=$(runlater token create --role read)")]
+  export RUNLATER_TOKEN=$(runlater token create --role read)
+  eval \"$(runlater token create --role write --hatchet)\"    # for the SDKs of Hatchet")]
     Create {
         /// What it may do
         #[arg(long, value_parser = ["read", "trigger", "write", "deploy", "admin"])]
@@ -37,6 +38,10 @@ Examples:
         /// Stops working after this long, for example 90d
         #[arg(long, value_name = "DURATION")]
         expires: Option<String>,
+        /// Print it for the SDKs of Hatchet, as the environment variables to set
+        #[cfg(feature = "hatchet")]
+        #[arg(long)]
+        hatchet: bool,
     },
     /// List the tokens, without their secrets
     #[command(after_help = "Example:\n  runlater token list")]
@@ -54,7 +59,12 @@ impl Tokens {
     pub(super) fn run(self, global: &Global, screen: &Screen) -> anyhow::Result<()> {
         let client = Client::find(global, screen)?;
         match self.command {
-            TokenCommand::Create { role, note, expires } => {
+            #[cfg(feature = "hatchet")]
+            TokenCommand::Create { role, note, expires, hatchet: true } => {
+                let token = shapes::CreateToken { role, note, expires_at: None, expires_after: expires };
+                for_hatchet(&client, token, screen)
+            }
+            TokenCommand::Create { role, note, expires, .. } => {
                 let request = shapes::CreateToken { role, note, expires_at: None, expires_after: expires };
                 let created: shapes::NewToken = client.post("/v1/tokens", &request)?;
                 if screen.json {
@@ -81,6 +91,25 @@ impl Tokens {
             }
         }
     }
+}
+
+/// Makes a token for the SDKs of Hatchet, who are told where this client found the server.
+#[cfg(feature = "hatchet")]
+fn for_hatchet(client: &Client, token: shapes::CreateToken, screen: &Screen) -> anyhow::Result<()> {
+    use crate::hatchet::token::{CreateClientToken, NewClientToken, PATH};
+    let created: NewClientToken = client.post(PATH, &CreateClientToken { token, server_url: client.url().into() })?;
+    if screen.json {
+        return Ok(screen.value(&created)?);
+    }
+    let (id, role) = (clean(&created.record.id), clean(&created.record.role));
+    screen.note(format!("token {id} with the role {role} for the SDKs of Hatchet; keep it now, it is not shown again:"));
+    // Alone on stdout, for `eval` or a file.
+    screen.line(format!("export HATCHET_CLIENT_TOKEN={}", clean(&created.token)))?;
+    // Else they would speak TLS.
+    if !created.tls {
+        screen.line("export HATCHET_CLIENT_TLS_STRATEGY=none")?;
+    }
+    Ok(())
 }
 
 fn parse_token_id(text: &str) -> Result<String, String> {

@@ -34,8 +34,7 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        // What is left of a body that was refused must not be read as the next request.
-        if matches!(problem.status, 400 | 408 | 413 | 415) {
+        if leaves_doubt(&problem) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
@@ -44,6 +43,11 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Whether the connection must end: what is left of a body that was refused must not be read as the next request.
+pub(super) fn leaves_doubt(problem: &Problem) -> bool {
+    matches!(problem.status, 400 | 408 | 413 | 415)
 }
 
 #[cfg(test)]

@@ -29,8 +29,9 @@ const PUBLIC: [&str; 1] = ["/healthz"];
 
 /// A caller that was authenticated: the scheduler bound to the namespace of its token.
 #[derive(Clone)]
-pub(super) struct Caller {
-    pub(super) scheduler: Scheduler,
+pub struct Caller {
+    /// The scheduler, in the namespace and on behalf of the token.
+    pub scheduler: Scheduler,
     role: Role,
 }
 
@@ -73,7 +74,7 @@ impl Gate {
         if PUBLIC.contains(&request.uri().path()) {
             return Ok(None);
         }
-        let token = bearer(request.headers()).and_then(|text| Token::parse(text).ok());
+        let token = bearer(request.headers()).and_then(|text| self.scheduler.read_token(text));
         let caller = match &token {
             Some(token) => self.scheduler.authenticate(token.secret())?,
             None => None,
@@ -108,8 +109,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 pub(super) fn holds_token(address: &Uri) -> bool {
     const NAMES: [&str; 4] = ["token=", "access_token=", "api_key=", "authorization="];
     let named = |pair: &str| NAMES.iter().any(|name| pair.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)));
-    address.path().contains(Token::PREFIX)
-        || address.query().is_some_and(|query| query.contains(Token::PREFIX) || query.split('&').any(named))
+    let holds = |text: &str| [Token::PREFIX, Token::BEGINNING_WITH_CLAIMS].iter().any(|beginning| text.contains(beginning));
+    holds(address.path()) || address.query().is_some_and(|query| holds(query) || query.split('&').any(named))
 }
 
 #[cfg(test)]
@@ -136,6 +137,7 @@ mod tests {
         for address in ["/?token=x", "/?a=b&access_token=x", "/?Token=x", "/?q=rl_api_00000000_x", "/v1/tasks/rl_api_00000000_x"] {
             assert!(noticed(address), "{address}");
         }
+        assert!(noticed(&format!("/v1/tasks/{}x.y", Token::BEGINNING_WITH_CLAIMS)));
         assert!(!noticed("/v1/tasks/token?task=token&metadata=token:x") && !noticed("/?t&to&\u{fc}&tok\u{e9}n"));
     }
 }

@@ -1,6 +1,6 @@
 //! Accepts connections and bounds what each may cost before a request is read.
 //!
-//! Plain HTTP/1.1: whoever wants TLS or HTTP/2 puts a proxy in front, and with them gone so are their floods.
+//! HTTP/1.1, and HTTP/2 in clear text for who begins with its preface, if a door wants that. Whoever wants TLS puts a proxy in front.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -13,10 +13,12 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::http2;
 use super::rates::Peer;
 
 /// Connections at a time.
@@ -24,19 +26,29 @@ const CONNECTIONS_MAX: usize = 1_024;
 /// Connections of one address at a time. Not for loopback, where everybody has the same.
 const CONNECTIONS_PER_PEER_MAX: usize = 64;
 /// Time for the head of a request, and between two requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-const HEADERS_MAX: usize = 64;
-const HEAD_BYTES_MAX: usize = 32 << 10;
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const HEADERS_MAX: usize = 64;
+pub(super) const HEAD_BYTES_MAX: usize = 32 << 10;
 /// How long requests in flight may go on once the server is told to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// What tells HTTP/2 from every request of HTTP/1.1 that there is: no method begins so.
+const PREFACE: &[u8; 3] = b"PRI";
 
-/// Serves `router` until `shutdown` ends, then lets requests in flight end.
-pub(super) async fn serve(router: Router, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-    serve_at_once(CONNECTIONS_MAX, router, listener, shutdown).await;
+/// What is served over which protocol.
+#[derive(Clone)]
+pub(super) struct Routers {
+    pub(super) http1: Router,
+    /// `None`: nothing is, and its preface is no request.
+    pub(super) http2: Option<Router>,
+}
+
+/// Serves `routers` until `shutdown` ends, then lets requests in flight end.
+pub(super) async fn serve(routers: Routers, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    serve_at_once(CONNECTIONS_MAX, routers, listener, shutdown).await;
 }
 
 /// The same, with so many connections at a time.
-async fn serve_at_once(connections_max: usize, router: Router, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+async fn serve_at_once(connections_max: usize, routers: Routers, listener: TcpListener, shutdown: impl Future<Output = ()>) {
     let slots = Arc::new(Semaphore::new(connections_max));
     let peers = Arc::new(Peers::default());
     let (stop, stopped) = watch::channel(false);
@@ -54,9 +66,9 @@ async fn serve_at_once(connections_max: usize, router: Router, listener: TcpList
             (slot, accepted) = accepted => match accepted {
                 Ok((stream, peer)) => {
                     let Some(place) = peers.admit(peer.ip()) else { continue };
-                    let (router, mut stopped) = (router.clone(), stopped.clone());
+                    let (routers, stopped) = (routers.clone(), stopped.clone());
                     connections.spawn(async move {
-                        connection(router, stream, Peer(peer.ip()), &mut stopped).await;
+                        connection(routers, stream, Peer(peer.ip()), stopped).await;
                         drop((slot, place));
                     });
                 }
@@ -73,9 +85,30 @@ async fn serve_at_once(connections_max: usize, router: Router, listener: TcpList
     let _ = tokio::time::timeout(STOP_GRACE, ended).await;
 }
 
-async fn connection(router: Router, stream: TcpStream, peer: Peer, stopped: &mut watch::Receiver<bool>) {
+async fn connection(routers: Routers, mut stream: TcpStream, peer: Peer, stopped: watch::Receiver<bool>) {
     // Answers are small and written whole: waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
+    let Some(http2) = routers.http2 else { return over_http1(routers.http1, stream, peer, stopped).await };
+    let Ok(Ok(begun)) = tokio::time::timeout(HEAD_TIMEOUT, begin(&mut stream)).await else { return };
+    let is_http2 = begun == PREFACE;
+    let (rest, writer) = stream.into_split();
+    let whole = tokio::io::join(std::io::Cursor::new(begun).chain(rest), writer);
+    if is_http2 { http2::serve(http2, whole, peer, stopped).await } else { over_http1(routers.http1, whole, peer, stopped).await }
+}
+
+/// The first bytes of a connection: as many as tell which protocol it speaks.
+async fn begin(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut begun = Vec::with_capacity(PREFACE.len());
+    while begun.len() < PREFACE.len() && PREFACE.starts_with(&begun) {
+        let missing = (PREFACE.len() - begun.len()) as u64;
+        if (&mut *stream).take(missing).read_buf(&mut begun).await? == 0 {
+            break;
+        }
+    }
+    Ok(begun)
+}
+
+async fn over_http1(router: Router, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, mut stopped: watch::Receiver<bool>) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<_>| {
         request.extensions_mut().insert(peer);
@@ -151,13 +184,13 @@ mod tests {
         assert!(peers.0.lock().unwrap().is_empty());
     }
     /// Serves with the time standing still but for when everybody waits: then it goes on to whatever is next.
-    async fn answered(sent: &[u8]) -> String {
+    async fn answered_with(http2: bool, sent: &[u8]) -> String {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", axum::routing::get(async || "here"));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let serving = serve(router, listener, async { drop(stopped.await) });
+        let serving = serve(Routers { http1: router.clone(), http2: http2.then_some(router) }, listener, async { drop(stopped.await) });
         let asking = async {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(sent).await.unwrap();
@@ -168,6 +201,25 @@ mod tests {
             String::from_utf8_lossy(&answer).into_owned()
         };
         tokio::join!(serving, asking).1
+    }
+
+    async fn answered(sent: &[u8]) -> String {
+        answered_with(false, sent).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_is_who_might_speak_http2() {
+        for begun in [&b""[..], b"P", b"PR", b"PRI", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.1\r\nX-Slow: "] {
+            assert!(!answered_with(true, begun).await.contains("here"));
+        }
+        // Connected, and asks for nothing; then what is asked for over HTTP/1.1, also by methods that begin as the preface does.
+        let settings = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        assert!(!answered_with(true, settings).await.is_empty(), "it was greeted");
+        for (method, status) in [("GET", "200"), ("PUT", "405"), ("PROPFIND", "405"), ("P", "405")] {
+            let answer =
+                answered_with(true, format!("{method} / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes()).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{method}: {answer}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -185,7 +237,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", axum::routing::get(async || "here"));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let serving = serve_at_once(2, router, listener, async { drop(stopped.await) });
+        let serving = serve_at_once(2, Routers { http1: router, http2: None }, listener, async { drop(stopped.await) });
         let asking = async {
             let ask = async || {
                 let mut stream = TcpStream::connect(address).await.unwrap();

@@ -16,8 +16,8 @@ use super::error::Problem;
 /// Bytes of a JSON body.
 const JSON_BYTES_MAX: usize = 1 << 20;
 
-/// A request's body, parsed.
-pub(super) struct Json<T>(pub(super) T);
+/// A request's body, parsed. Takes at most 1 MiB.
+pub struct Json<T>(pub T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;

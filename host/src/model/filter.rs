@@ -1,6 +1,6 @@
 //! Which runs are meant, and in which portions they are read.
 
-use super::limits::{METADATA_ENTRIES_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
+use super::limits::{METADATA_ENTRIES_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PAGE_SKIP_MAX};
 use super::{Cursor, Invalid, Metadata, Name, Origin, RunId, Status, Timestamp};
 
 /// Conditions on runs. The default matches every run of a namespace; different kinds of condition must all hold.
@@ -61,6 +61,8 @@ pub enum Order {
     OldestFirst,
     /// Earliest trigger time first.
     TriggerTime,
+    /// Latest trigger time first; equal ones in order of id all the same.
+    LatestTriggerTime,
 }
 
 impl Order {
@@ -70,7 +72,11 @@ impl Order {
             "newest-first" => Ok(Self::NewestFirst),
             "oldest-first" => Ok(Self::OldestFirst),
             "trigger-time" => Ok(Self::TriggerTime),
-            _ => Err(Invalid::new("invalid-order", "order", "one of newest-first, oldest-first, trigger-time").seen(text)),
+            "latest-trigger-time" => Ok(Self::LatestTriggerTime),
+            _ => {
+                Err(Invalid::new("invalid-order", "order", "one of newest-first, oldest-first, trigger-time, latest-trigger-time")
+                    .seen(text))
+            }
         }
     }
 }
@@ -79,6 +85,7 @@ impl Order {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     size: usize,
+    skip: usize,
     /// Where it begins; `None` at the start.
     pub cursor: Option<Cursor>,
     /// In which order.
@@ -87,7 +94,7 @@ pub struct Page {
 
 impl Default for Page {
     fn default() -> Self {
-        Self { size: PAGE_SIZE_DEFAULT, cursor: None, order: Order::default() }
+        Self { size: PAGE_SIZE_DEFAULT, skip: 0, cursor: None, order: Order::default() }
     }
 }
 
@@ -95,14 +102,28 @@ impl Page {
     /// A page of 1 to 500 runs.
     pub fn new(size: usize, cursor: Option<Cursor>, order: Order) -> Result<Self, Invalid> {
         if (1..=PAGE_SIZE_MAX).contains(&size) {
-            return Ok(Self { size, cursor, order });
+            return Ok(Self { size, skip: 0, cursor, order });
         }
         Err(Invalid::new("invalid-page-size", "limit", format!("a page has 1 to {PAGE_SIZE_MAX} runs; go on with its cursor"))
             .seen(size.to_string()))
     }
 
+    /// The same, without the first so many runs: up to 100,000, for protocols that have no cursors. Each is looked at, so a cursor is cheaper.
+    pub fn skipping(self, skip: usize) -> Result<Self, Invalid> {
+        if skip <= PAGE_SKIP_MAX {
+            return Ok(Self { skip, ..self });
+        }
+        Err(Invalid::new("invalid-page", "offset", format!("at most {PAGE_SKIP_MAX}; narrow the filter, or list with a cursor"))
+            .seen(skip.to_string()))
+    }
+
     /// How many runs at most.
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// How many runs are passed by first.
+    pub fn skip(&self) -> usize {
+        self.skip
     }
 }

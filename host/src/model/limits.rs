@@ -22,6 +22,10 @@ pub const UNIQUE_KEY_BYTES_MAX: usize = 256;
 pub const UNIQUE_KEY_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Runs in one page, and ids in one bulk request.
 pub const PAGE_SIZE_MAX: usize = 500;
+/// Runs that are stored with one request. Each takes the writer some microseconds, in which it serves nobody else.
+pub const RUNS_AT_ONCE_MAX: usize = 1_000;
+/// Runs that a page may pass by.
+pub const PAGE_SKIP_MAX: usize = 100_000;
 /// Runs in a page when nothing is said.
 pub const PAGE_SIZE_DEFAULT: usize = 50;
 /// Failed attempts that may be allowed.

@@ -60,12 +60,17 @@ impl RateLimit {
         if (1..=RATE_COUNT_MAX).contains(&count) { Ok(rate) } else { Err(refused(field, &rate.to_string())) }
     }
 
+    /// What a lane can have used at most. More is used only by a clock that was ahead, or under another rate: that shuts nobody out for longer
+    /// than the rate's span, if it is kept in this form.
+    pub fn bounded(self, used_until: Timestamp, now: Timestamp) -> Timestamp {
+        used_until.min(now.saturating_add(self.per.span()))
+    }
+
     /// Whether a run may start at `now`. `used_until` is what the lane's last start left, or the past; `Ok` holds what this start leaves,
     /// `Err` when to ask again.
     pub fn start(self, used_until: Timestamp, now: Timestamp) -> Result<Timestamp, Timestamp> {
         let one = self.per.span() / self.count;
-        // More than its span can be used only by a clock that was ahead, or under another rate. That shuts nobody out for longer.
-        let used_until = used_until.min(now.saturating_add(self.per.span()));
+        let used_until = self.bounded(used_until, now);
         let burst = one * (self.count - 1);
         let earliest = used_until.saturating_sub(burst);
         if earliest > now {

@@ -1,6 +1,6 @@
 //! A registered task: a name, the component behind it, and how its runs are treated.
 
-use super::{Digest, Grants, InputSchema, Invalid, Name, NamespaceId, Pause, Payload, PolicySettings, TaskPolicy, Timestamp};
+use super::{Digest, Grants, InputSchema, Invalid, Metadata, Name, NamespaceId, Pause, Payload, PolicySettings, TaskPolicy, Timestamp};
 
 /// The key of a task inside one database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,5 +39,10 @@ impl Task {
     /// Refuses an input that does not fit the task's schema. `field` names it in the error.
     pub fn check_input(&self, input: &Payload, field: &str) -> Result<(), Invalid> {
         self.input_schema.as_ref().map_or(Ok(()), |schema| schema.check(input, field))
+    }
+
+    /// Refuses a run whose lane would have too long a name.
+    pub fn check_lane(&self, input: &Payload, metadata: &Metadata) -> Result<(), Invalid> {
+        if self.policy.has_gate() { self.policy.lane.lane(input, metadata).map(drop) } else { Ok(()) }
     }
 }

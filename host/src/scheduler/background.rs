@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::executor::Executor;
 use crate::storage::Storage;
 
-/// Attempts in flight on all threads together.
+/// Attempts in flight on all threads together, at most and by default.
 ///
 /// A waiting guest costs some 40 KiB; a host that should hold more of them at once is better served by a second one.
 pub(super) const IN_FLIGHT_MAX: usize = 1_024;
@@ -44,6 +44,8 @@ pub(super) struct Parts {
     pub(super) executor: Arc<dyn Executor>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) threads: usize,
+    /// Attempts in flight on all of them together: 1 to [`IN_FLIGHT_MAX`].
+    pub(super) slots: usize,
     pub(super) seed: u64,
     pub(super) pulse: Pulse,
     pub(super) guest_creates: GuestCreates,
@@ -52,7 +54,7 @@ pub(super) struct Parts {
 impl Background {
     /// Starts to execute due runs. Called within a tokio runtime, whose timers and sockets the guests then use.
     pub(super) fn start(parts: Parts) -> std::io::Result<Self> {
-        let count = parts.threads.clamp(1, IN_FLIGHT_MAX);
+        let count = parts.threads.clamp(1, parts.slots);
         let (ended, alive) = watch::channel(());
         // A thread waits for its worker, which needs the crew, which needs all the threads. If one can't be
         // started, those before it find that their worker will never come, and end.
@@ -83,7 +85,7 @@ impl Background {
         for (number, send) in workers.into_iter().enumerate() {
             let worker = Worker {
                 number,
-                capacity: IN_FLIGHT_MAX / count,
+                capacity: parts.slots / count + usize::from(number < parts.slots % count),
                 crew: crew.clone(),
                 attempts: attempts.clone(),
                 storage: parts.storage.clone(),

@@ -13,7 +13,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::executor::Executor;
 use crate::executor::wasm::{AttemptState, Compiler, WasmConfig, WasmExecutor};
 use crate::model::limits::{GUEST_CREATES_PER_SECOND, Limits};
-use crate::model::{Name, Namespace, RateLimit, RateUnit, gap};
+use crate::model::{Invalid, Name, Namespace, RateLimit, RateUnit, gap};
 use crate::storage::sqlite::{Room, SqliteStorage};
 use crate::storage::{Storage, StorageError};
 
@@ -33,6 +33,7 @@ pub struct SchedulerBuilder {
     clock: Option<Arc<dyn Clock>>,
     executor: Option<Arc<dyn Executor>>,
     threads: Option<usize>,
+    slots: usize,
     wasm: WasmConfig,
     namespace: Option<String>,
     seed: Option<u64>,
@@ -49,6 +50,7 @@ impl Default for SchedulerBuilder {
             clock: None,
             executor: None,
             threads: None,
+            slots: IN_FLIGHT_MAX,
             // One pooled instance for each attempt that the workers may have in flight.
             wasm: WasmConfig { attempts_at_once: IN_FLIGHT_MAX as u32, ..WasmConfig::default() },
             namespace: None,
@@ -83,6 +85,13 @@ impl SchedulerBuilder {
     /// How many threads execute guests; default: one per core.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
+        self
+    }
+
+    /// How many attempts of all tasks together may be in flight, 1 to 1,024, which is the default. What is due beyond that waits its turn.
+    pub fn slots(mut self, slots: usize) -> Self {
+        self.slots = slots;
+        self.wasm.attempts_at_once = slots.min(IN_FLIGHT_MAX) as u32;
         self
     }
 
@@ -159,6 +168,7 @@ impl SchedulerBuilder {
     pub async fn build(self) -> Result<Scheduler, Error> {
         let path = self.sqlite.ok_or_else(|| Error::Start("no database was chosen; call `sqlite(path)` on the builder".into()))?;
         let name = Name::parse(self.namespace.as_deref().unwrap_or(Namespace::DEFAULT), "namespace")?;
+        let slots = check_slots(self.slots)?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let grace = self.missed_grace.unwrap_or(MISSED_GRACE);
         let threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -191,10 +201,19 @@ impl SchedulerBuilder {
             let (storage, executor, clock) = (storage.clone(), executor.clone(), clock.clone());
             let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
             let guest_creates = GuestCreates::new(self.guest_creates);
-            let parts = Parts { storage, executor, clock, threads, seed, pulse, guest_creates };
+            let parts = Parts { storage, executor, clock, threads, slots, seed, pulse, guest_creates };
             Background::start(parts).map_err(|error| Error::Start(format!("the threads that execute guests can't be started: {error}")))?
         };
         let (tokens, secret, changes) = (Default::default(), storage.secret(), storage.clone());
         Ok(Scheduler { core: Arc::new(Core { storage, sqlite, executor, clock, background, tokens, secret }), namespace, changes })
     }
+}
+
+/// Accepts 1 to [`IN_FLIGHT_MAX`] slots.
+fn check_slots(slots: usize) -> Result<usize, Invalid> {
+    if (1..=IN_FLIGHT_MAX).contains(&slots) {
+        return Ok(slots);
+    }
+    let reason = format!("1 to {IN_FLIGHT_MAX} attempts at a time; pause a task to let none of it start");
+    Err(Invalid::new("invalid-slots", "slots", reason).seen(slots.to_string()))
 }

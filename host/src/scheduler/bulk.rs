@@ -28,6 +28,8 @@ pub enum Selection {
 pub struct BulkOutcome {
     /// How many runs were changed, or would be in a dry run.
     pub changed: u64,
+    /// Which they are, in the order in which they were changed; empty in a dry run.
+    pub changed_ids: Vec<RunId>,
     /// The runs that were named and could not be changed, each with the reason.
     pub refused: Vec<ChangeError>,
 }
@@ -42,8 +44,9 @@ impl Scheduler {
     pub async fn bulk_reschedule(&self, moves: Vec<(RunId, Due)>) -> Result<BulkOutcome, Error> {
         check_count(moves.len())?;
         let now = self.now();
-        let moves = moves.into_iter().map(|(run, due)| (run, Move::To(due.trigger_at(now)))).collect();
-        Ok(tally(self.changes.reschedule(self.namespace.id, moves, now).await?))
+        let moves: Vec<_> = moves.into_iter().map(|(run, due)| (run, Move::To(due.trigger_at(now)))).collect();
+        let ids = moves.iter().map(|(run, _)| *run).collect();
+        Ok(tally(ids, self.changes.reschedule(self.namespace.id, moves, now).await?))
     }
 
     /// Moves all that are selected: to one time, or each by the same span. A dry run only counts.
@@ -72,7 +75,7 @@ impl Scheduler {
                 self.change(ids, change).await
             }
             Selection::Matching(filter) => match change.narrow(filter.checked()?) {
-                Some(filter) if dry_run => Ok(BulkOutcome { changed: self.count(&filter).await?, refused: Vec::new() }),
+                Some(filter) if dry_run => Ok(BulkOutcome { changed: self.count(&filter).await?, ..BulkOutcome::default() }),
                 Some(filter) => self.sweep(filter, change).await,
                 None => Ok(BulkOutcome::default()),
             },
@@ -92,7 +95,9 @@ impl Scheduler {
             let ids: Vec<_> = ids.into_iter().take_while(|id| *id <= last).collect();
             if !ids.is_empty() {
                 // What triggered between the look and the change is no error of the caller's: it just no longer matches.
-                outcome.changed += self.change(ids, change).await?.changed;
+                let slice = self.change(ids, change).await?;
+                outcome.changed += slice.changed;
+                outcome.changed_ids.extend(slice.changed_ids);
             }
             match next {
                 Some(next) if next.after <= last => cursor = Some(next),
@@ -103,7 +108,8 @@ impl Scheduler {
 
     async fn change(&self, ids: Vec<RunId>, change: Change) -> Result<BulkOutcome, Error> {
         let (storage, namespace, now) = (&self.changes, self.namespace.id, self.now());
-        Ok(tally(match change {
+        let named = ids.clone();
+        let verdicts = match change {
             Change::Delete => storage.delete(namespace, ids, now).await?,
             Change::Move(to) => storage.reschedule(namespace, ids.into_iter().map(|id| (id, to)).collect(), now).await?,
             // Each is a transition of its own; asked for together, they share a commit.
@@ -112,7 +118,8 @@ impl Scheduler {
                 let verdicts = try_join_all(ids.into_iter().map(|id| storage.cancel(namespace, id, now))).await?;
                 verdicts.into_iter().map(|verdict| verdict.map(drop)).collect()
             }
-        }))
+        };
+        Ok(tally(named, verdicts))
     }
 
     /// What a change of these would say, without making it.
@@ -199,11 +206,15 @@ fn check_count(count: usize) -> Result<(), Invalid> {
         .seen(count.to_string()))
 }
 
-fn tally(verdicts: Vec<Result<(), ChangeError>>) -> BulkOutcome {
+/// Sums up the verdicts on these runs, in the same order.
+fn tally(ids: Vec<RunId>, verdicts: Vec<Result<(), ChangeError>>) -> BulkOutcome {
     let mut outcome = BulkOutcome::default();
-    for verdict in verdicts {
+    for (id, verdict) in ids.into_iter().zip(verdicts) {
         match verdict {
-            Ok(()) => outcome.changed += 1,
+            Ok(()) => {
+                outcome.changed += 1;
+                outcome.changed_ids.push(id);
+            }
             Err(refusal) => outcome.refused.push(refusal),
         }
     }

@@ -122,6 +122,7 @@ impl<'a> NewCron<'a> {
         let (name, task) = (Name::parse(&self.name, "name")?, Name::parse(&self.task, "task")?);
         if let Some(task) = scheduler.task(task.as_str()) {
             task.check_input(&self.input, "input")?;
+            task.check_lane(&self.input, &self.metadata)?;
         }
         let now = scheduler.now();
         check_max_count(self.max_count)?;

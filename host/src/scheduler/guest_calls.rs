@@ -59,6 +59,7 @@ impl GuestCalls {
         let task = self.storage.task(self.namespace, request.task.as_str());
         let task = task.ok_or_else(|| CallError::TaskNotFound(request.task.as_str().into()))?;
         task.check_input(&request.input, "input")?;
+        task.check_lane(&request.input, &request.metadata)?;
         let trigger_at = match request.unique_key.as_ref().and_then(|unique| unique.due(now)) {
             Some(due) => due,
             None => request.due.trigger_at(now),

@@ -51,7 +51,7 @@ async fn tick(crew: &Crew, storage: &dyn Storage, clock: &dyn Clock) -> Result<(
     }
     let now = clock.now();
     // Also when there were commits, which say the same: one small write in ten seconds is cheaper than to know.
-    if storage.next_due().is_some_and(|due| due <= now) {
+    if storage.next_due().is_some_and(|due| due <= now) || storage.health().parked > 0 {
         storage.heartbeat(now).await?;
     }
     Ok(())

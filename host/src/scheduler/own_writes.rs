@@ -190,6 +190,7 @@ fn compare(order: Order, a: Cursor, b: Cursor) -> Ordering {
         Order::NewestFirst => b.after.cmp(&a.after),
         Order::OldestFirst => a.after.cmp(&b.after),
         Order::TriggerTime => (a.trigger_at, a.after).cmp(&(b.trigger_at, b.after)),
+        Order::LatestTriggerTime => (b.trigger_at, a.after).cmp(&(a.trigger_at, b.after)),
     }
 }
 
@@ -281,7 +282,7 @@ mod tests {
                 trigger_before: chance.bool().then(|| at(6)),
                 ..RunFilter::default()
             };
-            for order in [Order::NewestFirst, Order::OldestFirst, Order::TriggerTime] {
+            for order in [Order::NewestFirst, Order::OldestFirst, Order::TriggerTime, Order::LatestTriggerTime] {
                 let expected = list(&left, &filter, &Page::new(500, None, order).unwrap()).0;
                 let mut page = Page::new(chance.usize(1..7), None, order).unwrap();
                 let mut seen = Vec::new();

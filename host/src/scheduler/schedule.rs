@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Error, Scheduler};
-use crate::model::limits::PAGE_SIZE_MAX;
+use crate::model::limits::RUNS_AT_ONCE_MAX;
 use crate::model::{Due, Invalid, Metadata, NewRun, Origin, Payload, RunId, Timestamp, Unique, UniqueKey, UniqueMode};
 use crate::model::{check_max_attempts, check_priority, check_timeout};
 use crate::storage::Created;
@@ -198,6 +198,7 @@ impl<'a> Schedule<'a> {
         let scheduler = self.scheduler;
         let task = scheduler.task(&self.task).ok_or(Error::TaskNotFound(self.task))?;
         task.check_input(&self.input, "input")?;
+        task.check_lane(&self.input, &self.metadata)?;
         let unique_key = match (self.unique_key, self.unique_for) {
             (Some(unique), Some(span)) => Some(unique.held_for(span, "unique_for")?),
             (None, Some(_)) => return Err(Invalid::new("invalid-unique-for", "unique_for", "goes with a unique key").into()),
@@ -228,10 +229,10 @@ impl<'a> Schedule<'a> {
 }
 
 impl Scheduler {
-    /// Stores several runs at once: all of them, durable when this returns, or none if one is refused. At most 500.
+    /// Stores several runs at once: all of them, durable when this returns, or none if one is refused. At most 1,000.
     pub async fn schedule_all(&self, runs: Vec<Schedule<'_>>) -> Result<Vec<Scheduled>, Error> {
-        if runs.len() > PAGE_SIZE_MAX {
-            let reason = format!("at most {PAGE_SIZE_MAX} runs at once; send them in portions");
+        if runs.len() > RUNS_AT_ONCE_MAX {
+            let reason = format!("at most {RUNS_AT_ONCE_MAX} runs at once; send them in portions");
             return Err(Invalid::new("invalid-bulk", "runs", reason).seen(runs.len().to_string()).into());
         }
         let now = self.now();

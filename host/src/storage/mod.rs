@@ -512,10 +512,29 @@ pub struct Health {
     pub trouble: Option<String>,
     /// Runs armed in memory, to start within the next seconds.
     pub armed: usize,
+    /// Runs that are due, and wait in memory for what their task's policy or a pause asks for. More may wait in the database.
+    pub parked: usize,
     /// Attempts in flight.
     pub running: usize,
     /// Writes that wait for their commit.
     pub queued_writes: usize,
     /// Ended runs that were deleted since the start, because they are kept no longer.
     pub pruned: u64,
+    /// Runs that were marked as missed since the start.
+    pub missed: Missed,
+    /// Attempts that were asked to end since the start, to make way for others of their lane.
+    pub made_way: u64,
+    /// How often a lane's first run had to wait for its rate since the start.
+    pub rate_waits: u64,
+}
+
+/// Runs that were marked as missed, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Missed {
+    /// Their time passed while no host was running; of crons the occurrences.
+    pub host_down: u64,
+    /// Their lane was busy.
+    pub overlap: u64,
+    /// They had not started by their deadline.
+    pub expired: u64,
 }

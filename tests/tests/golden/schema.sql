@@ -85,6 +85,15 @@ CREATE TABLE runlater_namespaces (
     name TEXT NOT NULL UNIQUE
 ) STRICT;
 
+CREATE TABLE runlater_rates (
+    task       INTEGER NOT NULL,
+    lane       TEXT NOT NULL,
+    used_until INTEGER NOT NULL,
+    PRIMARY KEY (task, lane)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX runlater_rates_used ON runlater_rates (used_until);
+
 CREATE TABLE runlater_run_metadata (
     namespace INTEGER NOT NULL,
     key       TEXT NOT NULL,

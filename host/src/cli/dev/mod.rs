@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use super::discovery;
 use super::failure::{self, Exit, Failure};
 use super::screen::{Screen, clean};
-use super::serve::{self, StopSignal};
+use super::serve::{self, SlotsArgument, StopSignal};
 use crate::http;
 use crate::model::{Grant, Origin, RunFilter};
 use crate::scheduler::Scheduler;
@@ -51,6 +51,8 @@ pub(super) struct Dev {
     /// Where to listen, instead of the first free port from 127.0.0.1:7180 on
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
+    #[command(flatten)]
+    slots: SlotsArgument,
 }
 
 impl Dev {
@@ -76,7 +78,7 @@ impl Dev {
         let folder = Path::new(".");
         let db = discovery::make_folder(folder)?.join("runlater.db");
         let listener = self.listen().await?;
-        let scheduler = serve::open(&db, |builder| builder).await?;
+        let scheduler = serve::open(&db, |builder| self.slots.apply(builder)).await?;
         let events = scheduler.subscribe();
         let address = listener.local_addr()?;
         let file = serve::announce(&scheduler, address, folder).await?;
@@ -84,7 +86,7 @@ impl Dev {
         // Served from the start, so that a first build that fails can be mended while clients find the host.
         let mut serving = JoinSet::new();
         let (stop_serving, stopped) = oneshot::channel::<()>();
-        serving.spawn(http::serve(scheduler.clone(), http::Rates::default(), listener, async { drop(stopped.await) }));
+        serving.spawn(http::serve_with(serve::doors(), scheduler.clone(), http::Rates::default(), listener, async { drop(stopped.await) }));
 
         let watched = self.folder.clone();
         let mut seen = sources::look(&watched);

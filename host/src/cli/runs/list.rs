@@ -18,7 +18,7 @@ pub(super) struct List {
     #[command(flatten)]
     filter: FilterArgs,
     /// How they are ordered
-    #[arg(long, default_value = "newest-first", value_parser = ["newest-first", "oldest-first", "trigger-time"])]
+    #[arg(long, default_value = "newest-first", value_parser = ["newest-first", "oldest-first", "trigger-time", "latest-trigger-time"])]
     order: String,
     /// How many in one page: 1 to 500
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]

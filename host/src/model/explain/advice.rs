@@ -19,6 +19,11 @@ pub enum Advice {
         /// The run.
         run: RunId,
     },
+    /// Cancel another run, which has what this one waits for.
+    Free {
+        /// That run.
+        run: RunId,
+    },
     /// See why that run stands where it stands.
     Explain {
         /// The run.
@@ -56,6 +61,7 @@ impl Advice {
         match self {
             Self::Trigger { .. } => "have it run at once",
             Self::Cancel { .. } => "cancel it",
+            Self::Free { .. } => "cancel that run, which frees its place",
             Self::Explain { .. } => "see why that run is where it is",
             Self::Logs { .. } => "see what its attempts wrote",
             Self::Resume { .. } => "let the task go on",
@@ -68,7 +74,7 @@ impl Advice {
     pub fn command(&self) -> String {
         match self {
             Self::Trigger { run } => format!("runlater runs trigger {run}"),
-            Self::Cancel { run } => format!("runlater runs cancel {run}"),
+            Self::Cancel { run } | Self::Free { run } => format!("runlater runs cancel {run}"),
             Self::Explain { run } => format!("runlater explain {run}"),
             Self::Logs { run } => format!("runlater runs logs {run}"),
             Self::Resume { task } => format!("runlater tasks resume {task}"),
@@ -89,7 +95,7 @@ pub(super) fn advice(known: &Known<'_>, causes: &[Cause]) -> Vec<Advice> {
             Cause::SlotHeld { run, .. } | Cause::PlaceKept { run, .. }
                 if !advice.iter().any(|one| matches!(one, Advice::Explain { .. })) =>
             {
-                advice.extend([Advice::Explain { run: *run }, Advice::Cancel { run: *run }]);
+                advice.extend([Advice::Explain { run: *run }, Advice::Free { run: *run }]);
             }
             Cause::LastChance { run: Some(other) } => advice.push(Advice::Explain { run: *other }),
             Cause::OccurrencesSkipped { since, until, .. } => {

@@ -212,12 +212,12 @@ fn cases() -> Vec<(Case, &'static str, &'static str)> {
         ),
         (case(Queued), "waits-for-turn due asked-for", "cancel"),
         (case(Queued).held(Hold::HostFull { running: 64 }), "host-full due asked-for", "cancel"),
-        (case(Queued).held(lane(true)), "lane-full slot-held due asked-for", "policy explain cancel cancel"),
-        (case(Queued).held(lane(false)), "lane-full place-kept due asked-for", "policy explain cancel cancel"),
+        (case(Queued).held(lane(true)), "lane-full slot-held due asked-for", "policy explain free cancel"),
+        (case(Queued).held(lane(false)), "lane-full place-kept due asked-for", "policy explain free cancel"),
         (
             case(Queued).held(Hold::TaskFull { limit: 2, held_by: vec![holder(true), holder(true)], ahead: 0 }),
             "task-full slot-held slot-held due asked-for",
-            "policy explain cancel cancel",
+            "policy explain free cancel",
         ),
         (
             case(Queued).held(Hold::RateReached { lane: None, rate, until: at(130), ahead: 1 }),

@@ -16,6 +16,13 @@ pub(super) fn is_requested(conn: &Connection, run: i64) -> rusqlite::Result<bool
     Ok(requested.optional()?.unwrap_or(false))
 }
 
+/// Why an attempt was asked to make way for another run, if it was.
+pub(super) fn made_way(conn: &Connection, run: i64) -> rusqlite::Result<Option<String>> {
+    conn.prepare_cached("-- cancel: why\nSELECT message FROM runlater_runs WHERE id = ?1 AND cancel_requested = 1 AND reason = 'overlap'")?
+        .query_row([run], |row| row.get(0))
+        .optional()
+}
+
 /// A run that waits never starts once this is committed; one in flight is told after the commit.
 pub(super) fn one(tx: &mut Tx<'_>, namespace: NamespaceId, run: RunId, now: Timestamp) -> rusqlite::Result<Result<Cancelled, ChangeError>> {
     let Some(seen) = find(tx, namespace, run, now)? else { return Ok(Err(ChangeError::NotFound(run))) };

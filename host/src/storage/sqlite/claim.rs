@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::due_queue::Taken;
 use super::rows::Waiting;
+use super::verdict::Verdict;
 use super::writer::{Op, Shared, Tx};
 use crate::model::{Lineage, RunId, Timestamp};
 use crate::storage::{CancelSignal, Claim};
@@ -37,7 +39,7 @@ pub(super) fn claim(shared: &Arc<Shared>, limit: usize, now: Timestamp) -> Vec<C
 /// Takes due runs; their claims are written when the writer next wakes.
 fn claim_at_once(shared: &Arc<Shared>, limit: usize, micros: i64) -> Vec<Claim> {
     let mut started = Vec::new();
-    let claims = shared.due.take(limit, micros, |waiting, cancel| {
+    let Taken { claims, used, verdicts } = shared.due.take(limit, micros, |waiting, cancel| {
         let written = Started { run: waiting.id, attempt: waiting.attempt + 1, started_at: micros };
         let claim = to_claim(shared, *waiting, cancel)?;
         started.push(written);
@@ -46,16 +48,17 @@ fn claim_at_once(shared: &Arc<Shared>, limit: usize, micros: i64) -> Vec<Claim> 
     if !started.is_empty() {
         // The writer is not woken here but by `nudge`, when the guests have been entered: the wake-up would cost them several
         // microseconds, and a guest that returns at once spares the database this write altogether.
-        shared.push(Op::Claims { started, held: Vec::new() }, false);
+        shared.push(Op::Claims { started, held: Vec::new(), used }, false);
         failpoint!("claim:queued");
     }
+    decided(shared, verdicts, micros);
     claims
 }
 
 /// Takes due runs, and hands out those whose claim is committed: these come with a later call.
 fn claim_cautiously(shared: &Arc<Shared>, limit: usize, now: i64) -> Vec<Claim> {
     let (mut ready, mut fresh, mut started) = (Vec::new(), Vec::new(), Vec::new());
-    let taken = shared.due.take(limit, now, |waiting, cancel| {
+    let Taken { claims: taken, used, verdicts } = shared.due.take(limit, now, |waiting, cancel| {
         started.push(Started { run: waiting.id, attempt: waiting.attempt + 1, started_at: now });
         to_claim(shared, *waiting, cancel)
     });
@@ -64,9 +67,17 @@ fn claim_cautiously(shared: &Arc<Shared>, limit: usize, now: i64) -> Vec<Claim> 
         if started.iter().any(|written| Some(written.run) == key) { fresh.push(claim) } else { ready.push(claim) }
     }
     if !fresh.is_empty() {
-        shared.push(Op::Claims { started, held: fresh }, true);
+        shared.push(Op::Claims { started, held: fresh, used }, true);
     }
+    decided(shared, verdicts, now);
     ready
+}
+
+/// Has the writer carry out what was decided about others on the way.
+fn decided(shared: &Shared, verdicts: Vec<Verdict>, now: i64) {
+    if !verdicts.is_empty() {
+        shared.push(Op::Verdicts(verdicts, now), true);
+    }
 }
 
 fn to_claim(shared: &Shared, waiting: Waiting, cancel: CancelSignal) -> Option<Claim> {

@@ -22,13 +22,14 @@ const QUICK_CHECK_BYTES_MAX: u64 = 1 << 30;
 const FILE_HEAD: &[u8] = b"SQLite format 3\0";
 
 /// Each migration in a transaction of its own; the schema's version is how many were applied.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0001_runs.sql"),
     include_str!("migrations/0002_policies.sql"),
     include_str!("migrations/0003_crons.sql"),
     include_str!("migrations/0004_unique_keys.sql"),
     include_str!("migrations/0005_audit.sql"),
     include_str!("migrations/0006_explain.sql"),
+    include_str!("migrations/0007_rates.sql"),
 ];
 
 /// Held for as long as this process owns the file. The lock dies with the process, so a crash leaves none behind.

@@ -7,20 +7,24 @@
 //! A run that is armed waits for its due time among the timers; from then on it stands in the ready queue of its namespace, in order of rank
 //! (`ready.rs`). So a run of high priority goes first only once it is due.
 //!
-//! Every waiting run whose place is not beyond its namespace's `loaded` is armed or in flight. Whatever lies beyond it is only in the database,
-//! and the writer loads it in time.
+//! Every waiting run whose place is not beyond its namespace's `loaded`, nor beyond what its task's gate keeps in memory, is armed, parked or in
+//! flight. Whatever lies beyond is only in the database, and the writer loads it in time. What concerns tasks with a gate is in `gated.rs`.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::gate::Rules;
+use super::gated::{Gates, Judged, Standing, Used};
+use super::rates::LaneUsed;
 use super::ready::{Place, Queue, Ready};
 use super::recover::Suspects;
 use super::rows::Waiting;
-use crate::model::{Hold, Progress, RunId, Timestamp};
+use super::verdict::Verdict;
+use crate::model::{Hold, Progress, Timestamp};
 use crate::storage::{CancelSignal, Claim};
 
 /// How far ahead of their time runs are brought into memory.
@@ -29,6 +33,10 @@ pub(super) const LOOKAHEAD: i64 = Duration::from_secs(60).as_micros() as i64;
 const ARMED_MAX: usize = 16_384;
 /// What every namespace may have armed, however many there are.
 const SHARE_MIN: usize = 256;
+/// Due runs looked at, and left waiting, before whoever claims lets others have the queue.
+const LOOKS_MAX: usize = 1_024;
+/// A clock that was set back by as much is noticed by those who wait for a rate: microseconds.
+const SET_BACK: i64 = 1_000_000;
 
 #[derive(Default)]
 pub(super) struct DueQueue {
@@ -37,26 +45,28 @@ pub(super) struct DueQueue {
 }
 
 #[derive(Default)]
-struct Inner {
+pub(super) struct Inner {
     /// Due time and id of what is armed and not yet due. A run that was disarmed leaves its entry behind, which is skipped.
     timers: BinaryHeap<Reverse<(i64, i64)>>,
     /// What is due. A run that was disarmed leaves its place behind here, too.
-    ready: Ready,
-    armed: FxHashMap<i64, Box<Waiting>>,
-    in_flight: FxHashMap<i64, InFlight>,
+    pub(super) ready: Ready,
+    /// Every waiting run that is in memory.
+    pub(super) armed: FxHashMap<i64, Box<Waiting>>,
+    pub(super) gates: Gates,
+    pub(super) in_flight: FxHashMap<i64, InFlight>,
     /// The time at which runs were last taken.
-    now: i64,
+    pub(super) now: i64,
     /// When some namespace should be loaded further.
-    load_at: i64,
+    pub(super) load_at: i64,
     /// In cautious mode: claims whose commit the workers have to wait for.
     committed: VecDeque<Claim>,
     /// The runs that must have ended before cautious mode does.
     suspects: FxHashSet<i64>,
     /// Those of them that another crash would quarantine. They start one at a time, so that the one that kills its host takes no
     /// other down with it.
-    at_last_chance: FxHashSet<i64>,
+    pub(super) at_last_chance: FxHashSet<i64>,
     /// The one that is in flight.
-    alone: Option<i64>,
+    pub(super) alone: Option<i64>,
     /// Those that are due meanwhile.
     held_back: Vec<i64>,
     /// Whether nothing is handed out for now.
@@ -86,6 +96,18 @@ pub(super) struct InFlight {
     pub(super) namespace: i64,
     pub(super) cancel: CancelSignal,
     pub(super) progress: Option<Progress>,
+    /// Where it has its slot, if its task has a gate.
+    pub(super) lane: Option<Arc<str>>,
+}
+
+/// What was taken out of the queue.
+#[derive(Default)]
+pub(super) struct Taken {
+    pub(super) claims: Vec<Claim>,
+    /// What these have used of their rates.
+    pub(super) used: Vec<Used>,
+    /// What was decided about others meanwhile.
+    pub(super) verdicts: Vec<Verdict>,
 }
 
 /// What taking a run out of the queue found.
@@ -118,16 +140,17 @@ impl DueQueue {
     }
 
     /// Takes up to `limit` due runs; each is in flight from here on. `claim` makes the claim of a waiting run.
-    pub(super) fn take(&self, limit: usize, now: i64, mut claim: impl FnMut(Box<Waiting>, CancelSignal) -> Option<Claim>) -> Vec<Claim> {
-        let mut claims = Vec::new();
+    pub(super) fn take(&self, limit: usize, now: i64, mut claim: impl FnMut(Box<Waiting>, CancelSignal) -> Option<Claim>) -> Taken {
+        let mut taken = Taken::default();
         let mut inner = self.lock();
         if inner.stopped || inner.suspended {
-            return claims;
+            return taken;
         }
         inner.come_due(now);
-        while claims.len() < limit {
+        let mut looks = 0;
+        while taken.claims.len() < limit && looks < LOOKS_MAX {
             if let Some(claim) = inner.committed.pop_front() {
-                claims.push(claim);
+                taken.claims.push(claim);
                 continue;
             }
             let Some((_, id)) = inner.pop() else { break };
@@ -142,7 +165,18 @@ impl DueQueue {
                 inner.held_back.push(id);
                 continue;
             }
-            let waiting = inner.disarm(id).expect("it was there a moment ago");
+            let lane = if inner.gates.is_empty() {
+                None
+            } else {
+                match inner.judge(id, now) {
+                    Judged::Starts(lane) => lane,
+                    Judged::Stays => {
+                        looks += 1;
+                        continue;
+                    }
+                }
+            };
+            let waiting = inner.remove(id).expect("it was there a moment ago");
             let cancel = CancelSignal::default();
             let in_flight = InFlight {
                 attempt: waiting.attempt + 1,
@@ -154,16 +188,30 @@ impl DueQueue {
                 namespace: waiting.namespace,
                 cancel: cancel.clone(),
                 progress: None,
+                lane,
             };
-            if let Some(claim) = claim(waiting, cancel) {
-                inner.in_flight.insert(id, in_flight);
-                if at_last_chance {
-                    inner.alone = Some(id);
+            if in_flight.lane.is_some() {
+                // The next of its lane, which may have room for several.
+                inner.call(in_flight.task, in_flight.lane.as_deref());
+            }
+            match claim(waiting, cancel) {
+                Some(claim) => {
+                    inner.in_flight.insert(id, in_flight);
+                    if at_last_chance {
+                        inner.alone = Some(id);
+                    }
+                    taken.claims.push(claim);
                 }
-                claims.push(claim);
+                None => inner.leave_gate(id, &in_flight, true),
             }
         }
-        claims
+        taken.used = std::mem::take(&mut inner.gates.used);
+        taken.verdicts = std::mem::take(&mut inner.gates.verdicts);
+        drop(inner);
+        if looks == LOOKS_MAX {
+            self.wake();
+        }
+        taken
     }
 
     /// Hands out claims whose commit was waited for.
@@ -224,6 +272,20 @@ impl DueQueue {
         }
     }
 
+    /// Changes what concerns gates; who claims is woken if a run may start earlier by that.
+    pub(super) fn with_gates<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        let (done, earlier) = {
+            let mut inner = self.lock();
+            let before = inner.soonest();
+            let done = change(&mut inner);
+            (done, inner.soonest() < before)
+        };
+        if earlier {
+            self.wake();
+        }
+        done
+    }
+
     /// Takes a run out, so that it does not start at the time it has now.
     pub(super) fn disarm(&self, id: i64) -> Disarmed {
         let mut inner = self.lock();
@@ -233,30 +295,41 @@ impl DueQueue {
         inner.disarm(id).map_or(Disarmed::NotLoaded, Disarmed::Armed)
     }
 
-    /// Lets a run go whose attempt has ended and is committed.
+    /// Lets runs go whose attempt has ended and is committed; `ended` are those that will have no further one.
     pub(super) fn release(&self, ids: &[i64], ended: &[i64]) {
         let mut inner = self.lock();
-        for id in ids {
-            inner.in_flight.remove(id);
+        let (before, mut woken) = (inner.soonest(), false);
+        if inner.gates.is_empty() {
+            for id in ids {
+                inner.in_flight.remove(id);
+            }
+        } else {
+            let ended: FxHashSet<i64> = ended.iter().copied().collect();
+            for id in ids {
+                if let Some(flight) = inner.in_flight.remove(id) {
+                    inner.leave_gate(*id, &flight, ended.contains(id));
+                }
+            }
+            ended.into_iter().for_each(|id| inner.give_up_slot(id));
         }
-        if inner.suspects.is_empty() {
-            return;
-        }
-        for id in ended {
-            inner.suspects.remove(id);
-            inner.at_last_chance.remove(id);
+        if !inner.suspects.is_empty() {
+            for id in ended {
+                inner.suspects.remove(id);
+                inner.at_last_chance.remove(id);
+            }
         }
         if inner.alone.is_some_and(|alone| ids.contains(&alone)) {
             inner.alone = None;
             let held_back = std::mem::take(&mut inner.held_back);
-            let any = !held_back.is_empty();
+            woken = !held_back.is_empty();
             for id in held_back {
                 inner.make_ready(id);
             }
-            drop(inner);
-            if any {
-                self.wake();
-            }
+        }
+        let earlier = woken || inner.soonest() < before;
+        drop(inner);
+        if earlier {
+            self.wake();
         }
     }
 
@@ -276,7 +349,13 @@ impl DueQueue {
 
     /// Whether something should be loaded.
     pub(super) fn is_hungry(&self, now: i64) -> bool {
-        self.lock().load_at <= now
+        let inner = self.lock();
+        inner.load_at <= now || inner.gates.reading
+    }
+
+    /// Whether gates wait for something from the database.
+    pub(super) fn is_reading(&self) -> bool {
+        self.lock().gates.reading
     }
 
     /// Where loading should go on, by namespace.
@@ -303,22 +382,35 @@ impl DueQueue {
         inner.load_at = inner.ready.queues().iter().map(|queue| hungry_from(queue, share)).min().unwrap_or(i64::MAX);
     }
 
-    /// What keeps a run that waits, and is due, from starting; `None` if it is in flight.
-    pub(super) fn hold(&self, id: i64, id_origin: u64) -> Option<Hold> {
-        let inner = self.lock();
-        if inner.in_flight.contains_key(&id) {
-            return None;
-        }
-        match inner.alone {
-            Some(alone) if inner.at_last_chance.contains(&id) => Some(Hold::LastChance { run: RunId::from_key(alone, id_origin) }),
-            _ => Some(Hold::HostFull { running: inner.in_flight.len() as u64 }),
+    /// Sets which tasks have a gate: their namespaces and rules.
+    pub(super) fn govern(&self, rules: FxHashMap<i64, (i64, Rules)>, now: i64) {
+        self.with_gates(|inner| inner.govern(rules, now));
+    }
+
+    /// What lanes have used of their rates, as far as their tasks still have one.
+    pub(super) fn remember(&self, used: Vec<LaneUsed>, now: i64) {
+        let mut inner = self.lock();
+        for (task, lane, until) in used {
+            inner
+                .gates
+                .by_task
+                .get_mut(&task)
+                .filter(|gate| gate.rules.rate.is_some())
+                .into_iter()
+                .for_each(|gate| gate.set_used(&lane, until, now));
         }
     }
 
-    /// Runs armed, and attempts in flight.
-    pub(super) fn counts(&self) -> (usize, usize) {
+    /// What keeps a run that waits, and is due, from starting; `None` if it is in flight.
+    pub(super) fn hold(&self, waiting: &Waiting, id_origin: u64, now: i64) -> Option<Hold> {
+        self.lock().hold(waiting, id_origin, now)
+    }
+
+    /// Runs armed, parked, attempts in flight, and how often a run waited for its rate.
+    pub(super) fn counts(&self) -> (usize, usize, usize, u64) {
         let inner = self.lock();
-        (inner.armed.len(), inner.in_flight.len())
+        let parked = inner.gates.parked();
+        (inner.armed.len() - parked, parked, inner.in_flight.len(), inner.gates.rate_waits)
     }
 }
 
@@ -335,7 +427,14 @@ impl Inner {
 
     /// Puts what has become due in the ready queues.
     fn come_due(&mut self, now: i64) {
+        let set_back = now < self.now - SET_BACK;
         self.now = now;
+        if !self.gates.is_empty() {
+            self.ring(now);
+            if set_back {
+                self.call_everybody(now);
+            }
+        }
         while let Some(&Reverse((due_at, id))) = self.timers.peek()
             && due_at <= now
         {
@@ -363,13 +462,14 @@ impl Inner {
         if let Some((_, id)) = self.ready.peek(|place| is_armed(armed, place)) {
             return Timestamp::from_micros(self.armed[&id].due_at);
         }
-        loop {
-            let Reverse((due_at, id)) = *self.timers.peek()?;
-            if self.armed.get(&id).is_some_and(|waiting| waiting.due_at == due_at) {
-                return Timestamp::from_micros(due_at);
+        let alarm = self.gates.next_alarm();
+        while let Some(Reverse((due_at, id))) = self.timers.peek() {
+            if self.armed.get(id).is_some_and(|waiting| waiting.due_at == *due_at) {
+                return Timestamp::from_micros(alarm.min(*due_at));
             }
             self.timers.pop();
         }
+        Timestamp::from_micros(alarm)
     }
 
     /// A time before which nothing changes by itself. It may be too early, for what was disarmed meanwhile.
@@ -377,18 +477,18 @@ impl Inner {
         if !self.ready.is_empty() {
             return i64::MIN;
         }
-        self.timers.peek().map_or(i64::MAX, |Reverse((due_at, _))| *due_at)
+        self.timers.peek().map_or(i64::MAX, |Reverse((due_at, _))| *due_at).min(self.gates.next_alarm())
     }
 
     /// Lets the later half of a namespace's share go. It is found in the database when there is room again; what goes first is never
     /// kept out.
     fn shed(&mut self, namespace: i64) {
         let kept = self.share() / 2;
-        let mut places: Vec<Place> =
-            self.armed.values().filter(|waiting| waiting.namespace == namespace).map(|waiting| waiting.place()).collect();
+        let sheds = |waiting: &Waiting| waiting.namespace == namespace && waiting.standing == Standing::Armed;
+        let mut places: Vec<Place> = self.armed.values().filter(|waiting| sheds(waiting)).map(|waiting| waiting.place()).collect();
         let (_, last, _) = places.select_nth_unstable(kept - 1);
         let last = *last;
-        self.armed.retain(|_, waiting| waiting.namespace != namespace || waiting.place() <= last);
+        self.armed.retain(|_, waiting| !sheds(waiting) || waiting.place() <= last);
         let queue = self.ready.queue(namespace);
         queue.loaded = queue.loaded.min(last);
         queue.armed = kept;
@@ -401,6 +501,11 @@ impl Inner {
         let (place, namespace, due_at, id) = (waiting.place(), waiting.namespace, waiting.due_at, waiting.id);
         let there = self.armed.get(&id).is_some_and(|armed| armed.place() == place);
         if place > self.ready.queue(namespace).loaded || there || self.in_flight.contains_key(&id) {
+            return;
+        }
+        if !self.gates.is_empty() && self.gates.is_beyond(&waiting) {
+            // One that stood elsewhere is there no longer.
+            self.disarm(id);
             return;
         }
         let share = self.share();
@@ -422,15 +527,35 @@ impl Inner {
     }
 
     fn disarm(&mut self, id: i64) -> Option<Box<Waiting>> {
-        let waiting = self.armed.remove(&id)?;
+        let was_parked = self.armed.get(&id)?.standing == Standing::Parked;
+        let waiting = self.remove(id)?;
+        if was_parked {
+            self.pass_on(&waiting);
+        }
+        Some(waiting)
+    }
+
+    /// Takes a waiting run out, however it stands.
+    pub(super) fn remove(&mut self, id: i64) -> Option<Box<Waiting>> {
+        let mut waiting = self.armed.remove(&id)?;
+        match std::mem::take(&mut waiting.standing) {
+            Standing::Armed => self.uncount(waiting.namespace),
+            Standing::Parked => self.unpark(&waiting),
+            Standing::Leaving => {}
+        }
+        Some(waiting)
+    }
+
+    /// The namespace has one run less that is armed.
+    pub(super) fn uncount(&mut self, namespace: i64) {
         let share = self.share();
-        let queue = self.ready.queue(waiting.namespace);
+        let queue = self.ready.queue(namespace);
         queue.armed -= 1;
         self.load_at = self.load_at.min(hungry_from(queue, share));
-        Some(waiting)
     }
 }
 
+/// Whether a place in the ready queue still means something: a run stands there, and may start.
 fn is_armed(armed: &FxHashMap<i64, Box<Waiting>>, (rank, id): Place) -> bool {
-    armed.get(&id).is_some_and(|waiting| waiting.place().0 == rank)
+    armed.get(&id).is_some_and(|waiting| waiting.place().0 == rank && waiting.standing != Standing::Leaving)
 }

@@ -72,7 +72,16 @@ fn after_refusal(why: WriteRefused, if_conflict: &Next) -> Next {
 
 /// Writes the run's row and its attempt's; false if the run is no longer this attempt's.
 fn apply(conn: &Connection, run: i64, finish: &Finish, next: &Next, now: i64, unwritten: bool, tx: &Tx<'_>) -> rusqlite::Result<bool> {
-    let end = end_of(next, now);
+    let mut end = end_of(next, now);
+    // Who was asked to make way for another run is told so.
+    let made_way = if matches!(next, Next::Cancelled) { cancel::made_way(conn, run)? } else { None };
+    if let Some(why) = &made_way {
+        (end.reason, end.message) = (Some("overlap"), Some(why.as_str()));
+    }
+    // What is repeated keeps its place in a lane of one; by this status it is known after a restart.
+    if matches!(next, Next::Requeued) && tx.shared.due.in_flight(run, |flight| flight.task).is_some_and(|task| keeps_order(tx, task)) {
+        end.status = BACKOFF;
+    }
     let component = tx.shared.registry.component_id(&finish.digest);
     let mut statement = conn.prepare_cached(
         "-- finish
@@ -135,6 +144,11 @@ fn end_of(next: &Next, now: i64) -> End<'_> {
         Next::Requeued => End { status: SCHEDULED, due_at: Some(now), reason: Some("shut-down"), outcome: Some("shut-down"), ..plain },
         Next::Cancelled => End { status: CANCELLED, reason: Some("cancelled"), outcome: Some("cancelled"), ..plain },
     }
+}
+
+/// Whether the task's runs keep their slot until they have their outcome.
+fn keeps_order(tx: &Tx<'_>, task: i64) -> bool {
+    tx.shared.registry.task_by_id(task).is_some_and(|task| task.policy.concurrency.keeps_order())
 }
 
 /// Notes what the commit changes in memory.

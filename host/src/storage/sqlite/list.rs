@@ -119,7 +119,7 @@ fn query(
 /// then reads and sorts all runs there are for a page of fifty: in order of id there is nothing to sort. What waits is found by its due time,
 /// unless there is much of it.
 fn has_better_order(filter: &RunFilter, page: Option<&Page>, few_wait: bool) -> bool {
-    let by_id = page.is_some_and(|page| page.order != Order::TriggerTime);
+    let by_id = page.is_some_and(|page| matches!(page.order, Order::NewestFirst | Order::OldestFirst));
     let marked = !filter.statuses.is_empty() && filter.statuses.iter().all(is_marked);
     let selective = !filter.tasks.is_empty() || filter.parent.is_some() || marked;
     by_id && if waits(filter) { !few_wait } else { !selective }
@@ -202,9 +202,19 @@ fn tail(q: &mut Query, page: &Page, filter: &RunFilter, key: &str, terms: &mut V
             }
             format!("{time}, r.id")
         }
+        Order::LatestTriggerTime => {
+            let time = if by_due_time(filter) { "r.due_at" } else { "r.trigger_at" };
+            if let Some((id, at)) = cursor {
+                let (at, id) = (q.bind(at), q.bind(id));
+                // The first part is what an index can go by.
+                terms.push(format!("{time} <= {at} AND ({time} < {at} OR r.id > {id})"));
+            }
+            format!("{time} DESC, r.id")
+        }
     };
     let limit = q.bind(page.size() as i64 + 1);
-    Some(format!(" ORDER BY {order} LIMIT {limit}"))
+    let skip = if page.skip() > 0 { format!(" OFFSET {}", q.bind(page.skip() as i64)) } else { String::new() };
+    Some(format!(" ORDER BY {order} LIMIT {limit}{skip}"))
 }
 
 /// What a read needs beside its connection.

@@ -10,22 +10,28 @@ use rusqlite::{Connection, Params};
 use super::due_queue::Wanted;
 use super::ready::Place;
 use super::rows::{WAITING_COLUMNS, Waiting, waiting};
+use super::unread;
 use super::writer::Shared;
 
 /// Rows read at once: a few milliseconds.
 const PAGE: usize = 4_096;
 
-/// Loads a page of each namespace that has room and need, as far as a page goes in all. Asks for another turn while there is more.
+/// Loads a page of each namespace that has room and need, as far as a page goes in all: each has its part of it. Asks for another turn while
+/// there is more.
 pub(super) fn load(conn: &Connection, shared: &Shared) -> rusqlite::Result<()> {
+    if shared.due.is_reading() {
+        unread::read(conn, shared)?;
+    }
     let now = shared.seen_now.load(Ordering::Relaxed);
-    let mut left = PAGE;
-    for wanted in shared.due.wants(now) {
+    let (mut left, all) = (PAGE, shared.due.wants(now));
+    let count = all.len();
+    for (index, wanted) in all.into_iter().enumerate() {
         if left == 0 {
             shared.request_load();
             break;
         }
-        let limit = wanted.room.min(left);
-        let (place, found, more) = page(conn, &wanted, limit, now)?;
+        let limit = wanted.room.min((left / (count - index)).max(1));
+        let (place, found, more) = page(conn, shared, &wanted, limit, now)?;
         left -= found.len().min(left);
         shared.due.loaded(wanted.namespace, place, found);
         if more {
@@ -37,7 +43,13 @@ pub(super) fn load(conn: &Connection, shared: &Shared) -> rusqlite::Result<()> {
 
 /// The next waiting runs of a namespace in order of rank, up to which place these are all, and whether there are more.
 #[expect(clippy::vec_box, reason = "they move on as they are, into a map of boxes")]
-fn page(conn: &Connection, wanted: &Wanted, limit: usize, now: i64) -> rusqlite::Result<(Place, Vec<Box<Waiting>>, bool)> {
+pub(super) fn page(
+    conn: &Connection,
+    shared: &Shared,
+    wanted: &Wanted,
+    limit: usize,
+    now: i64,
+) -> rusqlite::Result<(Place, Vec<Box<Waiting>>, bool)> {
     let Wanted { namespace, after, until, .. } = *wanted;
     let bounds = (namespace, until, after.0, after.1, limit as i64);
     let sql = format!(
@@ -46,7 +58,7 @@ fn page(conn: &Connection, wanted: &Wanted, limit: usize, now: i64) -> rusqlite:
          WHERE namespace = ?1 AND due_at IS NOT NULL AND due_at <= ?2 AND (due_at, id) > (?3, ?4)
          ORDER BY due_at, id LIMIT ?5"
     );
-    let common = read(conn, &sql, bounds, limit, now)?;
+    let common = read(conn, shared, &sql, bounds, limit, now)?;
     let sql = format!(
         "-- load: urgent
          SELECT {WAITING_COLUMNS} FROM runlater_runs
@@ -54,7 +66,7 @@ fn page(conn: &Connection, wanted: &Wanted, limit: usize, now: i64) -> rusqlite:
              AND (due_at - (priority - 1) * 60000000, id) > (?3, ?4)
          ORDER BY due_at - (priority - 1) * 60000000, id LIMIT ?5"
     );
-    let urgent = read(conn, &sql, bounds, limit, now)?;
+    let urgent = read(conn, shared, &sql, bounds, limit, now)?;
     // Where a walk was cut short, it says nothing of what comes after.
     let cut_urgent = urgent.cut.map(|(due_at, id, priority)| (crate::model::rank(due_at, priority), id));
     let cut = common.cut.map(|(due_at, id, _)| (due_at, id)).into_iter().chain(cut_urgent).min();
@@ -73,7 +85,7 @@ struct Walk {
     cut: Option<(i64, i64, u8)>,
 }
 
-fn read(conn: &Connection, sql: &str, params: impl Params, limit: usize, now: i64) -> rusqlite::Result<Walk> {
+fn read(conn: &Connection, shared: &Shared, sql: &str, params: impl Params, limit: usize, now: i64) -> rusqlite::Result<Walk> {
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
     let (mut found, mut damaged, mut seen, mut last) = (Vec::new(), Vec::new(), 0, None);
@@ -88,6 +100,7 @@ fn read(conn: &Connection, sql: &str, params: impl Params, limit: usize, now: i6
     drop(rows);
     for (run, error) in damaged {
         quarantine(conn, run, &error, now)?;
+        shared.due.release(&[], &[run]);
     }
     Ok(Walk { found, cut: last.filter(|_| seen == limit) })
 }

@@ -3,6 +3,7 @@
 use super::chain;
 use super::change::disarm;
 use super::rows::because_text;
+use super::verdict::count;
 use super::writer::Tx;
 use crate::model::{Because, NamespaceId, RunId, Status, Timestamp};
 use crate::storage::{Gap, RunChange, RunEvent};
@@ -47,6 +48,7 @@ pub(super) fn miss(tx: &mut Tx<'_>, gap: Gap, limit: usize, now: Timestamp) -> r
             chain::leave(tx.conn, root)?;
         }
         tx.ended.push(id);
+        count(tx, 1, |counts| &counts.host_down);
         missed += 1;
         if tx.watched()
             && let Some(task) = tx.shared.registry.task_name(task)

@@ -20,8 +20,11 @@ mod delete;
 mod due_queue;
 mod finish;
 mod foreign;
+mod gate;
+mod gated;
 mod hold;
 mod ids;
+mod lane;
 mod list;
 mod load;
 mod meta;
@@ -29,6 +32,7 @@ mod miss;
 mod on_failure;
 mod pause;
 mod prune;
+mod rates;
 mod readers;
 mod ready;
 mod recover;
@@ -41,6 +45,8 @@ mod schema;
 mod tokens;
 mod trigger;
 mod unique_key;
+mod unread;
+mod verdict;
 mod watch;
 mod write_set;
 mod writer;
@@ -128,6 +134,8 @@ impl SqliteStorage {
             let suspects = recover::recover(conn, &shared, now.as_micros())?;
             shared.due.suspect(suspects);
             shared.seen_now.store(now.as_micros(), Ordering::Relaxed);
+            shared.govern(now.as_micros());
+            shared.due.remember(rates::read(conn)?, now.as_micros());
             Ok((shared, alive_until, meta::secret(conn)?))
         };
         let (shared, alive_until, secret) = prepare(&mut conn).map_err(|error| writer::sort(&error, false))?;
@@ -642,15 +650,19 @@ impl Storage for SqliteStorage {
     }
 
     fn health(&self) -> Health {
-        let (armed, running) = self.shared.due.counts();
+        let (armed, parked, running, rate_waits) = self.shared.due.counts();
         let trouble = self.shared.trouble().map(|trouble| trouble.to_string());
         Health {
             writable: trouble.is_none(),
             trouble,
             armed,
+            parked,
             running,
             queued_writes: self.shared.queued(),
             pruned: self.shared.pruned.load(Ordering::Relaxed),
+            missed: self.shared.counts.missed(),
+            made_way: self.shared.counts.made_way.load(Ordering::Relaxed),
+            rate_waits,
         }
     }
 

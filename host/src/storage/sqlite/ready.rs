@@ -26,7 +26,7 @@ pub(super) struct Ready {
 /// One namespace.
 pub(super) struct Queue {
     pub(super) namespace: i64,
-    /// Its runs that are armed and not held by a lane.
+    /// Its runs that are armed, and not parked.
     pub(super) armed: usize,
     /// Up to this place, every waiting run is known in memory.
     pub(super) loaded: Place,
@@ -39,6 +39,11 @@ impl Ready {
     pub(super) fn queue(&mut self, namespace: i64) -> &mut Queue {
         let index = self.index(namespace);
         &mut self.queues[index]
+    }
+
+    /// Up to which place the namespace's runs are known in memory.
+    pub(super) fn loaded(&self, namespace: i64) -> Place {
+        self.by_namespace.get(&namespace).map_or(FIRST, |index| self.queues[*index].loaded)
     }
 
     pub(super) fn queues(&self) -> &[Queue] {

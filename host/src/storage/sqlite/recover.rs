@@ -5,7 +5,7 @@
 
 use rusqlite::Connection;
 
-use super::rows::{CANCELLED, FAILED, SCHEDULED};
+use super::rows::{BACKOFF, CANCELLED, FAILED, SCHEDULED};
 use super::writer::Shared;
 use super::{chain, meta, on_failure};
 use crate::model::limits::CRASHES_MAX;
@@ -40,7 +40,7 @@ pub(super) fn recover(conn: &mut Connection, shared: &Shared, now: i64) -> rusql
         // The terms on status repeat the condition of the index that holds the few rows meant.
         let mut statement = transaction.prepare(
             "-- recover: look
-             SELECT id, attempt, crashes + 1, cancel_requested, started_at, root FROM runlater_runs WHERE status NOT IN (0, 3) AND status = 1",
+             SELECT id, attempt, crashes + 1, cancel_requested, started_at, root, task FROM runlater_runs WHERE status NOT IN (0, 3) AND status = 1",
         )?;
         let rows = statement.query_map([], |row| {
             Ok((
@@ -50,25 +50,30 @@ pub(super) fn recover(conn: &mut Connection, shared: &Shared, now: i64) -> rusql
                 row.get::<_, bool>(3)?,
                 row.get::<_, i64>(4)?,
                 row.get::<_, Option<i64>>(5)?,
+                row.get::<_, i64>(6)?,
             ))
         })?;
         rows.collect::<rusqlite::Result<Vec<_>>>()?
     };
-    for (run, attempt, crashes, cancel_requested, started_at, root) in in_flight {
+    for (run, attempt, crashes, cancel_requested, started_at, root, task) in in_flight {
         let next = next_after_host_crash(crashes, cancel_requested);
         let (status, due_at, reason, message) = match &next {
             Next::Failed { reason, message } => (FAILED, None, reason.code(), Some(message.as_str())),
             Next::Cancelled => (CANCELLED, None, "cancelled", None),
             _ => {
                 suspects.add(run, crashes);
-                (SCHEDULED, Some(now), "host-crashed", None)
+                // In a lane of one it keeps its place: by this status it is known then.
+                let keeps = shared.registry.task_by_id(task).is_some_and(|task| task.policy.concurrency.keeps_order());
+                (if keeps { BACKOFF } else { SCHEDULED }, Some(now), "host-crashed", None)
             }
         };
         let finished_at = due_at.is_none().then_some(now);
         transaction
             .prepare_cached(
                 "-- recover
-             UPDATE runlater_runs SET status = ?2, due_at = ?3, finished_at = ?4, reason = ?5, message = ?6, crashes = ?7 WHERE id = ?1",
+             UPDATE runlater_runs SET status = ?2, due_at = ?3, finished_at = ?4, crashes = ?7,
+                 reason = CASE WHEN ?2 = 5 AND reason = 'overlap' THEN reason ELSE ?5 END,
+                 message = CASE WHEN ?2 = 5 AND reason = 'overlap' THEN message ELSE ?6 END WHERE id = ?1",
             )?
             .execute((run, status, due_at, finished_at, reason, message, crashes))?;
         transaction
@@ -99,7 +104,11 @@ pub(super) fn recover(conn: &mut Connection, shared: &Shared, now: i64) -> rusql
                 continue;
             }
             transaction
-                .prepare_cached("-- recover: cancel\nUPDATE runlater_runs SET status = 5, due_at = NULL, finished_at = ?2, reason = 'cancelled' WHERE id = ?1")?
+                .prepare_cached(
+                    "-- recover: cancel
+                     UPDATE runlater_runs SET status = 5, due_at = NULL, finished_at = ?2,
+                     reason = CASE WHEN reason = 'overlap' THEN reason ELSE 'cancelled' END WHERE id = ?1",
+                )?
                 .execute((run, now))?;
             if let Some(root) = root {
                 chain::leave(&transaction, root)?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 
+use super::gated::Standing;
 use super::registry::Registry;
 use crate::model::{Because, CronOccurrence, Metadata, Name, NewRun, Origin, Payload, Run, RunId, Status, Timestamp};
 
@@ -108,6 +109,11 @@ pub(super) struct Waiting {
     pub(super) timeout: Option<u64>,
     pub(super) metadata: Arc<Metadata>,
     pub(super) input: Option<Payload>,
+    /// What its task's gate counts it by, once that was asked for.
+    pub(super) lane: Option<Arc<str>>,
+    /// Whether its gate has let it in, to wait there.
+    pub(super) judged: bool,
+    pub(super) standing: Standing,
 }
 
 /// The columns of [`waiting`].
@@ -137,6 +143,9 @@ pub(super) fn waiting(row: &Row<'_>) -> rusqlite::Result<Box<Waiting>> {
         timeout: row.get::<_, Option<i64>>(13)?.map(|micros| micros.max(0) as u64),
         metadata: Arc::new(metadata(row.get_ref(14)?.as_str_or_null()?, 14)?),
         input: input.map(|bytes| Payload::from_stored(media_type, bytes)),
+        lane: None,
+        judged: false,
+        standing: Standing::Armed,
     }))
 }
 
@@ -169,6 +178,9 @@ impl Waiting {
             timeout: run.timeout.map(|timeout| timeout.as_micros() as u64),
             metadata: Arc::new(run.metadata.clone()),
             input: (run.input.bytes().len() <= INLINE_INPUT_BYTES_MAX).then(|| run.input.clone()),
+            lane: None,
+            judged: false,
+            standing: Standing::Armed,
         })
     }
 }

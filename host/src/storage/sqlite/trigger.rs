@@ -9,7 +9,7 @@ use super::{chain, meta};
 use crate::model::{NamespaceId, RunId, Status, Timestamp};
 use crate::storage::{ChangeError, RunChange};
 
-/// A scheduled run keeps its history; one that had ended begins anew, with its failures and crashes forgiven.
+/// A scheduled run, and one that waits for a further attempt, keeps its history; one that had ended begins anew, with its failures and crashes forgiven.
 pub(super) fn trigger(tx: &mut Tx<'_>, namespace: NamespaceId, run: RunId, now: Timestamp) -> rusqlite::Result<Result<(), ChangeError>> {
     let Some(seen) = find(tx, namespace, run, now)? else { return Ok(Err(ChangeError::NotFound(run))) };
     match seen.status {
@@ -30,7 +30,8 @@ pub(super) fn trigger(tx: &mut Tx<'_>, namespace: NamespaceId, run: RunId, now: 
     tx.conn
         .prepare_cached(
             "-- trigger
-             UPDATE runlater_runs SET status = 0, trigger_at = ?2, due_at = ?2, cancel_requested = 0, finished_at = NULL, reason = NULL, message = NULL, because = NULL,
+             UPDATE runlater_runs SET status = CASE status WHEN 2 THEN 2 ELSE 0 END, trigger_at = ?2, due_at = ?2, cancel_requested = 0, finished_at = NULL,
+                 reason = NULL, message = NULL, because = NULL,
                  failures = CASE WHEN status IN (0, 2) THEN failures ELSE 0 END, crashes = CASE WHEN status IN (0, 2) THEN crashes ELSE 0 END
              WHERE id = ?1",
         )?

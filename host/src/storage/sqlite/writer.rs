@@ -12,11 +12,14 @@ use rusqlite::{Connection, ErrorCode};
 use rustc_hash::FxHashMap;
 
 use super::due_queue::DueQueue;
+use super::gate::Rules;
+use super::gated::Used;
 use super::registry::Registry;
 use super::room::Disk;
 use super::rows::Waiting;
+use super::verdict::Verdict;
 use super::watch::Watch;
-use super::{checkpoint, claim, cron, finish, load, meta};
+use super::{checkpoint, claim, cron, finish, gated, load, meta, rates, verdict};
 use crate::storage::{Claim, Finish, RunEvent, StorageError};
 
 /// Writes that may wait. Beyond it, requests are refused before they touch the disk; outcomes of attempts are always taken.
@@ -31,9 +34,12 @@ const ALIVE_EVERY_MICROS: i64 = 1_000_000;
 /// One write that waits.
 pub(super) enum Op {
     /// Attempts that were started, in the order of their start, and those among them that are handed out once this is committed.
-    Claims { started: Vec<claim::Started>, held: Vec<Claim> },
+    /// What they have used of their rates is written with them.
+    Claims { started: Vec<claim::Started>, held: Vec<Claim>, used: Vec<Used> },
     /// An attempt that ended, and when.
     Finish(Box<Finish>, i64),
+    /// What the gates decided, and when.
+    Verdicts(Vec<Verdict>, i64),
     /// Anything else. Applied once; returns what tells the caller how it went.
     Call(Call),
 }
@@ -65,6 +71,7 @@ pub(super) struct Shared {
     /// Runs deleted because they are kept no longer.
     pub(super) pruned: AtomicU64,
     pub(super) upcoming: cron::Upcoming,
+    pub(super) counts: Arc<verdict::Counts>,
 }
 
 #[derive(Default)]
@@ -80,6 +87,8 @@ pub(super) struct Tx<'a> {
     pub(super) shared: &'a Shared,
     /// Claims of this group that are not in the database yet: a finish in the same group makes them needless.
     pub(super) claims: FxHashMap<i64, claim::Started>,
+    /// What lanes of tasks have used of their rates by the claims of this group.
+    pub(super) used: FxHashMap<(i64, Arc<str>), i64>,
     /// To be armed after the commit.
     #[expect(clippy::vec_box, reason = "it moves on as it is, into a map of boxes")]
     pub(super) arm: Vec<Box<Waiting>>,
@@ -129,6 +138,7 @@ impl Shared {
             wal_pages: Arc::default(),
             pruned: AtomicU64::new(0),
             upcoming: cron::Upcoming::default(),
+            counts: Arc::default(),
         }
     }
 
@@ -254,6 +264,14 @@ impl Shared {
         let _ = self.gave_up.subscribe().wait_for(|gave_up| *gave_up).await;
     }
 
+    /// Has the queue treat runs by the policies and pauses that hold now.
+    pub(super) fn govern(&self, now: i64) {
+        let moment = gated::time(now);
+        let rules =
+            self.registry.all_tasks().into_iter().filter_map(|task| Some((task.id.0, (task.namespace.0, Rules::of(&task, moment)?))));
+        self.due.govern(rules.collect(), now);
+    }
+
     /// Lets the writer end once it has written what waits.
     pub(super) fn close(&self) {
         self.queue().closing = true;
@@ -365,6 +383,7 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
         conn,
         shared,
         claims: FxHashMap::default(),
+        used: FxHashMap::default(),
         arm: Vec::new(),
         unarmed: Vec::new(),
         disarmed: Vec::new(),
@@ -385,12 +404,27 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
             continue;
         }
         match op {
-            Op::Claims { started, held } => {
+            Op::Claims { started, held, used } => {
                 for claim in &started {
                     tx.claims.insert(claim.run, *claim);
                 }
-                keep.push(Op::Claims { started, held });
+                for used in &used {
+                    tx.used.insert((used.task, used.lane.clone()), used.until);
+                }
+                keep.push(Op::Claims { started, held, used });
             }
+            Op::Verdicts(verdicts, now) => match verdicts.iter().try_for_each(|verdict| verdict::apply(&mut tx, verdict, now)) {
+                Ok(()) => keep.push(Op::Verdicts(verdicts, now)),
+                Err(error) => {
+                    // As an outcome is: only the disk's fault is tried again.
+                    if matches!(sort(&error, false), StorageError::Unavailable(_)) {
+                        tracing::error!(%error, "what was decided about waiting runs can't be stored; they are judged again when the host starts again");
+                    } else {
+                        keep.push(Op::Verdicts(verdicts, now));
+                    }
+                    tx.failed = Some(error);
+                }
+            },
             Op::Finish(finish, now) => {
                 match finish::finish(&mut tx, &finish, now) {
                     Ok(()) => keep.push(Op::Finish(finish, now)),
@@ -411,7 +445,8 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
     if tx.failed.is_none() {
         let seen = shared.seen_now.load(Ordering::Relaxed);
         let alive = seen - *alive_at >= ALIVE_EVERY_MICROS;
-        let written = claim::write(&mut tx).and_then(|()| if alive { meta::set_alive(conn, seen) } else { Ok(()) });
+        let written =
+            claim::write(&mut tx).and_then(|()| rates::write(&tx)).and_then(|()| if alive { meta::set_alive(conn, seen) } else { Ok(()) });
         match written {
             Ok(()) if alive => *alive_at = seen,
             Ok(()) => {}
@@ -489,6 +524,7 @@ fn settle(tx: Tx<'_>) {
     }
     if tx.registered {
         shared.due.serve(shared.registry.namespaces().iter().map(|namespace| namespace.id.0));
+        shared.govern(shared.seen_now.load(Ordering::Relaxed));
         shared.request_load();
     }
     if !tx.released.is_empty() || !tx.ended.is_empty() {
@@ -500,8 +536,9 @@ fn settle(tx: Tx<'_>) {
         let valid = |(place, waiting): &(usize, Box<Waiting>)| void.get(&waiting.id).is_none_or(|length| place >= length);
         shared.due.arm(tx.arm.into_iter().enumerate().filter(valid).map(|(_, waiting)| waiting));
     }
-    shared.watch.tell(tx.ended, tx.events);
     tx.after_commit.into_iter().for_each(|then| then());
+    // Last, so that whoever is told finds everything as it is now.
+    shared.watch.tell(tx.ended, tx.events);
     if tx.wake {
         shared.due.wake();
     }

@@ -38,6 +38,28 @@ fn a_token_does_what_its_role_allows_until_it_is_revoked() {
 }
 
 #[test]
+fn a_token_for_hatchets_sdks_is_one_of_ours() {
+    let server = Server::with(&["seed"]);
+    let made = server.run(&["token", "create", "--role", "read", "--note", "for the SDKs", "--hatchet"]);
+    assert!(made.err.contains("not shown again"), "{made:?}");
+    let lines = made.ok();
+    let (first, second) = lines.trim().split_once('\n').expect("two lines");
+    assert_eq!(second, "export HATCHET_CLIENT_TLS_STRATEGY=none");
+    let token = first.strip_prefix("export HATCHET_CLIENT_TOKEN=").expect("the variable that the SDKs read");
+    let tasks = as_holder(&server, token, &["tasks"]).ok();
+    assert!(tasks.contains("simple") && tasks.contains("scheduled"), "{tasks}");
+    as_holder(&server, token, &["schedule", "simple"]).fails(5, &["`trigger`", "`read`"]);
+
+    let listed = server.json(&["token", "list"]);
+    let own = listed["tokens"].as_array().unwrap().iter().find(|own| own["note"] == "for the SDKs").expect("it is listed");
+    server.run(&["token", "revoke", own["id"].as_str().unwrap()]).ok();
+    as_holder(&server, token, &["tasks"]).fails(5, &["token"]);
+    let json = server.json(&["token", "create", "--role", "read", "--expires", "1h", "--hatchet"]);
+    assert!(json["token"].as_str().unwrap().starts_with("ey") && json["tls"] == false, "{json}");
+    server.run(&["token", "create", "--role", "king", "--hatchet"]).fails(2, &["king"]);
+}
+
+#[test]
 fn servers_are_found_or_named() {
     let server = Server::start();
     let below = server.path("a/b");

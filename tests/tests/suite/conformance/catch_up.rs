@@ -1,5 +1,7 @@
 //! `catch_up`: which missed runs run after all.
 
+use proptest::prelude::*;
+
 use super::place;
 use crate::conformance::world::{World, at, name, registration};
 use runlater::model::{CatchUp, MissedPolicy, NewRun, Status, TaskDefinition, TaskPolicy};
@@ -88,4 +90,73 @@ fn what_was_asked_for_at_once_or_tried_before_does_not_count() {
     assert_eq!(sweep(&world, Gap { from: at(10), until: at(40) }, 50), (1, 0));
     assert_eq!(world.get(waits, 50).reason.as_deref(), Some("caught-up"));
     assert_eq!(world.get(at_once, 50).reason, None);
+}
+
+/// What the policies make of the runs, one by one and without a database: `(caught up, missed)`, each in order of id.
+fn model(policies: &[MissedPolicy], runs: &[(usize, i64)], gap: Gap, now: i64) -> Vec<Option<bool>> {
+    let mut latest: Vec<usize> = (0..runs.len()).collect();
+    latest.sort_by_key(|run| std::cmp::Reverse((runs[*run].1, *run)));
+    let mut chosen = vec![0; policies.len()];
+    let mut verdicts = vec![None; runs.len()];
+    for run in latest {
+        let (task, due) = runs[run];
+        if at(due) <= gap.from || at(due) >= gap.until {
+            continue;
+        }
+        let most = match policies[task].catch_up {
+            CatchUp::Skip => 0,
+            CatchUp::Latest => 1,
+            CatchUp::All => policies[task].max,
+        };
+        let runs_after_all = chosen[task] < most && (now - due) as u64 <= policies[task].window.as_secs();
+        chosen[task] += u32::from(runs_after_all);
+        verdicts[run] = Some(runs_after_all);
+    }
+    verdicts
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_was_missed_becomes_what_its_policy_says(
+        policies in prop::collection::vec((0..3_usize, 1..150_u64, 1..4_u32), 1..4),
+        runs in prop::collection::vec((0..4_usize, 1..120_i64), 0..24),
+        (from, span, crash) in (0..60_i64, 1..80_i64, any::<bool>()),
+    ) {
+        let policies: Vec<_> = policies
+            .into_iter()
+            .map(|(catch_up, window, max)| MissedPolicy { catch_up: CatchUp::ALL[catch_up], window: Duration::from_secs(window), max })
+            .collect();
+        let runs: Vec<_> = runs.into_iter().map(|(task, due)| (task % policies.len(), due)).collect();
+        let (gap, now) = (Gap { from: at(from), until: at(from + span) }, from + span + 60);
+        let expected = model(&policies, &runs, gap, now);
+
+        let mut world = World::new(place());
+        let task = |number: usize| name(&format!("t{number}"));
+        let tasks = policies.iter().enumerate().map(|(number, missed)| {
+            (TaskDefinition::new(task(number)), TaskPolicy { missed: *missed, ..TaskPolicy::default() })
+        });
+        world.wait(world.storage.register(registration(world.namespace, b"policies", tasks.collect()), at(0))).unwrap();
+        let stored = |world: &World, number: usize| world.storage.task(world.namespace, task(number).as_str()).unwrap();
+        let new = runs.iter().map(|(task, due)| NewRun { task: stored(&world, *task), ..world.new_run(*due, 0) }).collect();
+        let ids = world.create(new, 0);
+        if crash {
+            world.wait(world.storage.catch_up(gap, at(now))).unwrap();
+            world.wait(world.storage.miss(gap, 1, at(now))).unwrap();
+            world.crash(now);
+        }
+        sweep(&world, gap, now);
+        for ((id, (_, due)), expected) in ids.iter().zip(&runs).zip(expected) {
+            let run = world.get(*id, now);
+            let seen = match (run.status, run.reason.as_deref()) {
+                (Status::Queued, Some("caught-up")) => Some(true),
+                (Status::Missed, Some("host-down")) => Some(false),
+                (Status::Queued | Status::Scheduled, None) => None,
+                other => panic!("{other:?}"),
+            };
+            prop_assert_eq!(seen, expected, "due at {} in {:?}", due, gap);
+            prop_assert_eq!(run.trigger_at, at(*due));
+        }
+    }
 }

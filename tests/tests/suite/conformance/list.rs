@@ -128,25 +128,31 @@ proptest! {
     #[test]
     fn pages_hold_what_the_filter_means(
         seeds in proptest::collection::vec(seed(), 0..40),
-        filters in proptest::collection::vec((filter(), 1usize..20, 0usize..3), 30),
+        filters in proptest::collection::vec((filter(), 1usize..20, 0usize..4), 30),
     ) {
         let world = populate(&seeds);
         let all = world.all(world.namespace, NOW);
         prop_assert_eq!(all.len(), seeds.len() + 1);
         for ((mut filter, of_root), size, order) in filters {
             filter.parent = of_root.then(|| all[0].id);
-            let order = [Order::NewestFirst, Order::OldestFirst, Order::TriggerTime][order];
+            let order = [Order::NewestFirst, Order::OldestFirst, Order::TriggerTime, Order::LatestTriggerTime][order];
             let mut expected: Vec<&Run> = all.iter().filter(|run| filter.matches(run)).collect();
             match order {
                 Order::NewestFirst => expected.reverse(),
                 Order::OldestFirst => {}
                 Order::TriggerTime => expected.sort_by_key(|run| (run.trigger_at, run.id)),
+                Order::LatestTriggerTime => expected.sort_by_key(|run| (std::cmp::Reverse(run.trigger_at), run.id)),
             }
             let expected: Vec<RunId> = expected.into_iter().map(|run| run.id).collect();
             let runs = pages(|page| world.storage.list(world.namespace, &filter, page, at(NOW)).unwrap(), size, order);
             prop_assert_eq!(&runs.iter().map(|run| run.id).collect::<Vec<_>>(), &expected, "{:?}", filter);
             let ids = pages(|page| world.storage.list_ids(world.namespace, &filter, page, at(NOW)).unwrap(), size, order);
             prop_assert_eq!(&ids, &expected, "{:?}", filter);
+            // Half of them passed by.
+            let page = Page::new(size, None, order).unwrap().skipping(expected.len() / 2).unwrap();
+            let (ids, next) = world.storage.list_ids(world.namespace, &filter, &page, at(NOW)).unwrap();
+            let rest = &expected[expected.len() / 2..];
+            prop_assert_eq!((&ids[..], next.is_some()), (&rest[..rest.len().min(size)], rest.len() > size), "{:?}", filter);
             prop_assert_eq!(world.storage.count(world.namespace, &filter, at(NOW)).unwrap(), expected.len() as u64);
         }
     }
@@ -179,4 +185,12 @@ fn pages_end_also_when_the_clock_has_stepped_back() {
     assert_eq!(runs, both);
     let read = |page: &Page| world.storage.list_ids(world.namespace, &filter, page, at(1)).unwrap();
     assert_eq!(pages(read, 1, Order::TriggerTime).len(), 2);
+    assert_eq!(pages(read, 1, Order::LatestTriggerTime).len(), 2);
+}
+
+#[test]
+fn so_much_may_be_passed_by() {
+    let page = Page::default();
+    assert_eq!(page.skipping(100_000).unwrap().skip(), 100_000);
+    assert_eq!(page.skipping(100_001).unwrap_err().code, "invalid-page");
 }

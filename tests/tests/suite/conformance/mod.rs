@@ -28,6 +28,10 @@ macro_rules! verbs {
         mod delete;
         #[path = "finish.rs"]
         mod finish;
+        #[path = "gate.rs"]
+        mod gate;
+        #[path = "gate_history.rs"]
+        mod gate_history;
         #[path = "history.rs"]
         mod history;
         #[path = "list.rs"]

@@ -100,6 +100,7 @@ fn listed_statements(folder: &tempfile::TempDir) -> Vec<(String, String)> {
         ("all", filter(), NewestFirst),
         ("all in order of trigger time", filter(), TriggerTime),
         ("scheduled in order of trigger time", status(&[Status::Scheduled]), TriggerTime),
+        ("scheduled, the last to trigger first", status(&[Status::Scheduled]), LatestTriggerTime),
         ("scheduled", status(&[Status::Scheduled]), NewestFirst),
         ("queued", status(&[Status::Queued]), NewestFirst),
         ("waiting", status(&[Status::Scheduled, Status::Queued, Status::Backoff]), NewestFirst),

@@ -172,3 +172,122 @@ async fn of_another_namespace_nothing_is_told() {
     }
     assert!(matches!(other.pause_task("touch", None, "").await, Err(runlater::Error::TaskNotFound(_))));
 }
+
+/// A world in which `task` of `behaviours` has this policy.
+async fn with_policy(task: &str, settings: &[(&str, &str)]) -> World {
+    let world = World::with(&["behaviours"]).await;
+    let mut said = runlater::model::PolicySettings::default();
+    settings.iter().for_each(|(field, value)| said.set(field, value).unwrap());
+    let wasm = crate::guests::component("behaviours");
+    world.scheduler.register(wasm).grant(runlater::model::Grant::Runs).policy(task, said).send().await.unwrap();
+    world
+}
+
+/// An attempt of `spin-until-cancelled` that is in flight.
+async fn spinning(world: &World, number: usize) -> RunId {
+    let run = world.schedule("spin-until-cancelled", Value::Null).timeout(TIMEOUT).send().await.unwrap();
+    world.clock.sleeping(TIMEOUT, number).await;
+    run
+}
+
+#[tokio::test]
+async fn a_run_whose_lane_is_full() {
+    let world = with_policy("spin-until-cancelled", &[("concurrency", "1")]).await;
+    let holder = spinning(&world, 1).await;
+    let since = world.now();
+    world.advance(secs(5));
+    let (second, third) = (world.schedule("spin-until-cancelled", Value::Null), world.schedule("spin-until-cancelled", Value::Null));
+    let (second, third) = (second.send().await.unwrap(), third.send().await.unwrap());
+    world.quiet().await;
+    assert_eq!(codes(&world, third).await, "lane-full slot-held due asked-for");
+    let (full, held) = (cause(&world, third, "lane-full").await, cause(&world, third, "slot-held").await);
+    assert_eq!((&full["limit"], &full["ahead"]), (&json!(1), &json!(1)));
+    assert_eq!((&held["run"], &held["since"]), (&json!(holder), &json!(since)));
+    assert_eq!(cause(&world, second, "lane-full").await["ahead"], 0);
+    let advice: Vec<_> = explain(&world, third).await.advice.iter().map(runlater::model::Advice::command).collect();
+    assert!(advice.contains(&format!("runlater explain {holder}")), "{advice:?}");
+    for run in [second, third, holder] {
+        world.scheduler.cancel(run).await.unwrap();
+        world.wait(run).await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_waits_behind_one_that_keeps_its_place() {
+    let world = with_policy("fail-always", &[("concurrency", "1")]).await;
+    let first = world.schedule("fail-always", Value::Null).send().await.unwrap();
+    let waiting = world.until(first, |run| run.status == Status::Backoff).await;
+    let second = world.schedule("fail-always", Value::Null).send().await.unwrap();
+    world.quiet().await;
+    assert_eq!(codes(&world, second).await, "lane-full place-kept due asked-for");
+    let kept = cause(&world, second, "place-kept").await;
+    assert_eq!((&kept["run"], &kept["until"]), (&json!(first), &json!(waiting.due_at)));
+}
+
+#[tokio::test]
+async fn a_run_whose_task_is_paused_or_has_started_often_enough() {
+    let world = with_policy("touch", &[("rate", "1/m")]).await;
+    let first = world.schedule("touch", Value::Null).send().await.unwrap();
+    world.wait(first).await;
+    let started = world.now();
+    world.advance(secs(5));
+    let second = world.schedule("touch", Value::Null).send().await.unwrap();
+    world.quiet_with("log").await;
+    assert_eq!(codes(&world, second).await, "rate-reached due asked-for");
+    let reached = cause(&world, second, "rate-reached").await;
+    assert_eq!((&reached["rate"], &reached["until"]), (&json!("1/m"), &json!(started.saturating_add(secs(60)))));
+    world.scheduler.pause_task("touch", Some(world.then(secs(600))), "an upgrade").await.unwrap();
+    assert_eq!(codes(&world, second).await, "task-paused due asked-for");
+    world.advance(secs(599));
+    world.quiet_with("log").await;
+    assert_eq!(world.status(second).await, Status::Queued, "the rate would let it start by now");
+    world.advance(secs(1));
+    world.wait(second).await;
+    assert_eq!(codes(&world, second).await, "succeeded asked-for");
+    let third = world.schedule("touch", Value::Null).send().await.unwrap();
+    world.scheduler.pause_task("touch", None, "").await.unwrap();
+    world.advance(secs(60));
+    world.quiet_with("log").await;
+    assert_eq!(codes(&world, third).await, "task-paused due asked-for");
+    world.scheduler.resume_task("touch").await.unwrap();
+    world.wait(third).await;
+}
+
+#[tokio::test]
+async fn who_overlapped_whom() {
+    let world = with_policy("spin-until-cancelled", &[("concurrency", "1"), ("overlap", "skip-new")]).await;
+    let holder = spinning(&world, 1).await;
+    let since = world.now();
+    let skipped = world.schedule("spin-until-cancelled", Value::Null).send().await.unwrap();
+    world.wait(skipped).await;
+    assert_eq!(codes(&world, skipped).await, "overlapped asked-for");
+    let overlapped = cause(&world, skipped, "overlapped").await;
+    assert_eq!((&overlapped["run"], &overlapped["since"]), (&json!(holder), &json!(since)));
+    world.scheduler.cancel(holder).await.unwrap();
+    world.wait(holder).await;
+    assert_eq!(codes(&world, holder).await, "cancelled asked-for");
+
+    let world = with_policy("spin-until-cancelled", &[("concurrency", "1"), ("overlap", "cancel-running")]).await;
+    let holder = spinning(&world, 1).await;
+    let newcomer = spinning(&world, 2).await;
+    world.wait(holder).await;
+    assert_eq!(codes(&world, holder).await, "made-way asked-for");
+    assert_eq!(cause(&world, holder, "made-way").await["run"], json!(newcomer));
+    world.scheduler.cancel(newcomer).await.unwrap();
+    world.wait(newcomer).await;
+}
+
+#[tokio::test]
+async fn a_run_that_did_not_start_in_time() {
+    let world = with_policy("touch", &[("start-deadline", "30s")]).await;
+    world.scheduler.pause_task("touch", None, "").await.unwrap();
+    let run = world.schedule("touch", Value::Null).send().await.unwrap();
+    let deadline = world.then(secs(30));
+    world.quiet_with("log").await;
+    assert_eq!(codes(&world, run).await, "task-paused start-deadline due asked-for");
+    assert_eq!(cause(&world, run, "start-deadline").await["until"], json!(deadline));
+    world.advance(secs(31));
+    world.wait(run).await;
+    assert_eq!(codes(&world, run).await, "expired asked-for");
+    assert_eq!(cause(&world, run, "expired").await["until"], json!(deadline));
+}

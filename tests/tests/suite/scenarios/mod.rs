@@ -5,6 +5,7 @@ mod crons;
 mod embedding;
 mod explain;
 mod forecast;
+mod gates;
 mod guest_crons;
 mod hostile;
 mod policies;

@@ -195,6 +195,20 @@ impl World {
         .await
     }
 
+    /// Waits until an attempt of the run is in flight. That is nothing which is told of, so this looks.
+    pub(super) async fn started(&self, run: RunId) -> Run {
+        guarded("a start", async {
+            loop {
+                let seen = self.get(run).await;
+                if seen.status == Status::Running {
+                    return seen;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+    }
+
     /// A run that `schedule-then-wait` waits for until it is cancelled.
     pub(super) async fn gate(&self) -> RunId {
         self.schedule("touch", Value::Null).after(secs(86_400)).send().await.unwrap()

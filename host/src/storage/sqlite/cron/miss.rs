@@ -7,6 +7,7 @@ use super::settle;
 use super::withdraw::withdraw;
 use crate::model::{Because, Gap, NamespaceId, Skipped, Timestamp, catch_up};
 use crate::storage::sqlite::rows::{because_text, metadata_text};
+use crate::storage::sqlite::verdict::count;
 use crate::storage::sqlite::writer::Tx;
 
 /// Deals with up to `limit` crons that had occurrences in the gap, whether they had their runs already or not. Returns how many there were.
@@ -100,5 +101,6 @@ fn skip(tx: &mut Tx<'_>, stored: &Stored, skipped: Skipped, gap: Gap, now: Times
             .prepare_cached("-- create: metadata\nINSERT INTO runlater_run_metadata (namespace, key, value, run) VALUES (?1, ?2, ?3, ?4)")?
             .execute((NamespaceId(stored.namespace).0, key, value, id))?;
     }
+    count(tx, u64::from(skipped.count), |counts| &counts.host_down);
     Ok(())
 }

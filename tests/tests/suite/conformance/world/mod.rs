@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runlater::model::{
-    Component, Digest, FailureReason, Grants, Name, NamespaceId, NewRun, Next, Origin, Task, TaskDefinition, TaskPolicy, Write, WriteSet,
+    Component, Digest, FailureReason, Grants, Name, NamespaceId, NewRun, Next, Origin, PolicySettings, Task, TaskDefinition, TaskPolicy,
+    Write, WriteSet,
 };
 use runlater::storage::{Claim, Created, Finish, Registration, Storage, StorageError};
 use runlater::{Metadata, Page, Payload, Run, RunFilter, RunId, Status, Timestamp};
@@ -80,6 +81,16 @@ impl World {
         for _ in 0..2 {
             self.wait(self.storage.flush()).expect("the storage works");
         }
+    }
+
+    /// Registers `task` with this over the default policy.
+    pub(crate) fn govern(&mut self, settings: &[(&str, &str)], now: i64) {
+        let mut over = PolicySettings::default();
+        settings.iter().for_each(|(field, value)| over.set(field, value).expect("a policy"));
+        let task = (TaskDefinition::new(name("task")), TaskPolicy::default().with(&over).expect("a sound policy"));
+        let registered = self.wait(self.storage.register(registration(self.namespace, b"component", vec![task]), at(now)));
+        self.task = registered.expect("it can be registered").swap_remove(0);
+        self.settle();
     }
 
     /// A run of `task` due at second `due`, with nothing else said.

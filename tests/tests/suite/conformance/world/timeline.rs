@@ -10,7 +10,7 @@
 //! writes of the attempt. After a verb that changes a run and answers nothing else, its state is what is compared.
 
 use super::{Place, World, at, backoff, seconds};
-use runlater::model::{FailureReason, Lineage, Name, Next, ParentRun, Unique, UniqueKey, UniqueMode, Write};
+use runlater::model::{FailureReason, HeldBy, Hold, Lineage, Name, Next, ParentRun, Unique, UniqueKey, UniqueMode, Write};
 use runlater::storage::{Cancelled, ChangeError, CreateError, Created, Gap, Move};
 use runlater::{Metadata, Payload, Status};
 
@@ -183,6 +183,22 @@ fn answer(world: &mut World, text: &str) -> String {
             let limit = ask.option("limit").map_or(100, |limit| limit.parse().expect("a number"));
             world.wait(world.storage.miss(gap, limit, at(now))).expect("it works").to_string()
         }
+        "policy" => {
+            world.govern(&ask.options, now);
+            "ok".into()
+        }
+        "pause" | "resume" => {
+            let pause = runlater::model::Pause { since: at(now), until: ask.time("until").map(at), note: String::new() };
+            let pause = (ask.verb == "pause").then_some(pause);
+            let done = world.wait(world.storage.pause_task(namespace, name("task"), pause, at(now))).expect("it works");
+            world.settle();
+            done.map_or("no such task".into(), |_| "ok".into())
+        }
+        "hold" => {
+            let hold = world.storage.hold(namespace, world.names[ask.name()], at(now)).expect("it can be read");
+            hold.map_or("nothing".into(), |hold| held(world, &hold))
+        }
+        "why" => world.get(world.names[ask.name()], now).message.unwrap_or("nothing".into()),
         "get" => state(world, ask.name(), namespace, now),
         "attempts" => {
             let attempts = world.storage.attempts(namespace, world.names[ask.name()]).expect("it can be read");
@@ -203,6 +219,26 @@ fn answer(world: &mut World, text: &str) -> String {
             "ok".into()
         }
         other => panic!("no verb `{other}`"),
+    }
+}
+
+/// What holds a run, in words.
+fn held(world: &World, hold: &Hold) -> String {
+    let by = |held_by: &[HeldBy]| {
+        let one = |held: &HeldBy| {
+            let kept = if held.running { "" } else { " kept" };
+            format!("{}{kept} {}", name_of(world, held.run), seconds(held.since))
+        };
+        held_by.iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    let of = |lane: &Option<String>| lane.as_ref().map_or(String::new(), |lane| format!(" {lane:?}"));
+    match hold {
+        Hold::Paused(pause) => format!("paused until {}", pause.until.map_or("resumed".into(), seconds)),
+        Hold::LaneFull { lane, limit, held_by, ahead } => format!("lane{} full {limit} by {}; {ahead} ahead", of(lane), by(held_by)),
+        Hold::TaskFull { limit, held_by, ahead } => format!("task full {limit} by {}; {ahead} ahead", by(held_by)),
+        Hold::RateReached { lane, rate, until, ahead } => format!("rate{} {rate} until {}; {ahead} ahead", of(lane), seconds(*until)),
+        Hold::LastChance { run } => format!("last chance of {}", name_of(world, *run)),
+        Hold::HostFull { running } => format!("{running} running"),
     }
 }
 

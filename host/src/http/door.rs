@@ -1,0 +1,82 @@
+//! What another protocol needs to be served beside the API: on the same listener, behind the same gate, within the same bounds.
+//!
+//! Made by a door such as `hatchet`, put together with the API by [`serve_with`](super::serve_with). This module knows none of them.
+
+use axum::extract::{Request, State};
+use axum::handler::Handler;
+use axum::http::{HeaderValue, Version, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::{Router, middleware::from_fn_with_state};
+
+use super::auth;
+use super::error::Problem;
+use crate::scheduler::{Role, Scheduler};
+
+/// Another protocol. Its handlers refuse with a [`Problem`], as those of the API do; `refuse` gives every refusal, also those of the gate,
+/// the form that its clients understand.
+#[derive(Clone)]
+pub struct Door {
+    /// Its routes, each made with [`needs`].
+    pub routes: Router<Scheduler>,
+    /// How they are reached.
+    pub way: Way,
+    /// A refusal in its own form.
+    pub refuse: fn(&Problem) -> Response,
+}
+
+/// How a door is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Beside the API over HTTP/1.1, at addresses that begin with this.
+    Below(&'static str),
+    /// Alone over HTTP/2. The API has no use for that, so that its floods find nothing there.
+    Http2,
+}
+
+/// A handler for one method that needs a token with this role.
+pub fn needs<H, T>(method: MethodFilter, role: Role, handler: H) -> MethodRouter<Scheduler>
+where
+    H: Handler<T, Scheduler>,
+    T: 'static,
+{
+    on(method, handler).route_layer(from_fn_with_state(role, auth::require))
+}
+
+/// Whose refusals are told in which form.
+#[derive(Clone, Copy)]
+pub(super) struct Form {
+    pub(super) way: Way,
+    pub(super) refuse: fn(&Problem) -> Response,
+}
+
+/// Gives a refusal the door's form. Stands outside the gate, so that it sees the gate's, too.
+pub(super) async fn reshape(State(form): State<Form>, request: Request, next: Next) -> Response {
+    let own = match form.way {
+        Way::Below(prefix) => request.uri().path().starts_with(prefix),
+        Way::Http2 => true,
+    };
+    let http1 = request.version() != Version::HTTP_2;
+    let mut response = next.run(request).await;
+    if !own {
+        return response;
+    }
+    let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
+    let mut refusal = (form.refuse)(&problem);
+    for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::ALLOW] {
+        if let Some(value) = response.headers_mut().remove(&name) {
+            refusal.headers_mut().insert(name, value);
+        }
+    }
+    // HTTP/2 has frames for where a request ends.
+    if http1 && super::answer::leaves_doubt(&problem) {
+        refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    refusal
+}
+
+/// The layer of [`reshape`] over these routes.
+pub(super) fn in_form(routes: Router, form: Form) -> Router {
+    routes.layer(middleware::from_fn_with_state(form, reshape))
+}
