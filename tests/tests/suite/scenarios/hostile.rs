@@ -47,18 +47,6 @@ async fn each_is_stopped_with_its_reason_beside_a_healthy_guest() {
 }
 
 #[tokio::test]
-async fn a_loop_without_end_is_cut_off_and_delays_nobody_for_ever() {
-    let world = World::with(&["hostile", "hello"]).await;
-    let endless = world.schedule("endless-loop", Value::Null).timeout(TIMEOUT).max_attempts(1).send().await.unwrap();
-    world.clock.sleeping(TIMEOUT, 1).await;
-    let healthy = world.run("hello", json!({ "name": "Ada" })).await;
-    assert_eq!(healthy.status, Status::Succeeded, "on the same thread, while the other one computes");
-    world.advance(TIMEOUT);
-    let ended = world.wait(endless).await;
-    assert_eq!((ended.status, ended.reason.as_deref()), (Status::Failed, Some("timeout")), "{:?}", ended.message);
-}
-
-#[tokio::test]
 async fn memory_is_bounded_and_never_handed_on() {
     let world = World::with(&["hostile", "behaviours"]).await;
     let grow = world.schedule("grow", Value::Null).timeout(TIMEOUT).max_attempts(1).send().await.unwrap();
