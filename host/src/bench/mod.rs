@@ -1,12 +1,13 @@
 //! Measures this host, and beside each figure the raw limit of the machine in the same run.
 //!
-//! Called by `runlater bench`. Knows the façade, and for the raw limits wasmtime and SQLite through modules that do nothing else; nothing
+//! Called by `runlater bench`. Knows the façade and the HTTP door, and for the raw limits wasmtime and SQLite through modules that do nothing else; nothing
 //! depends on it. Absolute figures differ from machine to machine and from hour to hour: what can be compared is a ratio.
 
 mod bulk;
 mod create;
 mod crons;
 mod figure;
+mod http;
 mod lateness;
 mod memory;
 mod overhead;
@@ -88,6 +89,8 @@ pub async fn run(plan: &Plan, wasm: Arc<[u8]>, folder: &Path, say: &dyn Fn(&str)
     throughput::measure(&mut bench).await?;
     say("creates");
     create::measure(&mut bench).await?;
+    say("creates over HTTP");
+    http::measure(&mut bench).await?;
     say("lateness, lists and bulk changes, with many runs stored");
     lateness::measure(&mut bench).await?;
     Ok(bench.report)
