@@ -35,7 +35,15 @@ const MIGRATIONS: [&str; 7] = [
 /// Held for as long as this process owns the file. The lock dies with the process, so a crash leaves none behind.
 #[derive(Debug)]
 pub(super) struct OwnerLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for OwnerLock {
+    fn drop(&mut self) {
+        // Closing would not do: a process that this program is just starting has the file open, too, until it becomes another program, and
+        // the lock would be held for as long.
+        let _ = self.file.unlock();
+    }
 }
 
 impl OwnerLock {
@@ -45,7 +53,7 @@ impl OwnerLock {
         let file =
             OpenOptions::new().create(true).truncate(false).write(true).open(&lock).map_err(|error| cannot(&lock, "opened", &error))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(std::fs::TryLockError::WouldBlock) => Err(StorageError::Unavailable(format!(
                 "{} is in use by another runlater host; stop that one, or talk to it instead of opening its file",
                 path.display()
