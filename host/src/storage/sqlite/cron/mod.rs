@@ -57,17 +57,34 @@ impl Upcoming {
         }
         // Of several that come here at once, one asks.
         if self.0.compare_exchange(next_at, i64::MAX, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            let upcoming = self.clone();
+            let asked = Asked { upcoming: self.clone(), next_at };
             shared.push_call(
                 move |tx| fire(tx, now),
-                move |committed| {
-                    if let Err(error) = committed {
-                        tracing::warn!(%error, "occurrences of crons could not be made into runs; trying again");
-                        upcoming.0.store(next_at, Ordering::Relaxed);
-                    }
+                move |committed| match committed {
+                    Ok(()) => asked.settle(),
+                    Err(error) => tracing::warn!(%error, "occurrences of crons could not be made into runs; trying again"),
                 },
             );
         }
+    }
+}
+
+/// That the writer was asked. It may drop the question, with a group that fails before it is reached: then it is asked again.
+struct Asked {
+    upcoming: Upcoming,
+    next_at: i64,
+}
+
+impl Asked {
+    fn settle(mut self) {
+        self.next_at = i64::MAX;
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        // Unless a change of crons has said meanwhile when they are next.
+        let _ = self.upcoming.0.compare_exchange(i64::MAX, self.next_at, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
@@ -84,4 +101,22 @@ fn settle(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
 fn first(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached("-- crons: next\nSELECT min(next_at) FROM runlater_crons WHERE next_at IS NOT NULL")?
         .query_row([], |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_that_is_dropped_is_asked_again() {
+        let upcoming = Upcoming::default();
+        let asked = || Asked { upcoming: upcoming.clone(), next_at: 5 };
+        asked().settle();
+        assert_eq!(upcoming.0.load(Ordering::Relaxed), i64::MAX);
+        drop(asked());
+        assert_eq!(upcoming.0.load(Ordering::Relaxed), 5);
+        upcoming.0.store(7, Ordering::Relaxed);
+        drop(asked());
+        assert_eq!(upcoming.0.load(Ordering::Relaxed), 7, "what was said since holds");
+    }
 }
