@@ -117,7 +117,11 @@ fn what_belongs_to_one_place_stays_there() {
             "only the wasm executor knows wasmtime; the builder hands an embedder's own host functions through",
         ),
         ("wasmparser", &["executor/wasm/"], "only the wasm executor knows wasm"),
-        ("axum", &["http/", "hatchet/", "cli/", "bench/http.rs"], "nothing below the doors knows HTTP; the bench measures the raw limit of a server"),
+        (
+            "axum",
+            &["http/", "hatchet/", "cli/", "bench/http.rs"],
+            "nothing below the doors knows HTTP; the bench measures the raw limit of a server",
+        ),
         ("tower_http", &["http/", "hatchet/", "cli/"], "nothing below the doors knows HTTP"),
         ("clap::", &["cli/", "main.rs"], "only the command line knows its parser"),
         ("anyhow", &["cli/", "main.rs"], "errors are sorted by what the caller can do"),

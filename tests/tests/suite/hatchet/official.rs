@@ -12,6 +12,9 @@ const PATIENCE: &str = "300";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python() {
+    if !sdks::has("python3") {
+        return;
+    }
     let output = run(|| {
         let scripts = sdks::scripts("python");
         let mut python = sdks::python();
@@ -24,6 +27,9 @@ async fn python() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn typescript() {
+    if !(sdks::has("node") && sdks::has("npm")) {
+        return;
+    }
     let output = run(|| {
         let sdk = sdks::typescript();
         let mut node = Command::new("node");

@@ -1,4 +1,7 @@
 //! The official SDKs, installed once into the target folder: a second run needs no network.
+//!
+//! Whoever has no Python or no Node can still run all other tests: what an SDK needs and is not on the machine is said, and its scripts are
+//! left out. CI requires them ([`REQUIRED`]): there, what is missing is a failure.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,6 +9,19 @@ use std::process::{Command, Stdio};
 /// Where the scripts of this language are, and the file that says which SDK they need.
 pub(super) fn scripts(language: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("hatchet").join(language)
+}
+
+/// Set where every SDK must be tried.
+const REQUIRED: &str = "RUNLATER_SDKS_REQUIRED";
+
+/// Whether `program` is on this machine. Fails where it must be.
+pub(super) fn has(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").stdin(Stdio::null()).output().is_ok_and(|ran| ran.status.success());
+    assert!(found || std::env::var_os(REQUIRED).is_none(), "{program} is not on this machine, and {REQUIRED} is set: install it");
+    if !found {
+        eprintln!("left out: {program} is not on this machine, and an SDK of Hatchet's needs it");
+    }
+    found
 }
 
 /// A Python that has the SDK.
