@@ -1,7 +1,7 @@
 //! Changing many runs with one request.
 //!
-//! Runs named by id are changed in one transaction, each by its own verdict. Runs named by a filter are walked in order of id in
-//! slices, each its own transaction, so that a hundred thousand of them never hold up the writer: what was created or
+//! Runs named by id are changed in one transaction, each by its own verdict; so are those that match a filter, up to 500. More of them are
+//! walked in order of id in slices, each its own transaction, so that a hundred thousand never hold up the writer: what was created or
 //! triggered meanwhile is left alone, and a slice that is committed stays so.
 
 use futures_util::future::try_join_all;
@@ -11,7 +11,7 @@ use crate::model::limits::PAGE_SIZE_MAX;
 use crate::model::{Due, Invalid, Order, Origin, Page, RunFilter, RunId, Status};
 use crate::storage::{ChangeError, Move};
 
-/// Runs changed between two commits. The writer serves everybody else in between.
+/// Runs changed between two commits, if there are more than a page of them. The writer serves everybody else in between.
 const SLICE: usize = 200;
 
 /// Which runs a bulk request means.
@@ -89,13 +89,14 @@ impl Scheduler {
         let mut cursor = None;
         loop {
             let (ids, next) = {
-                let (filter, page) = (filter.clone(), Page::new(SLICE, cursor, Order::OldestFirst)?);
+                let (filter, page) = (filter.clone(), Page::new(PAGE_SIZE_MAX, cursor, Order::OldestFirst)?);
                 self.read(move |storage, namespace, now| storage.list_ids(namespace, &filter, &page, now)).await?
             };
             let ids: Vec<_> = ids.into_iter().take_while(|id| *id <= last).collect();
-            if !ids.is_empty() {
+            let at_once = if cursor.is_none() && next.is_none() { PAGE_SIZE_MAX } else { SLICE };
+            for slice in ids.chunks(at_once) {
                 // What triggered between the look and the change is no error of the caller's: it just no longer matches.
-                let slice = self.change(ids, change).await?;
+                let slice = self.change(slice.to_vec(), change).await?;
                 outcome.changed += slice.changed;
                 outcome.changed_ids.extend(slice.changed_ids);
             }
