@@ -1,10 +1,11 @@
-//! Runs a second: of runs that were due already (drain), and from create to durable outcome (end to end).
+//! Runs a second: of runs that were due already (drain), and from create to durable outcome (end to end); and what policies cost of it.
 
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{StreamExt, TryStreamExt};
 
 use super::{Bench, drained, fill, touches};
+use crate::model::PolicySettings;
 use crate::scheduler::{Error, Scheduler};
 use crate::{RunFilter, Status};
 
@@ -15,7 +16,7 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
     for threads in [1, 2] {
         let (mut drain, mut through) = (Vec::new(), Vec::new());
         for _ in 0..bench.plan.repeats {
-            drain.push(self::drain(bench, threads).await?);
+            drain.push(self::drain(bench, threads, None).await?);
             through.push(end_to_end(bench, threads).await?);
         }
         let keys = match threads {
@@ -25,11 +26,35 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
         bench.report.add(keys[0], "due runs executed and durably recorded, runs/s (1t: one worker thread, else two)", drain);
         bench.report.add(keys[1], "create → outcome, both durable, runs/s", through);
     }
+    policies(bench).await
+}
+
+/// What it costs those who have no policy that another task has one, and those who have one.
+async fn policies(bench: &mut Bench<'_>) -> Result<(), Error> {
+    let (mut beside, mut limited) = (Vec::new(), Vec::new());
+    for _ in 0..bench.plan.repeats {
+        beside.push(drain(bench, 2, Some("sleep")).await?);
+        limited.push(drain(bench, 2, Some("touch")).await?);
+    }
+    bench.report.add("policies.beside_runs_per_s", "drain while another task has a limit on its attempts, runs/s", beside);
+    bench.report.add("policies.limited_runs_per_s", "drain of a task with a limit of 64 attempts at a time, runs/s", limited);
+    bench.report.add_ratio(
+        "policies.unused_ratio",
+        "the first ÷ drain without any policy",
+        "policies.beside_runs_per_s",
+        "drain_runs_per_s",
+    );
     Ok(())
 }
 
-async fn drain(bench: &Bench<'_>, threads: usize) -> Result<f64, Error> {
+/// Runs a second of `touch`; `limited` is the task that may have 64 attempts in flight.
+async fn drain(bench: &Bench<'_>, threads: usize, limited: Option<&str>) -> Result<f64, Error> {
     let scheduler = bench.scheduler("drain", threads).await?;
+    if let Some(task) = limited {
+        let mut settings = PolicySettings::default();
+        settings.set("concurrency", "64")?;
+        scheduler.register(bench.wasm.clone()).policy(task, settings).send().await?;
+    }
     // Stored as due in a while, so that they are drained by the host that opens the file after that.
     let due = scheduler.now().saturating_add(Duration::from_secs(3600));
     fill(&scheduler, bench.plan.runs, due, None).await?;
