@@ -73,6 +73,21 @@ pub enum ChangeError {
     OutOfRange(RunId),
 }
 
+impl ChangeError {
+    /// The run that was not changed.
+    pub const fn run(&self) -> RunId {
+        match self {
+            Self::NotFound(run)
+            | Self::AlreadyTriggered(run)
+            | Self::DefinedByCode(run)
+            | Self::AlreadyEnded(run)
+            | Self::UnderWay(run)
+            | Self::Stale(run)
+            | Self::OutOfRange(run) => *run,
+        }
+    }
+}
+
 /// Why a cron was not made or changed. It is as it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CronError {

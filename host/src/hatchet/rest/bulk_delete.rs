@@ -11,7 +11,6 @@ use crate::http::Json;
 use crate::http::error::Problem;
 use crate::model::{Invalid, RunId};
 use crate::scheduler::{BulkOutcome, Selection};
-use crate::storage::ChangeError;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -59,18 +58,6 @@ pub(super) fn check_count(count: usize, field: &str) -> Result<(), Invalid> {
 
 /// The runs that were changed, under this name, and those that were not, each with its reason. Both lists are there even if they are empty.
 pub(super) fn answer(changed: &str, outcome: BulkOutcome) -> Answer<Value> {
-    let errors: Vec<_> = outcome.refused.iter().map(|refusal| json!({ "id": subject(refusal), "error": refusal.to_string() })).collect();
+    let errors: Vec<_> = outcome.refused.iter().map(|refusal| json!({ "id": refusal.run(), "error": refusal.to_string() })).collect();
     Answer(json!({ changed: outcome.changed_ids, "errors": errors }))
-}
-
-fn subject(refusal: &ChangeError) -> RunId {
-    match refusal {
-        ChangeError::NotFound(run)
-        | ChangeError::AlreadyTriggered(run)
-        | ChangeError::DefinedByCode(run)
-        | ChangeError::AlreadyEnded(run)
-        | ChangeError::UnderWay(run)
-        | ChangeError::Stale(run)
-        | ChangeError::OutOfRange(run) => *run,
-    }
 }

@@ -84,19 +84,7 @@ pub struct Refused {
 impl From<BulkOutcome> for Bulk {
     fn from(outcome: BulkOutcome) -> Self {
         let refused =
-            |error: ChangeError| Refused { id: run_of(&error), code: error::change_code(&error).into(), detail: error.to_string() };
+            |error: ChangeError| Refused { id: error.run(), code: error::change_code(&error).into(), detail: error.to_string() };
         Self { changed: outcome.changed, refused: outcome.refused.into_iter().map(refused).collect() }
-    }
-}
-
-fn run_of(error: &ChangeError) -> RunId {
-    match error {
-        ChangeError::NotFound(run)
-        | ChangeError::AlreadyTriggered(run)
-        | ChangeError::DefinedByCode(run)
-        | ChangeError::AlreadyEnded(run)
-        | ChangeError::UnderWay(run)
-        | ChangeError::Stale(run)
-        | ChangeError::OutOfRange(run) => *run,
     }
 }
