@@ -146,7 +146,7 @@ async fn fill(scheduler: &Scheduler, count: usize, first: Timestamp, metadata: O
 async fn drained(scheduler: &Scheduler) {
     loop {
         let health = scheduler.health();
-        if health.armed == 0 && health.running == 0 && health.queued_writes == 0 {
+        if health.armed == 0 && health.parked == 0 && health.running == 0 && health.queued_writes == 0 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -83,8 +83,7 @@ pub struct Refused {
 
 impl From<BulkOutcome> for Bulk {
     fn from(outcome: BulkOutcome) -> Self {
-        let refused =
-            |error: ChangeError| Refused { id: error.run(), code: error::change_code(&error).into(), detail: error.to_string() };
+        let refused = |error: ChangeError| Refused { id: error.run(), code: error::change_code(&error).into(), detail: error.to_string() };
         Self { changed: outcome.changed, refused: outcome.refused.into_iter().map(refused).collect() }
     }
 }
