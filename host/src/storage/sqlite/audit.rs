@@ -1,9 +1,11 @@
 //! Puts on record who changed what, in the transaction of the change; reads it, and forgets what is old.
 
-use std::sync::Arc;
+use std::collections::hash_map;
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use rusqlite::{Connection, Row};
+use rustc_hash::FxHashMap;
 
 use super::SqliteStorage;
 use super::rows::{strange, time};
@@ -65,9 +67,8 @@ impl SqliteStorage {
         let change = move |tx: &mut Tx<'_>| {
             let done = change(tx)?;
             if let Some(token) = token {
-                for note in notes(&done) {
-                    record(tx, namespace, &token, action, note, now)?;
-                }
+                let entries = notes(&done).into_iter().map(|note| Entry { namespace, at: now, token: token.clone(), action, note });
+                tx.audit.extend(entries);
             }
             Ok(done)
         };
@@ -80,36 +81,91 @@ impl SqliteStorage {
     }
 }
 
-fn record(tx: &Tx<'_>, namespace: NamespaceId, token: &Arc<str>, action: AuditAction, note: Note, now: Timestamp) -> rusqlite::Result<()> {
-    let number: i64 = tx
-        .conn
-        .prepare_cached(
-            "-- audit: record
-             INSERT INTO runlater_audit (namespace, number, at, token, action, run, subject, detail)
-             VALUES (?1, coalesce((SELECT number FROM runlater_audit WHERE namespace = ?1 ORDER BY number DESC LIMIT 1), 0) + 1, ?2, ?3, ?4, ?5, ?6, ?7)
-             RETURNING number",
-        )?
-        .query_row(
-            (
-                namespace.0,
-                now.as_micros(),
-                &**token,
-                note.action.unwrap_or(action).as_str(),
-                note.run.and_then(|run| run.key_in(tx.shared.id_origin)),
-                note.subject.as_deref().map(cut),
-                note.detail.as_deref().map(cut),
-            ),
-            |row| row.get(0),
-        )?;
-    if number % FORGET_EVERY == 0 { forget(tx.conn, namespace, number, now) } else { Ok(()) }
+/// The number of each namespace's last entry, as far as it was needed: asking for it would cost as much as the entry.
+#[derive(Default)]
+pub(super) struct Numbers(Mutex<FxHashMap<i64, i64>>);
+
+impl Numbers {
+    /// The number after the last one.
+    fn next(&self, conn: &Connection, namespace: NamespaceId) -> rusqlite::Result<i64> {
+        let mut last = self.0.lock().expect("nothing panics while it holds this");
+        let last = match last.entry(namespace.0) {
+            hash_map::Entry::Occupied(last) => last.into_mut(),
+            hash_map::Entry::Vacant(none) => {
+                let mut stored = conn.prepare_cached("-- audit: last\nSELECT max(number) FROM runlater_audit WHERE namespace = ?1")?;
+                none.insert(stored.query_row([namespace.0], |row| row.get::<_, Option<i64>>(0))?.unwrap_or(0))
+            }
+        };
+        *last += 1;
+        Ok(*last)
+    }
+
+    /// What was numbered was not stored.
+    pub(super) fn forget(&self) {
+        self.0.lock().expect("nothing panics while it holds this").clear();
+    }
+}
+
+/// An entry that is written with the others of its transaction.
+pub(super) struct Entry {
+    namespace: NamespaceId,
+    at: Timestamp,
+    token: Arc<str>,
+    action: AuditAction,
+    note: Note,
+}
+
+/// Rows that one statement inserts, from the largest number on. Each statement looks for the end of the trail anew, which costs more than the rows.
+const ROWS_AT_ONCE: [usize; 3] = [64, 8, 1];
+const RECORD: &str = "-- audit: record
+     INSERT INTO runlater_audit (namespace, number, at, token, action, run, subject, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+const FURTHER_ROW: &str = ", (?, ?, ?, ?, ?, ?, ?, ?)";
+
+/// Writes what was noted in this transaction.
+pub(super) fn write(tx: &Tx<'_>) -> rusqlite::Result<()> {
+    static STATEMENTS: LazyLock<[String; 3]> = LazyLock::new(|| ROWS_AT_ONCE.map(|rows| RECORD.to_owned() + &FURTHER_ROW.repeat(rows - 1)));
+    let mut left = &tx.audit[..];
+    for (rows, statement) in ROWS_AT_ONCE.into_iter().zip(&*STATEMENTS) {
+        while let Some((some, rest)) = left.split_at_checked(rows) {
+            write_some(tx, statement, some)?;
+            left = rest;
+        }
+    }
+    Ok(())
+}
+
+fn write_some(tx: &Tx<'_>, statement: &str, entries: &[Entry]) -> rusqlite::Result<()> {
+    let mut insert = tx.conn.prepare_cached(statement)?;
+    let mut place = 1..;
+    let mut bind = |insert: &mut rusqlite::CachedStatement<'_>, value: &dyn rusqlite::ToSql| {
+        insert.raw_bind_parameter(place.next().expect("there is no last number"), value)
+    };
+    let mut full = Vec::new();
+    for Entry { namespace, at, token, action, note } in entries {
+        let number = tx.shared.audit_numbers.next(tx.conn, *namespace)?;
+        bind(&mut insert, &namespace.0)?;
+        bind(&mut insert, &number)?;
+        bind(&mut insert, &at.as_micros())?;
+        bind(&mut insert, &&**token)?;
+        bind(&mut insert, &note.action.unwrap_or(*action).as_str())?;
+        bind(&mut insert, &note.run.and_then(|run| run.key_in(tx.shared.id_origin)))?;
+        bind(&mut insert, &note.subject.as_deref().map(cut))?;
+        bind(&mut insert, &note.detail.as_deref().map(cut))?;
+        if number % FORGET_EVERY == 0 {
+            full.push((*namespace, number, *at));
+        }
+    }
+    insert.raw_execute()?;
+    full.into_iter().try_for_each(|(namespace, number, at)| forget(tx.conn, namespace, number, at))
 }
 
 /// Removes what is too old or too much, from the oldest on.
 fn forget(conn: &Connection, namespace: NamespaceId, last: i64, now: Timestamp) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "-- audit: forget
-         DELETE FROM runlater_audit WHERE namespace = ?1 AND number IN (
-             SELECT number FROM runlater_audit WHERE namespace = ?1 ORDER BY number LIMIT ?4) AND (number <= ?2 OR at < ?3)",
+         DELETE FROM runlater_audit WHERE namespace = ?1
+             AND number < ?4 + (SELECT number FROM runlater_audit WHERE namespace = ?1 ORDER BY number LIMIT 1)
+             AND (number <= ?2 OR at < ?3)",
     )?
     .execute((namespace.0, last - AUDIT_ENTRIES_MAX, now.saturating_sub(AUDIT_KEPT).as_micros(), FORGET_MAX))?;
     Ok(())

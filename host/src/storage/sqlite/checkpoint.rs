@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::connection::open_checkpointer;
 use super::writer::{Shared, sort};
@@ -38,6 +39,9 @@ impl Checkpointer {
             while asked.recv().is_ok() {
                 copy_or_give_up(&conn, &shared);
                 still.store(false, Ordering::Release);
+            }
+            if shared.broken.load(Ordering::Acquire) {
+                leave_log(&conn);
             }
         };
         let thread = std::thread::Builder::new().name("runlater-wal".into()).spawn(run).ok();
@@ -83,6 +87,16 @@ impl Drop for Checkpointer {
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
+    }
+}
+
+/// Has the log stay as it is when the connection is closed, for a host that starts anew to read.
+///
+/// SQLite's last connection copies the log and deletes it. After a failed sync that would decide in passing, and by chance, what became of
+/// the commit that failed, and on a disk that is known to fail.
+pub(super) fn leave_log(conn: &Connection) {
+    if let Err(error) = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+        tracing::warn!(%error, "the write-ahead log is copied although the disk failed");
     }
 }
 

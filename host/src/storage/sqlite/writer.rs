@@ -19,7 +19,7 @@ use super::room::Disk;
 use super::rows::Waiting;
 use super::verdict::Verdict;
 use super::watch::Watch;
-use super::{checkpoint, claim, cron, finish, gated, load, meta, rates, verdict};
+use super::{audit, checkpoint, claim, cron, finish, gated, load, meta, rates, verdict};
 use crate::storage::{Claim, Finish, RunEvent, StorageError};
 
 /// Writes that may wait. Beyond it, requests are refused before they touch the disk; outcomes of attempts are always taken.
@@ -72,6 +72,7 @@ pub(super) struct Shared {
     pub(super) pruned: AtomicU64,
     pub(super) upcoming: cron::Upcoming,
     pub(super) counts: Arc<verdict::Counts>,
+    pub(super) audit_numbers: audit::Numbers,
 }
 
 #[derive(Default)]
@@ -79,6 +80,8 @@ struct Queue {
     ops: Vec<Op>,
     load: bool,
     closing: bool,
+    /// Whether the writer sleeps, and nobody has woken it: while it is at work, waking it is a system call for nothing.
+    asleep: bool,
 }
 
 /// A transaction under way: the connection, and what to change in memory once it is committed.
@@ -89,6 +92,8 @@ pub(super) struct Tx<'a> {
     pub(super) claims: FxHashMap<i64, claim::Started>,
     /// What lanes of tasks have used of their rates by the claims of this group.
     pub(super) used: FxHashMap<(i64, Arc<str>), i64>,
+    /// Who changed what, as far as that is to be on record.
+    pub(super) audit: Vec<audit::Entry>,
     /// To be armed after the commit.
     #[expect(clippy::vec_box, reason = "it moves on as it is, into a map of boxes")]
     pub(super) arm: Vec<Box<Waiting>>,
@@ -139,6 +144,7 @@ impl Shared {
             pruned: AtomicU64::new(0),
             upcoming: cron::Upcoming::default(),
             counts: Arc::default(),
+            audit_numbers: audit::Numbers::default(),
         }
     }
 
@@ -150,15 +156,23 @@ impl Shared {
     pub(super) fn push(&self, op: Op, wake: bool) {
         let mut queue = self.queue();
         queue.ops.push(op);
-        drop(queue);
         if wake {
-            self.ready.notify_one();
+            self.wake(queue);
         }
     }
 
     /// Wakes the writer if something waits.
     pub(super) fn nudge(&self) {
-        if !self.queue().ops.is_empty() {
+        let queue = self.queue();
+        if !queue.ops.is_empty() {
+            self.wake(queue);
+        }
+    }
+
+    fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
+        let asleep = std::mem::take(&mut queue.asleep);
+        drop(queue);
+        if asleep {
             self.ready.notify_one();
         }
     }
@@ -215,8 +229,8 @@ impl Shared {
                 return Err(StorageError::Overloaded(queue.ops.len()));
             }
             queue.ops.push(Op::Call(call));
+            self.wake(queue);
         }
-        self.ready.notify_one();
         // A call is dropped unanswered only before any of it was committed.
         receiver.await.unwrap_or_else(|_| {
             Err(StorageError::Unavailable("another write in the same transaction failed; nothing was changed, try again".into()))
@@ -283,8 +297,24 @@ impl Shared {
     }
 }
 
-/// Runs until the queue is closed and empty.
+/// Runs until the queue is closed and empty, or the storage has given up.
 pub(super) fn write(mut conn: Connection, shared: &Shared, checkpointer: &checkpoint::Checkpointer, disk: &mut Disk) {
+    write_all(&mut conn, shared, checkpointer, disk);
+    if shared.broken.load(Ordering::Acquire) {
+        checkpoint::leave_log(&conn);
+        return;
+    }
+    let (seen, last_key) = (shared.seen_now.load(Ordering::Relaxed), shared.last_key.load(Ordering::Relaxed));
+    failpoint!("close:before-clean");
+    if let Err(error) = meta::mark_clean(&conn, seen, last_key) {
+        tracing::warn!(%error, "the clean stop could not be recorded; the next start will be a cautious one");
+    }
+    failpoint!("close:after-clean");
+    checkpointer.finish(&conn);
+}
+
+/// Writes group after group until nothing more is to come.
+fn write_all(conn: &mut Connection, shared: &Shared, checkpointer: &checkpoint::Checkpointer, disk: &mut Disk) {
     let mut group = Vec::new();
     let mut alive_at = 0;
     // Set where trying again at once would be in vain.
@@ -298,12 +328,12 @@ pub(super) fn write(mut conn: Connection, shared: &Shared, checkpointer: &checkp
             shared.due.suspend(false);
         }
         if group.is_empty() && closing {
-            break;
+            return;
         }
         let is_low = disk.is_low();
-        let written = if group.is_empty() { Ok(Group::Committed) } else { commit(&conn, shared, &mut group, &mut alive_at, is_low) };
+        let written = if group.is_empty() { Ok(Group::Committed) } else { commit(conn, shared, &mut group, &mut alive_at, is_low) };
         let written = match written {
-            Ok(Group::Committed) if load => load::load(&conn, shared).map(|()| Group::Committed).or_else(|error| full_or_fatal(&error)),
+            Ok(Group::Committed) if load => load::load(conn, shared).map(|()| Group::Committed).or_else(|error| full_or_fatal(&error)),
             other => other,
         };
         if load && !matches!(written, Ok(Group::Committed)) {
@@ -330,15 +360,8 @@ pub(super) fn write(mut conn: Connection, shared: &Shared, checkpointer: &checkp
                 return;
             }
         }
-        checkpointer.after_commit(&mut conn, shared);
+        checkpointer.after_commit(conn, shared);
     }
-    let (seen, last_key) = (shared.seen_now.load(Ordering::Relaxed), shared.last_key.load(Ordering::Relaxed));
-    failpoint!("close:before-clean");
-    if let Err(error) = meta::mark_clean(&conn, seen, last_key) {
-        tracing::warn!(%error, "the clean stop could not be recorded; the next start will be a cautious one");
-    }
-    failpoint!("close:after-clean");
-    checkpointer.finish(&conn);
 }
 
 /// Waits for something to do, and takes up to a group of it. With a `pause`, it waits for something new, but no longer than that.
@@ -347,14 +370,17 @@ fn gather(shared: &Shared, group: &mut Vec<Op>, pause: Option<Duration>) -> (boo
     let mut queue = shared.queue();
     while queue.ops.is_empty() && !queue.closing && !shared.broken.load(Ordering::Acquire) {
         if let Some(pause) = pause {
+            queue.asleep = true;
             queue = shared.ready.wait_timeout(queue, pause).expect(UNHARMED).0;
             break;
         }
         if queue.load || !group.is_empty() {
             break;
         }
+        queue.asleep = true;
         queue = shared.ready.wait(queue).expect(UNHARMED);
     }
+    queue.asleep = false;
     let room = GROUP_MAX.saturating_sub(group.len());
     if group.is_empty() && queue.ops.len() <= room {
         std::mem::swap(group, &mut queue.ops);
@@ -384,6 +410,7 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
         shared,
         claims: FxHashMap::default(),
         used: FxHashMap::default(),
+        audit: Vec::new(),
         arm: Vec::new(),
         unarmed: Vec::new(),
         disarmed: Vec::new(),
@@ -445,8 +472,10 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
     if tx.failed.is_none() {
         let seen = shared.seen_now.load(Ordering::Relaxed);
         let alive = seen - *alive_at >= ALIVE_EVERY_MICROS;
-        let written =
-            claim::write(&mut tx).and_then(|()| rates::write(&tx)).and_then(|()| if alive { meta::set_alive(conn, seen) } else { Ok(()) });
+        let written = claim::write(&mut tx)
+            .and_then(|()| rates::write(&tx))
+            .and_then(|()| audit::write(&tx))
+            .and_then(|()| if alive { meta::set_alive(conn, seen) } else { Ok(()) });
         match written {
             Ok(()) if alive => *alive_at = seen,
             Ok(()) => {}
@@ -481,6 +510,7 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
     let error = sort(&error, committing);
     // After some errors SQLite has rolled back by itself; then this one says so, and that is fine.
     drop(conn.execute_batch("ROLLBACK"));
+    shared.audit_numbers.forget();
     shared.due.arm(std::mem::take(&mut tx.disarmed));
     answers.into_iter().for_each(|answer| answer(Err(error.clone())));
     // Calls that were not reached are dropped: their callers are told that nothing was changed.
