@@ -1,6 +1,9 @@
 //! Connections that only read, shared by whoever needs one.
+//!
+//! They are opened by name when they are needed. If another file has that name by then, what it holds is not what the writer
+//! writes, and nobody is told of it as if it were.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use rusqlite::Connection;
@@ -12,12 +15,15 @@ const KEPT_MAX: usize = 8;
 
 pub(super) struct Readers {
     path: PathBuf,
+    /// The file that the writer has open; `None` where the system has no such thing.
+    file: Option<(u64, u64)>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
+    /// Of the file that the writer has just opened under this name.
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::default() }
+        Self { file: identity(&path), path, idle: Mutex::default() }
     }
 
     /// Reads with a connection of its own for as long as that takes.
@@ -25,7 +31,7 @@ impl Readers {
         let idle = self.idle.lock().expect("nothing panics while it holds this").pop();
         let conn = match idle {
             Some(conn) => conn,
-            None => open_reader(&self.path)?,
+            None => self.open()?,
         };
         let done = read(&conn);
         let mut idle = self.idle.lock().expect("nothing panics while it holds this");
@@ -35,7 +41,29 @@ impl Readers {
         done
     }
 
+    fn open(&self) -> rusqlite::Result<Connection> {
+        let conn = open_reader(&self.path)?;
+        if identity(&self.path) == self.file {
+            return Ok(conn);
+        }
+        let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+        let text =
+            format!("{} is not the file any more that this host has open; put that one back, or start the host again", self.path.display());
+        Err(rusqlite::Error::SqliteFailure(error, Some(text)))
+    }
+
     pub(super) fn close(&self) {
         self.idle.lock().expect("nothing panics while it holds this").clear();
     }
+}
+
+/// Which file has this name: its device and its number there.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+    }
+    #[cfg(not(unix))]
+    None
 }

@@ -155,6 +155,54 @@ fn in_use_by_another_host() {
 }
 
 #[test]
+fn locked_by_another_program() {
+    let folder = Folder::new();
+    drop(open(&folder.file()).unwrap());
+    let other = Connection::open(folder.file()).unwrap();
+    other.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
+    refused(&folder.file(), &["runs.db", "locked by another program for 5 s", "try again"]);
+    other.execute_batch("ROLLBACK").unwrap();
+    drop(other);
+    drop(open(&folder.file()).unwrap());
+}
+
+#[test]
+fn another_file_in_its_place() {
+    let folder = Folder::new();
+    let storage = open(&folder.file()).unwrap();
+    let namespace = storage.namespaces()[0].id;
+    fs::rename(folder.file(), folder.0.path().join("moved.db")).unwrap();
+    drop(open(&folder.0.path().join("other.db")).unwrap());
+    fs::rename(folder.0.path().join("other.db"), folder.file()).unwrap();
+    let list = || storage.list(namespace, &RunFilter::default(), &Page::new(10, None, Order::OldestFirst).unwrap(), at(0));
+    let error = list().unwrap_err().to_string();
+    assert!(error.contains("runs.db") && error.contains("not the file any more"), "{error}");
+    fs::rename(folder.0.path().join("moved.db"), folder.file()).unwrap();
+    list().unwrap();
+}
+
+#[test]
+fn a_link_that_is_changed_meanwhile_leads_nobody_astray() {
+    let folder = Folder::new();
+    let link = folder.0.path().join("link.db");
+    let link_to = |name: &str| {
+        drop(fs::remove_file(&link));
+        std::os::unix::fs::symlink(folder.0.path().join(name), &link).unwrap();
+    };
+    drop(open(&folder.0.path().join("other.db")).unwrap());
+    link_to("runs.db");
+    drop(open(&folder.file()).unwrap());
+    let storage = open(&link).unwrap();
+    link_to("other.db");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let name = runlater::model::Name::parse("made", "name").unwrap();
+    runtime.block_on(storage.namespace(&name, true)).unwrap();
+    drop(storage);
+    let has = |file: &Path| open(file).unwrap().namespaces().iter().any(|namespace| namespace.name == name);
+    assert!(has(&folder.file()) && !has(&folder.0.path().join("other.db")));
+}
+
+#[test]
 fn damaged() {
     let folder = Folder::new();
     let storage = open(&folder.file()).unwrap();
