@@ -15,6 +15,7 @@ mod explain;
 mod failure;
 mod filter;
 mod forecast;
+mod health;
 mod moment;
 mod new;
 mod pause;
@@ -84,6 +85,7 @@ enum Command {
     Crons(crons::Crons),
     Forecast(forecast::Forecast),
     Token(token::Tokens),
+    Health(health::Health),
     Audit(audit::Audit),
     Backup(backup::Backup),
     Bench(bench::Bench),
@@ -136,6 +138,7 @@ impl Command {
             Self::Crons(command) => command.run(global, screen),
             Self::Forecast(command) => command.run(global, screen),
             Self::Token(command) => command.run(global, screen),
+            Self::Health(command) => command.run(global, screen),
             Self::Audit(command) => command.run(global, screen),
             Self::Backup(command) => command.run(global, screen),
             Self::Bench(command) => command.run(screen),

@@ -1,12 +1,11 @@
 //! What every answer has: an id of its request, the body of a problem, and headers that keep it out of caches.
 //!
-//! The outermost layer. Knows nothing of routes.
+//! Called by `entrance.rs`, first and last. Knows nothing of routes.
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::response::Response;
 
 use super::error::{PROBLEM_JSON, Problem};
 
@@ -14,21 +13,27 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Bytes of a request's address.
 const URI_BYTES_MAX: usize = 8 << 10;
 
-/// Answers one request.
-pub(super) async fn finish(request: Request, next: Next) -> Response {
-    // The caller's own id is not taken over: it would let callers write into the log.
+/// Gives a request an id and tells the log of it. The caller's own id is not taken over: it would let callers write into the log.
+pub(super) fn id_of(request: &Request) -> String {
     let id = format!("req_{:016x}", fastrand::u64(..));
     // Of an address that holds a token nothing is logged: `auth.rs` refuses it.
     let path = if super::auth::holds_token(request.uri()) { "(with a token)" } else { request.uri().path() };
     tracing::debug!(request = %id, method = %request.method(), path, "request");
-    let too_long = request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > URI_BYTES_MAX);
-    let mut response = if too_long {
-        Problem::new(StatusCode::URI_TOO_LONG, "uri-too-long", format!("an address has at most {URI_BYTES_MAX} bytes")).into_response()
-    } else {
-        next.run(request).await
-    };
+    id
+}
+
+/// Refuses what nobody means by an address.
+pub(super) fn check_length(address: &Uri) -> Result<(), Problem> {
+    if address.path_and_query().is_none_or(|address| address.as_str().len() <= URI_BYTES_MAX) {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::URI_TOO_LONG, "uri-too-long", format!("an address has at most {URI_BYTES_MAX} bytes")))
+}
+
+/// The answer to the request of this id, with what all answers have.
+pub(super) fn finish(id: &str, mut response: Response) -> Response {
     if let Some(mut problem) = response.extensions_mut().remove::<Problem>() {
-        problem.request_id = Some(id.clone());
+        problem.request_id = Some(id.into());
         let body = serde_json::to_vec(&problem).expect("text and numbers can be written as JSON");
         *response.body_mut() = Body::from(body);
         let headers = response.headers_mut();
@@ -39,7 +44,7 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
         }
     }
     let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, HeaderValue::from_str(&id).expect("hexadecimal digits are a header's value"));
+    headers.insert(REQUEST_ID, HeaderValue::from_str(id).expect("hexadecimal digits are a header's value"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
@@ -55,9 +60,6 @@ mod tests {
     use std::fmt;
     use std::sync::{Arc, Mutex};
 
-    use axum::Router;
-    use axum::middleware::from_fn;
-    use tower::ServiceExt;
     use tracing::field::{Field, Visit};
     use tracing::span;
 
@@ -89,15 +91,14 @@ mod tests {
         fn exit(&self, _: &span::Id) {}
     }
 
-    #[tokio::test]
-    async fn a_token_in_an_address_is_not_logged() {
+    #[test]
+    fn a_token_in_an_address_is_not_logged() {
         let log = Log::default();
         let _guard = tracing::subscriber::set_default(log.clone());
-        let router = Router::new().fallback(async || "here").layer(from_fn(finish));
         for address in
             ["/v1/runs?token=rl_api_00000000_secret", "/v1/tasks/rl_api_00000000_secret", "/v1/runs?access_token=secret", "/plain"]
         {
-            router.clone().oneshot(Request::builder().uri(address).body(Body::empty()).unwrap()).await.unwrap();
+            id_of(&Request::builder().uri(address).body(Body::empty()).unwrap());
         }
         let logged = log.0.lock().unwrap().clone();
         assert!(!logged.contains("secret") && logged.matches("(with a token)").count() == 3, "{logged}");

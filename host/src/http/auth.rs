@@ -1,16 +1,21 @@
 //! Who calls, and whether they may.
 //!
-//! [`authenticate`] stands before every route but the public ones, unknown routes too; [`require`] stands before each route
-//! with the role that the table in `api/mod.rs` names. Handlers get the scheduler only as [`Caller`], which only `authenticate`
+//! The [`Gate`] stands before every route but the public ones, unknown routes too; [`require`] stands before each route
+//! with the role that the table in `api/mod.rs` names. Handlers get the scheduler only as [`Caller`], which only the gate
 //! makes: there is no way to it without a token.
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
+use futures_util::future::Either;
+use tower::Service;
+use tower::layer::layer_fn;
 
 use super::error::Problem;
 use super::rates::{Meters, Peer};
@@ -50,24 +55,22 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Lets nobody pass without a token in force, and nobody too often.
-pub(super) async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    if holds_token(request.uri()) {
-        // The address may end up in logs and histories of others: the token in it is burnt, and must not work here either.
-        let detail = "an address must not hold a token, since addresses are logged: send it as a header, and revoke this one";
-        return Problem::new(StatusCode::BAD_REQUEST, "token-in-url", detail).into_response();
-    }
-    match gate.admit(&request) {
-        Ok(Some(caller)) => drop(request.extensions_mut().insert(caller)),
-        Ok(None) => {}
-        Err(problem) => return problem.into_response(),
-    }
-    next.run(request).await
-}
-
 impl Gate {
+    /// Lets nobody pass without a token in force, and nobody too often.
+    pub(super) fn admit(&self, request: &mut Request) -> Result<(), Problem> {
+        if holds_token(request.uri()) {
+            // The address may end up in logs and histories of others: the token in it is burnt, and must not work here either.
+            let detail = "an address must not hold a token, since addresses are logged: send it as a header, and revoke this one";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "token-in-url", detail));
+        }
+        if let Some(caller) = self.caller(request)? {
+            request.extensions_mut().insert(caller);
+        }
+        Ok(())
+    }
+
     /// Who calls; `None` where nobody asks.
-    fn admit(&self, request: &Request) -> Result<Option<Caller>, Problem> {
+    fn caller(&self, request: &Request) -> Result<Option<Caller>, Problem> {
         let peer = request.extensions().get::<Peer>().copied();
         let elapsed = Timestamp::MIN.saturating_add(self.scheduler.elapsed());
         self.meters.address(peer, elapsed)?;
@@ -75,22 +78,48 @@ impl Gate {
             return Ok(None);
         }
         let token = bearer(request.headers()).and_then(|text| self.scheduler.read_token(text));
-        let caller = match &token {
-            Some(token) => self.scheduler.authenticate(token.secret())?,
+        let opened = match &token {
+            Some(token) => self.scheduler.open(token)?,
             None => None,
         };
-        let (Some(token), Some((scheduler, role))) = (token, caller) else {
+        let (Some(token), Some((scheduler, role))) = (token, opened) else {
             self.meters.failure(peer, elapsed);
             return Err(Problem::unauthorized());
         };
         self.meters.token(token.id(), elapsed)?;
-        Ok(Some(Caller { scheduler: scheduler.on_behalf_of(token.id()), role }))
+        Ok(Some(Caller { scheduler, role }))
     }
 }
 
-/// Lets those pass whose role is enough.
-pub(super) async fn require(State(needed): State<Role>, caller: Caller, request: Request, next: Next) -> Response {
-    if caller.is(needed) { next.run(request).await } else { Problem::forbidden(caller.role, needed).into_response() }
+/// This route for those alone whose role is enough.
+pub(super) fn require(route: MethodRouter<Scheduler>, role: Role) -> MethodRouter<Scheduler> {
+    route.route_layer(layer_fn(move |inner| Require { role, inner }))
+}
+
+/// A handler behind a role. By hand, because the ready-made kind copies the handler and allocates for each request.
+#[derive(Clone)]
+struct Require<S> {
+    role: Role,
+    inner: S,
+}
+
+impl<S: Service<Request, Response = Response>> Service<Request> for Require<S> {
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Either<S::Future, Ready<Result<Response, S::Error>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let refused = match request.extensions().get::<Caller>() {
+            Some(caller) if caller.is(self.role) => return Either::Left(self.inner.call(request)),
+            Some(caller) => Problem::forbidden(caller.role, self.role),
+            None => Problem::unauthorized(),
+        };
+        Either::Right(ready(Ok(refused.into_response())))
+    }
 }
 
 /// The token of the one Authorization header, if there is exactly one.

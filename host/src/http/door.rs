@@ -2,13 +2,11 @@
 //!
 //! Made by a door such as `hatchet`, put together with the API by [`serve_with`](super::serve_with). This module knows none of them.
 
-use axum::extract::{Request, State};
+use axum::Router;
 use axum::handler::Handler;
-use axum::http::{HeaderValue, Version, header};
-use axum::middleware::{self, Next};
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
-use axum::{Router, middleware::from_fn_with_state};
 
 use super::auth;
 use super::error::Problem;
@@ -41,7 +39,7 @@ where
     H: Handler<T, Scheduler>,
     T: 'static,
 {
-    on(method, handler).route_layer(from_fn_with_state(role, auth::require))
+    auth::require(on(method, handler), role)
 }
 
 /// Whose refusals are told in which form.
@@ -51,32 +49,28 @@ pub(super) struct Form {
     pub(super) refuse: fn(&Problem) -> Response,
 }
 
-/// Gives a refusal the door's form. Stands outside the gate, so that it sees the gate's, too.
-pub(super) async fn reshape(State(form): State<Form>, request: Request, next: Next) -> Response {
-    let own = match form.way {
-        Way::Below(prefix) => request.uri().path().starts_with(prefix),
-        Way::Http2 => true,
-    };
-    let http1 = request.version() != Version::HTTP_2;
-    let mut response = next.run(request).await;
-    if !own {
-        return response;
-    }
-    let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
-    let mut refusal = (form.refuse)(&problem);
-    for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::ALLOW] {
-        if let Some(value) = response.headers_mut().remove(&name) {
-            refusal.headers_mut().insert(name, value);
+impl Form {
+    /// Whether what comes to this path is refused in this form.
+    pub(super) fn is_for(&self, path: &str) -> bool {
+        match self.way {
+            Way::Below(prefix) => path.starts_with(prefix),
+            Way::Http2 => true,
         }
     }
-    // HTTP/2 has frames for where a request ends.
-    if http1 && super::answer::leaves_doubt(&problem) {
-        refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    refusal
-}
 
-/// The layer of [`reshape`] over these routes.
-pub(super) fn in_form(routes: Router, form: Form) -> Router {
-    routes.layer(middleware::from_fn_with_state(form, reshape))
+    /// Gives a refusal this form, and leaves every other answer as it is.
+    pub(super) fn reshape(&self, mut response: Response, is_http1: bool) -> Response {
+        let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
+        let mut refusal = (self.refuse)(&problem);
+        for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::ALLOW] {
+            if let Some(value) = response.headers_mut().remove(&name) {
+                refusal.headers_mut().insert(name, value);
+            }
+        }
+        // HTTP/2 has frames for where a request ends.
+        if is_http1 && super::answer::leaves_doubt(&problem) {
+            refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        refusal
+    }
 }

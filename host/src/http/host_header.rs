@@ -5,20 +5,17 @@
 
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
 use super::error::Problem;
 
 /// Refuses requests for other names than those of this machine.
-pub(super) async fn check(request: Request, next: Next) -> Response {
+pub(super) fn check(request: &Request) -> Result<(), Problem> {
     let mut named = request.headers().get_all(header::HOST).iter();
     let host = named.next().map_or_else(|| request.uri().authority().map(|authority| authority.as_str()), |host| host.to_str().ok());
     if named.next().is_none() && host.is_some_and(is_loopback) {
-        return next.run(request).await;
+        return Ok(());
     }
-    Problem::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", "this server answers to localhost, 127.0.0.1 and [::1] only")
-        .into_response()
+    Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", "this server answers to localhost, 127.0.0.1 and [::1] only"))
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -43,13 +43,20 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| bad("invalid-json", &format!("the body is not UTF-8 at byte {}", error.valid_up_to())))?;
 
-    // First what is not JSON, or means different things to different readers: 400. Then what we don't take: 422.
-    let mut json = serde_json::Deserializer::from_str(text);
-    let checked: Result<Checked, _> = serde_path_to_error::deserialize(&mut json);
-    checked.map_err(|error| problem(StatusCode::BAD_REQUEST, "invalid-json", &error))?;
-    json.end().map_err(|error| bad("invalid-json", &error.to_string()))?;
-    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text))
-        .map_err(|error| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid-field", &error))
+    // First what is not JSON, or means different things to different readers: 400. Then what we don't take: 422. Where it went wrong is found
+    // by reading it again, slowly: most of it is right.
+    let whole = || serde_json::Deserializer::from_str(text);
+    if let Err(error) = serde_json::from_str::<Checked>(text) {
+        let located = serde_path_to_error::deserialize::<_, Checked>(&mut whole());
+        return Err(match located {
+            Err(error) => problem(StatusCode::BAD_REQUEST, "invalid-json", &error),
+            // It is well as far as it goes, and goes on.
+            Ok(_) => bad("invalid-json", &error.to_string()),
+        });
+    }
+    serde_json::from_str(text).or_else(|_| {
+        serde_path_to_error::deserialize(&mut whole()).map_err(|error| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid-field", &error))
+    })
 }
 
 fn problem(status: StatusCode, code: &'static str, error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {

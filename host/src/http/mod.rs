@@ -13,6 +13,7 @@ mod auth;
 mod body;
 mod connections;
 mod door;
+mod entrance;
 pub mod error;
 pub mod filter;
 mod host_header;
@@ -26,14 +27,13 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
-use axum::http::StatusCode;
-use axum::{Router, middleware};
+use axum::Router;
 use tokio::net::TcpListener;
 
 use crate::scheduler::Scheduler;
 use connections::Routers;
-use door::{Form, in_form};
-use error::Problem;
+use door::Form;
+use entrance::Entrance;
 
 pub use api::{Endpoint, endpoints};
 pub use auth::Caller;
@@ -45,7 +45,7 @@ pub use rates::{Peer, Rates};
 /// `scheduler` is bound to.
 pub fn router(scheduler: Scheduler, rates: Rates) -> Router {
     let gate = auth::Gate { scheduler, meters: Arc::new(rates::Meters::new(rates)) };
-    gated(api::router(), &gate).layer(middleware::from_fn(answer::finish))
+    Entrance { gate, loopback: false, forms: Vec::new() }.before(api::router())
 }
 
 /// Serves the API on `listener` until `shutdown` ends; requests in flight have 5 s to end then.
@@ -63,10 +63,7 @@ pub async fn serve_with(
 ) -> io::Result<()> {
     let gate = auth::Gate { scheduler, meters: Arc::new(rates::Meters::new(rates)) };
     let loopback = listener.local_addr()?.ip().is_loopback();
-    let finish = |routes: Router, forms: Vec<Form>| {
-        let routes = if loopback { routes.layer(middleware::from_fn(host_header::check)) } else { routes };
-        forms.into_iter().fold(routes, in_form).layer(middleware::from_fn(answer::finish))
-    };
+    let behind = |routes: Router<Scheduler>, forms: Vec<Form>| Entrance { gate: gate.clone(), loopback, forms }.before(routes);
     let (mut http1, mut forms, mut http2) = (api::router(), Vec::new(), None);
     for door in doors {
         let form = Form { way: door.way, refuse: door.refuse };
@@ -75,21 +72,9 @@ pub async fn serve_with(
                 http1 = http1.merge(door.routes);
                 forms.push(form);
             }
-            Way::Http2 => http2 = Some(finish(gated(door.routes, &gate), vec![form])),
+            Way::Http2 => http2 = Some(behind(door.routes, vec![form])),
         }
     }
-    let routers = Routers { http1: finish(gated(http1, &gate), forms), http2 };
-    connections::serve(routers, listener, shutdown).await;
+    connections::serve(Routers { http1: behind(http1, forms), http2 }, listener, shutdown).await;
     Ok(())
-}
-
-/// These routes for callers whom the gate lets pass.
-fn gated(routes: Router<Scheduler>, gate: &auth::Gate) -> Router {
-    routes
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this address"))
-        .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "this address takes the methods in `Allow`")
-        })
-        .layer(middleware::from_fn_with_state(gate.clone(), auth::authenticate))
-        .with_state(gate.scheduler.clone())
 }

@@ -105,12 +105,7 @@ impl Scheduler {
         let name = Name::parse(name, "namespace")?;
         let namespace = self.core.storage.namespace(&name, true).await?;
         let namespace = namespace.expect("a namespace that was to be created exists");
-        Ok(self.with_namespace(namespace))
-    }
-
-    /// The same scheduler bound to a namespace that somebody proved to have, such as that of a token.
-    pub(crate) fn with_namespace(&self, namespace: Namespace) -> Self {
-        Self { core: self.core.clone(), namespace, changes: self.changes.clone() }
+        Ok(Self { namespace, ..self.clone() })
     }
 
     /// The same scheduler on behalf of whoever holds the token of this id: what is changed through it is put on record.

@@ -12,8 +12,8 @@ use sha2::Digest as _;
 use subtle::ConstantTimeEq;
 
 use super::{Error, Scheduler};
-use crate::model::{Invalid, Timestamp};
-use crate::storage::{StorageError, TokenRecord};
+use crate::model::{Invalid, Namespace, NamespaceId, Timestamp};
+use crate::storage::{Storage, StorageError, TokenRecord};
 
 /// Bytes of a token's note.
 const NOTE_BYTES_MAX: usize = 256;
@@ -144,7 +144,15 @@ impl fmt::Debug for Token {
 /// The tokens of all namespaces, kept in memory so that a request costs no query. Only this process changes them, and it
 /// reads them again under this lock after each change is durable: a revoked token is refused from then on.
 #[derive(Default)]
-pub(super) struct TokenCache(Mutex<Option<Arc<HashMap<String, TokenRecord>>>>);
+pub(super) struct TokenCache(Mutex<Option<Arc<HashMap<String, Known>>>>);
+
+/// A token, and what it opens.
+struct Known {
+    record: TokenRecord,
+    role: Role,
+    namespace: Namespace,
+    changes: Arc<dyn Storage>,
+}
 
 impl Scheduler {
     /// Makes a token for this namespace. Its text is not stored and can't be shown again.
@@ -190,29 +198,32 @@ impl Scheduler {
         Ok(found)
     }
 
-    /// Opens the namespace of a token, and says what the token may do there. `None` for every text that is not a token in
-    /// force, whatever the reason.
+    /// Opens the namespace of a token on behalf of whoever holds it, and says what the token may do there. `None` for every text that is not a
+    /// token in force, whatever the reason.
     pub fn authenticate(&self, text: &str) -> Result<Option<(Self, Role)>, Error> {
-        let Ok(token) = Token::parse(text) else { return Ok(None) };
-        let known = self.known_tokens(false)?;
-        let Some(record) = known.get(token.id()) else { return Ok(None) };
-        if !bool::from(token.hash().ct_eq(&record.hash)) {
+        self.read_token(text).map_or(Ok(None), |token| self.open(&token))
+    }
+
+    /// The same, for a token that was read already.
+    pub(crate) fn open(&self, token: &Token) -> Result<Option<(Self, Role)>, Error> {
+        let tokens = self.known_tokens(false)?;
+        let Some(known) = tokens.get(token.id()) else { return Ok(None) };
+        if !bool::from(token.hash().ct_eq(&known.record.hash)) {
             return Ok(None);
         }
         let now = self.now();
-        if record.revoked_at.is_some() || record.expires_at.is_some_and(|expires| expires <= now) {
+        if known.record.revoked_at.is_some() || known.record.expires_at.is_some_and(|expires| expires <= now) {
             return Ok(None);
         }
-        let namespace = self.core.storage.namespaces().into_iter().find(|namespace| namespace.id == record.namespace);
-        let (Some(namespace), Ok(role)) = (namespace, Role::parse(&record.role)) else { return Ok(None) };
-        Ok(Some((self.with_namespace(namespace), role)))
+        let opened = Self { core: self.core.clone(), namespace: known.namespace.clone(), changes: known.changes.clone() };
+        Ok(Some((opened, known.role)))
     }
 
     fn reload_tokens(&self) -> Result<(), StorageError> {
         self.known_tokens(true).map(drop)
     }
 
-    fn known_tokens(&self, reload: bool) -> Result<Arc<HashMap<String, TokenRecord>>, StorageError> {
+    fn known_tokens(&self, reload: bool) -> Result<Arc<HashMap<String, Known>>, StorageError> {
         // The lock is held while the tokens are read, so that an older reading can't replace a newer one.
         let mut cached = self.core.tokens.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*cached {
@@ -221,11 +232,19 @@ impl Scheduler {
                 // If this fails, the next request reads again instead of trusting what may be revoked.
                 *cached = None;
                 let read = self.core.storage.tokens()?;
-                let known = Arc::new(read.into_iter().map(|token| (token.id.clone(), token)).collect::<HashMap<_, _>>());
+                let namespaces: HashMap<_, _> = self.core.storage.namespaces().into_iter().map(|found| (found.id, found)).collect();
+                let known = Arc::new(read.into_iter().filter_map(|record| self.known(record, &namespaces)).collect::<HashMap<_, _>>());
                 *cached = Some(known.clone());
                 Ok(known)
             }
         }
+    }
+
+    /// By its id. `None` if it says what this version does not know: then it opens nothing.
+    fn known(&self, record: TokenRecord, namespaces: &HashMap<NamespaceId, Namespace>) -> Option<(String, Known)> {
+        let (namespace, role) = (namespaces.get(&record.namespace)?.clone(), Role::parse(&record.role).ok()?);
+        let changes = self.core.storage.on_behalf_of(&record.id);
+        Some((record.id.clone(), Known { record, role, namespace, changes }))
     }
 }
 

@@ -64,6 +64,8 @@ fn in_child(program: &Path, args: &[String], wasm: &[u8], wall: Duration) -> Res
     let mut child = Command::new(program)
         .args(args)
         .env_clear()
+        // mimalloc, if it is the program's allocator, reserves as much at its start as the child may have in all.
+        .env("MIMALLOC_ARENA_RESERVE", "0")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,11 +1,13 @@
-//! `GET /healthz`: whether this host can do its work. Needs no token, and tells no more than that.
+//! `GET /healthz`: whether this host can do its work. Needs no token, and tells no more than that. `GET /v1/health`: in numbers.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::http::auth::Caller;
 use crate::http::error::Problem;
+use crate::http::shapes;
 use crate::scheduler::Scheduler;
 
 pub(super) async fn healthz(State(scheduler): State<Scheduler>) -> Result<Json<Value>, Problem> {
@@ -14,4 +16,9 @@ pub(super) async fn healthz(State(scheduler): State<Scheduler>) -> Result<Json<V
     }
     let detail = "the storage does not take writes; the host's log says why";
     Err(Problem { retry_after: Some(5), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail) })
+}
+
+/// Not for every namespace: the numbers are those of all.
+pub(super) async fn counts(caller: Caller) -> Json<shapes::Health> {
+    Json(caller.scheduler.health().into())
 }

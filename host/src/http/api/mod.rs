@@ -14,12 +14,12 @@ mod schedule;
 mod tasks;
 mod tokens;
 
+use axum::Router;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::http::request::Parts;
 use axum::routing::{MethodFilter, MethodRouter, on};
-use axum::{Router, middleware};
 
 use super::auth;
 use super::error::Problem;
@@ -87,6 +87,7 @@ fn table() -> Vec<Route> {
         route(GET, "/v1/tokens", Admin, tokens::list),
         route(POST, "/v1/tokens", Admin, tokens::create),
         route(Method::DELETE, "/v1/tokens/{id}", Admin, tokens::revoke),
+        route(GET, "/v1/health", Admin, health::counts),
         route(GET, "/v1/audit", Admin, audit::list),
         route(POST, "/v1/backup", Admin, backup::backup),
     ]
@@ -98,8 +99,7 @@ where
     T: 'static,
 {
     let (endpoint, handler) = public(method, path, handler);
-    let handler = handler.route_layer(middleware::from_fn_with_state(needs, auth::require));
-    (Endpoint { needs: Some(needs), ..endpoint }, handler)
+    (Endpoint { needs: Some(needs), ..endpoint }, auth::require(handler, needs))
 }
 
 fn public<H, T>(method: Method, path: &'static str, handler: H) -> Route

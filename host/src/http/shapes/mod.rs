@@ -14,6 +14,7 @@ mod cron;
 mod due;
 mod explain;
 mod forecast;
+mod health;
 mod metadata;
 mod pause;
 mod plan;
@@ -35,6 +36,7 @@ pub use cron::{
 pub use due::{due, due_required};
 pub use explain::{Advice, Cause, Explanation};
 pub use forecast::{Forecast, ForecastHour, ForecastNote};
+pub use health::{Health, MissedCounts};
 pub use metadata::metadata;
 pub use pause::Pause;
 pub use plan::{Plan, Planned};

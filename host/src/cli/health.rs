@@ -1,0 +1,43 @@
+//! `runlater health`.
+
+use clap::Args;
+
+use super::Global;
+use super::client::Client;
+use super::screen::Screen;
+use crate::http::shapes;
+
+/// Show what waits on the host, and what it left out since it started
+#[derive(Args)]
+#[command(after_help = "Examples:
+  runlater health
+  runlater health --json
+
+The numbers are those of the whole host, over all namespaces, so it needs a token with the role `admin`.")]
+pub(super) struct Health;
+
+impl Health {
+    pub(super) fn run(self, global: &Global, screen: &Screen) -> anyhow::Result<()> {
+        let client = Client::find(global, screen)?;
+        let health: shapes::Health = client.get("/v1/health", &[])?;
+        if screen.json {
+            return Ok(screen.value(&health)?);
+        }
+        let writes = if health.writable { "are taken" } else { "are refused: the host's log says why" };
+        screen.line(format!("writes {writes}; {} wait for their commit", health.queued_writes))?;
+        screen.line(format!("attempts in flight {}", health.running))?;
+        screen.line(format!("runs due within seconds {}, held back by a policy or a pause {}", health.armed, health.parked))?;
+        screen.line("\nSince the host started:")?;
+        for (count, what) in [
+            (health.missed.host_down, "runs missed because no host was running"),
+            (health.missed.overlap, "runs missed because their lane was busy"),
+            (health.missed.expired, "runs missed because they had not started by their deadline"),
+            (health.made_way, "attempts asked to make way for others of their lane"),
+            (health.rate_waits, "times a lane waited for its rate"),
+            (health.pruned, "ended runs deleted because they are kept no longer"),
+        ] {
+            screen.line(format!("{count:>8}  {what}"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,56 @@
+//! How the host does, in numbers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::storage;
+
+/// How this host does: what waits now, and what happened since it started. Over all namespaces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Whether writes are accepted. If not, the host's log says why.
+    pub writable: bool,
+    /// Runs armed in memory, to start within the next seconds.
+    pub armed: usize,
+    /// Runs that are due, and wait for what their task's policy or a pause asks for. More may wait in the database.
+    pub parked: usize,
+    /// Attempts in flight.
+    pub running: usize,
+    /// Writes that wait for their commit.
+    pub queued_writes: usize,
+    /// Runs that were marked as missed since the start.
+    pub missed: MissedCounts,
+    /// Attempts that were asked to end since the start, to make way for others of their lane.
+    pub made_way: u64,
+    /// How often a lane's first run had to wait for its rate since the start.
+    pub rate_waits: u64,
+    /// Ended runs that were deleted since the start, because they are kept no longer.
+    pub pruned: u64,
+}
+
+/// Runs that were marked as missed, by reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissedCounts {
+    /// Their time passed while no host was running; of crons the occurrences.
+    pub host_down: u64,
+    /// Their lane was busy.
+    pub overlap: u64,
+    /// They had not started by their deadline.
+    pub expired: u64,
+}
+
+impl From<storage::Health> for Health {
+    fn from(health: storage::Health) -> Self {
+        let storage::Missed { host_down, overlap, expired } = health.missed;
+        Self {
+            writable: health.writable,
+            armed: health.armed,
+            parked: health.parked,
+            running: health.running,
+            queued_writes: health.queued_writes,
+            missed: MissedCounts { host_down, overlap, expired },
+            made_way: health.made_way,
+            rate_waits: health.rate_waits,
+            pruned: health.pruned,
+        }
+    }
+}
