@@ -3,17 +3,18 @@
 //! It tells failures apart by what the user can do: the server can't be reached, it refused, or it is unknown whether it did
 //! what was asked. A request that changes something and whose answer got lost is never repeated by itself.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ureq::http::{Response, header};
+use ureq::http::{HeaderValue, Response, header};
 use ureq::typestate::{WithBody, WithoutBody};
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::failure::{Exit, Failure};
 use super::screen::{Screen, clean};
-use super::{Global, discovery};
+use super::{Global, discovery, moment};
 use crate::http::error::{PROBLEM_JSON, Problem};
 use crate::http::shapes;
 use crate::model::RunId;
@@ -21,6 +22,9 @@ use crate::model::RunId;
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// A large component takes a while to arrive and to compile.
 pub(super) const UPLOAD_TIMEOUT: Duration = Duration::from_secs(180);
+/// How far the clocks of the server and of this machine may differ before the user is told. An answer says its time to the second, and
+/// travels for a while.
+const CLOCKS_APART_MAX: Duration = Duration::from_secs(60);
 /// Bytes of an answer: a page of 500 runs with the largest inputs and outputs.
 const ANSWER_BYTES_MAX: u64 = 512 << 20;
 
@@ -32,6 +36,9 @@ pub(super) struct Client {
     agent: Agent,
     url: String,
     token: String,
+    screen: Screen,
+    /// Whether the user was told that the two clocks differ.
+    told: Cell<bool>,
 }
 
 impl Client {
@@ -101,7 +108,7 @@ impl Client {
             // A proxy can't reach this machine's loopback, and need not see the token.
             config = config.proxy(None);
         }
-        Ok(Self { agent: config.build().new_agent(), url: url.into(), token })
+        Ok(Self { agent: config.build().new_agent(), url: url.into(), token, screen: *screen, told: Cell::new(false) })
     }
 
     /// Where the server is.
@@ -165,6 +172,7 @@ impl Client {
 
     fn answer<T: DeserializeOwned>(&self, sent: Result<Response<Body>, ureq::Error>, changes: bool) -> anyhow::Result<T> {
         let mut response = sent.map_err(|error| self.not_sent(&error, changes))?;
+        self.compare_clocks(response.headers().get(header::DATE));
         let status = response.status();
         let is_problem = response.body().mime_type() == Some(PROBLEM_JSON);
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
@@ -181,6 +189,19 @@ impl Client {
                 Err(Failure::new(Exit::Unreachable, "not-runlater", message).into())
             }
         }
+    }
+
+    /// Times are the server's; how far away they are is told by this machine's clock, which the user must know when the two differ.
+    fn compare_clocks(&self, date: Option<&HeaderValue>) {
+        let Some(server) = date.and_then(|date| chrono::DateTime::parse_from_rfc2822(date.to_str().ok()?).ok()) else { return };
+        let apart = moment::now().to_chrono().signed_duration_since(server);
+        let far = apart.abs().to_std().unwrap_or(Duration::MAX);
+        if far <= CLOCKS_APART_MAX || self.told.replace(true) {
+            return;
+        }
+        let (far, way) = (moment::rough(far), if apart > chrono::TimeDelta::zero() { "ahead of" } else { "behind" });
+        self.screen
+            .note(format_args!("warning: this machine's clock is {far} {way} the server's; hints such as \"in 5m\" are wrong by as much"));
     }
 
     fn not_sent(&self, error: &ureq::Error, changes: bool) -> Failure {

@@ -36,7 +36,7 @@ pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
 }
 
 /// A span to two digits or so: `0.8s`, `12s`, `5m`, `3h`, `9d`, `4y`.
-fn rough(span: Duration) -> String {
+pub(super) fn rough(span: Duration) -> String {
     let seconds = span.as_secs();
     // To the nearest: a run asked for in 90 days a moment ago is not due in 89.
     let in_units = |unit: u64| (seconds + unit / 2) / unit;

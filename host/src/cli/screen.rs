@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 /// Where a command writes.
+#[derive(Clone, Copy)]
 pub(super) struct Screen {
     /// Results are written as JSON.
     pub(super) json: bool,

@@ -112,6 +112,25 @@ fn arguments_that_are_no_text() {
     super::end(command).fails(74, &["a\u{fffd}.wasm"]);
 }
 
+/// The address of a server that answers one request with this.
+fn answers_once(answer: String) -> (String, std::thread::JoinHandle<()>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let serving = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = Vec::new();
+        // Until the head is there: an answer to half a request could get lost with the connection.
+        while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+            let mut piece = [0; 4096];
+            let count = stream.read(&mut piece).unwrap();
+            head.extend_from_slice(&piece[..count]);
+        }
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    (server, serving)
+}
+
 #[test]
 fn what_answers_is_not_what_it_should_be() {
     let folder = tempfile::tempdir().unwrap();
@@ -135,20 +154,7 @@ fn what_answers_is_not_what_it_should_be() {
         (escapes, &["runs", "list"], 3, &["\\u{1b}]0;owned\\u{7}\\u{202e}"]),
         (limited, &["runs", "list"], 3, &["wait 3 s"]),
     ] {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = format!("http://{}", listener.local_addr().unwrap());
-        let serving = std::thread::spawn(move || {
-            use std::io::{Read, Write};
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut head = Vec::new();
-            // Until the head is there: an answer to half a request could get lost with the connection.
-            while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-                let mut piece = [0; 4096];
-                let count = stream.read(&mut piece).unwrap();
-                head.extend_from_slice(&piece[..count]);
-            }
-            stream.write_all(answer.as_bytes()).unwrap();
-        });
+        let (server, serving) = answers_once(answer);
         run_in(folder.path(), &[arguments, &["--server", &server, "--token", "t"]].concat()).fails(code, words);
         serving.join().unwrap();
     }
@@ -160,6 +166,56 @@ fn what_answers_is_not_what_it_should_be() {
     });
     run_in(folder.path(), &["runs", "list", "--server", &server, "--token", "t"]).fails(6, &["https://", "did not answer as it should"]);
     serving.join().unwrap();
+}
+
+#[test]
+fn what_this_user_may_not_read() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["closed.wasm", "closed.json"] {
+        std::fs::write(folder.path().join(name), "{}").unwrap();
+        std::fs::set_permissions(folder.path().join(name), std::fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    for (arguments, name) in
+        [(&["register", "closed.wasm"][..], "closed.wasm"), (&["schedule", "x", "--input", "@closed.json"], "closed.json")]
+    {
+        let mut command = super::command(folder.path(), arguments);
+        // Root may read everything, unless it starts the program without that privilege. For whoever isn't root it changes nothing.
+        #[cfg(target_os = "linux")]
+        // SAFETY: between fork and exec nothing but two system calls is made.
+        unsafe {
+            const CAP_DAC_OVERRIDE: libc::c_ulong = 1;
+            const CAP_DAC_READ_SEARCH: libc::c_ulong = 2;
+            command.pre_exec(|| {
+                libc::prctl(libc::PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0);
+                libc::prctl(libc::PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH, 0, 0, 0);
+                Ok(())
+            });
+        }
+        super::end(command).fails(74, &[name, "ermission"]);
+    }
+}
+
+#[test]
+fn clocks_that_differ_are_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    for (date, words) in [
+        ("Thu, 01 Jan 2015 00:00:00 GMT", "y ahead of the server's"),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", "y behind the server's"),
+        ("once upon a time", ""),
+    ] {
+        let body = r#"{"runs":[],"next_cursor":null}"#;
+        let answer =
+            format!("HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let (server, serving) = answers_once(answer);
+        let mut command = super::command(folder.path(), &["runs", "list", "--server", &server]);
+        command.env("RUNLATER_TOKEN", "t");
+        let said = super::end(command);
+        assert!(said.code == Some(0) && said.err.contains(words), "{said:?}");
+        assert_eq!(said.err.contains("clock"), !words.is_empty(), "{said:?}");
+        serving.join().unwrap();
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod help;
 mod host;
 mod runs;
 mod schedule;
+mod terminal;
 mod tokens;
 
 use std::io::{BufRead, BufReader, Write};
