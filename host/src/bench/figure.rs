@@ -25,30 +25,31 @@ impl Figure {
 /// All figures, by the path of their key, in the order measured.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    figures: Vec<(&'static str, &'static str, Figure)>,
+    figures: Vec<(&'static str, &'static str, Vec<f64>)>,
 }
 
 impl Report {
     /// Adds a figure under a dotted key, with what it means in words.
     pub(super) fn add(&mut self, key: &'static str, meaning: &'static str, measured: Vec<f64>) {
-        self.figures.push((key, meaning, Figure::of(measured)));
+        self.figures.push((key, meaning, measured));
     }
 
-    /// Adds the ratio of two figures: of their medians, and at its extremes that of the best and the worst pair.
+    /// Adds the ratio of two figures that were measured in turn, one after the other: each measurement by its neighbour's, since what slows
+    /// the machine down for a while slows both down.
     pub(super) fn add_ratio(&mut self, key: &'static str, meaning: &'static str, above: &str, below: &str) {
-        let (above, below) = (self.figure(above), self.figure(below));
-        let ratio = Figure { median: above.median / below.median, min: above.min / below.max, max: above.max / below.min };
-        self.figures.push((key, meaning, ratio));
+        let ratios = self.measured(above).iter().zip(self.measured(below)).map(|(above, below)| above / below).collect();
+        self.figures.push((key, meaning, ratios));
     }
 
-    fn figure(&self, key: &str) -> Figure {
-        self.figures.iter().find(|(known, ..)| *known == key).expect("it was measured before").2
+    fn measured(&self, key: &str) -> &[f64] {
+        &self.figures.iter().find(|(known, ..)| *known == key).expect("it was measured before").2
     }
 
     /// Medians under their keys, and under `spread` the smallest and the largest under the same keys.
     pub fn to_json(&self) -> Value {
         let (mut medians, mut spread) = (Value::Object(Map::new()), Value::Object(Map::new()));
-        for (key, _, figure) in &self.figures {
+        for (key, _, measured) in &self.figures {
+            let figure = Figure::of(measured.clone());
             put(&mut medians, key, json!(round(figure.median)));
             put(&mut spread, key, json!([round(figure.min), round(figure.max)]));
         }
@@ -58,7 +59,8 @@ impl Report {
 
     /// Rows of key, median, spread and meaning.
     pub fn rows(&self) -> Vec<[String; 4]> {
-        let row = |(key, meaning, figure): &(&str, &str, Figure)| {
+        let row = |(key, meaning, measured): &(&str, &str, Vec<f64>)| {
+            let figure = Figure::of(measured.clone());
             [(*key).into(), show(figure.median), format!("{} – {}", show(figure.min), show(figure.max)), (*meaning).into()]
         };
         self.figures.iter().map(row).collect()
@@ -91,10 +93,10 @@ mod tests {
     fn keys_become_a_tree_with_a_spread_beside() {
         let mut report = Report::default();
         report.add("lateness_us.p50", "late", vec![3.0, 1.0, 2.0]);
-        report.add("bare.x", "raw", vec![1.0]);
+        report.add("bare.x", "raw", vec![1.0, 2.0, 4.0]);
         report.add_ratio("ratio", "of both", "lateness_us.p50", "bare.x");
-        let expected = json!({ "lateness_us": { "p50": 2.0 }, "bare": { "x": 1.0 }, "ratio": 2.0,
-            "spread": { "lateness_us": { "p50": [1.0, 3.0] }, "bare": { "x": [1.0, 1.0] }, "ratio": [1.0, 3.0] } });
+        let expected = json!({ "lateness_us": { "p50": 2.0 }, "bare": { "x": 2.0 }, "ratio": 0.5,
+            "spread": { "lateness_us": { "p50": [1.0, 3.0] }, "bare": { "x": [1.0, 4.0] }, "ratio": [0.5, 3.0] } });
         assert_eq!(report.to_json(), expected);
     }
 }

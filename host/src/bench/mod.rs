@@ -74,25 +74,64 @@ pub(crate) struct Bench<'a> {
     report: Report,
 }
 
-/// Measures everything. `wasm` is a component with the tasks `touch` (returns its input), `clock` (returns the time at which it was entered, in
+/// A part of the measurements that can be made alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What the process takes of the memory.
+    Memory,
+    /// An attempt, beside a bare instance.
+    Overhead,
+    /// Bare SQLite.
+    Sqlite,
+    /// Runs a second, with and without policies.
+    Throughput,
+    /// Runs created a second.
+    Creates,
+    /// The same over HTTP.
+    Http,
+    /// Lateness, lists, bulk changes and crons among many stored runs.
+    Stored,
+}
+
+impl Part {
+    /// All of them, in the order in which they are measured: memory first, while the process is fresh, since the allocator does not give
+    /// back what the others needed.
+    pub const ALL: [Self; 7] = [Self::Memory, Self::Overhead, Self::Sqlite, Self::Throughput, Self::Creates, Self::Http, Self::Stored];
+
+    /// The word for it on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Overhead => "overhead",
+            Self::Sqlite => "sqlite",
+            Self::Throughput => "throughput",
+            Self::Creates => "creates",
+            Self::Http => "http",
+            Self::Stored => "stored",
+        }
+    }
+
+    async fn measure(self, bench: &mut Bench<'_>) -> Result<(), Error> {
+        match self {
+            Self::Memory => memory::measure(bench).await,
+            Self::Overhead => overhead::measure(bench).await,
+            Self::Sqlite => sqlite::measure(bench),
+            Self::Throughput => throughput::measure(bench).await,
+            Self::Creates => create::measure(bench).await,
+            Self::Http => http::measure(bench).await,
+            Self::Stored => lateness::measure(bench).await,
+        }
+    }
+}
+
+/// Measures these parts. `wasm` is a component with the tasks `touch` (returns its input), `clock` (returns the time at which it was entered, in
 /// microseconds) and `sleep` (`{"ms": n}`). Databases are made in `folder`, and removed. `say` is told what is being done.
-pub async fn run(plan: &Plan, wasm: Arc<[u8]>, folder: &Path, say: &dyn Fn(&str)) -> Result<Report, Error> {
+pub async fn run(plan: &Plan, parts: &[Part], wasm: Arc<[u8]>, folder: &Path, say: &dyn Fn(&str)) -> Result<Report, Error> {
     let mut bench = Bench { plan, wasm, folder: folder.to_path_buf(), report: Report::default() };
-    // Memory first, while the process is fresh: the allocator does not give back what the others needed.
-    say("memory");
-    memory::measure(&mut bench).await?;
-    say("bare instances, and the same under the host");
-    overhead::measure(&mut bench).await?;
-    say("bare SQLite");
-    sqlite::measure(&mut bench)?;
-    say("throughput");
-    throughput::measure(&mut bench).await?;
-    say("creates");
-    create::measure(&mut bench).await?;
-    say("creates over HTTP");
-    http::measure(&mut bench).await?;
-    say("lateness, lists and bulk changes, with many runs stored");
-    lateness::measure(&mut bench).await?;
+    for part in Part::ALL.into_iter().filter(|part| parts.contains(part)) {
+        say(part.as_str());
+        part.measure(&mut bench).await?;
+    }
     Ok(bench.report)
 }
 
