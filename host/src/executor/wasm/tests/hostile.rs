@@ -102,9 +102,20 @@ async fn what_crosses_the_border_is_bounded_and_checked() {
     for (address, length) in [(8192, i32::MAX), (8192, -1), (-8, 1), (8193, 1)] {
         check(&host, bulk(&format!("(call $bulk (i32.const {address}) (i32.const {length}) (i32.const 2048))")), "").await;
     }
-    let forged = r#"(import "runlater:scheduler/runs@0.1.0" "[method]schedule-options.set-priority" (func $set (param i32 i32 i32)))
-                    (import "runlater:scheduler/runs@0.1.0" "[resource-drop]schedule-options" (func $drop (param i32)))"#;
-    for body in ["(call $set (i32.const 77) (i32.const 1) (i32.const 2048))", "(call $drop (i32.const 1))"] {
+    // A resource is used by number: one that never was, one that is gone, one of another kind.
+    let forged = r#"(import "runlater:scheduler/runs@0.1.0" "[constructor]schedule-options" (func $options (result i32)))
+                    (import "runlater:scheduler/runs@0.1.0" "[method]schedule-options.set-priority" (func $set (param i32 i32 i32)))
+                    (import "runlater:scheduler/runs@0.1.0" "[resource-drop]schedule-options" (func $drop (param i32)))
+                    (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $subscribe (param i64) (result i32)))"#;
+    for body in [
+        "(call $set (i32.const 77) (i32.const 1) (i32.const 2048))",
+        "(call $set (i32.const 0) (i32.const 1) (i32.const 2048))",
+        "(call $set (i32.const -1) (i32.const 1) (i32.const 2048))",
+        "(call $drop (i32.const 1))",
+        "(local $o i32) (local.set $o (call $options)) (call $drop (local.get $o)) (call $drop (local.get $o))",
+        "(local $o i32) (local.set $o (call $options)) (call $drop (local.get $o)) (call $set (local.get $o) (i32.const 1) (i32.const 2048))",
+        "(local $o i32) (local.set $o (call $subscribe (i64.const 1))) (call $set (local.get $o) (i32.const 1) (i32.const 2048))",
+    ] {
         check(&host, Guest { imports: forged, handle: body, ..SOUND }, "trap: ").await;
     }
     // done(some) with 2 MB, with 300 KB, with an impossible discriminant, outside memory.
@@ -118,8 +129,58 @@ async fn what_crosses_the_border_is_bounded_and_checked() {
     check(&host, handle(&output(300_000)), "invalid-output: output: 300000 bytes, the limit is 262144").await;
     check(&host, handle(&output(u32::MAX)), "").await;
     check(&host, handle("(i32.store8 (i32.const 0) (i32.const 9))"), "trap: ").await;
-    for realloc in ["(return (i32.const -8))", "(return (i32.const 0x10000000))"] {
+    for realloc in ["(return (i32.const -8))", "(return (i32.const 0x10000000))", "(return (i32.const 4194303))", "unreachable"] {
         check(&host, Guest { realloc, ..SOUND }, "trap: ").await;
+    }
+}
+
+#[tokio::test]
+async fn text_is_text_in_every_encoding() {
+    use wit_component::StringEncoding::{CompactUTF16, UTF8, UTF16};
+    let host = Host::new();
+    let log = r#"(import "runlater:scheduler/context@0.1.0" "log" (func $log (param i32 i32 i32)))"#;
+    /// The top bit of a length in the encoding that has two says that this is the wider one.
+    const WIDE: u32 = 1 << 31;
+    // What lies at 2048 (as a number, its lowest byte first), and address and length that are passed.
+    for (strings, bytes, address, length, expected) in [
+        (UTF8, 0x0000_6961_u64, 2048, 2, "done"),
+        (UTF8, 0x6961_ff61, 2048, 4, "trap: invalid utf-8"),
+        // A surrogate, and more than Unicode has, each written as if it were a character; half a character.
+        (UTF8, 0x0080_a0ed, 2048, 3, "trap: invalid utf-8"),
+        (UTF8, 0x8080_90f4, 2048, 4, "trap: invalid utf-8"),
+        (UTF8, 0x0000_00c3, 2048, 1, "trap: incomplete utf-8"),
+        (UTF8, 0, 2048, u32::MAX, "trap: "),
+        (UTF8, 0, u32::MAX, 2, "trap: "),
+        (UTF16, 0x0069_0061, 2048, 2, "done"),
+        (UTF16, 0xdc00_d83d, 2048, 2, "done"),
+        // Half a pair, at the end and at the beginning; the halves the wrong way round.
+        (UTF16, 0xd83d_0061, 2048, 2, "trap: "),
+        (UTF16, 0x0061_dc00, 2048, 2, "trap: "),
+        (UTF16, 0xd83d_dc00, 2048, 2, "trap: "),
+        (UTF16, 0x6900_6100, 2049, 1, "trap: "),
+        (UTF16, 0, 2048, 1 << 31, "trap: "),
+        (UTF16, 0, 2048, u32::MAX, "trap: "),
+        (CompactUTF16, 0x0000_fce4, 2048, 2, "done"),
+        (CompactUTF16, 0x0069_0061, 2048, WIDE | 2, "done"),
+        (CompactUTF16, 0xd83d_0061, 2048, WIDE | 2, "trap: "),
+        (CompactUTF16, 0, 2049, 1, "trap: "),
+        (CompactUTF16, 0, 2048, u32::MAX, "trap: "),
+    ] {
+        let handle = format!(
+            "(i64.store (i32.const 2048) (i64.const {bytes})) (call $log (i32.const 1) (i32.const {}) (i32.const {}))",
+            address as i32, length as i32
+        );
+        check(&host, Guest { imports: log, handle: &handle, strings, ..SOUND }, expected).await;
+    }
+    // Longer than what one call may pass, in bytes of the host.
+    for (strings, length) in [(UTF8, 1_100_000_u32), (UTF16, 600_000), (CompactUTF16, 600_000 | WIDE)] {
+        let handle = format!("(call $log (i32.const 1) (i32.const 8192) (i32.const {}))", length as i32);
+        check(&host, Guest { imports: log, handle: &handle, strings, ..SOUND }, "hostcall-too-large").await;
+    }
+    // A level that there is none of.
+    for level in [4, 255, -1] {
+        let handle = format!("(call $log (i32.const {level}) (i32.const 8192) (i32.const 1))");
+        check(&host, Guest { imports: log, handle: &handle, ..SOUND }, "trap: ").await;
     }
 }
 
@@ -147,7 +208,7 @@ async fn nothing_is_left_of_an_earlier_attempt() {
     // Traps if its memory is not fresh, and soils it.
     let soil = "(if (i32.load (i32.const 100000)) (then unreachable)) (i32.store (i32.const 100000) (i32.const 1))";
     let digest = host.components.add(&handle(soil).build());
-    for _ in 0..1_000 {
+    for _ in 0..100_000 {
         assert_eq!(host.executor.execute(request(digest)).await.outcome, Outcome::Done(None));
     }
 }

@@ -50,6 +50,7 @@ struct Guest<'a> {
     handle: &'a str,
     more: &'a str,
     realloc: &'a str,
+    strings: wit_component::StringEncoding,
 }
 
 /// Describes one task, `remind`.
@@ -59,11 +60,12 @@ const ONE_TASK: &str = "
     (i32.store (i32.const 524) (i32.const 1))
     (i32.const 520)";
 
-const SOUND: Guest<'static> = Guest { imports: "", describe: ONE_TASK, handle: "", more: "", realloc: "" };
+const SOUND: Guest<'static> =
+    Guest { imports: "", describe: ONE_TASK, handle: "", more: "", realloc: "", strings: wit_component::StringEncoding::UTF8 };
 
 impl Guest<'_> {
     fn build(&self) -> Arc<[u8]> {
-        let Self { imports, describe, handle, more, realloc } = self;
+        let Self { imports, describe, handle, more, realloc, strings } = self;
         let core = format!(
             r#"(module
                 (import "runlater:scheduler/definition@0.1.0" "[constructor]task-definition" (func $new (param i32 i32) (result i32)))
@@ -89,7 +91,7 @@ impl Guest<'_> {
         resolve.push_str("others.wit", OTHERS).unwrap();
         let package = resolve.push_str("world.wit", WORLD).unwrap();
         let world = resolve.select_world(&[package], Some("guest")).unwrap();
-        wit_component::embed_component_metadata(&mut module, &resolve, world, wit_component::StringEncoding::UTF8).unwrap();
+        wit_component::embed_component_metadata(&mut module, &resolve, world, *strings).unwrap();
         let encoder = wit_component::ComponentEncoder::default().module(&module).unwrap();
         encoder.validate(false).encode().unwrap().into()
     }
@@ -210,6 +212,10 @@ impl HostCalls for Recorder {
     }
 
     fn cancel(&mut self, _run: RunId) -> Result<(), CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn trigger(&mut self, _run: RunId) -> Result<(), CallError> {
         Err(CallError::Unavailable)
     }
 
