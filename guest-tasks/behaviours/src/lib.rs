@@ -28,6 +28,7 @@ runlater_task::export_tasks!(
     writes::schedule_then_wait,
     writes::schedule_detached_then_trap,
     writes::own_writes,
+    writes::trigger,
     writes::bulk,
     writes::work,
 );

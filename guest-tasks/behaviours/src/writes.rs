@@ -149,6 +149,16 @@ pub(crate) fn own_writes(run: &Run) -> Result<Value, Failure> {
     }))
 }
 
+/// Makes runs due, and says of each what it is then, or why not.
+#[task]
+pub(crate) fn trigger(input: Vec<RunId>) -> Result<Value, Failure> {
+    let said = input.iter().map(|id| match runs::trigger(id).and_then(|()| runs::get(id)) {
+        Ok(run) => run.status().to_string(),
+        Err(error) => error.to_string(),
+    });
+    Ok(json!(said.collect::<Vec<_>>()))
+}
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub(crate) enum Bulk {

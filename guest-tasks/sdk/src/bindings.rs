@@ -14804,6 +14804,309 @@ result52
 }
 }
 #[allow(unused_unsafe, clippy::all)]
+/// Makes a run due as soon as this attempt has succeeded: a scheduled one, one that waits for its next attempt, or one that was missed, failed
+/// or was cancelled, which begins anew. Refused while it is due or running, and once it has succeeded.
+#[allow(async_fn_in_trait)]
+pub fn trigger(id: &str) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = id;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/runs@0.1.0")]
+unsafe extern "C" {
+#[link_name = "trigger"]
+fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+unreachable!()
+}
+wit_import2(ptr0.cast_mut(), len0, ptr1);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result52 = match l3 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
+0 => {
+let e51 = {
+let l5 = *ptr1.add(16).cast::<*mut u8>();
+let l6 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let bytes7 = _rt::Vec::from_raw_parts(
+l5.cast(),
+len7,
+len7,
+);
+let l8 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l9 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes7),
+reason: _rt::string_lift(bytes10),
+}
+};
+V51::Invalid(e51)
+}
+1 => {
+let e51 = {
+let l11 = *ptr1.add(16).cast::<*mut u8>();
+let l12 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+let l14 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l15 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes13),
+max: l14 as u64,
+asked: l15 as u64,
+}
+};
+V51::Limit(e51)
+}
+2 => {
+let e51 = {
+let l16 = *ptr1.add(16).cast::<*mut u8>();
+let l17 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+_rt::string_lift(bytes18)
+};
+V51::TaskNotFound(e51)
+}
+3 => {
+let e51 = {
+let l19 = *ptr1.add(16).cast::<*mut u8>();
+let l20 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V51::RunNotFound(e51)
+}
+4 => {
+let e51 = {
+let l22 = *ptr1.add(16).cast::<*mut u8>();
+let l23 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V51::AlreadyTriggered(e51)
+}
+5 => {
+let e51 = {
+let l25 = *ptr1.add(16).cast::<*mut u8>();
+let l26 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V51::DefinedByCode(e51)
+}
+6 => {
+let e51 = {
+let l28 = *ptr1.add(16).cast::<*mut u8>();
+let l29 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V51::AlreadyEnded(e51)
+}
+7 => {
+let e51 = {
+let l31 = *ptr1.add(16).cast::<*mut u8>();
+let l32 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V51::UniqueKeyTaken(e51)
+}
+8 => {
+let e51 = {
+let l34 = *ptr1.add(16).cast::<*mut u8>();
+let l35 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V51::CronNotFound(e51)
+}
+9 => {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
+0 => None,
+1 => {
+let e = {
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V51::Unavailable(e51)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V51::Other(e51)
+}
+};
+v51
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result52
+}
+}
+#[allow(unused_unsafe, clippy::all)]
 /// Deletes the scheduled runs of these ids: 1 to 500. What can't be deleted is refused by itself.
 #[allow(async_fn_in_trait)]
 pub fn bulk_delete(
@@ -23884,9 +24187,9 @@ const _ : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe
 (link_section =
 "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks:imports and exports")]
 #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-__WIT_BINDGEN_COMPONENT_TYPE : [u8; 6748] = *
+__WIT_BINDGEN_COMPONENT_TYPE : [u8; 6760] = *
 b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe03\x01A\x02\x01A\x16\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xec3\x01A\x02\x01A\x16\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -23945,7 +24248,7 @@ etention\x01'\x01k\x05\x01@\x04\x04self\x13\x03keys\x02at\x01\x05input(\0\x14\x0
 \0$[method]task-definition.add-schedule\x01)\x01ks\x01@\x05\x04self\x13\x03keys\x0a\
 expressions\x08timezone*\x05input(\0\x14\x04\0\x20[method]task-definition.add-cr\
 on\x01+\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\
-\x03\0\0\x06status\x01B\x81\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\
+\x03\0\0\x06status\x01B\x82\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\
 \x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\
 \x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\x04\
 \0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\x01\
@@ -23987,50 +24290,51 @@ ethod]run.trigger-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01
 \x11schedule-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\
 \x03get\x01M\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04\
 list\x01O\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02\
-id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x01p\x05\x01j\x01!\x01\x0f\x01\
-@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\x06filter0\0\xd3\0\
-\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\0\x01@\x01\x05move\
-s\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06filter0\x03due\x09\0\xd3\
-\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunlater:scheduler/runs@0.1.0\
-\x05\x0b\x02\x03\0\x02\x08catch-up\x01BP\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
-\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07\
-payload\x03\0\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x06\x02\x03\x02\x01\x07\
-\x04\0\x05error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x08catch-up\x03\0\x0a\x04\0\x0c\
-cron-options\x03\x01\x04\0\x04cron\x03\x01\x01i\x0d\x01p\x0e\x01ks\x01r\x02\x05c\
-rons\x0f\x04next\x10\x04\0\x09cron-page\x03\0\x11\x01i\x0c\x01@\0\0\x13\x04\0\x19\
-[constructor]cron-options\x01\x14\x01h\x0c\x01j\0\x01\x09\x01@\x02\x04self\x15\x04\
-names\0\x16\x04\0![method]cron-options.set-timezone\x01\x17\x01@\x02\x04self\x15\
-\x02at\x01\0\x16\x04\0\x1e[method]cron-options.set-start\x01\x18\x04\0\x1c[metho\
-d]cron-options.set-end\x01\x18\x01@\x02\x04self\x15\x05county\0\x16\x04\0\"[meth\
-od]cron-options.set-max-count\x01\x19\x01@\x02\x04self\x15\x06jitter\x03\0\x16\x04\
-\0\x1f[method]cron-options.set-jitter\x01\x1a\x01@\x02\x04self\x15\x05input\x05\0\
-\x16\x04\0\x1e[method]cron-options.set-input\x01\x1b\x01@\x03\x04self\x15\x03key\
-s\x05values\0\x16\x04\0![method]cron-options.set-metadata\x01\x1c\x01@\x02\x04se\
-lf\x15\x08priority}\0\x16\x04\0![method]cron-options.set-priority\x01\x1d\x01k\x03\
-\x01ky\x01@\x04\x04self\x15\x08catch-up\x0b\x06window\x1e\x03max\x1f\0\x16\x04\0\
-\x1f[method]cron-options.set-missed\x01\x20\x01h\x0d\x01@\x01\x04self!\0s\x04\0\x11\
-[method]cron.name\x01\"\x04\0\x11[method]cron.task\x01\"\x04\0\x17[method]cron.e\
-xpression\x01\"\x04\0\x15[method]cron.timezone\x01\"\x01k\x01\x01@\x01\x04self!\0\
-#\x04\0\x14[method]cron.next-at\x01$\x01@\x01\x04self!\0y\x04\0\x12[method]cron.\
-fired\x01%\x01@\x01\x04self!\0\x10\x04\0\x13[method]cron.paused\x01&\x01@\x01\x04\
-self!\0\x07\x04\0\x13[method]cron.origin\x01'\x01@\x01\x04self!\0\x05\x04\0\x12[\
-method]cron.input\x01(\x01o\x02ss\x01p)\x01@\x01\x04self!\0*\x04\0\x15[method]cr\
-on.metadata\x01+\x01k\x15\x01@\x04\x04names\x04tasks\x0aexpressions\x07options,\0\
-\x16\x04\0\x06create\x01-\x01j\x01\x0e\x01\x09\x01@\x01\x04names\0.\x04\0\x03get\
-\x01/\x01j\x01\x12\x01\x09\x01@\x03\x04task\x10\x04sizey\x06cursor\x10\00\x04\0\x04\
-list\x011\x01@\x03\x04names\x0aexpression\x10\x07options,\0\x16\x04\0\x06update\x01\
-2\x01@\x03\x04names\x05until#\x04notes\0\x16\x04\0\x05pause\x013\x01@\x01\x04nam\
-es\0\x16\x04\0\x06resume\x014\x04\0\x06delete\x014\x03\0\x1erunlater:scheduler/c\
-rons@0.1.0\x05\x0d\x02\x03\0\x02\x0ftask-definition\x01B\x15\x02\x03\x02\x01\x05\
-\x04\0\x08duration\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\
-\x02\x01\x0e\x04\0\x0ftask-definition\x03\0\x04\x01k\x03\x01q\x02\x04done\x01\x06\
-\0\x06snooze\x01\x01\0\x04\0\x07outcome\x03\0\x07\x01k\x01\x01r\x02\x06reasons\x05\
-after\x09\x04\0\x05retry\x03\0\x0a\x01q\x03\x05retry\x01\x0b\0\x06reject\x01s\0\x05\
-other\x01s\0\x04\0\x07failure\x03\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\x0f\x04\0\x08\
-describe\x01\x10\x01j\x01\x08\x01\x0d\x01@\x02\x04tasks\x05input\x03\0\x11\x04\0\
-\x06handle\x01\x12\x04\0\x1drunlater:scheduler/task@0.1.0\x05\x0f\x04\0\x1erunla\
-ter:scheduler/tasks@0.1.0\x04\0\x0b\x0b\x01\0\x05tasks\x03\0\0\0G\x09producers\x01\
-\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\
+\x01j\x01!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\
+\x06filter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\
+\0\x01@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06fil\
+ter0\x03due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunlater\
+:scheduler/runs@0.1.0\x05\x0b\x02\x03\0\x02\x08catch-up\x01BP\x02\x03\x02\x01\x01\
+\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\
+\x02\x01\x06\x04\0\x07payload\x03\0\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\
+\x06\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x08c\
+atch-up\x03\0\x0a\x04\0\x0ccron-options\x03\x01\x04\0\x04cron\x03\x01\x01i\x0d\x01\
+p\x0e\x01ks\x01r\x02\x05crons\x0f\x04next\x10\x04\0\x09cron-page\x03\0\x11\x01i\x0c\
+\x01@\0\0\x13\x04\0\x19[constructor]cron-options\x01\x14\x01h\x0c\x01j\0\x01\x09\
+\x01@\x02\x04self\x15\x04names\0\x16\x04\0![method]cron-options.set-timezone\x01\
+\x17\x01@\x02\x04self\x15\x02at\x01\0\x16\x04\0\x1e[method]cron-options.set-star\
+t\x01\x18\x04\0\x1c[method]cron-options.set-end\x01\x18\x01@\x02\x04self\x15\x05\
+county\0\x16\x04\0\"[method]cron-options.set-max-count\x01\x19\x01@\x02\x04self\x15\
+\x06jitter\x03\0\x16\x04\0\x1f[method]cron-options.set-jitter\x01\x1a\x01@\x02\x04\
+self\x15\x05input\x05\0\x16\x04\0\x1e[method]cron-options.set-input\x01\x1b\x01@\
+\x03\x04self\x15\x03keys\x05values\0\x16\x04\0![method]cron-options.set-metadata\
+\x01\x1c\x01@\x02\x04self\x15\x08priority}\0\x16\x04\0![method]cron-options.set-\
+priority\x01\x1d\x01k\x03\x01ky\x01@\x04\x04self\x15\x08catch-up\x0b\x06window\x1e\
+\x03max\x1f\0\x16\x04\0\x1f[method]cron-options.set-missed\x01\x20\x01h\x0d\x01@\
+\x01\x04self!\0s\x04\0\x11[method]cron.name\x01\"\x04\0\x11[method]cron.task\x01\
+\"\x04\0\x17[method]cron.expression\x01\"\x04\0\x15[method]cron.timezone\x01\"\x01\
+k\x01\x01@\x01\x04self!\0#\x04\0\x14[method]cron.next-at\x01$\x01@\x01\x04self!\0\
+y\x04\0\x12[method]cron.fired\x01%\x01@\x01\x04self!\0\x10\x04\0\x13[method]cron\
+.paused\x01&\x01@\x01\x04self!\0\x07\x04\0\x13[method]cron.origin\x01'\x01@\x01\x04\
+self!\0\x05\x04\0\x12[method]cron.input\x01(\x01o\x02ss\x01p)\x01@\x01\x04self!\0\
+*\x04\0\x15[method]cron.metadata\x01+\x01k\x15\x01@\x04\x04names\x04tasks\x0aexp\
+ressions\x07options,\0\x16\x04\0\x06create\x01-\x01j\x01\x0e\x01\x09\x01@\x01\x04\
+names\0.\x04\0\x03get\x01/\x01j\x01\x12\x01\x09\x01@\x03\x04task\x10\x04sizey\x06\
+cursor\x10\00\x04\0\x04list\x011\x01@\x03\x04names\x0aexpression\x10\x07options,\
+\0\x16\x04\0\x06update\x012\x01@\x03\x04names\x05until#\x04notes\0\x16\x04\0\x05\
+pause\x013\x01@\x01\x04names\0\x16\x04\0\x06resume\x014\x04\0\x06delete\x014\x03\
+\0\x1erunlater:scheduler/crons@0.1.0\x05\x0d\x02\x03\0\x02\x0ftask-definition\x01\
+B\x15\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07\
+payload\x03\0\x02\x02\x03\x02\x01\x0e\x04\0\x0ftask-definition\x03\0\x04\x01k\x03\
+\x01q\x02\x04done\x01\x06\0\x06snooze\x01\x01\0\x04\0\x07outcome\x03\0\x07\x01k\x01\
+\x01r\x02\x06reasons\x05after\x09\x04\0\x05retry\x03\0\x0a\x01q\x03\x05retry\x01\
+\x0b\0\x06reject\x01s\0\x05other\x01s\0\x04\0\x07failure\x03\0\x0c\x01i\x05\x01p\
+\x0e\x01@\0\0\x0f\x04\0\x08describe\x01\x10\x01j\x01\x08\x01\x0d\x01@\x02\x04tas\
+ks\x05input\x03\0\x11\x04\0\x06handle\x01\x12\x04\0\x1drunlater:scheduler/task@0\
+.1.0\x05\x0f\x04\0\x1erunlater:scheduler/tasks@0.1.0\x04\0\x0b\x0b\x01\0\x05task\
+s\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10\
+wit-bindgen-rust\x060.61.1";
 };
 };
 }
@@ -24043,8 +24347,8 @@ link_section = "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 6520] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xdc1\x01A\x02\x01A\x13\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 6532] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe81\x01A\x02\x01A\x13\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -24103,7 +24407,7 @@ etention\x01'\x01k\x05\x01@\x04\x04self\x13\x03keys\x02at\x01\x05input(\0\x14\x0
 \0$[method]task-definition.add-schedule\x01)\x01ks\x01@\x05\x04self\x13\x03keys\x0a\
 expressions\x08timezone*\x05input(\0\x14\x04\0\x20[method]task-definition.add-cr\
 on\x01+\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\
-\x03\0\0\x06status\x01B\x81\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\
+\x03\0\0\x06status\x01B\x82\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\
 \x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\
 \x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\x04\
 \0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\x01\
@@ -24145,44 +24449,44 @@ ethod]run.trigger-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01
 \x11schedule-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\
 \x03get\x01M\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04\
 list\x01O\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02\
-id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x01p\x05\x01j\x01!\x01\x0f\x01\
-@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\x06filter0\0\xd3\0\
-\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\0\x01@\x01\x05move\
-s\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06filter0\x03due\x09\0\xd3\
-\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunlater:scheduler/runs@0.1.0\
-\x05\x0b\x02\x03\0\x02\x08catch-up\x01BP\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
-\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07\
-payload\x03\0\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x06\x02\x03\x02\x01\x07\
-\x04\0\x05error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x08catch-up\x03\0\x0a\x04\0\x0c\
-cron-options\x03\x01\x04\0\x04cron\x03\x01\x01i\x0d\x01p\x0e\x01ks\x01r\x02\x05c\
-rons\x0f\x04next\x10\x04\0\x09cron-page\x03\0\x11\x01i\x0c\x01@\0\0\x13\x04\0\x19\
-[constructor]cron-options\x01\x14\x01h\x0c\x01j\0\x01\x09\x01@\x02\x04self\x15\x04\
-names\0\x16\x04\0![method]cron-options.set-timezone\x01\x17\x01@\x02\x04self\x15\
-\x02at\x01\0\x16\x04\0\x1e[method]cron-options.set-start\x01\x18\x04\0\x1c[metho\
-d]cron-options.set-end\x01\x18\x01@\x02\x04self\x15\x05county\0\x16\x04\0\"[meth\
-od]cron-options.set-max-count\x01\x19\x01@\x02\x04self\x15\x06jitter\x03\0\x16\x04\
-\0\x1f[method]cron-options.set-jitter\x01\x1a\x01@\x02\x04self\x15\x05input\x05\0\
-\x16\x04\0\x1e[method]cron-options.set-input\x01\x1b\x01@\x03\x04self\x15\x03key\
-s\x05values\0\x16\x04\0![method]cron-options.set-metadata\x01\x1c\x01@\x02\x04se\
-lf\x15\x08priority}\0\x16\x04\0![method]cron-options.set-priority\x01\x1d\x01k\x03\
-\x01ky\x01@\x04\x04self\x15\x08catch-up\x0b\x06window\x1e\x03max\x1f\0\x16\x04\0\
-\x1f[method]cron-options.set-missed\x01\x20\x01h\x0d\x01@\x01\x04self!\0s\x04\0\x11\
-[method]cron.name\x01\"\x04\0\x11[method]cron.task\x01\"\x04\0\x17[method]cron.e\
-xpression\x01\"\x04\0\x15[method]cron.timezone\x01\"\x01k\x01\x01@\x01\x04self!\0\
-#\x04\0\x14[method]cron.next-at\x01$\x01@\x01\x04self!\0y\x04\0\x12[method]cron.\
-fired\x01%\x01@\x01\x04self!\0\x10\x04\0\x13[method]cron.paused\x01&\x01@\x01\x04\
-self!\0\x07\x04\0\x13[method]cron.origin\x01'\x01@\x01\x04self!\0\x05\x04\0\x12[\
-method]cron.input\x01(\x01o\x02ss\x01p)\x01@\x01\x04self!\0*\x04\0\x15[method]cr\
-on.metadata\x01+\x01k\x15\x01@\x04\x04names\x04tasks\x0aexpressions\x07options,\0\
-\x16\x04\0\x06create\x01-\x01j\x01\x0e\x01\x09\x01@\x01\x04names\0.\x04\0\x03get\
-\x01/\x01j\x01\x12\x01\x09\x01@\x03\x04task\x10\x04sizey\x06cursor\x10\00\x04\0\x04\
-list\x011\x01@\x03\x04names\x0aexpression\x10\x07options,\0\x16\x04\0\x06update\x01\
-2\x01@\x03\x04names\x05until#\x04notes\0\x16\x04\0\x05pause\x013\x01@\x01\x04nam\
-es\0\x16\x04\0\x06resume\x014\x04\0\x06delete\x014\x03\0\x1erunlater:scheduler/c\
-rons@0.1.0\x05\x0d\x04\0>runlater:scheduler/tasks-with-all-of-its-exports-remove\
-d@0.1.0\x04\0\x0b+\x01\0%tasks-with-all-of-its-exports-removed\x03\0\0\0G\x09pro\
-ducers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x06\
-0.61.1";
+id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\
+\x01j\x01!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\
+\x06filter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\
+\0\x01@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06fil\
+ter0\x03due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunlater\
+:scheduler/runs@0.1.0\x05\x0b\x02\x03\0\x02\x08catch-up\x01BP\x02\x03\x02\x01\x01\
+\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\
+\x02\x01\x06\x04\0\x07payload\x03\0\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\
+\x06\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x08c\
+atch-up\x03\0\x0a\x04\0\x0ccron-options\x03\x01\x04\0\x04cron\x03\x01\x01i\x0d\x01\
+p\x0e\x01ks\x01r\x02\x05crons\x0f\x04next\x10\x04\0\x09cron-page\x03\0\x11\x01i\x0c\
+\x01@\0\0\x13\x04\0\x19[constructor]cron-options\x01\x14\x01h\x0c\x01j\0\x01\x09\
+\x01@\x02\x04self\x15\x04names\0\x16\x04\0![method]cron-options.set-timezone\x01\
+\x17\x01@\x02\x04self\x15\x02at\x01\0\x16\x04\0\x1e[method]cron-options.set-star\
+t\x01\x18\x04\0\x1c[method]cron-options.set-end\x01\x18\x01@\x02\x04self\x15\x05\
+county\0\x16\x04\0\"[method]cron-options.set-max-count\x01\x19\x01@\x02\x04self\x15\
+\x06jitter\x03\0\x16\x04\0\x1f[method]cron-options.set-jitter\x01\x1a\x01@\x02\x04\
+self\x15\x05input\x05\0\x16\x04\0\x1e[method]cron-options.set-input\x01\x1b\x01@\
+\x03\x04self\x15\x03keys\x05values\0\x16\x04\0![method]cron-options.set-metadata\
+\x01\x1c\x01@\x02\x04self\x15\x08priority}\0\x16\x04\0![method]cron-options.set-\
+priority\x01\x1d\x01k\x03\x01ky\x01@\x04\x04self\x15\x08catch-up\x0b\x06window\x1e\
+\x03max\x1f\0\x16\x04\0\x1f[method]cron-options.set-missed\x01\x20\x01h\x0d\x01@\
+\x01\x04self!\0s\x04\0\x11[method]cron.name\x01\"\x04\0\x11[method]cron.task\x01\
+\"\x04\0\x17[method]cron.expression\x01\"\x04\0\x15[method]cron.timezone\x01\"\x01\
+k\x01\x01@\x01\x04self!\0#\x04\0\x14[method]cron.next-at\x01$\x01@\x01\x04self!\0\
+y\x04\0\x12[method]cron.fired\x01%\x01@\x01\x04self!\0\x10\x04\0\x13[method]cron\
+.paused\x01&\x01@\x01\x04self!\0\x07\x04\0\x13[method]cron.origin\x01'\x01@\x01\x04\
+self!\0\x05\x04\0\x12[method]cron.input\x01(\x01o\x02ss\x01p)\x01@\x01\x04self!\0\
+*\x04\0\x15[method]cron.metadata\x01+\x01k\x15\x01@\x04\x04names\x04tasks\x0aexp\
+ressions\x07options,\0\x16\x04\0\x06create\x01-\x01j\x01\x0e\x01\x09\x01@\x01\x04\
+names\0.\x04\0\x03get\x01/\x01j\x01\x12\x01\x09\x01@\x03\x04task\x10\x04sizey\x06\
+cursor\x10\00\x04\0\x04list\x011\x01@\x03\x04names\x0aexpression\x10\x07options,\
+\0\x16\x04\0\x06update\x012\x01@\x03\x04names\x05until#\x04notes\0\x16\x04\0\x05\
+pause\x013\x01@\x01\x04names\0\x16\x04\0\x06resume\x014\x04\0\x06delete\x014\x03\
+\0\x1erunlater:scheduler/crons@0.1.0\x05\x0d\x04\0>runlater:scheduler/tasks-with\
+-all-of-its-exports-removed@0.1.0\x04\0\x0b+\x01\0%tasks-with-all-of-its-exports\
+-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.2\
+58.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -236,6 +236,12 @@ pub fn cancel(id: &RunId) -> Result<(), Error> {
     Here::cancel(id)
 }
 
+/// Makes a run due as soon as this attempt has succeeded: a scheduled one, one that waits for its next attempt, or one that was missed, failed or
+/// was cancelled, which begins anew. Refused while it is due or running, and once it has succeeded.
+pub fn trigger(id: &RunId) -> Result<(), Error> {
+    Here::trigger(id)
+}
+
 /// What a bulk call did. Each run was changed or refused by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BulkOutcome {

@@ -79,6 +79,7 @@ pub(crate) trait Host {
     fn reschedule(id: &RunId, due: Due) -> Result<(), Error>;
     fn delete(id: &RunId) -> Result<(), Error>;
     fn cancel(id: &RunId) -> Result<(), Error>;
+    fn trigger(id: &RunId) -> Result<(), Error>;
     fn bulk_delete(ids: &[RunId]) -> Result<BulkOutcome, Error>;
     fn bulk_delete_matching(filter: &Filter) -> Result<BulkOutcome, Error>;
     fn bulk_reschedule(moves: &[(RunId, Due)]) -> Result<BulkOutcome, Error>;

@@ -216,6 +216,11 @@ impl FakeHost {
         fake::with(|state| state.writes.cancelled.clone())
     }
 
+    /// The runs that were made due by hand, in order.
+    pub fn triggered(&self) -> Vec<RunId> {
+        fake::with(|state| state.writes.triggered.clone())
+    }
+
     /// Every progress that was said, in order: done, total, note.
     pub fn progress(&self) -> Vec<(u64, u64, String)> {
         fake::with(|state| state.progress.clone())

@@ -54,6 +54,10 @@ impl Host for Wasm {
         runs::cancel(id.as_str()).map_err(error)
     }
 
+    fn trigger(id: &RunId) -> Result<(), Error> {
+        runs::trigger(id.as_str()).map_err(error)
+    }
+
     fn bulk_delete(ids: &[RunId]) -> Result<BulkOutcome, Error> {
         let ids: Vec<_> = ids.iter().map(|id| id.as_str().to_owned()).collect();
         runs::bulk_delete(&ids).map(bulk_outcome).map_err(error)

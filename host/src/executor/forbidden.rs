@@ -44,6 +44,10 @@ impl HostCalls for Forbidden {
         Err(FORBIDDEN)
     }
 
+    fn trigger(&mut self, _run: RunId) -> Result<(), CallError> {
+        Err(FORBIDDEN)
+    }
+
     fn changeable(&mut self, _filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
         Err(FORBIDDEN)
     }

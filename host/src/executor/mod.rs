@@ -103,6 +103,9 @@ pub trait HostCalls: CronCalls + Send + 'static {
     /// Buffers a cancellation.
     fn cancel(&mut self, run: RunId) -> Result<(), CallError>;
 
+    /// Buffers that it is made due.
+    fn trigger(&mut self, run: RunId) -> Result<(), CallError>;
+
     /// The scheduled runs that match now and that the API may change: at most as many as there is room for writes, else the limit.
     fn changeable(&mut self, filter: &RunFilter) -> Result<Vec<RunId>, CallError>;
 

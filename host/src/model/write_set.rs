@@ -14,6 +14,8 @@ pub enum Write {
     Delete(RunId),
     /// Cancel this run, which had not ended when the guest asked.
     Cancel(RunId),
+    /// Make this run due, which was neither due nor succeeded when the guest asked.
+    Trigger(RunId),
     /// Make this cron, of which there was none when the guest asked.
     CreateCron(Name, Box<CronSpec>),
     /// Change this cron, if it still is as the guest saw it.
@@ -29,7 +31,7 @@ impl Write {
     pub fn run(&self) -> Option<RunId> {
         match self {
             Self::Schedule(run) => Some(run.id),
-            Self::Reschedule(run, _) | Self::Delete(run) | Self::Cancel(run) => Some(*run),
+            Self::Reschedule(run, _) | Self::Delete(run) | Self::Cancel(run) | Self::Trigger(run) => Some(*run),
             Self::CreateCron(..) | Self::ChangeCron(..) | Self::PauseCron(..) | Self::DeleteCron(_) => None,
         }
     }

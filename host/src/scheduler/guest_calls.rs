@@ -269,6 +269,22 @@ impl HostCalls for GuestCalls {
         Ok(())
     }
 
+    fn trigger(&mut self, run: RunId) -> Result<(), CallError> {
+        let seen = self.get(run)?;
+        match seen.status {
+            // One of its own has not been stored yet, and is due with the others then.
+            Status::Scheduled if self.own.is_new(run) => return self.reschedule(run, Due::Now),
+            // The time of an earlier move does not count any more.
+            Status::Scheduled => drop(self.supersede(run)),
+            Status::Backoff | Status::Missed | Status::Failed | Status::Cancelled => {}
+            Status::Queued | Status::Running => return Err(CallError::AlreadyTriggered(run)),
+            Status::Succeeded => return Err(CallError::AlreadyEnded(run)),
+        }
+        self.push(Write::Trigger(run))?;
+        self.own.trigger(seen, self.clock.now());
+        Ok(())
+    }
+
     fn changeable(&mut self, filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
         let Some(filter) = bulk::changeable(filter.clone().checked()?) else { return Ok(Vec::new()) };
         let room = self.writes.room();

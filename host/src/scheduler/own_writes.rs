@@ -22,6 +22,8 @@ struct Own {
     /// Whether it is the attempt's own, and not stored yet.
     new: bool,
     moved_to: Option<Timestamp>,
+    triggered_at: Option<Timestamp>,
+    /// If it was triggered, too, that was before.
     cancelled_at: Option<Timestamp>,
     deleted: bool,
 }
@@ -58,7 +60,7 @@ impl OwnWrites {
             progress: None,
             occurrence: None,
         };
-        self.runs.insert(run.id, Own { seen, new: true, moved_to: None, cancelled_at: None, deleted: false });
+        self.runs.insert(run.id, Own { seen, new: true, moved_to: None, triggered_at: None, cancelled_at: None, deleted: false });
     }
 
     /// The attempt moves this run, as it saw it.
@@ -69,6 +71,11 @@ impl OwnWrites {
     /// The attempt cancels this run, as it saw it.
     pub(super) fn cancel(&mut self, seen: Run, now: Timestamp) {
         self.change(seen, |own| own.cancelled_at = Some(now));
+    }
+
+    /// The attempt makes this run due, as it saw it: what it did to it before counts no more.
+    pub(super) fn trigger(&mut self, seen: Run, now: Timestamp) {
+        self.change(seen, |own| (own.moved_to, own.cancelled_at, own.triggered_at) = (None, None, Some(now)));
     }
 
     /// The attempt deletes this run, as it saw it. One of its own is as if it had never been.
@@ -122,7 +129,7 @@ impl OwnWrites {
     fn change(&mut self, seen: Run, change: impl FnOnce(&mut Own)) {
         let own = self.runs.entry(seen.id).or_insert_with(|| {
             let seen = Run { input: Payload::null(), output: None, ..seen };
-            Own { seen, new: false, moved_to: None, cancelled_at: None, deleted: false }
+            Own { seen, new: false, moved_to: None, triggered_at: None, cancelled_at: None, deleted: false }
         });
         change(own);
         own.seen = own.apply(own.seen.clone());
@@ -135,6 +142,13 @@ impl Own {
         if let (Some(to), Status::Scheduled) = (self.moved_to, run.status) {
             run.trigger_at = to;
             run.due_at = Some(to);
+        }
+        if let Some(at) = self.triggered_at
+            && !matches!(run.status, Status::Queued | Status::Running | Status::Succeeded)
+        {
+            run.status = Status::Queued;
+            (run.trigger_at, run.due_at, run.finished_at) = (at, Some(at), None);
+            (run.reason, run.message, run.because) = (None, None, None);
         }
         if let Some(at) = self.cancelled_at {
             match run.status {
@@ -255,7 +269,7 @@ mod tests {
             let mut left = stored.clone();
             for before in &stored {
                 let place = left.iter().position(|run| run.id == before.id).unwrap();
-                match chance.u8(0..6) {
+                match chance.u8(0..7) {
                     0 => {
                         own.delete(before.clone());
                         left.remove(place);
@@ -269,12 +283,19 @@ mod tests {
                         own.cancel(before.clone(), at(50));
                         left[place] = own.apply(before.clone()).unwrap();
                     }
+                    3 => {
+                        own.trigger(before.clone(), at(5));
+                        left[place] = own.apply(before.clone()).unwrap();
+                    }
                     _ => {}
                 }
             }
             for key in 100..100 + chance.i64(0..4) {
                 let new = run(key, chance.i64(0..9));
-                own.runs.insert(new.id, Own { seen: new.clone(), new: true, moved_to: None, cancelled_at: None, deleted: false });
+                own.runs.insert(
+                    new.id,
+                    Own { seen: new.clone(), new: true, moved_to: None, triggered_at: None, cancelled_at: None, deleted: false },
+                );
                 left.push(new);
             }
             let filter = RunFilter {
@@ -314,5 +335,13 @@ mod tests {
         assert!(own.apply(triggered).unwrap().cancel_requested);
         let ended = Run { status: Status::Succeeded, ..run(1, 10) };
         assert_eq!(own.apply(ended.clone()), Some(ended), "it is too late to cancel it");
+
+        let failed = Run { status: Status::Failed, finished_at: Some(at(40)), ..run(2, 10) };
+        own.trigger(failed.clone(), at(50));
+        let again = Run { status: Status::Queued, trigger_at: at(50), due_at: Some(at(50)), finished_at: None, ..failed.clone() };
+        assert_eq!(own.apply(failed), Some(again.clone()));
+        own.cancel(again, at(60));
+        let seen = own.apply(Run { status: Status::Failed, ..run(2, 10) }).unwrap();
+        assert_eq!((seen.status, seen.finished_at), (Status::Cancelled, Some(at(60))));
     }
 }

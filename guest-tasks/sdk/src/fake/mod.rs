@@ -45,6 +45,7 @@ pub(crate) struct Writes {
     pub(crate) moved: Vec<(RunId, Instant)>,
     pub(crate) deleted: Vec<RunId>,
     pub(crate) cancelled: Vec<RunId>,
+    pub(crate) triggered: Vec<RunId>,
     pub(crate) crons: BTreeMap<String, FakeCron>,
 }
 
@@ -189,6 +190,18 @@ impl State {
         Ok(())
     }
 
+    fn trigger(&mut self, id: &RunId) -> Result<(), Error> {
+        let now = self.now;
+        let run = self.writes.runs.get_mut(id).ok_or_else(|| Error::RunNotFound(id.clone()))?;
+        match run.status {
+            Status::Queued | Status::Running => return Err(Error::AlreadyTriggered(id.clone())),
+            Status::Succeeded => return Err(Error::AlreadyEnded(id.clone())),
+            _ => (run.status, run.trigger_at) = (Status::Queued, now),
+        }
+        self.writes.triggered.push(id.clone());
+        Ok(())
+    }
+
     fn matching(&self, filter: &Filter) -> impl Iterator<Item = &FakeRun> {
         self.writes.runs.values().filter(|run| {
             (filter.tasks.is_empty() || filter.tasks.contains(&run.task))
@@ -271,6 +284,10 @@ impl Host for Fake {
 
     fn cancel(id: &RunId) -> Result<(), Error> {
         with(|state| state.cancel(id))
+    }
+
+    fn trigger(id: &RunId) -> Result<(), Error> {
+        with(|state| state.trigger(id))
     }
 
     fn bulk_delete(ids: &[RunId]) -> Result<BulkOutcome, Error> {

@@ -2,7 +2,7 @@
 
 use super::create::{Refused, create_one};
 use super::writer::Tx;
-use super::{cancel, cron, delete, reschedule};
+use super::{cancel, cron, delete, reschedule, trigger};
 use crate::model::{NamespaceId, Origin, Timestamp, Write, WriteRefused, WriteSet};
 use crate::storage::{ChangeError, Created, CronError, Move};
 
@@ -60,6 +60,10 @@ pub(super) fn apply(tx: &mut Tx<'_>, parent: i64, writes: &WriteSet, now: i64) -
             Write::Cancel(run) => match cancel::one(tx, namespace, *run, now)? {
                 // That it ended meanwhile is what the guest wanted.
                 Ok(_) | Err(ChangeError::AlreadyEnded(_)) => continue,
+                Err(refusal) => conflict(refusal),
+            },
+            Write::Trigger(run) => match trigger::trigger(tx, namespace, *run, now)? {
+                Ok(()) => continue,
                 Err(refusal) => conflict(refusal),
             },
             Write::CreateCron(name, spec) => match cron::create(tx, namespace, name, spec, Origin::Guest, now)? {

@@ -30,6 +30,28 @@ fn committed_with_success_and_with_a_snooze_only() {
 }
 
 #[test]
+fn what_is_made_due_is_due_with_the_commit() {
+    check(
+        place(),
+        "
+        0s  create a                                               => queued due 0s
+        0s  create later at=50s                                    => scheduled due 50s
+        0s  create both at=50s                                     => scheduled due 50s
+        0s  create failed                                          => queued due 0s
+        0s  claim                                                  => a 1, failed 1
+        1s  fail failed                                            => failed trap
+        2s  done a + trigger later; trigger failed; move both to=60s; trigger both; cancel both => succeeded
+        2s  get both                                               => cancelled cancelled
+        2s  claim                                                  => later 1, failed 2
+        3s  create b                                               => queued due 3s
+        3s  claim                                                  => b 1
+        3s  done b + trigger later; create x at=9s                 => backoff write-conflict due 13s
+        3s  get x                                                  => none
+        ",
+    );
+}
+
+#[test]
 fn a_conflict_leaves_nothing_of_it() {
     check(
         place(),

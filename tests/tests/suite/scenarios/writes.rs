@@ -146,6 +146,25 @@ async fn an_attempt_sees_its_own_writes() {
 }
 
 #[tokio::test]
+async fn a_guest_makes_runs_due_by_hand() {
+    let world = World::with(&["behaviours"]).await;
+    let rejected = world.run("reject", json!({ "reason": "no" })).await.id;
+    let later = world.schedule("touch", Value::Null).after(secs(86_400)).send().await.unwrap();
+    let cancelled = world.schedule("touch", Value::Null).after(secs(86_400)).send().await.unwrap();
+    world.scheduler.cancel(cancelled).await.unwrap();
+    let ended = world.run("touch", Value::Null).await.id;
+    let ids: Vec<_> = [rejected, later, cancelled, ended].iter().map(ToString::to_string).collect();
+    let said = output(&world.run("trigger", json!(ids)).await);
+    assert_eq!(said, json!(["queued", "queued", "queued", format!("run {ended} has ended already")]));
+    for (run, status, attempts) in
+        [(rejected, Status::Failed, 2), (later, Status::Succeeded, 1), (cancelled, Status::Succeeded, 1), (ended, Status::Succeeded, 1)]
+    {
+        let run = world.wait(run).await;
+        assert_eq!((run.status, run.attempts), (status, attempts));
+    }
+}
+
+#[tokio::test]
 async fn many_runs_are_changed_in_one_call() {
     let world = World::with(&["behaviours"]).await;
     let mut ids = Vec::new();

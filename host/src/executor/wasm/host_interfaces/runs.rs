@@ -157,6 +157,11 @@ impl runs::Host for AttemptState {
         Ok(self.request.calls.cancel(run_id(&id)?)?)
     }
 
+    fn trigger(&mut self, id: String) -> Result<(), CallFailure> {
+        self.count_call()?;
+        Ok(self.request.calls.trigger(run_id(&id)?)?)
+    }
+
     fn bulk_delete(&mut self, ids: Vec<String>) -> Result<runs::BulkOutcome, CallFailure> {
         self.count_call()?;
         check_bulk(ids.len(), "ids")?;

@@ -147,6 +147,7 @@ fn answer(world: &mut World, text: &str) -> String {
                     "move" => Write::Reschedule(known(world), at(ask.time("to").expect("to when"))),
                     "delete" => Write::Delete(known(world)),
                     "cancel" => Write::Cancel(known(world)),
+                    "trigger" => Write::Trigger(known(world)),
                     other => panic!("no write `{other}`"),
                 }
             }));
