@@ -17,7 +17,7 @@ pub(super) async fn measure(bench: &mut Bench<'_>, scheduler: &Scheduler) -> Res
     let first = scheduler.now().saturating_add(Duration::from_secs(5));
     create(scheduler, |index| first.saturating_add(HOUR / CRONS as u32 * index as u32)).await?;
     let mut lateness = [Vec::new(), Vec::new(), Vec::new()];
-    for _ in 0..bench.plan.repeats.min(3) {
+    for _ in 0..bench.plan.lateness_repeats {
         let count = RATE * bench.plan.lateness_seconds;
         collect(&mut lateness, late(scheduler, count, Duration::from_micros(1_000_000 / RATE as u64)).await?);
     }

@@ -17,7 +17,7 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
     fill(&scheduler, stored, tomorrow, None).await?;
 
     let (mut busy, mut idle) = ([Vec::new(), Vec::new(), Vec::new()], [Vec::new(), Vec::new(), Vec::new()]);
-    for _ in 0..bench.plan.repeats.min(3) {
+    for _ in 0..bench.plan.lateness_repeats {
         collect(&mut busy, late(&scheduler, RATE * seconds, Duration::from_micros(1_000_000 / RATE as u64)).await?);
     }
     // Idle: a run now and then, so that each finds the host asleep.

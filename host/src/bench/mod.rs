@@ -37,6 +37,8 @@ pub struct Plan {
     pub stored: usize,
     /// Seconds of the lateness measurement, at 1,000 runs a second.
     pub lateness_seconds: usize,
+    /// Repeats of that.
+    pub lateness_repeats: usize,
     /// Runs created one by one.
     pub creates: usize,
     /// Runs moved and deleted by filter.
@@ -54,6 +56,7 @@ impl Plan {
             runs: 100_000,
             stored: 1_000_000,
             lateness_seconds: 10,
+            lateness_repeats: 3,
             creates: 2_000,
             bulk: 100_000,
             crowd: 1_000,
@@ -62,7 +65,17 @@ impl Plan {
 
     /// About 30 seconds, with smaller numbers.
     pub fn quick() -> Self {
-        Self { repeats: 3, calls: 5_000, runs: 20_000, stored: 100_000, lateness_seconds: 3, creates: 500, bulk: 10_000, crowd: 200 }
+        Self {
+            repeats: 3,
+            calls: 5_000,
+            runs: 8_000,
+            stored: 100_000,
+            lateness_seconds: 2,
+            lateness_repeats: 1,
+            creates: 500,
+            bulk: 10_000,
+            crowd: 200,
+        }
     }
 }
 
