@@ -66,15 +66,15 @@ impl Plan {
     /// About 30 seconds, with smaller numbers.
     pub fn quick() -> Self {
         Self {
-            repeats: 3,
+            repeats: 2,
             calls: 5_000,
             runs: 8_000,
-            stored: 100_000,
-            lateness_seconds: 2,
+            stored: 50_000,
+            lateness_seconds: 1,
             lateness_repeats: 1,
             creates: 500,
             bulk: 10_000,
-            crowd: 200,
+            crowd: 100,
         }
     }
 }
