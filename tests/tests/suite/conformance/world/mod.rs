@@ -120,6 +120,10 @@ impl World {
     pub(crate) fn claim(&self, limit: usize, now: i64) -> Vec<Claim> {
         let mut claims = Vec::new();
         loop {
+            if !claims.is_empty() {
+                // A cautious host hands out what it took once that is committed. Asked before, it takes others meanwhile.
+                self.settle();
+            }
             let mut more = self.storage.claim(limit - claims.len(), at(now));
             // The first look may have what is due brought into memory, and the second, in cautious mode, its claim committed.
             for _ in 0..2 {
