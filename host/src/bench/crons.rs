@@ -10,6 +10,8 @@ use crate::Timestamp;
 use crate::scheduler::{Error, Scheduler};
 
 const CRONS: usize = 10_000;
+/// Changes under way at once: what the writer commits together.
+const CALLERS: usize = 512;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Beside the many stored runs of `scheduler`: hourly crons, of which three fire each second.
@@ -25,7 +27,7 @@ pub(super) async fn measure(bench: &mut Bench<'_>, scheduler: &Scheduler) -> Res
     bench.report.add("crons_10k.lateness_us.p50", "lateness at 1,000 runs/s beside 10,000 crons, of which 3 fire each second, µs", p50);
     bench.report.add("crons_10k.lateness_us.p99", "the same, the latest 1 in 100", p99);
     let names = (0..CRONS).map(|index| async move { scheduler.delete_cron(&name(index)).await });
-    futures_util::stream::iter(names).buffer_unordered(64).try_collect::<()>().await?;
+    futures_util::stream::iter(names).buffer_unordered(CALLERS).try_collect::<()>().await?;
 
     let made = occurrences(bench).await?;
     bench.report.add(
@@ -64,7 +66,7 @@ async fn create(scheduler: &Scheduler, start: impl Fn(usize) -> Timestamp) -> Re
         let cron = scheduler.cron(&name(index), "touch").expression("@every 1h").start(start(index)).payload(super::input());
         async move { cron.create().await.map(drop) }
     });
-    futures_util::stream::iter(crons).buffer_unordered(64).try_collect().await
+    futures_util::stream::iter(crons).buffer_unordered(CALLERS).try_collect().await
 }
 
 fn name(index: usize) -> String {

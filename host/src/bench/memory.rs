@@ -12,7 +12,7 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
     bench.report.add("rss_mib.idle", "resident memory of this process with an idle host, MiB", vec![resident_mib()]);
 
     scheduler.register(bench.wasm.clone()).send().await?;
-    let ids = (0..bench.plan.crowd).map(|_| scheduler.schedule("sleep").input(&serde_json::json!({ "ms": 3_000 })));
+    let ids = (0..bench.plan.crowd).map(|_| scheduler.schedule("sleep").input(&serde_json::json!({ "ms": bench.plan.crowd * 3 })));
     let ids = ids.collect::<Result<Vec<_>, _>>()?;
     for portion in split(ids, 250) {
         scheduler.schedule_all(portion).await?;
@@ -21,7 +21,7 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
     while scheduler.health().running < waiting {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    bench.report.add("rss_mib.waiting_1000", "the same with guests that wait (1,000; with --quick 200), MiB", vec![resident_mib()]);
+    bench.report.add("rss_mib.waiting_1000", "the same with guests that wait (1,000; with --quick 100), MiB", vec![resident_mib()]);
     super::drained(&scheduler).await;
 
     for number in 0..bench.plan.crowd {
@@ -30,7 +30,7 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
     }
     bench.report.add(
         "rss_mib.tasks_1000",
-        "the same with the component registered in 1,000 namespaces (with --quick 200), MiB",
+        "the same with the component registered in 1,000 namespaces (with --quick 100), MiB",
         vec![resident_mib()],
     );
     scheduler.shutdown(Duration::from_secs(5)).await

@@ -7,6 +7,7 @@ mod bulk;
 mod create;
 mod crons;
 mod figure;
+mod growth;
 mod http;
 mod lateness;
 mod memory;
@@ -35,6 +36,10 @@ pub struct Plan {
     pub runs: usize,
     /// Runs that lie in the future while others are measured.
     pub stored: usize,
+    /// Fewer of them, and more, between which growth is measured.
+    pub few: usize,
+    /// More of them.
+    pub many: usize,
     /// Seconds of the lateness measurement, at 1,000 runs a second.
     pub lateness_seconds: usize,
     /// Repeats of that.
@@ -55,6 +60,8 @@ impl Plan {
             calls: 20_000,
             runs: 100_000,
             stored: 1_000_000,
+            few: 10_000,
+            many: 10_000_000,
             lateness_seconds: 10,
             lateness_repeats: 3,
             creates: 2_000,
@@ -70,6 +77,8 @@ impl Plan {
             calls: 5_000,
             runs: 8_000,
             stored: 50_000,
+            few: 10_000,
+            many: 100_000,
             lateness_seconds: 1,
             lateness_repeats: 1,
             creates: 500,
@@ -104,12 +113,20 @@ pub enum Part {
     Http,
     /// Lateness, lists, bulk changes and crons among many stored runs.
     Stored,
+    /// Runs a second among ten million stored runs, beside among ten thousand.
+    Growth,
 }
 
 impl Part {
     /// All of them, in the order in which they are measured: memory first, while the process is fresh, since the allocator does not give
     /// back what the others needed.
-    pub const ALL: [Self; 7] = [Self::Memory, Self::Overhead, Self::Sqlite, Self::Throughput, Self::Creates, Self::Http, Self::Stored];
+    pub const ALL: [Self; 8] =
+        [Self::Memory, Self::Overhead, Self::Sqlite, Self::Throughput, Self::Creates, Self::Http, Self::Stored, Self::Growth];
+
+    /// Whether it is measured without being asked for: growth is not, because it stores several gigabytes.
+    pub fn is_usual(self) -> bool {
+        self != Self::Growth
+    }
 
     /// The word for it on the command line.
     pub const fn as_str(self) -> &'static str {
@@ -121,6 +138,7 @@ impl Part {
             Self::Creates => "creates",
             Self::Http => "http",
             Self::Stored => "stored",
+            Self::Growth => "growth",
         }
     }
 
@@ -133,6 +151,7 @@ impl Part {
             Self::Creates => create::measure(bench).await,
             Self::Http => http::measure(bench).await,
             Self::Stored => lateness::measure(bench).await,
+            Self::Growth => growth::measure(bench).await,
         }
     }
 }

@@ -68,24 +68,26 @@ async fn drain(bench: &Bench<'_>, threads: usize, limited: Option<&str>) -> Resu
 
 async fn end_to_end(bench: &Bench<'_>, threads: usize) -> Result<f64, Error> {
     let scheduler = bench.scheduler("through", threads).await?;
-    let start = Instant::now();
-    let portions = (0..bench.plan.runs.div_ceil(PORTION)).map(|portion| {
-        let (scheduler, count) = (&scheduler, PORTION.min(bench.plan.runs - portion * PORTION));
-        async move {
-            let now = scheduler.now();
-            scheduler.schedule_all(touches(scheduler, (0..count).map(|_| now))).await.map(drop)
-        }
-    });
-    futures_util::stream::iter(portions).buffer_unordered(32).try_collect::<()>().await?;
-    drained(&scheduler).await;
-    let took = start.elapsed();
+    let rate = through(&scheduler, bench.plan.runs).await?;
     check(&scheduler, bench.plan.runs).await?;
     scheduler.shutdown(Duration::from_secs(5)).await?;
-    Ok(bench.plan.runs as f64 / took.as_secs_f64())
+    Ok(rate)
+}
+
+/// Creates runs that are due at once, and waits until all have their outcome. Returns how many that is a second.
+pub(super) async fn through(scheduler: &Scheduler, runs: usize) -> Result<f64, Error> {
+    let start = Instant::now();
+    let portions = (0..runs.div_ceil(PORTION)).map(|portion| async move {
+        let (now, count) = (scheduler.now(), PORTION.min(runs - portion * PORTION));
+        scheduler.schedule_all(touches(scheduler, (0..count).map(|_| now))).await.map(drop)
+    });
+    futures_util::stream::iter(portions).buffer_unordered(32).try_collect::<()>().await?;
+    drained(scheduler).await;
+    Ok(runs as f64 / start.elapsed().as_secs_f64())
 }
 
 /// A figure counts only if every run succeeded.
-async fn check(scheduler: &Scheduler, runs: usize) -> Result<(), Error> {
+pub(super) async fn check(scheduler: &Scheduler, runs: usize) -> Result<(), Error> {
     let succeeded = scheduler.count(&RunFilter { statuses: vec![Status::Succeeded], ..RunFilter::default() }).await?;
     if succeeded == runs as u64 { Ok(()) } else { Err(Error::Start(format!("{succeeded} of {runs} runs succeeded"))) }
 }
