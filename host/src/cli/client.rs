@@ -79,11 +79,6 @@ impl Client {
     }
 
     fn new(url: &str, token: String, screen: &Screen) -> anyhow::Result<Self> {
-        Self::patient(url, token, TIMEOUT, screen)
-    }
-
-    /// With this long for each request.
-    fn patient(url: &str, token: String, timeout: Duration, screen: &Screen) -> anyhow::Result<Self> {
         let url = url.trim_end_matches('/');
         let wrong = |why: &str| Failure::new(Exit::Usage, "invalid-server", format!("the server's address {:?} {why}", clean(url)));
         let uri: ureq::http::Uri = url.parse().map_err(|_| wrong("is not a URL; write for example http://127.0.0.1:7180"))?;
@@ -98,7 +93,7 @@ impl Client {
             _ => return Err(wrong("begins neither with http:// nor with https://").into()),
         }
         let mut config = Agent::config_builder()
-            .timeout_global(Some(timeout))
+            .timeout_global(Some(TIMEOUT))
             .timeout_connect(Some(Duration::from_secs(10)))
             .http_status_as_error(false)
             // A redirect would take the token to who knows whom.
@@ -176,7 +171,7 @@ impl Client {
         let status = response.status();
         let is_problem = response.body().mime_type() == Some(PROBLEM_JSON);
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
-        let body = body.map_err(|error| self.cut(changes, &error.to_string()))?;
+        let body = body.map_err(|error| self.cut(changes, &why(&error)))?;
         if status.is_success() {
             let body = if body.is_empty() { &b"null"[..] } else { &body };
             return serde_json::from_slice(body)
@@ -214,7 +209,7 @@ impl Client {
             _ => true,
         };
         if !refused {
-            return self.cut(changes, &error.to_string());
+            return self.cut(changes, &why(error));
         }
         let message = format!("no server answers at {}: {}; start one with `runlater dev`", clean(&self.url), clean(&error.to_string()));
         Failure::new(Exit::Unreachable, "unreachable", message)
@@ -229,6 +224,14 @@ impl Client {
             return Failure::new(Exit::OutcomeUnknown, "outcome-unknown", message);
         }
         Failure::new(Exit::Unreachable, "unreachable", format!("{url} did not answer as it should: {why}"))
+    }
+}
+
+/// What went wrong on the way, in words.
+fn why(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Timeout(_) => "its answer took too long".into(),
+        other => other.to_string(),
     }
 }
 
@@ -270,17 +273,6 @@ mod tests {
         assert_eq!(exit_of(b"HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n", false), Exit::Unreachable);
         let problem = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/problem+json\r\nContent-Length: 14\r\n\r\n{\"status\":404}";
         assert_eq!(exit_of(problem, false), Exit::NotFound);
-    }
-
-    #[test]
-    fn a_server_that_does_not_answer() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let screen = Screen { json: true, width: None };
-        let client = Client::patient(&url, "t".into(), Duration::from_millis(100), &screen).unwrap();
-        let exit = |failed: anyhow::Error| failed.downcast_ref::<Failure>().unwrap().exit();
-        assert_eq!(exit(client.delete("/x").unwrap_err()), Exit::OutcomeUnknown, "it may have done it");
-        assert_eq!(exit(client.get::<serde_json::Value>("/x", &[]).unwrap_err()), Exit::Unreachable);
     }
 
     #[test]

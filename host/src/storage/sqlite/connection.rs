@@ -50,8 +50,7 @@ impl OwnerLock {
     /// Takes the lock beside the database file.
     pub(super) fn take(path: &Path) -> Result<Self, StorageError> {
         let lock = beside(path, ".lock");
-        let file =
-            OpenOptions::new().create(true).truncate(false).write(true).open(&lock).map_err(|error| cannot(&lock, "opened", &error))?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock).map_err(|error| not_opened(&lock, &error))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { file }),
             Err(std::fs::TryLockError::WouldBlock) => Err(StorageError::Unavailable(format!(
@@ -72,6 +71,21 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 fn cannot(path: &Path, verb: &str, error: &dyn std::fmt::Display) -> StorageError {
     StorageError::Unavailable(format!("{} can't be {verb}: {error}", path.display()))
+}
+
+/// What to say of a file that can't be opened: who may, if this user may not.
+fn not_opened(path: &Path, error: &std::io::Error) -> StorageError {
+    #[cfg(unix)]
+    if error.kind() == std::io::ErrorKind::PermissionDenied
+        && let Ok(meta) = std::fs::metadata(path)
+    {
+        return StorageError::Unavailable(format!(
+            "{} belongs to user {}, and this one may not open it; run as that user, or give this one read and write access to it and its folder",
+            path.display(),
+            std::os::unix::fs::MetadataExt::uid(&meta)
+        ));
+    }
+    cannot(path, "opened", error)
 }
 
 /// Opens the one connection that writes, creating and migrating the schema.
@@ -250,9 +264,12 @@ pub(super) fn refuse_strange_files(path: &Path) -> Result<(), StorageError> {
         std::io::Read::read_to_end(&mut std::io::Read::take(file, FILE_HEAD.len() as u64), &mut head)?;
         Ok(head)
     });
-    // What can't be read is SQLite's to complain of; an empty file is a new database.
-    if head.is_ok_and(|head| !head.is_empty() && head != FILE_HEAD) {
-        return Err(no_database(path));
+    match head {
+        // An empty file is a new database.
+        Ok(head) if head.is_empty() || head == FILE_HEAD => {}
+        Ok(_) => return Err(no_database(path)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(not_opened(path, &error)),
     }
     #[cfg(target_os = "linux")]
     if let Some(kind) = network_file_system(folder) {

@@ -169,6 +169,34 @@ fn what_answers_is_not_what_it_should_be() {
 }
 
 #[test]
+fn a_server_that_is_slower_than_half_a_minute() {
+    let folder = tempfile::tempdir().unwrap();
+    let listen = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // One takes connections and says nothing; the other's answer goes on and on.
+    let (silent, slow) = (listen(), listen());
+    let url = |listener: &std::net::TcpListener| format!("http://{}", listener.local_addr().unwrap());
+    let ask = |arguments: &[&str], server: String| {
+        super::command(folder.path(), &[arguments, &["--server", &server, "--token", "t"]].concat()).spawn().unwrap()
+    };
+    let start = std::time::Instant::now();
+    let reading = ask(&["runs", "list"], url(&slow));
+    let changing = ask(&["schedule", "x"], url(&silent));
+    let trickle = std::thread::spawn(move || {
+        use std::io::Write;
+        let (mut stream, _) = slow.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n").unwrap();
+        // Until the other end has had enough.
+        while stream.write_all(b" ").is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(500));
+        }
+    });
+    super::ran(reading.wait_with_output().unwrap()).fails(6, &["did not answer as it should: its answer took too long"]);
+    super::ran(changing.wait_with_output().unwrap()).fails(7, &["it is unknown whether", "its answer took too long"]);
+    assert!(start.elapsed() >= std::time::Duration::from_secs(30));
+    trickle.join().unwrap();
+}
+
+#[test]
 fn what_this_user_may_not_read() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;

@@ -116,7 +116,7 @@ fn not_a_file_at_all() {
 }
 
 #[test]
-fn read_only() {
+fn read_only_or_of_another_user() {
     let folder = Folder::new();
     drop(open(&folder.file()).unwrap());
     let mode = |path: &Path, mode| {
@@ -126,15 +126,25 @@ fn read_only() {
     mode(&folder.file(), 0o444);
     mode(&folder.file().with_extension("db.lock"), 0o666);
     mode(folder.0.path(), 0o777);
+    as_somebody_else(|| drop(refused(&folder.file(), &["read-only", "write access"])));
+    mode(&folder.file(), 0o000);
+    let owner = format!("belongs to user {}", std::os::unix::fs::MetadataExt::uid(&fs::metadata(folder.file()).unwrap()));
+    as_somebody_else(|| drop(refused(&folder.file(), &["runs.db", &owner, "run as that user", "write access"])));
+    mode(&folder.file(), 0o666);
+    mode(&folder.file().with_extension("db.lock"), 0o400);
+    as_somebody_else(|| drop(refused(&folder.file(), &["runs.db.lock", &owner, "run as that user"])));
+}
+
+/// For root every file is its own: `act` is done by a thread that becomes somebody else. For whoever isn't root that changes nothing.
+fn as_somebody_else(act: impl FnOnce() + Send) {
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // For root nothing is read-only: this thread becomes somebody else. For whoever isn't root it changes nothing.
             #[cfg(target_os = "linux")]
             // SAFETY: the call reads and writes no memory, and concerns the calling thread only.
             unsafe {
                 libc::setfsuid(65_534)
             };
-            refused(&folder.file(), &["read-only", "write access"]);
+            act();
         });
     });
 }
