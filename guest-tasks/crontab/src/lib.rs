@@ -37,7 +37,8 @@ struct Kept {
 }
 
 impl Step {
-    fn take(&self) -> Result<(), runlater_task::Error> {
+    /// Returns `ok`, or what was asked for.
+    fn take(&self, now: Instant) -> Result<String, runlater_task::Error> {
         let mut setting = cron(&self.name);
         if let Some(expression) = &self.expression {
             setting = setting.expression(expression);
@@ -54,15 +55,25 @@ impl Step {
             "pause" => crons::pause(&self.name, None, "by a guest"),
             "resume" => crons::resume(&self.name),
             "delete" => crons::delete(&self.name),
+            "trigger" => crons::trigger(&self.name).map(drop),
+            "next" => {
+                let next = crons::next(&self.name, self.n.unwrap_or(0))?;
+                return Ok(next.iter().map(|at| format!("+{}", at.unix_seconds() - now.unix_seconds())).collect::<Vec<_>>().join(" "));
+            }
+            // Of the last so many seconds.
+            "backfill" => {
+                return crons::backfill(&self.name, now - seconds(self.n.unwrap_or(0).into()), now).map(|made| made.to_string());
+            }
             _ => crons::get(&self.name).map(drop),
-        }
+        }?;
+        Ok("ok".to_owned())
     }
 }
 
 /// Takes the steps, says how each went and what there is then, and fails if it is told to.
 #[task(max_attempts = 1)]
-fn keep(input: Steps) -> Result<Kept, Failure> {
-    let said = |step: &Step| step.take().map_or_else(|error| error.to_string(), |()| "ok".to_owned());
+fn keep(input: Steps, run: &Run) -> Result<Kept, Failure> {
+    let said = |step: &Step| step.take(run.now()).unwrap_or_else(|error| error.to_string());
     let said = input.steps.iter().map(said).collect();
     if input.fails == Some(true) {
         return Err(Failure::retry("told to"));

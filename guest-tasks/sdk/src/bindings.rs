@@ -17737,6 +17737,7 @@ use super::super::super::_rt;
 pub type Instant = super::super::super::runlater::scheduler::types::Instant;
 pub type Duration = super::super::super::runlater::scheduler::types::Duration;
 pub type Payload = super::super::super::runlater::scheduler::types::Payload;
+pub type RunId = super::super::super::runlater::scheduler::types::RunId;
 pub type Origin = super::super::super::runlater::scheduler::types::Origin;
 pub type Error = super::super::super::runlater::scheduler::types::Error;
 pub type CatchUp = super::super::super::runlater::scheduler::definition::CatchUp;
@@ -23558,6 +23559,983 @@ _ => _rt::invalid_enum_discriminant(),
 result52
 }
 }
+#[allow(unused_unsafe, clippy::all)]
+/// The next planned times of a cron, 1 to 500 of them, as its pause lets it fire and with this attempt's own writes applied.
+#[allow(async_fn_in_trait)]
+pub fn next(
+name: &str,
+count: u32,
+) -> ::core::result::Result<_rt::Vec<Instant>, Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = name;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "next"]
+fn wit_import2(_: *mut u8, _: usize, _: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(
+_: *mut u8,
+_: usize,
+_: i32,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import2(ptr0.cast_mut(), len0, _rt::as_i32(&count), ptr1);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result55 = match l3 {
+0 => {
+let e = {
+let l4 = *ptr1.add(8).cast::<*mut u8>();
+let l5 = *ptr1
+.add(8 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len6 = l5;
+<_ as From<
+_rt::Vec<_>,
+>>::from(_rt::Vec::from_raw_parts(l4.cast(), len6, len6))
+};
+Ok(e)
+}
+1 => {
+let e = {
+let l7 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V54;
+let v54 = match l7 {
+0 => {
+let e54 = {
+let l8 = *ptr1.add(16).cast::<*mut u8>();
+let l9 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+let l11 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l12 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes10),
+reason: _rt::string_lift(bytes13),
+}
+};
+V54::Invalid(e54)
+}
+1 => {
+let e54 = {
+let l14 = *ptr1.add(16).cast::<*mut u8>();
+let l15 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len16 = l15;
+let bytes16 = _rt::Vec::from_raw_parts(
+l14.cast(),
+len16,
+len16,
+);
+let l17 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l18 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes16),
+max: l17 as u64,
+asked: l18 as u64,
+}
+};
+V54::Limit(e54)
+}
+2 => {
+let e54 = {
+let l19 = *ptr1.add(16).cast::<*mut u8>();
+let l20 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V54::TaskNotFound(e54)
+}
+3 => {
+let e54 = {
+let l22 = *ptr1.add(16).cast::<*mut u8>();
+let l23 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V54::RunNotFound(e54)
+}
+4 => {
+let e54 = {
+let l25 = *ptr1.add(16).cast::<*mut u8>();
+let l26 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V54::AlreadyTriggered(e54)
+}
+5 => {
+let e54 = {
+let l28 = *ptr1.add(16).cast::<*mut u8>();
+let l29 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V54::DefinedByCode(e54)
+}
+6 => {
+let e54 = {
+let l31 = *ptr1.add(16).cast::<*mut u8>();
+let l32 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V54::AlreadyEnded(e54)
+}
+7 => {
+let e54 = {
+let l34 = *ptr1.add(16).cast::<*mut u8>();
+let l35 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V54::UniqueKeyTaken(e54)
+}
+8 => {
+let e54 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V54::CronNotFound(e54)
+}
+9 => {
+let e54 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V54::CronExists(e54)
+}
+10 => {
+let e54 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V54::CronDefinedByCode(e54)
+}
+11 => {
+let e54 = {
+let l46 = *ptr1.add(16).cast::<*mut u8>();
+let l47 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len48 = l47;
+let bytes48 = _rt::Vec::from_raw_parts(
+l46.cast(),
+len48,
+len48,
+);
+_rt::string_lift(bytes48)
+};
+V54::Forbidden(e54)
+}
+12 => {
+let e54 = {
+let l49 = i32::from(*ptr1.add(16).cast::<u8>());
+match l49 {
+0 => None,
+1 => {
+let e = {
+let l50 = *ptr1.add(24).cast::<i64>();
+l50 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V54::Unavailable(e54)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e54 = {
+let l51 = *ptr1.add(16).cast::<*mut u8>();
+let l52 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len53 = l52;
+let bytes53 = _rt::Vec::from_raw_parts(
+l51.cast(),
+len53,
+len53,
+);
+_rt::string_lift(bytes53)
+};
+V54::Other(e54)
+}
+};
+v54
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result55
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Makes a run of a cron at once, beside the planned ones. The run is a follow-up of the caller's, and counts towards the same limits.
+#[allow(async_fn_in_trait)]
+pub fn trigger(name: &str) -> ::core::result::Result<RunId, Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = name;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "trigger"]
+fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+unreachable!()
+}
+wit_import2(ptr0.cast_mut(), len0, ptr1);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result55 = match l3 {
+0 => {
+let e = {
+let l4 = *ptr1.add(8).cast::<*mut u8>();
+let l5 = *ptr1
+.add(8 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len6 = l5;
+let bytes6 = _rt::Vec::from_raw_parts(
+l4.cast(),
+len6,
+len6,
+);
+_rt::string_lift(bytes6)
+};
+Ok(e)
+}
+1 => {
+let e = {
+let l7 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V54;
+let v54 = match l7 {
+0 => {
+let e54 = {
+let l8 = *ptr1.add(16).cast::<*mut u8>();
+let l9 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+let l11 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l12 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes10),
+reason: _rt::string_lift(bytes13),
+}
+};
+V54::Invalid(e54)
+}
+1 => {
+let e54 = {
+let l14 = *ptr1.add(16).cast::<*mut u8>();
+let l15 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len16 = l15;
+let bytes16 = _rt::Vec::from_raw_parts(
+l14.cast(),
+len16,
+len16,
+);
+let l17 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l18 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes16),
+max: l17 as u64,
+asked: l18 as u64,
+}
+};
+V54::Limit(e54)
+}
+2 => {
+let e54 = {
+let l19 = *ptr1.add(16).cast::<*mut u8>();
+let l20 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V54::TaskNotFound(e54)
+}
+3 => {
+let e54 = {
+let l22 = *ptr1.add(16).cast::<*mut u8>();
+let l23 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V54::RunNotFound(e54)
+}
+4 => {
+let e54 = {
+let l25 = *ptr1.add(16).cast::<*mut u8>();
+let l26 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V54::AlreadyTriggered(e54)
+}
+5 => {
+let e54 = {
+let l28 = *ptr1.add(16).cast::<*mut u8>();
+let l29 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V54::DefinedByCode(e54)
+}
+6 => {
+let e54 = {
+let l31 = *ptr1.add(16).cast::<*mut u8>();
+let l32 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V54::AlreadyEnded(e54)
+}
+7 => {
+let e54 = {
+let l34 = *ptr1.add(16).cast::<*mut u8>();
+let l35 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V54::UniqueKeyTaken(e54)
+}
+8 => {
+let e54 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V54::CronNotFound(e54)
+}
+9 => {
+let e54 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V54::CronExists(e54)
+}
+10 => {
+let e54 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V54::CronDefinedByCode(e54)
+}
+11 => {
+let e54 = {
+let l46 = *ptr1.add(16).cast::<*mut u8>();
+let l47 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len48 = l47;
+let bytes48 = _rt::Vec::from_raw_parts(
+l46.cast(),
+len48,
+len48,
+);
+_rt::string_lift(bytes48)
+};
+V54::Forbidden(e54)
+}
+12 => {
+let e54 = {
+let l49 = i32::from(*ptr1.add(16).cast::<u8>());
+match l49 {
+0 => None,
+1 => {
+let e = {
+let l50 = *ptr1.add(24).cast::<i64>();
+l50 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V54::Unavailable(e54)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e54 = {
+let l51 = *ptr1.add(16).cast::<*mut u8>();
+let l52 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len53 = l52;
+let bytes53 = _rt::Vec::from_raw_parts(
+l51.cast(),
+len53,
+len53,
+);
+_rt::string_lift(bytes53)
+};
+V54::Other(e54)
+}
+};
+v54
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result55
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Makes the runs of a past range of a cron, both ends included, due at once: of those planned times that have none yet. Returns how many.
+///
+/// The cron's start does not count. The runs are follow-ups of the caller's: more of them than an attempt may write are refused, all
+/// together. A run that somebody else makes of the same time while the attempt runs takes the place of this one.
+#[allow(async_fn_in_trait)]
+pub fn backfill(
+name: &str,
+from: Instant,
+until: Instant,
+) -> ::core::result::Result<u32, Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = name;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let super::super::super::runlater::scheduler::types::Instant {
+seconds: seconds1,
+nanoseconds: nanoseconds1,
+} = from;
+let super::super::super::runlater::scheduler::types::Instant {
+seconds: seconds2,
+nanoseconds: nanoseconds2,
+} = until;
+let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "backfill"]
+fn wit_import4(
+_: *mut u8,
+_: usize,
+_: i64,
+_: i32,
+_: i64,
+_: i32,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import4(
+_: *mut u8,
+_: usize,
+_: i64,
+_: i32,
+_: i64,
+_: i32,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import4(
+ptr0.cast_mut(),
+len0,
+_rt::as_i64(seconds1),
+_rt::as_i32(nanoseconds1),
+_rt::as_i64(seconds2),
+_rt::as_i32(nanoseconds2),
+ptr3,
+);
+let l5 = i32::from(*ptr3.add(0).cast::<u8>());
+let result55 = match l5 {
+0 => {
+let e = {
+let l6 = *ptr3.add(8).cast::<i32>();
+l6 as u32
+};
+Ok(e)
+}
+1 => {
+let e = {
+let l7 = i32::from(*ptr3.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V54;
+let v54 = match l7 {
+0 => {
+let e54 = {
+let l8 = *ptr3.add(16).cast::<*mut u8>();
+let l9 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+let l11 = *ptr3
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l12 = *ptr3
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes10),
+reason: _rt::string_lift(bytes13),
+}
+};
+V54::Invalid(e54)
+}
+1 => {
+let e54 = {
+let l14 = *ptr3.add(16).cast::<*mut u8>();
+let l15 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len16 = l15;
+let bytes16 = _rt::Vec::from_raw_parts(
+l14.cast(),
+len16,
+len16,
+);
+let l17 = *ptr3
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l18 = *ptr3
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes16),
+max: l17 as u64,
+asked: l18 as u64,
+}
+};
+V54::Limit(e54)
+}
+2 => {
+let e54 = {
+let l19 = *ptr3.add(16).cast::<*mut u8>();
+let l20 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V54::TaskNotFound(e54)
+}
+3 => {
+let e54 = {
+let l22 = *ptr3.add(16).cast::<*mut u8>();
+let l23 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V54::RunNotFound(e54)
+}
+4 => {
+let e54 = {
+let l25 = *ptr3.add(16).cast::<*mut u8>();
+let l26 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V54::AlreadyTriggered(e54)
+}
+5 => {
+let e54 = {
+let l28 = *ptr3.add(16).cast::<*mut u8>();
+let l29 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V54::DefinedByCode(e54)
+}
+6 => {
+let e54 = {
+let l31 = *ptr3.add(16).cast::<*mut u8>();
+let l32 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V54::AlreadyEnded(e54)
+}
+7 => {
+let e54 = {
+let l34 = *ptr3.add(16).cast::<*mut u8>();
+let l35 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V54::UniqueKeyTaken(e54)
+}
+8 => {
+let e54 = {
+let l37 = *ptr3.add(16).cast::<*mut u8>();
+let l38 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V54::CronNotFound(e54)
+}
+9 => {
+let e54 = {
+let l40 = *ptr3.add(16).cast::<*mut u8>();
+let l41 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V54::CronExists(e54)
+}
+10 => {
+let e54 = {
+let l43 = *ptr3.add(16).cast::<*mut u8>();
+let l44 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V54::CronDefinedByCode(e54)
+}
+11 => {
+let e54 = {
+let l46 = *ptr3.add(16).cast::<*mut u8>();
+let l47 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len48 = l47;
+let bytes48 = _rt::Vec::from_raw_parts(
+l46.cast(),
+len48,
+len48,
+);
+_rt::string_lift(bytes48)
+};
+V54::Forbidden(e54)
+}
+12 => {
+let e54 = {
+let l49 = i32::from(*ptr3.add(16).cast::<u8>());
+match l49 {
+0 => None,
+1 => {
+let e = {
+let l50 = *ptr3.add(24).cast::<i64>();
+l50 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V54::Unavailable(e54)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e54 = {
+let l51 = *ptr3.add(16).cast::<*mut u8>();
+let l52 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len53 = l52;
+let bytes53 = _rt::Vec::from_raw_parts(
+l51.cast(),
+len53,
+len53,
+);
+_rt::string_lift(bytes53)
+};
+V54::Other(e54)
+}
+};
+v54
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result55
+}
+}
 }
 }
 }
@@ -24187,9 +25165,9 @@ const _ : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe
 (link_section =
 "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks:imports and exports")]
 #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-__WIT_BINDGEN_COMPONENT_TYPE : [u8; 6760] = *
+__WIT_BINDGEN_COMPONENT_TYPE : [u8; 6885] = *
 b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xec3\x01A\x02\x01A\x16\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe94\x01A\x02\x01A\x16\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -24295,46 +25273,49 @@ id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x
 \x06filter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\
 \0\x01@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06fil\
 ter0\x03due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunlater\
-:scheduler/runs@0.1.0\x05\x0b\x02\x03\0\x02\x08catch-up\x01BP\x02\x03\x02\x01\x01\
+:scheduler/runs@0.1.0\x05\x0b\x02\x03\0\x02\x08catch-up\x01B\\\x02\x03\x02\x01\x01\
 \x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\
-\x02\x01\x06\x04\0\x07payload\x03\0\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\
-\x06\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x08c\
-atch-up\x03\0\x0a\x04\0\x0ccron-options\x03\x01\x04\0\x04cron\x03\x01\x01i\x0d\x01\
-p\x0e\x01ks\x01r\x02\x05crons\x0f\x04next\x10\x04\0\x09cron-page\x03\0\x11\x01i\x0c\
-\x01@\0\0\x13\x04\0\x19[constructor]cron-options\x01\x14\x01h\x0c\x01j\0\x01\x09\
-\x01@\x02\x04self\x15\x04names\0\x16\x04\0![method]cron-options.set-timezone\x01\
-\x17\x01@\x02\x04self\x15\x02at\x01\0\x16\x04\0\x1e[method]cron-options.set-star\
-t\x01\x18\x04\0\x1c[method]cron-options.set-end\x01\x18\x01@\x02\x04self\x15\x05\
-county\0\x16\x04\0\"[method]cron-options.set-max-count\x01\x19\x01@\x02\x04self\x15\
-\x06jitter\x03\0\x16\x04\0\x1f[method]cron-options.set-jitter\x01\x1a\x01@\x02\x04\
-self\x15\x05input\x05\0\x16\x04\0\x1e[method]cron-options.set-input\x01\x1b\x01@\
-\x03\x04self\x15\x03keys\x05values\0\x16\x04\0![method]cron-options.set-metadata\
-\x01\x1c\x01@\x02\x04self\x15\x08priority}\0\x16\x04\0![method]cron-options.set-\
-priority\x01\x1d\x01k\x03\x01ky\x01@\x04\x04self\x15\x08catch-up\x0b\x06window\x1e\
-\x03max\x1f\0\x16\x04\0\x1f[method]cron-options.set-missed\x01\x20\x01h\x0d\x01@\
-\x01\x04self!\0s\x04\0\x11[method]cron.name\x01\"\x04\0\x11[method]cron.task\x01\
-\"\x04\0\x17[method]cron.expression\x01\"\x04\0\x15[method]cron.timezone\x01\"\x01\
-k\x01\x01@\x01\x04self!\0#\x04\0\x14[method]cron.next-at\x01$\x01@\x01\x04self!\0\
-y\x04\0\x12[method]cron.fired\x01%\x01@\x01\x04self!\0\x10\x04\0\x13[method]cron\
-.paused\x01&\x01@\x01\x04self!\0\x07\x04\0\x13[method]cron.origin\x01'\x01@\x01\x04\
-self!\0\x05\x04\0\x12[method]cron.input\x01(\x01o\x02ss\x01p)\x01@\x01\x04self!\0\
-*\x04\0\x15[method]cron.metadata\x01+\x01k\x15\x01@\x04\x04names\x04tasks\x0aexp\
-ressions\x07options,\0\x16\x04\0\x06create\x01-\x01j\x01\x0e\x01\x09\x01@\x01\x04\
-names\0.\x04\0\x03get\x01/\x01j\x01\x12\x01\x09\x01@\x03\x04task\x10\x04sizey\x06\
-cursor\x10\00\x04\0\x04list\x011\x01@\x03\x04names\x0aexpression\x10\x07options,\
-\0\x16\x04\0\x06update\x012\x01@\x03\x04names\x05until#\x04notes\0\x16\x04\0\x05\
-pause\x013\x01@\x01\x04names\0\x16\x04\0\x06resume\x014\x04\0\x06delete\x014\x03\
-\0\x1erunlater:scheduler/crons@0.1.0\x05\x0d\x02\x03\0\x02\x0ftask-definition\x01\
-B\x15\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07\
-payload\x03\0\x02\x02\x03\x02\x01\x0e\x04\0\x0ftask-definition\x03\0\x04\x01k\x03\
-\x01q\x02\x04done\x01\x06\0\x06snooze\x01\x01\0\x04\0\x07outcome\x03\0\x07\x01k\x01\
-\x01r\x02\x06reasons\x05after\x09\x04\0\x05retry\x03\0\x0a\x01q\x03\x05retry\x01\
-\x0b\0\x06reject\x01s\0\x05other\x01s\0\x04\0\x07failure\x03\0\x0c\x01i\x05\x01p\
-\x0e\x01@\0\0\x0f\x04\0\x08describe\x01\x10\x01j\x01\x08\x01\x0d\x01@\x02\x04tas\
-ks\x05input\x03\0\x11\x04\0\x06handle\x01\x12\x04\0\x1drunlater:scheduler/task@0\
-.1.0\x05\x0f\x04\0\x1erunlater:scheduler/tasks@0.1.0\x04\0\x0b\x0b\x01\0\x05task\
-s\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10\
-wit-bindgen-rust\x060.61.1";
+\x02\x01\x06\x04\0\x07payload\x03\0\x04\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\
+\x06\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x08\x02\x03\x02\x01\x07\x04\0\x05\
+error\x03\0\x0a\x02\x03\x02\x01\x0c\x04\0\x08catch-up\x03\0\x0c\x04\0\x0ccron-op\
+tions\x03\x01\x04\0\x04cron\x03\x01\x01i\x0f\x01p\x10\x01ks\x01r\x02\x05crons\x11\
+\x04next\x12\x04\0\x09cron-page\x03\0\x13\x01i\x0e\x01@\0\0\x15\x04\0\x19[constr\
+uctor]cron-options\x01\x16\x01h\x0e\x01j\0\x01\x0b\x01@\x02\x04self\x17\x04names\
+\0\x18\x04\0![method]cron-options.set-timezone\x01\x19\x01@\x02\x04self\x17\x02a\
+t\x01\0\x18\x04\0\x1e[method]cron-options.set-start\x01\x1a\x04\0\x1c[method]cro\
+n-options.set-end\x01\x1a\x01@\x02\x04self\x17\x05county\0\x18\x04\0\"[method]cr\
+on-options.set-max-count\x01\x1b\x01@\x02\x04self\x17\x06jitter\x03\0\x18\x04\0\x1f\
+[method]cron-options.set-jitter\x01\x1c\x01@\x02\x04self\x17\x05input\x05\0\x18\x04\
+\0\x1e[method]cron-options.set-input\x01\x1d\x01@\x03\x04self\x17\x03keys\x05val\
+ues\0\x18\x04\0![method]cron-options.set-metadata\x01\x1e\x01@\x02\x04self\x17\x08\
+priority}\0\x18\x04\0![method]cron-options.set-priority\x01\x1f\x01k\x03\x01ky\x01\
+@\x04\x04self\x17\x08catch-up\x0d\x06window\x20\x03max!\0\x18\x04\0\x1f[method]c\
+ron-options.set-missed\x01\"\x01h\x0f\x01@\x01\x04self#\0s\x04\0\x11[method]cron\
+.name\x01$\x04\0\x11[method]cron.task\x01$\x04\0\x17[method]cron.expression\x01$\
+\x04\0\x15[method]cron.timezone\x01$\x01k\x01\x01@\x01\x04self#\0%\x04\0\x14[met\
+hod]cron.next-at\x01&\x01@\x01\x04self#\0y\x04\0\x12[method]cron.fired\x01'\x01@\
+\x01\x04self#\0\x12\x04\0\x13[method]cron.paused\x01(\x01@\x01\x04self#\0\x09\x04\
+\0\x13[method]cron.origin\x01)\x01@\x01\x04self#\0\x05\x04\0\x12[method]cron.inp\
+ut\x01*\x01o\x02ss\x01p+\x01@\x01\x04self#\0,\x04\0\x15[method]cron.metadata\x01\
+-\x01k\x17\x01@\x04\x04names\x04tasks\x0aexpressions\x07options.\0\x18\x04\0\x06\
+create\x01/\x01j\x01\x10\x01\x0b\x01@\x01\x04names\00\x04\0\x03get\x011\x01j\x01\
+\x14\x01\x0b\x01@\x03\x04task\x12\x04sizey\x06cursor\x12\02\x04\0\x04list\x013\x01\
+@\x03\x04names\x0aexpression\x12\x07options.\0\x18\x04\0\x06update\x014\x01@\x03\
+\x04names\x05until%\x04notes\0\x18\x04\0\x05pause\x015\x01@\x01\x04names\0\x18\x04\
+\0\x06resume\x016\x04\0\x06delete\x016\x01p\x01\x01j\x017\x01\x0b\x01@\x02\x04na\
+mes\x05county\08\x04\0\x04next\x019\x01j\x01\x07\x01\x0b\x01@\x01\x04names\0:\x04\
+\0\x07trigger\x01;\x01j\x01y\x01\x0b\x01@\x03\x04names\x04from\x01\x05until\x01\0\
+<\x04\0\x08backfill\x01=\x03\0\x1erunlater:scheduler/crons@0.1.0\x05\x0d\x02\x03\
+\0\x02\x0ftask-definition\x01B\x15\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\0\
+\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\x01\x0e\x04\0\x0ftas\
+k-definition\x03\0\x04\x01k\x03\x01q\x02\x04done\x01\x06\0\x06snooze\x01\x01\0\x04\
+\0\x07outcome\x03\0\x07\x01k\x01\x01r\x02\x06reasons\x05after\x09\x04\0\x05retry\
+\x03\0\x0a\x01q\x03\x05retry\x01\x0b\0\x06reject\x01s\0\x05other\x01s\0\x04\0\x07\
+failure\x03\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\x0f\x04\0\x08describe\x01\x10\x01j\x01\
+\x08\x01\x0d\x01@\x02\x04tasks\x05input\x03\0\x11\x04\0\x06handle\x01\x12\x04\0\x1d\
+runlater:scheduler/task@0.1.0\x05\x0f\x04\0\x1erunlater:scheduler/tasks@0.1.0\x04\
+\0\x0b\x0b\x01\0\x05tasks\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit\
+-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 };
 };
 }
@@ -24347,8 +25328,8 @@ link_section = "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 6532] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe81\x01A\x02\x01A\x13\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 6657] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe52\x01A\x02\x01A\x13\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -24454,39 +25435,42 @@ id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x
 \x06filter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\
 \0\x01@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06fil\
 ter0\x03due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunlater\
-:scheduler/runs@0.1.0\x05\x0b\x02\x03\0\x02\x08catch-up\x01BP\x02\x03\x02\x01\x01\
+:scheduler/runs@0.1.0\x05\x0b\x02\x03\0\x02\x08catch-up\x01B\\\x02\x03\x02\x01\x01\
 \x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\
-\x02\x01\x06\x04\0\x07payload\x03\0\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\
-\x06\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x08c\
-atch-up\x03\0\x0a\x04\0\x0ccron-options\x03\x01\x04\0\x04cron\x03\x01\x01i\x0d\x01\
-p\x0e\x01ks\x01r\x02\x05crons\x0f\x04next\x10\x04\0\x09cron-page\x03\0\x11\x01i\x0c\
-\x01@\0\0\x13\x04\0\x19[constructor]cron-options\x01\x14\x01h\x0c\x01j\0\x01\x09\
-\x01@\x02\x04self\x15\x04names\0\x16\x04\0![method]cron-options.set-timezone\x01\
-\x17\x01@\x02\x04self\x15\x02at\x01\0\x16\x04\0\x1e[method]cron-options.set-star\
-t\x01\x18\x04\0\x1c[method]cron-options.set-end\x01\x18\x01@\x02\x04self\x15\x05\
-county\0\x16\x04\0\"[method]cron-options.set-max-count\x01\x19\x01@\x02\x04self\x15\
-\x06jitter\x03\0\x16\x04\0\x1f[method]cron-options.set-jitter\x01\x1a\x01@\x02\x04\
-self\x15\x05input\x05\0\x16\x04\0\x1e[method]cron-options.set-input\x01\x1b\x01@\
-\x03\x04self\x15\x03keys\x05values\0\x16\x04\0![method]cron-options.set-metadata\
-\x01\x1c\x01@\x02\x04self\x15\x08priority}\0\x16\x04\0![method]cron-options.set-\
-priority\x01\x1d\x01k\x03\x01ky\x01@\x04\x04self\x15\x08catch-up\x0b\x06window\x1e\
-\x03max\x1f\0\x16\x04\0\x1f[method]cron-options.set-missed\x01\x20\x01h\x0d\x01@\
-\x01\x04self!\0s\x04\0\x11[method]cron.name\x01\"\x04\0\x11[method]cron.task\x01\
-\"\x04\0\x17[method]cron.expression\x01\"\x04\0\x15[method]cron.timezone\x01\"\x01\
-k\x01\x01@\x01\x04self!\0#\x04\0\x14[method]cron.next-at\x01$\x01@\x01\x04self!\0\
-y\x04\0\x12[method]cron.fired\x01%\x01@\x01\x04self!\0\x10\x04\0\x13[method]cron\
-.paused\x01&\x01@\x01\x04self!\0\x07\x04\0\x13[method]cron.origin\x01'\x01@\x01\x04\
-self!\0\x05\x04\0\x12[method]cron.input\x01(\x01o\x02ss\x01p)\x01@\x01\x04self!\0\
-*\x04\0\x15[method]cron.metadata\x01+\x01k\x15\x01@\x04\x04names\x04tasks\x0aexp\
-ressions\x07options,\0\x16\x04\0\x06create\x01-\x01j\x01\x0e\x01\x09\x01@\x01\x04\
-names\0.\x04\0\x03get\x01/\x01j\x01\x12\x01\x09\x01@\x03\x04task\x10\x04sizey\x06\
-cursor\x10\00\x04\0\x04list\x011\x01@\x03\x04names\x0aexpression\x10\x07options,\
-\0\x16\x04\0\x06update\x012\x01@\x03\x04names\x05until#\x04notes\0\x16\x04\0\x05\
-pause\x013\x01@\x01\x04names\0\x16\x04\0\x06resume\x014\x04\0\x06delete\x014\x03\
-\0\x1erunlater:scheduler/crons@0.1.0\x05\x0d\x04\0>runlater:scheduler/tasks-with\
--all-of-its-exports-removed@0.1.0\x04\0\x0b+\x01\0%tasks-with-all-of-its-exports\
--removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.2\
-58.3\x10wit-bindgen-rust\x060.61.1";
+\x02\x01\x06\x04\0\x07payload\x03\0\x04\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\
+\x06\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x08\x02\x03\x02\x01\x07\x04\0\x05\
+error\x03\0\x0a\x02\x03\x02\x01\x0c\x04\0\x08catch-up\x03\0\x0c\x04\0\x0ccron-op\
+tions\x03\x01\x04\0\x04cron\x03\x01\x01i\x0f\x01p\x10\x01ks\x01r\x02\x05crons\x11\
+\x04next\x12\x04\0\x09cron-page\x03\0\x13\x01i\x0e\x01@\0\0\x15\x04\0\x19[constr\
+uctor]cron-options\x01\x16\x01h\x0e\x01j\0\x01\x0b\x01@\x02\x04self\x17\x04names\
+\0\x18\x04\0![method]cron-options.set-timezone\x01\x19\x01@\x02\x04self\x17\x02a\
+t\x01\0\x18\x04\0\x1e[method]cron-options.set-start\x01\x1a\x04\0\x1c[method]cro\
+n-options.set-end\x01\x1a\x01@\x02\x04self\x17\x05county\0\x18\x04\0\"[method]cr\
+on-options.set-max-count\x01\x1b\x01@\x02\x04self\x17\x06jitter\x03\0\x18\x04\0\x1f\
+[method]cron-options.set-jitter\x01\x1c\x01@\x02\x04self\x17\x05input\x05\0\x18\x04\
+\0\x1e[method]cron-options.set-input\x01\x1d\x01@\x03\x04self\x17\x03keys\x05val\
+ues\0\x18\x04\0![method]cron-options.set-metadata\x01\x1e\x01@\x02\x04self\x17\x08\
+priority}\0\x18\x04\0![method]cron-options.set-priority\x01\x1f\x01k\x03\x01ky\x01\
+@\x04\x04self\x17\x08catch-up\x0d\x06window\x20\x03max!\0\x18\x04\0\x1f[method]c\
+ron-options.set-missed\x01\"\x01h\x0f\x01@\x01\x04self#\0s\x04\0\x11[method]cron\
+.name\x01$\x04\0\x11[method]cron.task\x01$\x04\0\x17[method]cron.expression\x01$\
+\x04\0\x15[method]cron.timezone\x01$\x01k\x01\x01@\x01\x04self#\0%\x04\0\x14[met\
+hod]cron.next-at\x01&\x01@\x01\x04self#\0y\x04\0\x12[method]cron.fired\x01'\x01@\
+\x01\x04self#\0\x12\x04\0\x13[method]cron.paused\x01(\x01@\x01\x04self#\0\x09\x04\
+\0\x13[method]cron.origin\x01)\x01@\x01\x04self#\0\x05\x04\0\x12[method]cron.inp\
+ut\x01*\x01o\x02ss\x01p+\x01@\x01\x04self#\0,\x04\0\x15[method]cron.metadata\x01\
+-\x01k\x17\x01@\x04\x04names\x04tasks\x0aexpressions\x07options.\0\x18\x04\0\x06\
+create\x01/\x01j\x01\x10\x01\x0b\x01@\x01\x04names\00\x04\0\x03get\x011\x01j\x01\
+\x14\x01\x0b\x01@\x03\x04task\x12\x04sizey\x06cursor\x12\02\x04\0\x04list\x013\x01\
+@\x03\x04names\x0aexpression\x12\x07options.\0\x18\x04\0\x06update\x014\x01@\x03\
+\x04names\x05until%\x04notes\0\x18\x04\0\x05pause\x015\x01@\x01\x04names\0\x18\x04\
+\0\x06resume\x016\x04\0\x06delete\x016\x01p\x01\x01j\x017\x01\x0b\x01@\x02\x04na\
+mes\x05county\08\x04\0\x04next\x019\x01j\x01\x07\x01\x0b\x01@\x01\x04names\0:\x04\
+\0\x07trigger\x01;\x01j\x01y\x01\x0b\x01@\x03\x04names\x04from\x01\x05until\x01\0\
+<\x04\0\x08backfill\x01=\x03\0\x1erunlater:scheduler/crons@0.1.0\x05\x0d\x04\0>r\
+unlater:scheduler/tasks-with-all-of-its-exports-removed@0.1.0\x04\0\x0b+\x01\0%t\
+asks-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\
+\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

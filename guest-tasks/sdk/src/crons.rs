@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::policy::CatchUp;
 use crate::seam::{CronView, Here, Host, NewCron};
 use crate::time::{Duration, Instant};
-use crate::values::Origin;
+use crate::values::{Origin, RunId};
 
 /// Crons that [`list`] asks for at once.
 const PAGE_SIZE: u32 = 100;
@@ -197,4 +197,21 @@ pub fn resume(name: &str) -> Result<(), Error> {
 /// Deletes a cron and its runs that have not triggered. Refused for crons that a component's code declares.
 pub fn delete(name: &str) -> Result<(), Error> {
     Here::delete_cron(name)
+}
+
+/// The next planned times of a cron, 1 to 500 of them, as its pause lets it fire. The fake host knows none: what an expression means, the
+/// real one knows.
+pub fn next(name: &str, count: u32) -> Result<Vec<Instant>, Error> {
+    Here::next_of_cron(name, count)
+}
+
+/// Makes a run of a cron at once, beside the planned ones: a follow-up of this run.
+pub fn trigger(name: &str) -> Result<RunId, Error> {
+    Here::trigger_cron(name)
+}
+
+/// Makes the runs of a past range of a cron, both ends included, that were never made, due at once. Returns how many. They are follow-ups of
+/// this run; more than an attempt may write are refused, all together. The fake host knows no planned times, and makes none.
+pub fn backfill(name: &str, from: Instant, until: Instant) -> Result<u32, Error> {
+    Here::backfill_cron(name, from, until)
 }

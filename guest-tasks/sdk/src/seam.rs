@@ -92,6 +92,9 @@ pub(crate) trait Host {
     fn pause_cron(name: &str, until: Option<Instant>, note: &str) -> Result<(), Error>;
     fn resume_cron(name: &str) -> Result<(), Error>;
     fn delete_cron(name: &str) -> Result<(), Error>;
+    fn next_of_cron(name: &str, count: u32) -> Result<Vec<Instant>, Error>;
+    fn trigger_cron(name: &str) -> Result<RunId, Error>;
+    fn backfill_cron(name: &str, from: Instant, until: Instant) -> Result<u32, Error>;
 
     fn id() -> RunId;
     fn task() -> String;

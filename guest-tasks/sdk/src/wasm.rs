@@ -107,6 +107,18 @@ impl Host for Wasm {
         crons::delete(name).map_err(error)
     }
 
+    fn next_of_cron(name: &str, count: u32) -> Result<Vec<Instant>, Error> {
+        Ok(crons::next(name, count).map_err(error)?.into_iter().map(moment).collect())
+    }
+
+    fn trigger_cron(name: &str) -> Result<RunId, Error> {
+        crons::trigger(name).map(RunId::from).map_err(error)
+    }
+
+    fn backfill_cron(name: &str, from: Instant, until: Instant) -> Result<u32, Error> {
+        crons::backfill(name, instant(from), instant(until)).map_err(error)
+    }
+
     fn id() -> RunId {
         context::id().into()
     }

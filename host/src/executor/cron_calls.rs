@@ -1,7 +1,7 @@
 //! What a guest may ask of the scheduler about crons. A part of [`HostCalls`](super::HostCalls).
 
 use super::CallError;
-use crate::model::{Cron, CronFilter, CronSettings, Name, Timestamp};
+use crate::model::{Cron, CronFilter, CronSettings, Name, RunId, Timestamp};
 
 /// Crons, as one attempt sees and changes them: writes are validated at once and buffered, and reads see them.
 pub trait CronCalls {
@@ -25,4 +25,10 @@ pub trait CronCalls {
 
     /// Buffers a deletion.
     fn delete_cron(&mut self, name: &Name) -> Result<(), CallError>;
+
+    /// Buffers a run beside the planned ones; its id is final.
+    fn trigger_cron(&mut self, name: &Name) -> Result<RunId, CallError>;
+
+    /// Buffers the runs of a past range that there are none of yet, and says how many.
+    fn backfill_cron(&mut self, name: &Name, from: Timestamp, until: Timestamp) -> Result<u32, CallError>;
 }

@@ -87,4 +87,12 @@ impl CronCalls for Forbidden {
     fn delete_cron(&mut self, _name: &Name) -> Result<(), CallError> {
         Err(FORBIDDEN)
     }
+
+    fn trigger_cron(&mut self, _name: &Name) -> Result<RunId, CallError> {
+        Err(FORBIDDEN)
+    }
+
+    fn backfill_cron(&mut self, _name: &Name, _from: Timestamp, _until: Timestamp) -> Result<u32, CallError> {
+        Err(FORBIDDEN)
+    }
 }

@@ -226,6 +226,8 @@ pub struct NewRun {
     pub origin: Origin,
     /// Where it hangs in its chain; `None` for a run that no guest scheduled.
     pub lineage: Option<Lineage>,
+    /// Which occurrence of a cron a guest makes it of; `None` for any other run.
+    pub occurrence: Option<CronOccurrence>,
     /// Overrides the task's policy.
     pub max_attempts: Option<u32>,
     /// Overrides the task's policy.

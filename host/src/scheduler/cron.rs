@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Error, Scheduler};
-use crate::model::limits::{OCCURRENCES_MAX, PAGE_SIZE_MAX};
+use crate::model::limits::PAGE_SIZE_MAX;
 use crate::model::{
     Cron, CronChange, CronFilter, CronRule, CronSpec, Invalid, Metadata, MissedPolicy, Name, Occurrence, Origin, Pause, Payload, RunId,
     Timestamp, check_priority,
@@ -266,21 +266,7 @@ impl Scheduler {
     pub async fn backfill_cron(&self, name: &str, from: Timestamp, until: Timestamp, dry_run: bool) -> Result<Backfill, Error> {
         let cron = self.get_cron(name).await?;
         let now = self.now();
-        if until > now || from > until {
-            return Err(Invalid::new(
-                "invalid-range",
-                "until",
-                "a backfill covers a range of the past: from is not after until, and until is not after now",
-            )
-            .into());
-        }
-        // The rule holds before its start, too: that is what a backfill is for.
-        let rule = cron.spec.rule.clone().reaching_back_to(from);
-        let planned = rule.occurrences(from.saturating_sub(Duration::from_micros(1)), until, OCCURRENCES_MAX + 1);
-        if planned.len() > OCCURRENCES_MAX {
-            let reason = format!("more than {OCCURRENCES_MAX} occurrences; choose a shorter range");
-            return Err(Invalid::new("invalid-range", "from", reason).into());
-        }
+        let planned = cron.spec.rule.past(from, until, now)?;
         let mut made = 0;
         if !dry_run {
             for slice in planned.chunks(BACKFILL_SLICE) {
@@ -292,14 +278,7 @@ impl Scheduler {
 
     /// The next planned times of a cron, with what the clocks do to them: at most 500.
     pub async fn next_of_cron(&self, name: &str, count: usize) -> Result<Vec<Occurrence>, Error> {
-        let cron = self.get_cron(name).await?;
-        let from = match &cron.pause {
-            Some(Pause { until: None, .. }) => return Ok(Vec::new()),
-            Some(Pause { until: Some(until), .. }) => self.now().max(until.saturating_sub(Duration::from_micros(1))),
-            None => self.now(),
-        };
-        let left = cron.spec.max_count.map_or(usize::MAX, |max| max.saturating_sub(cron.fired) as usize);
-        Ok(next(&cron.spec.rule, from, count.min(left)))
+        Ok(self.get_cron(name).await?.next(self.now(), count.min(PAGE_SIZE_MAX)))
     }
 }
 

@@ -2,12 +2,12 @@
 //!
 //! Each write is checked at once against what is stored and what the attempt wrote before; the attempt's outcome commits it.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::guest_calls::{GuestCalls, unavailable};
-use crate::executor::{CallError, CronCalls};
-use crate::model::{Cron, CronFilter, CronSettings, Name, Origin, Pause, Payload, Timestamp, Write};
+use crate::executor::{CallError, CronCalls, ScheduleRequest};
+use crate::model::limits::WRITES_PER_ATTEMPT_MAX;
+use crate::model::{Cron, CronFilter, CronOccurrence, CronSettings, Due, Name, NewRun, Origin, Pause, Payload, RunId, Timestamp, Write};
 
 /// The crons that an attempt's writes concern, as it sees them; `None` for one that it deleted.
 pub(super) type OwnCrons = BTreeMap<Name, Option<Cron>>;
@@ -38,14 +38,44 @@ impl GuestCalls {
 
     /// Keeps a changed cron as the attempt's reads see it.
     fn see_cron(&mut self, cron: Cron, now: Timestamp) {
-        let from = match &cron.pause {
-            Some(Pause { until: None, .. }) => None,
-            Some(Pause { until: Some(until), .. }) => Some(now.max(until.saturating_sub(Duration::from_micros(1)))),
-            None => Some(now),
-        };
-        let next_at = from.and_then(|from| cron.spec.rule.next_after(from));
+        let next_at = cron.fires_after(now).and_then(|after| cron.spec.rule.next_after(after));
         let seen = Cron { next_at, version: cron.version + 1, updated_at: now, ..cron };
         self.own_crons.insert(seen.name.clone(), Some(seen));
+    }
+}
+
+/// What an occurrence of a cron is scheduled with: as the cron says, at once.
+fn occurrence_of(cron: &Cron) -> ScheduleRequest {
+    ScheduleRequest {
+        task: cron.spec.task.clone(),
+        due: Due::Now,
+        input: cron.spec.input.clone(),
+        metadata: cron.spec.metadata.clone(),
+        unique_key: None,
+        max_attempts: None,
+        timeout: None,
+        priority: cron.spec.priority,
+    }
+}
+
+impl GuestCalls {
+    /// Schedules a run of a cron: a follow-up of this attempt, which counts as one.
+    fn occur(&mut self, cron: &Cron, planned_at: Option<Timestamp>, now: Timestamp) -> Result<RunId, CallError> {
+        let run = self.new_run(occurrence_of(cron), now)?;
+        let occurrence = Some(CronOccurrence { cron: Some(cron.name.clone()), planned_at, skipped: None });
+        self.follow_up(NewRun { occurrence, ..run }, now)
+    }
+
+    /// The planned times of the cron for which this attempt has made runs.
+    fn own_occurrences(&self, cron: &Name) -> impl Iterator<Item = Timestamp> {
+        self.writes().iter().filter_map(move |write| match write {
+            Write::Schedule(run) => run
+                .occurrence
+                .as_ref()
+                .filter(|occurrence| occurrence.cron.as_ref() == Some(cron))
+                .and_then(|occurrence| occurrence.planned_at),
+            _ => None,
+        })
     }
 }
 
@@ -119,5 +149,27 @@ impl CronCalls for GuestCalls {
         self.push(Write::DeleteCron(name.clone()))?;
         self.own_crons.insert(name.clone(), None);
         Ok(())
+    }
+
+    fn trigger_cron(&mut self, name: &Name) -> Result<RunId, CallError> {
+        let cron = self.cron(name)?;
+        self.occur(&cron, None, self.clock.now())
+    }
+
+    fn backfill_cron(&mut self, name: &Name, from: Timestamp, until: Timestamp) -> Result<u32, CallError> {
+        let (cron, now) = (self.cron(name)?, self.clock.now());
+        let mut planned = cron.spec.rule.past(from, until, now)?;
+        let made = self.storage.made(self.namespace, name, from, until).map_err(unavailable)?;
+        let made: BTreeSet<_> = made.into_iter().chain(self.own_occurrences(name)).collect();
+        planned.retain(|planned| !made.contains(planned));
+        let room = self.writes().room();
+        if planned.len() > room {
+            let asked = (WRITES_PER_ATTEMPT_MAX - room + planned.len()) as u64;
+            return Err(CallError::Limit { limit: "writes-per-attempt", max: WRITES_PER_ATTEMPT_MAX as u64, asked });
+        }
+        for planned in &planned {
+            self.occur(&cron, Some(*planned), now)?;
+        }
+        Ok(planned.len() as u32)
     }
 }

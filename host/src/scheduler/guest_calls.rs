@@ -55,7 +55,7 @@ impl GuestCalls {
     }
 
     /// The run that `request` asks for, with its final id.
-    fn new_run(&self, request: ScheduleRequest, now: Timestamp) -> Result<NewRun, CallError> {
+    pub(super) fn new_run(&self, request: ScheduleRequest, now: Timestamp) -> Result<NewRun, CallError> {
         let task = self.storage.task(self.namespace, request.task.as_str());
         let task = task.ok_or_else(|| CallError::TaskNotFound(request.task.as_str().into()))?;
         task.check_input(&request.input, "input")?;
@@ -73,6 +73,7 @@ impl GuestCalls {
             unique_key: request.unique_key,
             origin: Origin::Guest,
             lineage: Some(self.lineage(trigger_at, now)?),
+            occurrence: None,
             max_attempts: request.max_attempts.map(|attempts| check_max_attempts(attempts, "max-attempts")).transpose()?,
             timeout: request.timeout.map(|timeout| check_timeout(timeout, "timeout")).transpose()?,
             priority: request.priority.map(|priority| check_priority(priority, "priority")).transpose()?,
@@ -153,6 +154,19 @@ impl GuestCalls {
         self.creates.take(self.namespace, self.clock.elapsed()).map_err(limit)
     }
 
+    /// Schedules a run of this attempt's own that no unique key concerns.
+    pub(super) fn follow_up(&mut self, run: NewRun, now: Timestamp) -> Result<RunId, CallError> {
+        self.count_create()?;
+        let id = run.id;
+        self.push(Write::Schedule(Box::new(run.clone())))?;
+        self.own.schedule(&run, now);
+        Ok(id)
+    }
+
+    pub(super) fn writes(&self) -> &WriteSet {
+        &self.writes
+    }
+
     pub(super) fn push(&mut self, write: Write) -> Result<(), CallError> {
         self.writes.push(write).map_err(|(limit, max, asked)| CallError::Limit { limit, max, asked })
     }
@@ -172,11 +186,7 @@ impl HostCalls for GuestCalls {
                 return Ok(holder);
             }
         }
-        self.count_create()?;
-        let id = run.id;
-        self.push(Write::Schedule(Box::new(run.clone())))?;
-        self.own.schedule(&run, now);
-        Ok(id)
+        self.follow_up(run, now)
     }
 
     async fn schedule_detached(&mut self, request: ScheduleRequest) -> Result<RunId, CallError> {

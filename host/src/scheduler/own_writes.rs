@@ -58,7 +58,7 @@ impl OwnWrites {
             input: run.input.clone(),
             output: None,
             progress: None,
-            occurrence: None,
+            occurrence: run.occurrence.clone(),
         };
         self.runs.insert(run.id, Own { seen, new: true, moved_to: None, triggered_at: None, cancelled_at: None, deleted: false });
     }

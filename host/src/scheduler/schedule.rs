@@ -217,6 +217,7 @@ impl<'a> Schedule<'a> {
             unique_key,
             origin: Origin::Api,
             lineage: None,
+            occurrence: None,
             max_attempts: self.max_attempts,
             timeout: self.timeout,
             priority: self.priority,

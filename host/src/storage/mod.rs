@@ -201,6 +201,9 @@ pub trait Storage: Send + Sync + 'static {
     /// Reads a page of the crons that match, in order of name.
     fn crons(&self, namespace: NamespaceId, filter: &CronFilter) -> Result<Vec<Cron>, StorageError>;
 
+    /// The planned times of a cron that have their run, from `from` to `until`, both included.
+    fn made(&self, namespace: NamespaceId, cron: &Name, from: Timestamp, until: Timestamp) -> Result<Vec<Timestamp>, StorageError>;
+
     /// Changes a cron; its runs that have not triggered are made anew. Refused for crons defined by code.
     async fn change_cron(
         &self,

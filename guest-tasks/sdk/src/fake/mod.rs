@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Error;
 use crate::runs::{BulkOutcome, Filter, Order};
-use crate::seam::{Host, NewCron, NewRun, Page, View};
+use crate::seam::{CronView, Host, NewCron, NewRun, Options, Page, View};
 use crate::time::{Duration, Instant, minutes};
 use crate::values::{Due, Level, Origin, RunId, Status, UniqueMode};
 
@@ -349,6 +349,28 @@ impl Host for Fake {
 
     fn delete_cron(name: &str) -> Result<(), Error> {
         with(|state| state.delete_cron(name))
+    }
+
+    fn next_of_cron(name: &str, count: u32) -> Result<Vec<Instant>, Error> {
+        check::page_size(count)?;
+        with(|state| state.cron(name).map(|_| Vec::new()))
+    }
+
+    fn trigger_cron(name: &str) -> Result<RunId, Error> {
+        with(|state| {
+            let cron = state.cron(name)?;
+            let options = Options { metadata: cron.cron.metadata.clone(), priority: cron.cron.priority, ..Options::default() };
+            let run = NewRun { task: cron.task.clone(), due: Due::Now, input: CronView::input(cron), options };
+            state.schedule(&run, false)
+        })
+    }
+
+    fn backfill_cron(name: &str, from: Instant, until: Instant) -> Result<u32, Error> {
+        with(|state| {
+            let is_past = from <= until && until <= state.now;
+            state.cron(name)?;
+            if is_past { Ok(0) } else { Err(Error::invalid("until", "a backfill covers a range of the past")) }
+        })
     }
 
     fn id() -> RunId {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 
-use super::limits::CRON_JITTER_MAX;
+use super::limits::{CRON_JITTER_MAX, OCCURRENCES_MAX};
 use super::{Invalid, Timestamp, format_duration};
 use expression::Expression;
 
@@ -182,6 +182,21 @@ impl CronRule {
     pub fn occurrences(&self, after: Timestamp, until: Timestamp, max: usize) -> Vec<Timestamp> {
         let next = |at: &Timestamp| self.next_after(*at);
         std::iter::successors(self.next_after(after), next).take_while(|at| *at <= until).take(max).collect()
+    }
+
+    /// The planned times of a range of the past, both ends included, as if the rule had held then: at most [`OCCURRENCES_MAX`].
+    pub fn past(&self, from: Timestamp, until: Timestamp, now: Timestamp) -> Result<Vec<Timestamp>, Invalid> {
+        if until > now || from > until {
+            let reason = "a backfill covers a range of the past: from is not after until, and until is not after now";
+            return Err(Invalid::new("invalid-range", "until", reason));
+        }
+        let rule = self.clone().reaching_back_to(from);
+        let planned = rule.occurrences(from.saturating_sub(Duration::from_micros(1)), until, OCCURRENCES_MAX + 1);
+        if planned.len() > OCCURRENCES_MAX {
+            let reason = format!("more than {OCCURRENCES_MAX} occurrences; choose a shorter range");
+            return Err(Invalid::new("invalid-range", "from", reason));
+        }
+        Ok(planned)
     }
 
     /// The planned time with what the clocks do to it.

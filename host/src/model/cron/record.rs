@@ -1,6 +1,8 @@
 //! A cron as it is stored, and what may be said of it and changed on it.
 
-use super::CronRule;
+use std::time::Duration;
+
+use super::{CronRule, Occurrence};
 use crate::model::{Metadata, MissedPolicy, Name, Origin, Pause, Payload, Timestamp};
 
 /// What a cron is to do. Everything in it was checked.
@@ -62,6 +64,24 @@ pub struct CronChange {
     pub missed: Option<Option<MissedPolicy>>,
     /// Changes it only if it still has this version.
     pub if_version: Option<u32>,
+}
+
+impl Cron {
+    /// When it fires from `now` on, as its pause lets it, how often it still may, and `max` times at most.
+    pub fn next(&self, now: Timestamp, max: usize) -> Vec<Occurrence> {
+        let left = self.spec.max_count.map_or(usize::MAX, |count| count.saturating_sub(self.fired) as usize);
+        let planned = self.fires_after(now).map(|after| self.spec.rule.occurrences(after, Timestamp::MAX, max.min(left)));
+        planned.into_iter().flatten().map(|at| self.spec.rule.occurrence(at)).collect()
+    }
+
+    /// The moment after which its pause lets it fire, from `now` on; `None` while it is paused without an end.
+    pub fn fires_after(&self, now: Timestamp) -> Option<Timestamp> {
+        match &self.pause {
+            Some(Pause { until: None, .. }) => None,
+            Some(Pause { until: Some(until), .. }) => Some(now.max(until.saturating_sub(Duration::from_micros(1)))),
+            None => Some(now),
+        }
+    }
 }
 
 impl CronSpec {

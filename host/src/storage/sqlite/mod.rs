@@ -499,6 +499,10 @@ impl Storage for SqliteStorage {
         self.read(namespace, Timestamp::MIN, |reader| cron::get(reader.conn, reader.registry, namespace, name))
     }
 
+    fn made(&self, namespace: NamespaceId, cron: &Name, from: Timestamp, until: Timestamp) -> Result<Vec<Timestamp>, StorageError> {
+        self.read(namespace, Timestamp::MIN, |reader| cron::made(reader.conn, namespace, cron, from, until))
+    }
+
     fn crons(&self, namespace: NamespaceId, filter: &CronFilter) -> Result<Vec<Cron>, StorageError> {
         self.read(namespace, Timestamp::MIN, |reader| cron::list(reader.conn, reader.registry, namespace, filter))
     }

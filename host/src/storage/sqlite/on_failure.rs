@@ -95,6 +95,7 @@ pub(super) fn make(conn: &Connection, shared: &Shared, run: i64, now: Timestamp)
         unique_key: None,
         origin: Origin::Guest,
         lineage: Some(lineage),
+        occurrence: None,
         max_attempts: None,
         timeout: None,
         priority: None,

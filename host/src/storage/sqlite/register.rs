@@ -138,6 +138,7 @@ fn define(tx: &mut Tx<'_>, namespace: NamespaceId, task: &Task, schedule: &CodeS
         unique_key: None,
         origin: Origin::Code,
         lineage: None,
+        occurrence: None,
         max_attempts: None,
         timeout: None,
         priority: None,

@@ -255,7 +255,11 @@ fn occurrence(row: &Row<'_>) -> rusqlite::Result<Option<CronOccurrence>> {
     let (count, name): (Option<u32>, Option<String>) = (row.get(24)?, row.get(26)?);
     Ok(Some(CronOccurrence {
         cron: name.and_then(|name| Name::parse(&name, "name").ok()),
-        planned_at: optional_time(row, 23)?,
+        planned_at: match optional_time(row, 23)? {
+            // A row of skipped occurrences whose first was made after all.
+            None if count.is_some() => optional_time(row, 4)?,
+            planned => planned,
+        },
         skipped: count.zip(optional_time(row, 25)?),
     }))
 }

@@ -3,7 +3,7 @@
 use super::create::{Refused, create_one};
 use super::writer::Tx;
 use super::{cancel, cron, delete, reschedule, trigger};
-use crate::model::{NamespaceId, Origin, Timestamp, Write, WriteRefused, WriteSet};
+use crate::model::{NamespaceId, NewRun, Origin, Timestamp, Write, WriteRefused, WriteSet};
 use crate::storage::{ChangeError, Created, CronError, Move};
 
 /// How far the effects in memory had come: what a savepoint is to the database, this is to them.
@@ -40,14 +40,9 @@ pub(super) fn apply(tx: &mut Tx<'_>, parent: i64, writes: &WriteSet, now: i64) -
     let now = Timestamp::from_micros(now).unwrap_or(Timestamp::MIN);
     for write in writes.iter() {
         let refused = match write {
-            Write::Schedule(run) => match create_one(tx, namespace, run, now)? {
-                Ok(Created::New(id) | Created::PutOff(id, _)) if id == run.id => continue,
-                // The guest was given this run's own id, which now would lead nowhere: another one took the key meanwhile.
-                Ok(Created::New(holder) | Created::Existing(holder) | Created::PutOff(holder, _))
-                | Err(Refused::UniqueKeyTaken(holder)) => {
-                    WriteRefused::Conflict(format!("the unique key of a follow-up was taken by run {holder} while the attempt ran"))
-                }
-                Err(Refused::Quota(reason)) => WriteRefused::Quota(reason),
+            Write::Schedule(run) => match schedule(tx, namespace, run, now)? {
+                Ok(()) => continue,
+                Err(refusal) => refusal,
             },
             Write::Reschedule(run, at) => match reschedule::one(tx, namespace, *run, Move::To(*at), now)? {
                 Ok(()) => continue,
@@ -86,6 +81,31 @@ pub(super) fn apply(tx: &mut Tx<'_>, parent: i64, writes: &WriteSet, now: i64) -
         return Ok(Err(refused));
     }
     Ok(Ok(()))
+}
+
+fn schedule(tx: &mut Tx<'_>, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> rusqlite::Result<Result<(), WriteRefused>> {
+    let mut of = None;
+    if let Some((occurrence, cron)) = run.occurrence.as_ref().and_then(|occurrence| Some((occurrence, occurrence.cron.as_ref()?))) {
+        match cron::vacant(tx, namespace, cron, occurrence)? {
+            Ok(Some(cron)) => of = Some((cron, occurrence.planned_at)),
+            // Somebody else made it while the attempt ran: there is one, as the guest wanted.
+            Ok(None) => return Ok(Ok(())),
+            Err(refusal) => return Ok(Err(cron_conflict(refusal))),
+        }
+    }
+    Ok(match create_one(tx, namespace, run, now)? {
+        Ok(Created::New(id) | Created::PutOff(id, _)) if id == run.id => {
+            if let (Some((cron, planned)), Some(key)) = (of, id.key_in(tx.shared.id_origin)) {
+                cron::mark(tx.conn, key, cron, planned)?;
+            }
+            Ok(())
+        }
+        // The guest was given this run's own id, which now would lead nowhere: another one took the key meanwhile.
+        Ok(Created::New(holder) | Created::Existing(holder) | Created::PutOff(holder, _)) | Err(Refused::UniqueKeyTaken(holder)) => {
+            Err(WriteRefused::Conflict(format!("the unique key of a follow-up was taken by run {holder} while the attempt ran")))
+        }
+        Err(Refused::Quota(reason)) => Err(WriteRefused::Quota(reason)),
+    })
 }
 
 fn conflict(refusal: ChangeError) -> WriteRefused {

@@ -40,6 +40,7 @@ fn a_deleted_run_leaves_nothing() {
         unique_key: Some(UniqueKey::parse("k", "key").unwrap().into()),
         origin: Origin::Api,
         lineage: Some(runlater::model::Lineage { parent: id, root: id, depth: 0 }),
+        occurrence: None,
         max_attempts: None,
         timeout: None,
         priority: None,

@@ -108,6 +108,55 @@ async fn a_guest_keeps_crons_as_it_keeps_runs() {
 }
 
 #[tokio::test]
+async fn a_guest_makes_runs_of_crons_by_hand_and_of_the_past() {
+    let world = world().await;
+    let start = world.now();
+    world.scheduler.cron("hourly", "tick").expression("@every 1h").input(&json!({ "n": 3 })).unwrap().create().await.unwrap();
+    world.scheduler.cron("often", "tick").expression("@every 1s").create().await.unwrap();
+    world.scheduler.pause_cron("often", None, "not yet").await.unwrap();
+    let steps = json!([
+        { "verb": "next", "name": "hourly", "n": 2 },
+        { "verb": "next", "name": "often", "n": 2 },
+        { "verb": "next", "name": "hourly", "n": 0 },
+        { "verb": "trigger", "name": "hourly" },
+        { "verb": "backfill", "name": "hourly", "n": 7200 },
+        { "verb": "backfill", "name": "hourly", "n": 10800 },
+        { "verb": "backfill", "name": "often", "n": 2000 },
+        { "verb": "trigger", "name": "other" },
+    ]);
+    assert_eq!(keep(&world, steps.clone(), true).await, None);
+    let made = async || {
+        world
+            .list(RunFilter {
+                tasks: vec![runlater::model::Name::parse("tick", "task").unwrap()],
+                origins: vec![Origin::Guest],
+                ..RunFilter::default()
+            })
+            .await
+    };
+    assert_eq!(made().await, [], "nothing of what failed");
+
+    let (said, _) = keep(&world, steps, false).await.unwrap();
+    let limit = "limit `writes-per-attempt`: 2006 asked for, 1000 allowed";
+    assert_eq!(
+        said,
+        json!(["+3600 +7200", "", "`count` is not valid: 1 to 500 (seen: \"0\")", "ok", "3", "1", limit, "no cron `other` exists"])
+    );
+    let mut planned = Vec::new();
+    for run in made().await {
+        let run = world.wait(run.id).await;
+        assert_eq!((output(&run), run.parent.is_some()), (json!(3), true));
+        let occurrence = run.occurrence.unwrap();
+        assert_eq!(occurrence.cron.unwrap().as_str(), "hourly");
+        planned.push(occurrence.planned_at.map(|at| at.as_micros() - start.as_micros()));
+    }
+    planned.sort();
+    assert_eq!(planned, [None, Some(-3), Some(-2), Some(-1), Some(0)].map(|hours| hours.map(|hours: i64| hours * 3_600_000_000)));
+    let (said, _) = keep(&world, json!([{ "verb": "backfill", "name": "hourly", "n": 10800 }]), false).await.unwrap();
+    assert_eq!(said, json!(["0"]), "they were made");
+}
+
+#[tokio::test]
 async fn without_its_grant_the_interface_is_not_there() {
     let world = World::with(&[]).await;
     let refused = world.scheduler.register(guests::component("crontab")).grant(Grant::Runs).send().await.unwrap_err();

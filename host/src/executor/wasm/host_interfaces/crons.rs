@@ -34,6 +34,12 @@ impl AttemptState {
     }
 }
 
+fn up_to_a_page(count: u32, code: &'static str, field: &'static str) -> Result<usize, Invalid> {
+    let limit = usize::try_from(count).unwrap_or(usize::MAX);
+    let wrong = || Invalid::new(code, field, format!("1 to {PAGE_SIZE_MAX}")).seen(count.to_string());
+    (1..=PAGE_SIZE_MAX).contains(&limit).then_some(limit).ok_or_else(wrong)
+}
+
 fn named(name: &str) -> Result<Name, Invalid> {
     Name::parse(name, "name")
 }
@@ -59,10 +65,7 @@ impl crons::Host for AttemptState {
 
     fn list(&mut self, task: Option<String>, size: u32, cursor: Option<String>) -> Result<crons::CronPage, CallFailure> {
         self.count_call()?;
-        let limit = usize::try_from(size).unwrap_or(usize::MAX);
-        if !(1..=PAGE_SIZE_MAX).contains(&limit) {
-            return Err(Invalid::new("invalid-page-size", "size", format!("1 to {PAGE_SIZE_MAX}")).seen(size.to_string()).into());
-        }
+        let limit = up_to_a_page(size, "invalid-page-size", "size")?;
         let task = task.map(|task| Name::parse(&task, "task")).transpose()?;
         let after = cursor.map(|cursor| Name::parse(&cursor, "cursor")).transpose()?;
         let (crons, next) = self.request.calls.crons(&CronFilter { task, paused: None, after, limit })?;
@@ -90,6 +93,24 @@ impl crons::Host for AttemptState {
     fn delete(&mut self, name: String) -> Result<(), CallFailure> {
         self.count_call()?;
         Ok(self.request.calls.delete_cron(&named(&name)?)?)
+    }
+
+    fn next(&mut self, name: String, count: u32) -> Result<Vec<types::Instant>, CallFailure> {
+        self.count_call()?;
+        let count = up_to_a_page(count, "invalid-count", "count")?;
+        let cron = self.request.calls.cron(&named(&name)?)?;
+        Ok(cron.next(self.host.clock.now(), count).into_iter().map(|occurrence| instant(occurrence.at)).collect())
+    }
+
+    fn trigger(&mut self, name: String) -> Result<String, CallFailure> {
+        self.count_call()?;
+        Ok(self.request.calls.trigger_cron(&named(&name)?)?.to_string())
+    }
+
+    fn backfill(&mut self, name: String, from: types::Instant, until: types::Instant) -> Result<u32, CallFailure> {
+        self.count_call()?;
+        let (from, until) = (timestamp(from, "from")?, timestamp(until, "until")?);
+        Ok(self.request.calls.backfill_cron(&named(&name)?, from, until)?)
     }
 }
 

@@ -258,6 +258,14 @@ impl CronCalls for Recorder {
     fn delete_cron(&mut self, _name: &Name) -> Result<(), CallError> {
         Err(CallError::Unavailable)
     }
+
+    fn trigger_cron(&mut self, _name: &Name) -> Result<RunId, CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn backfill_cron(&mut self, _name: &Name, _from: Timestamp, _until: Timestamp) -> Result<u32, CallError> {
+        Err(CallError::Unavailable)
+    }
 }
 
 /// The outcome as `code: message`, or as the word for it.

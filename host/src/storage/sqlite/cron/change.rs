@@ -49,14 +49,15 @@ pub(super) fn create_for(
         return Ok(Err(CronError::TooMany(CRONS_MAX)));
     }
     let next_at = spec.rule.next_after(now);
+    // No key is given out twice: the runs of a cron that was deleted must not become those of the next one.
+    let id = tx.shared.next_run_key(now);
     tx.conn
         .prepare_cached(
             "-- cron: create
-             INSERT INTO runlater_crons (namespace, name, task, origin, expression, timezone, start_at, jitter, input, created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, '', '', 0, 0, x'', ?5, ?5)",
+             INSERT INTO runlater_crons (id, namespace, name, task, origin, expression, timezone, start_at, jitter, input, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, '', '', 0, 0, x'', ?6, ?6)",
         )?
-        .execute((namespace.0, name.as_str(), task, origin_code(origin), now.as_micros()))?;
-    let id = tx.conn.last_insert_rowid();
+        .execute((id, namespace.0, name.as_str(), task, origin_code(origin), now.as_micros()))?;
     let cron = Cron {
         name: name.clone(),
         spec: spec.clone(),
@@ -95,18 +96,8 @@ pub(in crate::storage::sqlite) fn change(
 /// Makes the runs of what a cron has become, in place of those that have not triggered.
 pub(super) fn replace(tx: &mut Tx<'_>, mut stored: Stored, now: Timestamp) -> rusqlite::Result<Cron> {
     withdraw(tx, &mut stored, now, None, now)?;
-    stored.cron.next_at = following(&stored.cron, now);
+    stored.cron.next_at = stored.cron.fires_after(now).and_then(|after| stored.cron.spec.rule.next_after(after));
     store(tx, stored, now)
-}
-
-/// The first occurrence from `now` on that the pause lets through.
-fn following(cron: &Cron, now: Timestamp) -> Option<Timestamp> {
-    let from = match &cron.pause {
-        Some(Pause { until: None, .. }) => return None,
-        Some(Pause { until: Some(until), .. }) => now.max(until.saturating_sub(std::time::Duration::from_micros(1))),
-        None => now,
-    };
-    cron.spec.rule.next_after(from)
 }
 
 /// Pauses a cron, or lets it go on: what would have come meanwhile does not exist.

@@ -21,7 +21,7 @@ pub(super) use ahead::ahead;
 pub(super) use change::{change, create, delete, pause};
 use fire::fire;
 pub(super) use miss::miss;
-pub(super) use occur::{backfill, trigger};
+pub(super) use occur::{backfill, made, mark, trigger, vacant};
 pub(super) use read::{get, list};
 pub(super) use sync::sync;
 

@@ -1,9 +1,12 @@
 //! Makes runs of occurrences: of planned ones, by hand, and of past ones.
 
+use rusqlite::{Connection, OptionalExtension};
+
 use super::read::{Stored, find};
-use crate::model::{Name, NamespaceId, NewRun, Origin, RunId, Timestamp};
+use crate::model::{CronOccurrence, Name, NamespaceId, NewRun, Origin, RunId, Timestamp};
 use crate::storage::CronError;
 use crate::storage::sqlite::create::create_one;
+use crate::storage::sqlite::rows::time;
 use crate::storage::sqlite::writer::Tx;
 
 /// Makes the run of a planned time, due at `due`; false if it has one, or its chain of chains refuses it.
@@ -14,14 +17,8 @@ pub(super) fn occur(
     due: Timestamp,
     now: Timestamp,
 ) -> rusqlite::Result<Option<i64>> {
-    if let Some(planned) = planned {
-        let made = tx
-            .conn
-            .prepare_cached("-- cron: is made\nSELECT EXISTS (SELECT 1 FROM runlater_runs WHERE cron = ?1 AND planned_at = ?2)")?
-            .query_row((stored.id, planned.as_micros()), |row| row.get::<_, bool>(0))?;
-        if made {
-            return Ok(None);
-        }
+    if is_made(tx.conn, stored.id, planned)? {
+        return Ok(None);
     }
     let Some(task) = tx.shared.registry.task_by_id(stored.task) else { return Ok(None) };
     let id = tx.shared.next_run_key(now);
@@ -35,6 +32,7 @@ pub(super) fn occur(
         unique_key: None,
         origin: Origin::Cron,
         lineage: None,
+        occurrence: None,
         max_attempts: None,
         timeout: None,
         priority: spec.priority,
@@ -42,12 +40,64 @@ pub(super) fn occur(
     if create_one(tx, NamespaceId(stored.namespace), &run, now)?.is_err() {
         return Ok(None);
     }
-    tx.conn.prepare_cached("-- cron: mark run\nUPDATE runlater_runs SET cron = ?2, planned_at = ?3 WHERE id = ?1")?.execute((
-        id,
-        stored.id,
-        planned.map(Timestamp::as_micros),
-    ))?;
+    mark(tx.conn, id, stored.id, planned)?;
     Ok(Some(id))
+}
+
+/// Whether a planned time has its run. What is made by hand has no planned time, and is made as often as is asked. A row that stands for skipped
+/// occurrences is no run unless somebody triggered it: it gives up the planned time, which its trigger time still says.
+fn is_made(conn: &Connection, cron: i64, planned: Option<Timestamp>) -> rusqlite::Result<bool> {
+    let Some(planned) = planned else { return Ok(false) };
+    let found = conn
+        .prepare_cached(
+            "-- cron: is made\nSELECT id, skipped IS NOT NULL AND status = 6 FROM runlater_runs WHERE cron = ?1 AND planned_at = ?2",
+        )?
+        .query_row((cron, planned.as_micros()), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?)))
+        .optional()?;
+    match found {
+        Some((row, true)) => {
+            conn.prepare_cached("-- cron: give way\nUPDATE runlater_runs SET planned_at = NULL WHERE id = ?1")?.execute([row])?;
+            Ok(false)
+        }
+        found => Ok(found.is_some()),
+    }
+}
+
+/// Says of a run which occurrence it is.
+pub(in crate::storage::sqlite) fn mark(conn: &Connection, run: i64, cron: i64, planned: Option<Timestamp>) -> rusqlite::Result<()> {
+    conn.prepare_cached("-- cron: mark run\nUPDATE runlater_runs SET cron = ?2, planned_at = ?3 WHERE id = ?1")?
+        .execute((run, cron, planned.map(Timestamp::as_micros)))
+        .map(drop)
+}
+
+/// The key of the cron of which a guest makes this occurrence; `None` if the occurrence has its run by now.
+pub(in crate::storage::sqlite) fn vacant(
+    tx: &Tx<'_>,
+    namespace: NamespaceId,
+    cron: &Name,
+    occurrence: &CronOccurrence,
+) -> rusqlite::Result<Result<Option<i64>, CronError>> {
+    let Some(stored) = find(tx.conn, &tx.shared.registry, namespace, cron)? else { return Ok(Err(CronError::NotFound(cron.clone()))) };
+    let is_made = is_made(tx.conn, stored.id, occurrence.planned_at)?;
+    Ok(Ok((!is_made).then_some(stored.id)))
+}
+
+/// The planned times of a range that have their run, both ends included.
+pub(in crate::storage::sqlite) fn made(
+    conn: &Connection,
+    namespace: NamespaceId,
+    name: &Name,
+    from: Timestamp,
+    until: Timestamp,
+) -> rusqlite::Result<Vec<Timestamp>> {
+    let mut statement = conn.prepare_cached(
+        "-- cron: made
+         SELECT planned_at FROM runlater_runs
+         WHERE cron = (SELECT id FROM runlater_crons WHERE namespace = ?1 AND name = ?2) AND planned_at BETWEEN ?3 AND ?4
+             AND (skipped IS NULL OR status <> 6) ORDER BY planned_at",
+    )?;
+    let rows = statement.query_map((namespace.0, name.as_str(), from.as_micros(), until.as_micros()), |row| time(row, 0))?;
+    rows.collect()
 }
 
 /// Makes a run at once, beside the planned ones.

@@ -104,6 +104,7 @@ impl World {
             unique_key: None,
             origin: Origin::Api,
             lineage: None,
+            occurrence: None,
             max_attempts: None,
             timeout: None,
             priority: None,
