@@ -198,8 +198,8 @@ pub trait Storage: Send + Sync + 'static {
     /// Reads one cron.
     fn cron(&self, namespace: NamespaceId, name: &Name) -> Result<Option<Cron>, StorageError>;
 
-    /// Reads a page of the crons that match, in order of name.
-    fn crons(&self, namespace: NamespaceId, filter: &CronFilter) -> Result<Vec<Cron>, StorageError>;
+    /// Reads a page of the crons that match, in order of name. A pause that has ended by `now` is none.
+    fn crons(&self, namespace: NamespaceId, filter: &CronFilter, now: Timestamp) -> Result<Vec<Cron>, StorageError>;
 
     /// The planned times of a cron that have their run, from `from` to `until`, both included.
     fn made(&self, namespace: NamespaceId, cron: &Name, from: Timestamp, until: Timestamp) -> Result<Vec<Timestamp>, StorageError>;
@@ -355,6 +355,8 @@ pub struct Claim {
     pub timeout: Duration,
     /// Failed attempts before this one.
     pub failures: u32,
+    /// When the first of them started.
+    pub failing_since: Option<Timestamp>,
     /// Set when somebody asks for the run to be cancelled.
     pub cancel: CancelSignal,
 }
@@ -362,7 +364,7 @@ pub struct Claim {
 impl Claim {
     /// What decides, beside its outcome, what follows this attempt.
     pub fn counters(&self) -> AttemptCounters {
-        AttemptCounters { failures: self.failures, first_due_at: self.trigger_at, cancel_requested: self.cancel.is_set() }
+        AttemptCounters { failures: self.failures, failing_since: self.failing_since, cancel_requested: self.cancel.is_set() }
     }
 }
 

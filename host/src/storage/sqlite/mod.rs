@@ -503,8 +503,8 @@ impl Storage for SqliteStorage {
         self.read(namespace, Timestamp::MIN, |reader| cron::made(reader.conn, namespace, cron, from, until))
     }
 
-    fn crons(&self, namespace: NamespaceId, filter: &CronFilter) -> Result<Vec<Cron>, StorageError> {
-        self.read(namespace, Timestamp::MIN, |reader| cron::list(reader.conn, reader.registry, namespace, filter))
+    fn crons(&self, namespace: NamespaceId, filter: &CronFilter, now: Timestamp) -> Result<Vec<Cron>, StorageError> {
+        self.read(namespace, now, |reader| cron::list(reader.conn, reader.registry, namespace, filter, now))
     }
 
     async fn change_cron(

@@ -1,6 +1,7 @@
 //! Brings the crons that a component's code defines in line with what it says now.
 
 use super::change::{create_for, remove, replace};
+use super::fire::fire_overdue;
 use super::read::{COLUMNS, stored};
 use crate::model::{CodeCron, NamespaceId, Origin, Task, Timestamp};
 use crate::storage::sqlite::rows::origin_code;
@@ -30,6 +31,7 @@ pub(in crate::storage::sqlite) fn sync(
         seen.push(&cron.name);
         let spec = cron.spec(&task.name, stored.cron.spec.rule.start());
         if spec != stored.cron.spec {
+            fire_overdue(tx, &mut stored, now)?;
             stored.cron.spec = cron.spec(&task.name, now);
             replace(tx, stored, now)?;
         }
