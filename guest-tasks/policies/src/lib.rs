@@ -107,4 +107,29 @@ fn keyed(input: Keyed) -> Result<Vec<RunId>, Failure> {
     Ok(vec![send(input.customer)?, send(input.customer + 1)?])
 }
 
-export_tasks!(everything, fails, alert, daily, ledger, brief, misfit, keyed);
+#[derive(Deserialize, JsonSchema)]
+struct Audience {
+    to: Option<String>,
+}
+
+/// Has a cron of which everything is said.
+#[task(cron(
+    key = "nightly",
+    expression = "0 2 * * *",
+    timezone = "Europe/Prague",
+    start = "2030-01-01T00:00:00Z",
+    end = "2031-01-01T00:00:00Z",
+    max_count = 9,
+    jitter = "5m",
+    input = "{\"to\":\"all\"}",
+    metadata = "team=billing, tier=gold",
+    priority = 2,
+    missed = "all",
+    missed_window = "2d",
+    missed_max = 5
+))]
+fn strict(input: Audience) -> Result<Option<String>, Failure> {
+    Ok(input.to)
+}
+
+export_tasks!(strict, everything, fails, alert, daily, ledger, brief, misfit, keyed);

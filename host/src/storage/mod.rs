@@ -307,6 +307,16 @@ pub struct Registration {
     pub overrides: std::collections::BTreeMap<Name, PolicySettings>,
 }
 
+impl Registration {
+    /// Which of the namespace's `tasks` belong to versions that this component replaces, and are not in it any more.
+    pub fn left_behind<'a>(&self, tasks: &'a [Arc<Task>]) -> impl Iterator<Item = &'a Arc<Task>> {
+        let has = |task: &Task| self.tasks.iter().any(|(definition, _)| definition.name == task.name);
+        let (mine, others): (Vec<_>, Vec<_>) = tasks.iter().partition(|task| has(task));
+        let replaced: Vec<_> = mine.iter().map(|task| task.digest).filter(|digest| *digest != self.component.digest).collect();
+        others.into_iter().filter(move |task| replaced.contains(&task.digest))
+    }
+}
+
 /// What became of one run of [`Storage::create`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Created {

@@ -129,10 +129,13 @@ impl SqliteStorage {
             conn.execute("INSERT OR IGNORE INTO runlater_namespaces (id, name) VALUES (1, ?1)", [Namespace::DEFAULT])?;
             shared.registry.load(conn)?;
             shared.due.serve(shared.registry.namespaces().iter().map(|namespace| namespace.id.0));
+            cron::renew(conn, &shared.registry, now)?;
             shared.upcoming.load(conn)?;
             let alive_until = meta::number(conn, "alive_until")?.and_then(Timestamp::from_micros);
             let suspects = recover::recover(conn, &shared, now.as_micros())?;
             shared.due.suspect(suspects);
+            // Some tasks may be suspended now.
+            shared.registry.load(conn)?;
             shared.seen_now.store(now.as_micros(), Ordering::Relaxed);
             shared.govern(now.as_micros());
             shared.due.remember(rates::read(conn)?, now.as_micros());

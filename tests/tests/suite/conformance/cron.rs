@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::place;
-use crate::conformance::world::{World, at, name, succeeded};
-use runlater::model::{Cron, CronChange, CronRule, CronSpec, Gap, Origin, Pause};
+use crate::conformance::world::{World, at, name, registration, succeeded};
+use runlater::model::{
+    CodeCron, Cron, CronChange, CronRule, CronSettings, CronSpec, Gap, Origin, Pause, TaskDefinition, TaskPolicy,
+};
 use runlater::{CronFilter, Metadata, Payload, Run, Status, Timestamp};
 
 impl World {
@@ -85,7 +87,7 @@ fn what_somebody_triggered_by_hand_stays_when_its_cron_is_paused() {
     world.look(1);
     assert_eq!(world.runs_of("c", 1), [(Some(30), 30, Status::Scheduled), (Some(60), 60, Status::Scheduled)]);
     let first = world.all(world.namespace, 1).into_iter().find(|run| run.trigger_at == at(30)).unwrap().id;
-    world.wait(world.storage.trigger(world.namespace, first, at(5))).unwrap();
+    world.wait(world.storage.trigger(world.namespace, first, at(5))).unwrap().unwrap();
     world.pause_cron("c", None, 6);
     assert_eq!(world.runs_of("c", 6), [(Some(30), 5, Status::Queued)]);
 }
@@ -176,4 +178,26 @@ fn a_pause_that_has_ended_is_none() {
             assert!(found.iter().all(|cron| cron.pause.is_some() == paused.contains(cron.name.as_str())));
         }
     }
+}
+
+#[test]
+fn a_task_that_a_new_version_has_no_more_leaves_no_cron_behind() {
+    let world = World::new(place());
+    let settings = CronSettings { expression: Some("@every 30s".into()), ..CronSettings::default() };
+    let task = |task: &str, crons: &[&str]| {
+        let of = |key: &&str| CodeCron::new(&name(task), key, settings.clone()).unwrap();
+        (TaskDefinition { crons: crons.iter().map(of).collect(), ..TaskDefinition::new(name(task)) }, TaskPolicy::default())
+    };
+    let register = |wasm: &[u8], tasks, now| {
+        world.wait(world.storage.register(registration(world.namespace, wasm, tasks), at(now))).unwrap();
+        world.settle();
+        let filter = CronFilter { limit: 9, ..CronFilter::default() };
+        let crons = world.storage.crons(world.namespace, &filter, at(now)).unwrap();
+        crons.iter().map(|cron| cron.name.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(register(b"v1", vec![task("a", &["x"]), task("b", &["x", "y"])], 0), "a.x b.x b.y");
+    assert_eq!(register(b"other", vec![task("c", &["x"])], 1), "a.x b.x b.y c.x", "it replaces nothing");
+    assert_eq!(register(b"v2", vec![task("b", &["y"])], 2), "b.y c.x");
+    assert!(world.storage.task(world.namespace, "a").is_some(), "its runs still have their task");
+    assert_eq!(register(b"v1", vec![task("a", &["x"]), task("b", &["x", "y"])], 3), "a.x b.x b.y c.x");
 }

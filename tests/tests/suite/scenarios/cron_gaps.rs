@@ -61,6 +61,23 @@ async fn a_cron_that_cannot_be_read_holds_up_nobody() {
 }
 
 #[tokio::test]
+async fn what_is_to_come_is_computed_anew_when_the_clocks_are_known_better() {
+    let mut world = World::with(&["behaviours"]).await;
+    let cron = world.scheduler.cron("daily", "touch").expression("0 2 * * *").timezone("Europe/Prague").create().await.unwrap();
+    let next = cron.next_at.unwrap();
+    for (known, then) in [("1970a", next), (runlater::model::TZDB_VERSION, next.saturating_add(secs(3600)))] {
+        guarded("shutdown", world.scheduler.shutdown(Duration::ZERO)).await.unwrap();
+        // As a program would have stored it for which that zone had another offset.
+        let database = rusqlite::Connection::open(world.database()).unwrap();
+        database.execute("UPDATE runlater_crons SET next_at = next_at + 3600000000", []).unwrap();
+        database.execute("UPDATE runlater_meta SET value = ?1 WHERE key = 'tzdb'", [known]).unwrap();
+        drop(database);
+        guarded("a start", world.open()).await;
+        assert_eq!(world.scheduler.get_cron("daily").await.unwrap().next_at, Some(then), "{known}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_shown_of_a_cron_is_true_while_its_runs_wait() {
     let world = World::with(&["behaviours"]).await;
     let scheduler = &world.scheduler;
