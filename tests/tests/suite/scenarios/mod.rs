@@ -1,8 +1,8 @@
 //! What users rely on, with real storage and real guests: one file for each theme, on a clock that only the test moves.
 
-mod code_crons;
 mod cron_gaps;
 mod crons;
+mod declared_crons;
 mod embedding;
 mod explain;
 mod forecast;
