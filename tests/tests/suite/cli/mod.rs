@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bombs;
+mod crons;
 mod dev;
 mod disk;
 mod explain;

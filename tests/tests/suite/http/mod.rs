@@ -3,6 +3,8 @@
 mod access;
 mod audit;
 mod bad_input;
+mod cron_refusals;
+mod crons;
 mod cursors;
 mod explain;
 mod forecast;
