@@ -9,6 +9,7 @@ mod explain;
 mod forecast;
 mod help;
 mod host;
+mod register;
 mod runs;
 mod schedule;
 mod terminal;
