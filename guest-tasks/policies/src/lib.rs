@@ -91,6 +91,8 @@ struct Keyed {
     customer: u32,
     /// For how many seconds after the end of its run the key is held.
     held_for: Option<u32>,
+    /// Whether the runs are stored at once.
+    detached: Option<bool>,
 }
 
 /// Schedules `everything` twice under one key, for an hour from now unless the key says otherwise, and returns both ids. The second time it
@@ -104,14 +106,16 @@ fn keyed(input: Keyed) -> Result<Vec<RunId>, Failure> {
         _ => (UniqueMode::Debounce { wait: minutes(1), max_wait: minutes(5) }, input.customer + 1),
     };
     let send = |customer| {
-        let mut run = schedule("everything").unique("order", mode);
+        let detached = input.detached == Some(true);
+        let mut run = if detached { schedule("everything") } else { schedule("everything").unique("order", mode) };
         if !matches!(mode, UniqueMode::Debounce { .. }) {
             run = run.after(hours(1));
         }
         if let Some(span) = input.held_for {
             run = run.unique_for(seconds(span.into()));
         }
-        run.send(&Order { customer: Customer { id: customer } })
+        let order = Order { customer: Customer { id: customer } };
+        if detached { run.send_detached("order", &order) } else { run.send(&order) }
     };
     Ok(vec![send(input.customer)?, send(next)?])
 }

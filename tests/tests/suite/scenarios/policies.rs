@@ -237,9 +237,11 @@ async fn a_guest_replaces_and_debounces() {
 #[tokio::test]
 async fn a_guest_says_for_how_long_its_key_is_held() {
     let world = World::with(&["policies"]).await;
-    for (held_for, seconds) in [(Some(10), 10), (Some(0), 0), (None, 86_400)] {
-        let keyed =
-            async |customer: u32| world.run("keyed", json!({ "mode": "existing", "customer": customer, "held_for": held_for })).await;
+    for (held_for, detached, seconds) in [(Some(10), false, 10), (Some(0), false, 0), (None, false, 86_400), (Some(10), true, 10)] {
+        let keyed = async |customer: u32| {
+            let input = json!({ "mode": "existing", "customer": customer, "held_for": held_for, "detached": detached });
+            world.run("keyed", input).await
+        };
         let first = keyed(1).await;
         let ids = output(&first);
         assert_eq!((first.status, &ids[0]), (Status::Succeeded, &ids[1]), "{:?}", first.message);
