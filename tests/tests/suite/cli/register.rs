@@ -52,7 +52,7 @@ fn what_an_operator_says_of_a_policy_is_kept_until_it_is_taken_back() {
         ("tick", &["policy", "TASK.FIELD=VALUE"][..]),
         ("tick.rate", &["policy", "TASK.FIELD=VALUE"]),
         ("tick.rate=fast", &["policy.tick.rate", "fast"]),
-        ("tick.colour=red", &["policy.tick", "colour"]),
+        ("tick.colour=red", &["policy.tick.colour", "keep-last"]),
         ("nobody.rate=1/s", &["nobody", "tick, keep"]),
     ] {
         register(&server, &["--grant", "crons", "--policy", policy]).fails(3, words);

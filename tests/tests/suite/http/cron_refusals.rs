@@ -1,11 +1,13 @@
 //! What is asked of crons and can't be meant, and what is asked of those of others, which do not exist.
 
 use axum::body::Body;
+use runlater::Grant;
 use runlater::scheduler::Role;
 use serde_json::{Value, json};
 
 use super::crons::{NOW, cron, refused, world_with};
 use super::{World, request, token};
+use crate::guests;
 
 #[tokio::test]
 async fn changes_that_can_not_be_meant_change_nothing() {
@@ -41,6 +43,23 @@ async fn changes_that_can_not_be_meant_change_nothing() {
         refused(&world.ask(method, &format!("/v1/crons/Each{path}"), body.clone()).await, 422, "invalid-name", Some("name"), path);
         refused(&world.ask(method, &format!("/v1/crons/other{path}"), body).await, 404, "cron-not-found", None, path);
     }
+}
+
+#[tokio::test]
+async fn what_the_code_of_a_component_declares_is_paused_and_triggered_and_no_more() {
+    let (world, _clock) = world_with(&[]).await;
+    let wasm = tokio::task::spawn_blocking(|| guests::component("crontab")).await.expect("built");
+    world.scheduler.register(wasm).grant(Grant::Crons).send().await.expect("it is registered");
+    let shown = world.ask("GET", "/v1/crons/tick.beat", None).await.body;
+    let (origin, next) = (&shown["origin"], &shown["next_at"]);
+    assert_eq!((origin, next, &shown["input"]), (&json!("code"), &json!("2027-03-27T12:00:40Z"), &json!({ "n": 7 })));
+    refused(&world.ask("PATCH", "/v1/crons/tick.beat", json!({ "priority": 1 })).await, 409, "defined-by-code", None, "a change");
+    refused(&world.ask("DELETE", "/v1/crons/tick.beat", None).await, 409, "defined-by-code", None, "a removal");
+    let taken = json!({ "name": "tick.beat", "task": "tick", "expression": "@daily" });
+    refused(&world.ask("POST", "/v1/crons", taken).await, 409, "cron-exists", None, "its name");
+    assert_eq!(world.ask("POST", "/v1/crons/tick.beat/pause", json!({})).await.body["next_at"], json!(null));
+    assert_eq!(world.ask("POST", "/v1/crons/tick.beat/resume", None).await.body["next_at"], "2027-03-27T12:00:40Z");
+    assert_eq!(world.ask("POST", "/v1/crons/tick.beat/trigger", None).await.status, 201);
 }
 
 #[tokio::test]
