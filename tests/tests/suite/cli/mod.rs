@@ -2,12 +2,14 @@
 
 mod bad_input;
 mod bombs;
+mod crons;
 mod dev;
 mod disk;
 mod explain;
 mod forecast;
 mod help;
 mod host;
+mod register;
 mod runs;
 mod schedule;
 mod terminal;

@@ -1,5 +1,6 @@
 //! What users rely on, with real storage and real guests: one file for each theme, on a clock that only the test moves.
 
+mod code_crons;
 mod cron_gaps;
 mod crons;
 mod declared_crons;
@@ -7,6 +8,7 @@ mod embedding;
 mod explain;
 mod forecast;
 mod gates;
+mod guest_cron_options;
 mod guest_crons;
 mod hostile;
 mod policies;
