@@ -8,6 +8,7 @@ mod forecast;
 mod gates;
 mod guest_crons;
 mod hostile;
+mod plain;
 mod policies;
 mod registration;
 mod retries;
