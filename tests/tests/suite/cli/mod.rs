@@ -8,6 +8,7 @@ mod explain;
 mod forecast;
 mod help;
 mod host;
+mod readme;
 mod runs;
 mod schedule;
 mod terminal;
