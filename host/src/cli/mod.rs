@@ -13,6 +13,7 @@ mod dev;
 mod discovery;
 mod explain;
 mod failure;
+mod file;
 mod filter;
 mod forecast;
 mod health;
