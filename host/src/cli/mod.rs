@@ -27,6 +27,7 @@ mod screen;
 mod serve;
 mod table;
 mod tasks;
+mod tls;
 mod token;
 mod version;
 mod waiting;

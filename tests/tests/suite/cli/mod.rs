@@ -13,6 +13,7 @@ mod readme;
 mod runs;
 mod schedule;
 mod terminal;
+mod tls;
 mod tokens;
 
 use std::io::{BufRead, BufReader, Write};
