@@ -1,5 +1,6 @@
 //! What users rely on, with real storage and real guests: one file for each theme, on a clock that only the test moves.
 
+mod arguments;
 mod cron_gaps;
 mod crons;
 mod embedding;
