@@ -9,6 +9,7 @@ mod forecast;
 mod gates;
 mod guest_crons;
 mod hostile;
+mod neighbours;
 mod plain;
 mod policies;
 mod registration;
