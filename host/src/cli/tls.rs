@@ -26,7 +26,9 @@ fn words(error: &Error) -> Option<String> {
             "its certificate is for another host; name it as the certificate does".into()
         }
         Error::InvalidCertificate(Certificate::NotValidForNameContext { expected, presented }) => {
-            let names = if presented.is_empty() { "no host at all".into() } else { presented.join(", ") };
+            // Each is given as `DnsName("example.com")`.
+            let names: Vec<_> = presented.iter().map(|name| name.split('"').nth(1).unwrap_or(name)).collect();
+            let names = if names.is_empty() { "no host at all".into() } else { names.join(", ") };
             format!("its certificate is not for {}, but for {names}; name the server as the certificate does", expected.to_str())
         }
         Error::InvalidCertificate(Certificate::Expired | Certificate::ExpiredContext { .. }) => {
@@ -62,7 +64,7 @@ mod tests {
         };
         for (error, word) in [
             (Error::InvalidCertificate(Certificate::UnknownIssuer), "nobody who is known here"),
-            (Error::InvalidCertificate(other_host), "not for runs.example.com, but for DnsName(\"www.example.com\")"),
+            (Error::InvalidCertificate(other_host), "not for runs.example.com, but for www.example.com"),
             (Error::InvalidCertificate(Certificate::NotValidForName), "for another host"),
             (Error::InvalidCertificate(Certificate::Expired), "has expired"),
             (Error::InvalidCertificate(Certificate::NotValidYet), "not valid yet"),
