@@ -62,8 +62,19 @@ fn the_smallest_parts_are_measured_from_the_command_line() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_parts_report_what_they_promise() {
     let folder = tempfile::tempdir().unwrap();
-    let plan =
-        Plan { calls: 20, runs: 200, stored: 500, few: 100, many: 200, creates: 10, bulk: 100, crowd: 4, repeats: 1, ..Plan::quick() };
+    let plan = Plan {
+        calls: 20,
+        runs: 200,
+        stored: 500,
+        few: 100,
+        many: 200,
+        creates: 10,
+        bulk: 100,
+        crons: 50,
+        crowd: 4,
+        repeats: 1,
+        ..Plan::quick()
+    };
     let report = runlater::bench::run(&plan, &Part::ALL, Arc::clone(&guests::component("measured")), folder.path(), &|_| ()).await.unwrap();
     check(&report.to_json(), &KEYS);
     check(&report.to_json(), &["growth.ratio", "http.create_ratio", "policies.unused_ratio", "crons_10k.lateness_us.p99"]);
