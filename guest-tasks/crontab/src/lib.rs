@@ -1,5 +1,6 @@
 //! Tasks that declare crons, and one that keeps them, so that a test of the host can see what becomes of that.
 
+use runlater_task::CatchUp;
 use runlater_task::prelude::*;
 
 #[derive(Deserialize, JsonSchema)]
@@ -13,12 +14,22 @@ fn tick(input: Tick) -> Result<Option<u32>, Failure> {
     Ok(input.n)
 }
 
+/// What is done with a cron, and what is said of it. Times are seconds from now, spans are seconds.
 #[derive(Deserialize, JsonSchema)]
 struct Step {
     verb: String,
     name: String,
     expression: Option<String>,
     timezone: Option<String>,
+    start: Option<u32>,
+    end: Option<u32>,
+    max_count: Option<u32>,
+    jitter: Option<u32>,
+    priority: Option<u8>,
+    missed: Option<String>,
+    window: Option<u32>,
+    max: Option<u32>,
+    until: Option<u32>,
     n: Option<u32>,
 }
 
@@ -37,8 +48,7 @@ struct Kept {
 }
 
 impl Step {
-    /// Returns `ok`, or what was asked for.
-    fn take(&self, now: Instant) -> Result<String, runlater_task::Error> {
+    fn setting(&self, now: Instant) -> crons::Setting {
         let mut setting = cron(&self.name);
         if let Some(expression) = &self.expression {
             setting = setting.expression(expression);
@@ -46,28 +56,82 @@ impl Step {
         if let Some(timezone) = &self.timezone {
             setting = setting.timezone(timezone);
         }
+        if let Some(start) = self.start {
+            setting = setting.start(now + seconds(start.into()));
+        }
+        if let Some(end) = self.end {
+            setting = setting.end(now + seconds(end.into()));
+        }
+        if let Some(count) = self.max_count {
+            setting = setting.max_count(count);
+        }
+        if let Some(jitter) = self.jitter {
+            setting = setting.jitter(seconds(jitter.into()));
+        }
+        if let Some(priority) = self.priority {
+            setting = setting.priority(priority);
+        }
+        if let Some(which) = &self.missed {
+            let which = match which.as_str() {
+                "skip" => CatchUp::Skip,
+                "latest" => CatchUp::Latest,
+                _ => CatchUp::All,
+            };
+            setting = setting.missed(which, self.window.map(|window| seconds(window.into())), self.max);
+        }
         if let Some(n) = self.n {
             setting = setting.input(&serde_json::json!({ "n": n })).metadata("n", &n.to_string());
         }
+        setting
+    }
+
+    /// Returns `ok`, or what was asked for.
+    fn take(&self, now: Instant) -> Result<String, runlater_task::Error> {
+        let setting = self.setting(now);
         match self.verb.as_str() {
             "create" => setting.create("tick"),
             "update" => setting.update(),
-            "pause" => crons::pause(&self.name, None, "by a guest"),
+            "pause" => crons::pause(&self.name, self.until.map(|until| now + seconds(until.into())), "by a guest"),
             "resume" => crons::resume(&self.name),
             "delete" => crons::delete(&self.name),
             "trigger" => crons::trigger(&self.name).map(drop),
             "next" => {
                 let next = crons::next(&self.name, self.n.unwrap_or(0))?;
-                return Ok(next.iter().map(|at| format!("+{}", at.unix_seconds() - now.unix_seconds())).collect::<Vec<_>>().join(" "));
+                return Ok(next.iter().map(|at| from_now(*at, now)).collect::<Vec<_>>().join(" "));
             }
             // Of the last so many seconds.
             "backfill" => {
                 return crons::backfill(&self.name, now - seconds(self.n.unwrap_or(0).into()), now).map(|made| made.to_string());
             }
+            "show" => return shown(&crons::get(&self.name)?, now),
+            // All of them, and whether each comes after the one before.
+            "count" => {
+                let names = crons::list(None)?.iter().map(crons::Cron::name).collect::<Vec<_>>();
+                return Ok(format!("{} {}", names.len(), if names.is_sorted_by(|one, next| one < next) { "in order" } else { "mixed" }));
+            }
             _ => crons::get(&self.name).map(drop),
         }?;
         Ok("ok".to_owned())
     }
+}
+
+fn from_now(at: Instant, now: Instant) -> String {
+    format!("{:+}", at.unix_seconds() - now.unix_seconds())
+}
+
+/// Everything that can be read of a cron.
+fn shown(cron: &crons::Cron, now: Instant) -> Result<String, runlater_task::Error> {
+    let next = cron.next_at().map_or("never".to_owned(), |at| from_now(at, now));
+    let (input, metadata) = (cron.input::<serde_json::Value>()?, cron.metadata());
+    Ok(format!(
+        "{}: {} of {} in {}, next {next}, fired {}, paused {:?}, {input} {metadata:?}",
+        cron.name(),
+        cron.expression(),
+        cron.task(),
+        cron.timezone(),
+        cron.fired(),
+        cron.paused(),
+    ) + &format!(", by {}", cron.origin()))
 }
 
 /// Takes the steps, says how each went and what there is then, and fails if it is told to.

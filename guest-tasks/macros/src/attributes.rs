@@ -5,6 +5,7 @@ use syn::meta::ParseNestedMeta;
 use syn::parse::Parser as _;
 use syn::{LitInt, LitStr, Result};
 
+use crate::cron::{Cron, ONLY_CRON};
 use crate::policies::{self, Policies};
 
 /// The attributes of a task, checked as far as that needs no clock.
@@ -29,22 +30,10 @@ pub(crate) struct Schedule {
     pub(crate) input: Option<LitStr>,
 }
 
-/// One cron.
-pub(crate) struct Cron {
-    pub(crate) key: LitStr,
-    pub(crate) expression: LitStr,
-    pub(crate) timezone: Option<LitStr>,
-    pub(crate) input: Option<LitStr>,
-}
-
-/// The key of the cron that is written without one.
-const ONLY_CRON: &str = "cron";
-
 const KNOWN: &str = "name, max_attempts, timeout, retry_delay, retry_delays, priority, concurrency, concurrency_per_task, overlap, lane, rate, \
                      missed, missed_window, missed_max, start_deadline, cancel_grace, on_failure, keep_for, keep_last, schedule, \
                      cron, timezone";
 const KNOWN_OF_SCHEDULE: &str = "key, at, input";
-const KNOWN_OF_CRON: &str = "key, expression, timezone, input";
 
 pub(crate) fn parse(tokens: TokenStream) -> Result<Attributes> {
     let mut parsed = Attributes::default();
@@ -86,7 +75,7 @@ fn attribute(parsed: &mut Attributes, meta: &ParseNestedMeta<'_>) -> Result<()> 
         }
         Some(name) if policies::KNOWN.contains(&name) => parsed.policies.attribute(name, meta),
         Some("cron") => {
-            let cron = cron(meta)?;
+            let cron = Cron::parse(meta)?;
             if parsed.crons.iter().any(|other| other.key.value() == cron.key.value()) {
                 return Err(syn::Error::new(cron.key.span(), "another cron of this task has the same key"));
             }
@@ -132,25 +121,6 @@ fn schedule(meta: &ParseNestedMeta<'_>) -> Result<Schedule> {
     }
 }
 
-fn cron(meta: &ParseNestedMeta<'_>) -> Result<Cron> {
-    if meta.input.peek(syn::Token![=]) {
-        let expression: LitStr = meta.value()?.parse()?;
-        return Ok(Cron { key: LitStr::new(ONLY_CRON, expression.span()), expression, timezone: None, input: None });
-    }
-    let (mut key, mut expression, mut timezone, mut input): (Option<LitStr>, _, _, _) = (None, None, None, None);
-    meta.parse_nested_meta(|meta| match meta.path.get_ident().map(ToString::to_string).as_deref() {
-        Some("key") => set(&mut key, meta.value()?.parse()?, &meta),
-        Some("expression") => set(&mut expression, meta.value()?.parse()?, &meta),
-        Some("timezone") => set(&mut timezone, meta.value()?.parse()?, &meta),
-        Some("input") => set(&mut input, meta.value()?.parse()?, &meta),
-        _ => Err(meta.error(format!("unknown attribute of a cron; known are: {KNOWN_OF_CRON}"))),
-    })?;
-    match (key, expression) {
-        (Some(key), Some(expression)) => Ok(Cron { key, expression, timezone, input }),
-        _ => Err(meta.error("a cron needs `key` and `expression`, for example cron(key = \"mornings\", expression = \"0 9 * * 1-5\")")),
-    }
-}
-
 /// The names that the contract allows, so that a bad one fails the build and not the registration.
 pub(crate) fn check_name(name: &str) -> std::result::Result<(), String> {
     let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
@@ -178,13 +148,15 @@ mod tests {
             concurrency = 1, concurrency_per_task = 10, overlap = "buffer-one", lane = "input.customer.id", rate = "10/m", missed = "all",
             missed_window = "3d", missed_max = 7, start_deadline = "5m", cancel_grace = "1s", on_failure = "alert", keep_for = "7d", keep_last = 0,
             schedule(key = "a", at = "2030-01-01T00:00:00Z"), schedule(key = "b", at = "2031-01-01T00:00:00Z", input = "{}"),
-            cron = "0 9 * * 1-5", timezone = "Europe/Prague", cron(key = "nightly", expression = "@daily", input = "{}")"#;
+            cron = "0 9 * * 1-5", timezone = "Europe/Prague", cron(key = "nightly", expression = "@daily", input = "{}",
+                timezone = "UTC", start = "2030-01-01T00:00:00Z", end = "2031-01-01T00:00:00Z", max_count = 9, jitter = "5m",
+                metadata = "team=billing, tier=gold", priority = 2, missed = "all", missed_window = "2d", missed_max = 5)"#;
         let parsed = parse(text.parse().unwrap()).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(parsed.name.unwrap().value(), "send-mail");
         assert_eq!(parsed.retry_delay.map(|(base, max)| (base.value(), max.value())), Some(("10s".into(), "6h".into())));
         assert_eq!(parsed.schedules.len(), 2);
         let crons = parsed.crons.iter().map(|cron| (cron.key.value(), cron.timezone.as_ref().map(LitStr::value)));
-        assert_eq!(crons.collect::<Vec<_>>(), [("cron".into(), Some("Europe/Prague".into())), ("nightly".into(), None)]);
+        assert_eq!(crons.collect::<Vec<_>>(), [("cron".into(), Some("Europe/Prague".into())), ("nightly".into(), Some("UTC".into()))]);
     }
 
     #[test]
@@ -218,6 +190,16 @@ mod tests {
                 "cron(key = \"a\")",
                 "a cron needs `key` and `expression`, for example cron(key = \"mornings\", expression = \"0 9 * * 1-5\")",
             ),
+            (
+                "cron(key = \"a\", expression = \"@daily\", when = \"\")",
+                "unknown attribute of a cron; known are: key, expression, timezone, start, end, max_count, jitter, input, metadata, priority, \
+                 missed, missed_window, missed_max",
+            ),
+            (
+                "cron(key = \"a\", expression = \"@daily\", missed_max = 2)",
+                "says which missed occurrences run: give it with `missed = \"all\"`",
+            ),
+            ("cron(key = \"a\", expression = \"@daily\", metadata = \"billing\")", "expected entries such as \"team=billing, tier=gold\""),
             ("timezone = \"UTC\"", "says by which clocks a cron goes: give it with `cron = \"…\"`"),
             ("cron = \"@daily\", cron = \"@hourly\"", "another cron of this task has the same key"),
         ] {

@@ -5,6 +5,7 @@
 use proc_macro::TokenStream;
 
 mod attributes;
+mod cron;
 mod policies;
 mod schema;
 mod serde_attributes;
@@ -35,6 +36,9 @@ mod task;
 /// - `keep_for = "7d"`, `keep_last = 1000`: how long ended runs are kept, and how many of them.
 /// - `schedule(key = "new-year", at = "2030-01-01T00:00:00Z", input = "{}")`: a run at a fixed time, made at
 ///   registration. The input is JSON and may be left out. May be repeated with other keys.
+/// - `cron = "0 9 * * 1-5"`, `timezone = "Europe/Prague"`: runs again and again; UTC if no time zone is given.
+/// - `cron(key = "nightly", expression = "@daily")`: the same with a key; may be repeated with other keys. Beside these it takes `timezone`,
+///   `start`, `end`, `max_count`, `jitter`, `input`, `metadata = "team=billing, tier=gold"`, `priority`, `missed`, `missed_window`, `missed_max`.
 #[proc_macro_attribute]
 pub fn task(attributes: TokenStream, function: TokenStream) -> TokenStream {
     task::expand(attributes.into(), function.into()).unwrap_or_else(syn::Error::into_compile_error).into()

@@ -158,7 +158,7 @@ fn rate(text: &LitStr) -> Result<TokenStream> {
     }
 }
 
-fn missed(text: &LitStr) -> Result<TokenStream> {
+pub(crate) fn missed(text: &LitStr) -> Result<TokenStream> {
     Ok(match text.value().as_str() {
         "skip" => quote!(::runlater_task::CatchUp::Skip),
         "latest" => quote!(::runlater_task::CatchUp::Latest),

@@ -7,6 +7,7 @@ use quote::{quote, quote_spanned};
 use syn::{FnArg, ItemFn, LitStr, Result, Type};
 
 use crate::attributes::{self, Attributes};
+use crate::cron::Cron;
 use crate::schema::first_paragraph;
 
 pub(crate) fn expand(attributes: TokenStream, function: TokenStream) -> Result<TokenStream> {
@@ -137,12 +138,7 @@ fn definition(attributes: &Attributes, function: &ItemFn, name: &LitStr, input: 
         let input = option(schedule.input.as_ref().map(|json| quote!(#json)));
         quote!(::runlater_task::CodeSchedule { key: #key, at: #at, input: #input })
     });
-    let crons = attributes.crons.iter().map(|cron| {
-        let (key, expression) = (&cron.key, &cron.expression);
-        let (timezone, input) =
-            (option(cron.timezone.as_ref().map(|zone| quote!(#zone))), option(cron.input.as_ref().map(|json| quote!(#json))));
-        quote!(::runlater_task::CodeCron { key: #key, expression: #expression, timezone: #timezone, input: #input })
-    });
+    let crons = attributes.crons.iter().map(Cron::value);
     quote! {
         ::runlater_task::Definition {
             name: #name,
@@ -172,7 +168,7 @@ pub(crate) fn duration(text: &LitStr) -> TokenStream {
     constant(text, quote!(::runlater_task::Duration), "expected a duration such as \"30s\", \"1h30m\" or \"250ms\"")
 }
 
-fn instant(text: &LitStr) -> TokenStream {
+pub(crate) fn instant(text: &LitStr) -> TokenStream {
     constant(text, quote!(::runlater_task::Instant), "expected a time such as \"2030-01-01T00:00:00Z\"")
 }
 

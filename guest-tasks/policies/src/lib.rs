@@ -89,22 +89,60 @@ fn misfit() -> Result<String, Failure> {
 struct Keyed {
     mode: String,
     customer: u32,
+    /// For how many seconds after the end of its run the key is held.
+    held_for: Option<u32>,
+    /// Whether the runs are stored at once.
+    detached: Option<bool>,
 }
 
-/// Schedules `everything` twice under one key, for an hour from now unless the key says otherwise, and returns both ids.
+/// Schedules `everything` twice under one key, for an hour from now unless the key says otherwise, and returns both ids. The second time it
+/// is for the next customer, except where only an equal request gets the run there is.
 #[task(max_attempts = 1)]
 fn keyed(input: Keyed) -> Result<Vec<RunId>, Failure> {
-    let mode = match input.mode.as_str() {
-        "reject" => UniqueMode::Reject,
-        "replace" => UniqueMode::Replace,
-        _ => UniqueMode::Debounce { wait: minutes(1), max_wait: minutes(5) },
+    let (mode, next) = match input.mode.as_str() {
+        "existing" => (UniqueMode::Existing, input.customer),
+        "reject" => (UniqueMode::Reject, input.customer + 1),
+        "replace" => (UniqueMode::Replace, input.customer + 1),
+        _ => (UniqueMode::Debounce { wait: minutes(1), max_wait: minutes(5) }, input.customer + 1),
     };
     let send = |customer| {
-        let run = schedule("everything").unique("order", mode);
-        let run = if matches!(mode, UniqueMode::Debounce { .. }) { run } else { run.after(hours(1)) };
-        run.send(&Order { customer: Customer { id: customer } })
+        let detached = input.detached == Some(true);
+        let mut run = if detached { schedule("everything") } else { schedule("everything").unique("order", mode) };
+        if !matches!(mode, UniqueMode::Debounce { .. }) {
+            run = run.after(hours(1));
+        }
+        if let Some(span) = input.held_for {
+            run = run.unique_for(seconds(span.into()));
+        }
+        let order = Order { customer: Customer { id: customer } };
+        if detached { run.send_detached("order", &order) } else { run.send(&order) }
     };
-    Ok(vec![send(input.customer)?, send(input.customer + 1)?])
+    Ok(vec![send(input.customer)?, send(next)?])
 }
 
-export_tasks!(everything, fails, alert, daily, ledger, brief, misfit, keyed);
+#[derive(Deserialize, JsonSchema)]
+struct Audience {
+    to: Option<String>,
+}
+
+/// Has a cron of which everything is said.
+#[task(cron(
+    key = "nightly",
+    expression = "0 2 * * *",
+    timezone = "Europe/Prague",
+    start = "2030-01-01T00:00:00Z",
+    end = "2031-01-01T00:00:00Z",
+    max_count = 9,
+    jitter = "5m",
+    input = "{\"to\":\"all\"}",
+    metadata = "team=billing, tier=gold",
+    priority = 2,
+    missed = "all",
+    missed_window = "2d",
+    missed_max = 5
+))]
+fn strict(input: Audience) -> Result<Option<String>, Failure> {
+    Ok(input.to)
+}
+
+export_tasks!(strict, everything, fails, alert, daily, ledger, brief, misfit, keyed);

@@ -912,6 +912,46 @@ f.debug_tuple("CatchUp::Other").field(e).finish()
 }
 }
 }
+/// What a cron can carry beyond name, task and expression. Every setter replaces what was set before.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct CronOptions {
+handle: _rt::Resource<CronOptions>,
+}
+impl CronOptions {
+#[doc(hidden)]
+pub unsafe fn from_handle(handle: u32) -> Self {
+Self {
+handle: unsafe { _rt::Resource::from_handle(handle) },
+}
+}
+#[doc(hidden)]
+pub fn take_handle(&self) -> u32 {
+_rt::Resource::take_handle(&self.handle)
+}
+#[doc(hidden)]
+pub fn handle(&self) -> u32 {
+_rt::Resource::handle(&self.handle)
+}
+}
+unsafe impl _rt::WasmResource for CronOptions {
+#[inline]
+unsafe fn drop(_handle: u32) {
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/definition@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[resource-drop]cron-options"]
+fn drop(_: i32);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn drop(_: i32) {
+unreachable!()
+}
+unsafe {
+drop(_handle as i32);
+}
+}
+}
 /// One task: a name, and how its runs should be treated.
 #[derive(Debug)]
 #[repr(transparent)]
@@ -949,6 +989,2932 @@ unreachable!()
 }
 unsafe {
 drop(_handle as i32);
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// Nothing set. For a new cron: UTC, from now on (if a component declares it: from its registration on), without end, for ever, at the planned
+/// times, with no input.
+#[allow(async_fn_in_trait)]
+pub fn new() -> Self {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[constructor]cron-options"]
+fn wit_import0() -> i32;
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0() -> i32 {
+unreachable!()
+}
+let ret = wit_import0();
+CronOptions::from_handle(ret as u32)
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// The IANA time zone whose clocks it goes by, for example `Europe/Prague`.
+#[allow(async_fn_in_trait)]
+pub fn set_timezone(
+&self,
+name: &str,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = name;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-timezone"]
+fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result52 = match l3 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
+0 => {
+let e51 = {
+let l5 = *ptr1.add(16).cast::<*mut u8>();
+let l6 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let bytes7 = _rt::Vec::from_raw_parts(
+l5.cast(),
+len7,
+len7,
+);
+let l8 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l9 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes7),
+reason: _rt::string_lift(bytes10),
+}
+};
+V51::Invalid(e51)
+}
+1 => {
+let e51 = {
+let l11 = *ptr1.add(16).cast::<*mut u8>();
+let l12 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+let l14 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l15 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes13),
+max: l14 as u64,
+asked: l15 as u64,
+}
+};
+V51::Limit(e51)
+}
+2 => {
+let e51 = {
+let l16 = *ptr1.add(16).cast::<*mut u8>();
+let l17 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+_rt::string_lift(bytes18)
+};
+V51::TaskNotFound(e51)
+}
+3 => {
+let e51 = {
+let l19 = *ptr1.add(16).cast::<*mut u8>();
+let l20 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V51::RunNotFound(e51)
+}
+4 => {
+let e51 = {
+let l22 = *ptr1.add(16).cast::<*mut u8>();
+let l23 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V51::AlreadyTriggered(e51)
+}
+5 => {
+let e51 = {
+let l25 = *ptr1.add(16).cast::<*mut u8>();
+let l26 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V51::DefinedByCode(e51)
+}
+6 => {
+let e51 = {
+let l28 = *ptr1.add(16).cast::<*mut u8>();
+let l29 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V51::AlreadyEnded(e51)
+}
+7 => {
+let e51 = {
+let l31 = *ptr1.add(16).cast::<*mut u8>();
+let l32 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V51::UniqueKeyTaken(e51)
+}
+8 => {
+let e51 = {
+let l34 = *ptr1.add(16).cast::<*mut u8>();
+let l35 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V51::CronNotFound(e51)
+}
+9 => {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
+0 => None,
+1 => {
+let e = {
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V51::Unavailable(e51)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V51::Other(e51)
+}
+};
+v51
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result52
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// It does not fire before this, and an interval counts from here.
+#[allow(async_fn_in_trait)]
+pub fn set_start(
+&self,
+at: Instant,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let super::super::super::runlater::scheduler::types::Instant {
+seconds: seconds0,
+nanoseconds: nanoseconds0,
+} = at;
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-start"]
+fn wit_import2(_: i32, _: i64, _: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(
+_: i32,
+_: i64,
+_: i32,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import2(
+(self).handle() as i32,
+_rt::as_i64(seconds0),
+_rt::as_i32(nanoseconds0),
+ptr1,
+);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result52 = match l3 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
+0 => {
+let e51 = {
+let l5 = *ptr1.add(16).cast::<*mut u8>();
+let l6 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let bytes7 = _rt::Vec::from_raw_parts(
+l5.cast(),
+len7,
+len7,
+);
+let l8 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l9 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes7),
+reason: _rt::string_lift(bytes10),
+}
+};
+V51::Invalid(e51)
+}
+1 => {
+let e51 = {
+let l11 = *ptr1.add(16).cast::<*mut u8>();
+let l12 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+let l14 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l15 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes13),
+max: l14 as u64,
+asked: l15 as u64,
+}
+};
+V51::Limit(e51)
+}
+2 => {
+let e51 = {
+let l16 = *ptr1.add(16).cast::<*mut u8>();
+let l17 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+_rt::string_lift(bytes18)
+};
+V51::TaskNotFound(e51)
+}
+3 => {
+let e51 = {
+let l19 = *ptr1.add(16).cast::<*mut u8>();
+let l20 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V51::RunNotFound(e51)
+}
+4 => {
+let e51 = {
+let l22 = *ptr1.add(16).cast::<*mut u8>();
+let l23 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V51::AlreadyTriggered(e51)
+}
+5 => {
+let e51 = {
+let l25 = *ptr1.add(16).cast::<*mut u8>();
+let l26 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V51::DefinedByCode(e51)
+}
+6 => {
+let e51 = {
+let l28 = *ptr1.add(16).cast::<*mut u8>();
+let l29 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V51::AlreadyEnded(e51)
+}
+7 => {
+let e51 = {
+let l31 = *ptr1.add(16).cast::<*mut u8>();
+let l32 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V51::UniqueKeyTaken(e51)
+}
+8 => {
+let e51 = {
+let l34 = *ptr1.add(16).cast::<*mut u8>();
+let l35 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V51::CronNotFound(e51)
+}
+9 => {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
+0 => None,
+1 => {
+let e = {
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V51::Unavailable(e51)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V51::Other(e51)
+}
+};
+v51
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result52
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// It fires before this only.
+#[allow(async_fn_in_trait)]
+pub fn set_end(&self, at: Instant) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let super::super::super::runlater::scheduler::types::Instant {
+seconds: seconds0,
+nanoseconds: nanoseconds0,
+} = at;
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-end"]
+fn wit_import2(_: i32, _: i64, _: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(
+_: i32,
+_: i64,
+_: i32,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import2(
+(self).handle() as i32,
+_rt::as_i64(seconds0),
+_rt::as_i32(nanoseconds0),
+ptr1,
+);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result52 = match l3 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
+0 => {
+let e51 = {
+let l5 = *ptr1.add(16).cast::<*mut u8>();
+let l6 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let bytes7 = _rt::Vec::from_raw_parts(
+l5.cast(),
+len7,
+len7,
+);
+let l8 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l9 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes7),
+reason: _rt::string_lift(bytes10),
+}
+};
+V51::Invalid(e51)
+}
+1 => {
+let e51 = {
+let l11 = *ptr1.add(16).cast::<*mut u8>();
+let l12 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+let l14 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l15 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes13),
+max: l14 as u64,
+asked: l15 as u64,
+}
+};
+V51::Limit(e51)
+}
+2 => {
+let e51 = {
+let l16 = *ptr1.add(16).cast::<*mut u8>();
+let l17 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+_rt::string_lift(bytes18)
+};
+V51::TaskNotFound(e51)
+}
+3 => {
+let e51 = {
+let l19 = *ptr1.add(16).cast::<*mut u8>();
+let l20 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V51::RunNotFound(e51)
+}
+4 => {
+let e51 = {
+let l22 = *ptr1.add(16).cast::<*mut u8>();
+let l23 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V51::AlreadyTriggered(e51)
+}
+5 => {
+let e51 = {
+let l25 = *ptr1.add(16).cast::<*mut u8>();
+let l26 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V51::DefinedByCode(e51)
+}
+6 => {
+let e51 = {
+let l28 = *ptr1.add(16).cast::<*mut u8>();
+let l29 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V51::AlreadyEnded(e51)
+}
+7 => {
+let e51 = {
+let l31 = *ptr1.add(16).cast::<*mut u8>();
+let l32 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V51::UniqueKeyTaken(e51)
+}
+8 => {
+let e51 = {
+let l34 = *ptr1.add(16).cast::<*mut u8>();
+let l35 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V51::CronNotFound(e51)
+}
+9 => {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
+0 => None,
+1 => {
+let e = {
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V51::Unavailable(e51)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V51::Other(e51)
+}
+};
+v51
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result52
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// It fires so often and no more: at least once.
+#[allow(async_fn_in_trait)]
+pub fn set_max_count(
+&self,
+count: u32,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-max-count"]
+fn wit_import1(_: i32, _: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, _rt::as_i32(&count), ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result51 = match l2 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l3 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V50;
+let v50 = match l3 {
+0 => {
+let e50 = {
+let l4 = *ptr0.add(16).cast::<*mut u8>();
+let l5 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len6 = l5;
+let bytes6 = _rt::Vec::from_raw_parts(
+l4.cast(),
+len6,
+len6,
+);
+let l7 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l8 = *ptr0
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len9 = l8;
+let bytes9 = _rt::Vec::from_raw_parts(
+l7.cast(),
+len9,
+len9,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes6),
+reason: _rt::string_lift(bytes9),
+}
+};
+V50::Invalid(e50)
+}
+1 => {
+let e50 = {
+let l10 = *ptr0.add(16).cast::<*mut u8>();
+let l11 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len12 = l11;
+let bytes12 = _rt::Vec::from_raw_parts(
+l10.cast(),
+len12,
+len12,
+);
+let l13 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l14 = *ptr0
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes12),
+max: l13 as u64,
+asked: l14 as u64,
+}
+};
+V50::Limit(e50)
+}
+2 => {
+let e50 = {
+let l15 = *ptr0.add(16).cast::<*mut u8>();
+let l16 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len17 = l16;
+let bytes17 = _rt::Vec::from_raw_parts(
+l15.cast(),
+len17,
+len17,
+);
+_rt::string_lift(bytes17)
+};
+V50::TaskNotFound(e50)
+}
+3 => {
+let e50 = {
+let l18 = *ptr0.add(16).cast::<*mut u8>();
+let l19 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len20 = l19;
+let bytes20 = _rt::Vec::from_raw_parts(
+l18.cast(),
+len20,
+len20,
+);
+_rt::string_lift(bytes20)
+};
+V50::RunNotFound(e50)
+}
+4 => {
+let e50 = {
+let l21 = *ptr0.add(16).cast::<*mut u8>();
+let l22 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len23 = l22;
+let bytes23 = _rt::Vec::from_raw_parts(
+l21.cast(),
+len23,
+len23,
+);
+_rt::string_lift(bytes23)
+};
+V50::AlreadyTriggered(e50)
+}
+5 => {
+let e50 = {
+let l24 = *ptr0.add(16).cast::<*mut u8>();
+let l25 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len26 = l25;
+let bytes26 = _rt::Vec::from_raw_parts(
+l24.cast(),
+len26,
+len26,
+);
+_rt::string_lift(bytes26)
+};
+V50::DefinedByCode(e50)
+}
+6 => {
+let e50 = {
+let l27 = *ptr0.add(16).cast::<*mut u8>();
+let l28 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
+);
+_rt::string_lift(bytes29)
+};
+V50::AlreadyEnded(e50)
+}
+7 => {
+let e50 = {
+let l30 = *ptr0.add(16).cast::<*mut u8>();
+let l31 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
+);
+_rt::string_lift(bytes32)
+};
+V50::UniqueKeyTaken(e50)
+}
+8 => {
+let e50 = {
+let l33 = *ptr0.add(16).cast::<*mut u8>();
+let l34 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
+);
+_rt::string_lift(bytes35)
+};
+V50::CronNotFound(e50)
+}
+9 => {
+let e50 = {
+let l36 = *ptr0.add(16).cast::<*mut u8>();
+let l37 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V50::CronExists(e50)
+}
+10 => {
+let e50 = {
+let l39 = *ptr0.add(16).cast::<*mut u8>();
+let l40 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V50::CronDefinedByCode(e50)
+}
+11 => {
+let e50 = {
+let l42 = *ptr0.add(16).cast::<*mut u8>();
+let l43 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V50::Forbidden(e50)
+}
+12 => {
+let e50 = {
+let l45 = i32::from(*ptr0.add(16).cast::<u8>());
+match l45 {
+0 => None,
+1 => {
+let e = {
+let l46 = *ptr0.add(24).cast::<i64>();
+l46 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V50::Unavailable(e50)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e50 = {
+let l47 = *ptr0.add(16).cast::<*mut u8>();
+let l48 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
+);
+_rt::string_lift(bytes49)
+};
+V50::Other(e50)
+}
+};
+v50
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result51
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// Spreads its runs evenly over this span behind their planned times: at most 24 h.
+#[allow(async_fn_in_trait)]
+pub fn set_jitter(
+&self,
+jitter: Duration,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-jitter"]
+fn wit_import1(_: i32, _: i64, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: i64, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, _rt::as_i64(jitter), ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result51 = match l2 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l3 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V50;
+let v50 = match l3 {
+0 => {
+let e50 = {
+let l4 = *ptr0.add(16).cast::<*mut u8>();
+let l5 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len6 = l5;
+let bytes6 = _rt::Vec::from_raw_parts(
+l4.cast(),
+len6,
+len6,
+);
+let l7 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l8 = *ptr0
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len9 = l8;
+let bytes9 = _rt::Vec::from_raw_parts(
+l7.cast(),
+len9,
+len9,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes6),
+reason: _rt::string_lift(bytes9),
+}
+};
+V50::Invalid(e50)
+}
+1 => {
+let e50 = {
+let l10 = *ptr0.add(16).cast::<*mut u8>();
+let l11 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len12 = l11;
+let bytes12 = _rt::Vec::from_raw_parts(
+l10.cast(),
+len12,
+len12,
+);
+let l13 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l14 = *ptr0
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes12),
+max: l13 as u64,
+asked: l14 as u64,
+}
+};
+V50::Limit(e50)
+}
+2 => {
+let e50 = {
+let l15 = *ptr0.add(16).cast::<*mut u8>();
+let l16 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len17 = l16;
+let bytes17 = _rt::Vec::from_raw_parts(
+l15.cast(),
+len17,
+len17,
+);
+_rt::string_lift(bytes17)
+};
+V50::TaskNotFound(e50)
+}
+3 => {
+let e50 = {
+let l18 = *ptr0.add(16).cast::<*mut u8>();
+let l19 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len20 = l19;
+let bytes20 = _rt::Vec::from_raw_parts(
+l18.cast(),
+len20,
+len20,
+);
+_rt::string_lift(bytes20)
+};
+V50::RunNotFound(e50)
+}
+4 => {
+let e50 = {
+let l21 = *ptr0.add(16).cast::<*mut u8>();
+let l22 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len23 = l22;
+let bytes23 = _rt::Vec::from_raw_parts(
+l21.cast(),
+len23,
+len23,
+);
+_rt::string_lift(bytes23)
+};
+V50::AlreadyTriggered(e50)
+}
+5 => {
+let e50 = {
+let l24 = *ptr0.add(16).cast::<*mut u8>();
+let l25 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len26 = l25;
+let bytes26 = _rt::Vec::from_raw_parts(
+l24.cast(),
+len26,
+len26,
+);
+_rt::string_lift(bytes26)
+};
+V50::DefinedByCode(e50)
+}
+6 => {
+let e50 = {
+let l27 = *ptr0.add(16).cast::<*mut u8>();
+let l28 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
+);
+_rt::string_lift(bytes29)
+};
+V50::AlreadyEnded(e50)
+}
+7 => {
+let e50 = {
+let l30 = *ptr0.add(16).cast::<*mut u8>();
+let l31 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
+);
+_rt::string_lift(bytes32)
+};
+V50::UniqueKeyTaken(e50)
+}
+8 => {
+let e50 = {
+let l33 = *ptr0.add(16).cast::<*mut u8>();
+let l34 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
+);
+_rt::string_lift(bytes35)
+};
+V50::CronNotFound(e50)
+}
+9 => {
+let e50 = {
+let l36 = *ptr0.add(16).cast::<*mut u8>();
+let l37 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V50::CronExists(e50)
+}
+10 => {
+let e50 = {
+let l39 = *ptr0.add(16).cast::<*mut u8>();
+let l40 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V50::CronDefinedByCode(e50)
+}
+11 => {
+let e50 = {
+let l42 = *ptr0.add(16).cast::<*mut u8>();
+let l43 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V50::Forbidden(e50)
+}
+12 => {
+let e50 = {
+let l45 = i32::from(*ptr0.add(16).cast::<u8>());
+match l45 {
+0 => None,
+1 => {
+let e = {
+let l46 = *ptr0.add(24).cast::<i64>();
+l46 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V50::Unavailable(e50)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e50 = {
+let l47 = *ptr0.add(16).cast::<*mut u8>();
+let l48 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
+);
+_rt::string_lift(bytes49)
+};
+V50::Other(e50)
+}
+};
+v50
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result51
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// What each run is given.
+#[allow(async_fn_in_trait)]
+pub fn set_input(
+&self,
+input: &Payload,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let super::super::super::runlater::scheduler::types::Payload {
+media_type: media_type0,
+bytes: bytes0,
+} = input;
+let vec1 = media_type0;
+let ptr1 = vec1.as_ptr().cast::<u8>();
+let len1 = vec1.len();
+let vec2 = bytes0;
+let ptr2 = vec2.as_ptr().cast::<u8>();
+let len2 = vec2.len();
+let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-input"]
+fn wit_import4(
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import4(
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import4(
+(self).handle() as i32,
+ptr1.cast_mut(),
+len1,
+ptr2.cast_mut(),
+len2,
+ptr3,
+);
+let l5 = i32::from(*ptr3.add(0).cast::<u8>());
+let result54 = match l5 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l6 = i32::from(*ptr3.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V53;
+let v53 = match l6 {
+0 => {
+let e53 = {
+let l7 = *ptr3.add(16).cast::<*mut u8>();
+let l8 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len9 = l8;
+let bytes9 = _rt::Vec::from_raw_parts(
+l7.cast(),
+len9,
+len9,
+);
+let l10 = *ptr3
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l11 = *ptr3
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len12 = l11;
+let bytes12 = _rt::Vec::from_raw_parts(
+l10.cast(),
+len12,
+len12,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes9),
+reason: _rt::string_lift(bytes12),
+}
+};
+V53::Invalid(e53)
+}
+1 => {
+let e53 = {
+let l13 = *ptr3.add(16).cast::<*mut u8>();
+let l14 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len15 = l14;
+let bytes15 = _rt::Vec::from_raw_parts(
+l13.cast(),
+len15,
+len15,
+);
+let l16 = *ptr3
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l17 = *ptr3
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes15),
+max: l16 as u64,
+asked: l17 as u64,
+}
+};
+V53::Limit(e53)
+}
+2 => {
+let e53 = {
+let l18 = *ptr3.add(16).cast::<*mut u8>();
+let l19 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len20 = l19;
+let bytes20 = _rt::Vec::from_raw_parts(
+l18.cast(),
+len20,
+len20,
+);
+_rt::string_lift(bytes20)
+};
+V53::TaskNotFound(e53)
+}
+3 => {
+let e53 = {
+let l21 = *ptr3.add(16).cast::<*mut u8>();
+let l22 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len23 = l22;
+let bytes23 = _rt::Vec::from_raw_parts(
+l21.cast(),
+len23,
+len23,
+);
+_rt::string_lift(bytes23)
+};
+V53::RunNotFound(e53)
+}
+4 => {
+let e53 = {
+let l24 = *ptr3.add(16).cast::<*mut u8>();
+let l25 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len26 = l25;
+let bytes26 = _rt::Vec::from_raw_parts(
+l24.cast(),
+len26,
+len26,
+);
+_rt::string_lift(bytes26)
+};
+V53::AlreadyTriggered(e53)
+}
+5 => {
+let e53 = {
+let l27 = *ptr3.add(16).cast::<*mut u8>();
+let l28 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
+);
+_rt::string_lift(bytes29)
+};
+V53::DefinedByCode(e53)
+}
+6 => {
+let e53 = {
+let l30 = *ptr3.add(16).cast::<*mut u8>();
+let l31 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
+);
+_rt::string_lift(bytes32)
+};
+V53::AlreadyEnded(e53)
+}
+7 => {
+let e53 = {
+let l33 = *ptr3.add(16).cast::<*mut u8>();
+let l34 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
+);
+_rt::string_lift(bytes35)
+};
+V53::UniqueKeyTaken(e53)
+}
+8 => {
+let e53 = {
+let l36 = *ptr3.add(16).cast::<*mut u8>();
+let l37 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V53::CronNotFound(e53)
+}
+9 => {
+let e53 = {
+let l39 = *ptr3.add(16).cast::<*mut u8>();
+let l40 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V53::CronExists(e53)
+}
+10 => {
+let e53 = {
+let l42 = *ptr3.add(16).cast::<*mut u8>();
+let l43 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V53::CronDefinedByCode(e53)
+}
+11 => {
+let e53 = {
+let l45 = *ptr3.add(16).cast::<*mut u8>();
+let l46 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len47 = l46;
+let bytes47 = _rt::Vec::from_raw_parts(
+l45.cast(),
+len47,
+len47,
+);
+_rt::string_lift(bytes47)
+};
+V53::Forbidden(e53)
+}
+12 => {
+let e53 = {
+let l48 = i32::from(*ptr3.add(16).cast::<u8>());
+match l48 {
+0 => None,
+1 => {
+let e = {
+let l49 = *ptr3.add(24).cast::<i64>();
+l49 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V53::Unavailable(e53)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e53 = {
+let l50 = *ptr3.add(16).cast::<*mut u8>();
+let l51 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len52 = l51;
+let bytes52 = _rt::Vec::from_raw_parts(
+l50.cast(),
+len52,
+len52,
+);
+_rt::string_lift(bytes52)
+};
+V53::Other(e53)
+}
+};
+v53
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result54
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// Adds one entry of additional metadata to each run. At most 32 entries; key and value of 1 to 128 bytes.
+#[allow(async_fn_in_trait)]
+pub fn set_metadata(
+&self,
+key: &str,
+value: &str,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = key;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let vec1 = value;
+let ptr1 = vec1.as_ptr().cast::<u8>();
+let len1 = vec1.len();
+let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-metadata"]
+fn wit_import3(
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import3(
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import3(
+(self).handle() as i32,
+ptr0.cast_mut(),
+len0,
+ptr1.cast_mut(),
+len1,
+ptr2,
+);
+let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+let result53 = match l4 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l5 = i32::from(*ptr2.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V52;
+let v52 = match l5 {
+0 => {
+let e52 = {
+let l6 = *ptr2.add(16).cast::<*mut u8>();
+let l7 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len8 = l7;
+let bytes8 = _rt::Vec::from_raw_parts(
+l6.cast(),
+len8,
+len8,
+);
+let l9 = *ptr2
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l10 = *ptr2
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len11 = l10;
+let bytes11 = _rt::Vec::from_raw_parts(
+l9.cast(),
+len11,
+len11,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes8),
+reason: _rt::string_lift(bytes11),
+}
+};
+V52::Invalid(e52)
+}
+1 => {
+let e52 = {
+let l12 = *ptr2.add(16).cast::<*mut u8>();
+let l13 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len14 = l13;
+let bytes14 = _rt::Vec::from_raw_parts(
+l12.cast(),
+len14,
+len14,
+);
+let l15 = *ptr2
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l16 = *ptr2
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes14),
+max: l15 as u64,
+asked: l16 as u64,
+}
+};
+V52::Limit(e52)
+}
+2 => {
+let e52 = {
+let l17 = *ptr2.add(16).cast::<*mut u8>();
+let l18 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len19 = l18;
+let bytes19 = _rt::Vec::from_raw_parts(
+l17.cast(),
+len19,
+len19,
+);
+_rt::string_lift(bytes19)
+};
+V52::TaskNotFound(e52)
+}
+3 => {
+let e52 = {
+let l20 = *ptr2.add(16).cast::<*mut u8>();
+let l21 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len22 = l21;
+let bytes22 = _rt::Vec::from_raw_parts(
+l20.cast(),
+len22,
+len22,
+);
+_rt::string_lift(bytes22)
+};
+V52::RunNotFound(e52)
+}
+4 => {
+let e52 = {
+let l23 = *ptr2.add(16).cast::<*mut u8>();
+let l24 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len25 = l24;
+let bytes25 = _rt::Vec::from_raw_parts(
+l23.cast(),
+len25,
+len25,
+);
+_rt::string_lift(bytes25)
+};
+V52::AlreadyTriggered(e52)
+}
+5 => {
+let e52 = {
+let l26 = *ptr2.add(16).cast::<*mut u8>();
+let l27 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len28 = l27;
+let bytes28 = _rt::Vec::from_raw_parts(
+l26.cast(),
+len28,
+len28,
+);
+_rt::string_lift(bytes28)
+};
+V52::DefinedByCode(e52)
+}
+6 => {
+let e52 = {
+let l29 = *ptr2.add(16).cast::<*mut u8>();
+let l30 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len31 = l30;
+let bytes31 = _rt::Vec::from_raw_parts(
+l29.cast(),
+len31,
+len31,
+);
+_rt::string_lift(bytes31)
+};
+V52::AlreadyEnded(e52)
+}
+7 => {
+let e52 = {
+let l32 = *ptr2.add(16).cast::<*mut u8>();
+let l33 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len34 = l33;
+let bytes34 = _rt::Vec::from_raw_parts(
+l32.cast(),
+len34,
+len34,
+);
+_rt::string_lift(bytes34)
+};
+V52::UniqueKeyTaken(e52)
+}
+8 => {
+let e52 = {
+let l35 = *ptr2.add(16).cast::<*mut u8>();
+let l36 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len37 = l36;
+let bytes37 = _rt::Vec::from_raw_parts(
+l35.cast(),
+len37,
+len37,
+);
+_rt::string_lift(bytes37)
+};
+V52::CronNotFound(e52)
+}
+9 => {
+let e52 = {
+let l38 = *ptr2.add(16).cast::<*mut u8>();
+let l39 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V52::CronExists(e52)
+}
+10 => {
+let e52 = {
+let l41 = *ptr2.add(16).cast::<*mut u8>();
+let l42 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len43 = l42;
+let bytes43 = _rt::Vec::from_raw_parts(
+l41.cast(),
+len43,
+len43,
+);
+_rt::string_lift(bytes43)
+};
+V52::CronDefinedByCode(e52)
+}
+11 => {
+let e52 = {
+let l44 = *ptr2.add(16).cast::<*mut u8>();
+let l45 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len46 = l45;
+let bytes46 = _rt::Vec::from_raw_parts(
+l44.cast(),
+len46,
+len46,
+);
+_rt::string_lift(bytes46)
+};
+V52::Forbidden(e52)
+}
+12 => {
+let e52 = {
+let l47 = i32::from(*ptr2.add(16).cast::<u8>());
+match l47 {
+0 => None,
+1 => {
+let e = {
+let l48 = *ptr2.add(24).cast::<i64>();
+l48 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V52::Unavailable(e52)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e52 = {
+let l49 = *ptr2.add(16).cast::<*mut u8>();
+let l50 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len51 = l50;
+let bytes51 = _rt::Vec::from_raw_parts(
+l49.cast(),
+len51,
+len51,
+);
+_rt::string_lift(bytes51)
+};
+V52::Other(e52)
+}
+};
+v52
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result53
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// The priority of its runs, 1 to 3, instead of the task's.
+#[allow(async_fn_in_trait)]
+pub fn set_priority(
+&self,
+priority: u8,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-priority"]
+fn wit_import1(_: i32, _: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1(
+(self).handle() as i32,
+_rt::as_i32(&priority),
+ptr0,
+);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result51 = match l2 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l3 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V50;
+let v50 = match l3 {
+0 => {
+let e50 = {
+let l4 = *ptr0.add(16).cast::<*mut u8>();
+let l5 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len6 = l5;
+let bytes6 = _rt::Vec::from_raw_parts(
+l4.cast(),
+len6,
+len6,
+);
+let l7 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l8 = *ptr0
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len9 = l8;
+let bytes9 = _rt::Vec::from_raw_parts(
+l7.cast(),
+len9,
+len9,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes6),
+reason: _rt::string_lift(bytes9),
+}
+};
+V50::Invalid(e50)
+}
+1 => {
+let e50 = {
+let l10 = *ptr0.add(16).cast::<*mut u8>();
+let l11 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len12 = l11;
+let bytes12 = _rt::Vec::from_raw_parts(
+l10.cast(),
+len12,
+len12,
+);
+let l13 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l14 = *ptr0
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes12),
+max: l13 as u64,
+asked: l14 as u64,
+}
+};
+V50::Limit(e50)
+}
+2 => {
+let e50 = {
+let l15 = *ptr0.add(16).cast::<*mut u8>();
+let l16 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len17 = l16;
+let bytes17 = _rt::Vec::from_raw_parts(
+l15.cast(),
+len17,
+len17,
+);
+_rt::string_lift(bytes17)
+};
+V50::TaskNotFound(e50)
+}
+3 => {
+let e50 = {
+let l18 = *ptr0.add(16).cast::<*mut u8>();
+let l19 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len20 = l19;
+let bytes20 = _rt::Vec::from_raw_parts(
+l18.cast(),
+len20,
+len20,
+);
+_rt::string_lift(bytes20)
+};
+V50::RunNotFound(e50)
+}
+4 => {
+let e50 = {
+let l21 = *ptr0.add(16).cast::<*mut u8>();
+let l22 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len23 = l22;
+let bytes23 = _rt::Vec::from_raw_parts(
+l21.cast(),
+len23,
+len23,
+);
+_rt::string_lift(bytes23)
+};
+V50::AlreadyTriggered(e50)
+}
+5 => {
+let e50 = {
+let l24 = *ptr0.add(16).cast::<*mut u8>();
+let l25 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len26 = l25;
+let bytes26 = _rt::Vec::from_raw_parts(
+l24.cast(),
+len26,
+len26,
+);
+_rt::string_lift(bytes26)
+};
+V50::DefinedByCode(e50)
+}
+6 => {
+let e50 = {
+let l27 = *ptr0.add(16).cast::<*mut u8>();
+let l28 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
+);
+_rt::string_lift(bytes29)
+};
+V50::AlreadyEnded(e50)
+}
+7 => {
+let e50 = {
+let l30 = *ptr0.add(16).cast::<*mut u8>();
+let l31 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
+);
+_rt::string_lift(bytes32)
+};
+V50::UniqueKeyTaken(e50)
+}
+8 => {
+let e50 = {
+let l33 = *ptr0.add(16).cast::<*mut u8>();
+let l34 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
+);
+_rt::string_lift(bytes35)
+};
+V50::CronNotFound(e50)
+}
+9 => {
+let e50 = {
+let l36 = *ptr0.add(16).cast::<*mut u8>();
+let l37 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V50::CronExists(e50)
+}
+10 => {
+let e50 = {
+let l39 = *ptr0.add(16).cast::<*mut u8>();
+let l40 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V50::CronDefinedByCode(e50)
+}
+11 => {
+let e50 = {
+let l42 = *ptr0.add(16).cast::<*mut u8>();
+let l43 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V50::Forbidden(e50)
+}
+12 => {
+let e50 = {
+let l45 = i32::from(*ptr0.add(16).cast::<u8>());
+match l45 {
+0 => None,
+1 => {
+let e = {
+let l46 = *ptr0.add(24).cast::<i64>();
+l46 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V50::Unavailable(e50)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e50 = {
+let l47 = *ptr0.add(16).cast::<*mut u8>();
+let l48 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
+);
+_rt::string_lift(bytes49)
+};
+V50::Other(e50)
+}
+};
+v50
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result51
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// What becomes of occurrences that pass while no host is running, instead of what the task says: as `set-missed` of a
+/// definition.
+#[allow(async_fn_in_trait)]
+pub fn set_missed(
+&self,
+catch_up: &CatchUp,
+window: ::core::option::Option<Duration>,
+max: ::core::option::Option<u32>,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let (result1_0, result1_1, result1_2) = match catch_up {
+CatchUp::Skip => (0i32, ::core::ptr::null_mut(), 0usize),
+CatchUp::Latest => (1i32, ::core::ptr::null_mut(), 0usize),
+CatchUp::All => (2i32, ::core::ptr::null_mut(), 0usize),
+CatchUp::Other(e) => {
+let vec0 = e;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+(3i32, ptr0.cast_mut(), len0)
+}
+};
+let (result2_0, result2_1) = match window {
+Some(e) => (1i32, _rt::as_i64(e)),
+None => (0i32, 0i64),
+};
+let (result3_0, result3_1) = match max {
+Some(e) => (1i32, _rt::as_i32(e)),
+None => (0i32, 0i32),
+};
+let ptr4 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.set-missed"]
+fn wit_import5(
+_: i32,
+_: i32,
+_: *mut u8,
+_: usize,
+_: i32,
+_: i64,
+_: i32,
+_: i32,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import5(
+_: i32,
+_: i32,
+_: *mut u8,
+_: usize,
+_: i32,
+_: i64,
+_: i32,
+_: i32,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import5(
+(self).handle() as i32,
+result1_0,
+result1_1,
+result1_2,
+result2_0,
+result2_1,
+result3_0,
+result3_1,
+ptr4,
+);
+let l6 = i32::from(*ptr4.add(0).cast::<u8>());
+let result55 = match l6 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l7 = i32::from(*ptr4.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V54;
+let v54 = match l7 {
+0 => {
+let e54 = {
+let l8 = *ptr4.add(16).cast::<*mut u8>();
+let l9 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+let l11 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l12 = *ptr4
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes10),
+reason: _rt::string_lift(bytes13),
+}
+};
+V54::Invalid(e54)
+}
+1 => {
+let e54 = {
+let l14 = *ptr4.add(16).cast::<*mut u8>();
+let l15 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len16 = l15;
+let bytes16 = _rt::Vec::from_raw_parts(
+l14.cast(),
+len16,
+len16,
+);
+let l17 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l18 = *ptr4
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes16),
+max: l17 as u64,
+asked: l18 as u64,
+}
+};
+V54::Limit(e54)
+}
+2 => {
+let e54 = {
+let l19 = *ptr4.add(16).cast::<*mut u8>();
+let l20 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V54::TaskNotFound(e54)
+}
+3 => {
+let e54 = {
+let l22 = *ptr4.add(16).cast::<*mut u8>();
+let l23 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V54::RunNotFound(e54)
+}
+4 => {
+let e54 = {
+let l25 = *ptr4.add(16).cast::<*mut u8>();
+let l26 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V54::AlreadyTriggered(e54)
+}
+5 => {
+let e54 = {
+let l28 = *ptr4.add(16).cast::<*mut u8>();
+let l29 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V54::DefinedByCode(e54)
+}
+6 => {
+let e54 = {
+let l31 = *ptr4.add(16).cast::<*mut u8>();
+let l32 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V54::AlreadyEnded(e54)
+}
+7 => {
+let e54 = {
+let l34 = *ptr4.add(16).cast::<*mut u8>();
+let l35 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V54::UniqueKeyTaken(e54)
+}
+8 => {
+let e54 = {
+let l37 = *ptr4.add(16).cast::<*mut u8>();
+let l38 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V54::CronNotFound(e54)
+}
+9 => {
+let e54 = {
+let l40 = *ptr4.add(16).cast::<*mut u8>();
+let l41 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V54::CronExists(e54)
+}
+10 => {
+let e54 = {
+let l43 = *ptr4.add(16).cast::<*mut u8>();
+let l44 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V54::CronDefinedByCode(e54)
+}
+11 => {
+let e54 = {
+let l46 = *ptr4.add(16).cast::<*mut u8>();
+let l47 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len48 = l47;
+let bytes48 = _rt::Vec::from_raw_parts(
+l46.cast(),
+len48,
+len48,
+);
+_rt::string_lift(bytes48)
+};
+V54::Forbidden(e54)
+}
+12 => {
+let e54 = {
+let l49 = i32::from(*ptr4.add(16).cast::<u8>());
+match l49 {
+0 => None,
+1 => {
+let e = {
+let l50 = *ptr4.add(24).cast::<i64>();
+l50 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V54::Unavailable(e54)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e54 = {
+let l51 = *ptr4.add(16).cast::<*mut u8>();
+let l52 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len53 = l52;
+let bytes53 = _rt::Vec::from_raw_parts(
+l51.cast(),
+len53,
+len53,
+);
+_rt::string_lift(bytes53)
+};
+V54::Other(e54)
+}
+};
+v54
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result55
 }
 }
 }
@@ -6815,16 +9781,15 @@ impl TaskDefinition {
 /// Declares a cron: a rule that makes a run of this task again and again. `key` tells it from the task's other crons; in the
 /// namespace it is named by the task, a dot and the key.
 ///
-/// `expression` has five or six fields, or is a nickname such as `@daily`, or `@every 90s`; `timezone` is a name of the IANA database,
-/// UTC if there is none. Made when the component is registered, changed or removed when a later version says otherwise, and left alone
-/// where that says the same. The API can pause and resume it, but neither change nor delete it. At most 100 for a task.
+/// `expression` has five or six fields, or is a nickname such as `@daily`, or `@every 90s`. Made when the component is registered, changed or
+/// removed when a later version says otherwise, and left alone where that says the same. The API can pause and resume it, but neither
+/// change nor delete it. At most 100 for a task.
 #[allow(async_fn_in_trait)]
 pub fn add_cron(
 &self,
 key: &str,
 expression: &str,
-timezone: ::core::option::Option<&str>,
-input: ::core::option::Option<&Payload>,
+options: ::core::option::Option<&CronOptions>,
 ) -> ::core::result::Result<(), Error> {
 unsafe {
 #[repr(align(8))]
@@ -6843,144 +9808,123 @@ let len0 = vec0.len();
 let vec1 = expression;
 let ptr1 = vec1.as_ptr().cast::<u8>();
 let len1 = vec1.len();
-let (result3_0, result3_1, result3_2) = match timezone {
-Some(e) => {
-let vec2 = e;
-let ptr2 = vec2.as_ptr().cast::<u8>();
-let len2 = vec2.len();
-(1i32, ptr2.cast_mut(), len2)
-}
-None => (0i32, ::core::ptr::null_mut(), 0usize),
+let (result2_0, result2_1) = match options {
+Some(e) => (1i32, (e).handle() as i32),
+None => (0i32, 0i32),
 };
-let (result7_0, result7_1, result7_2, result7_3, result7_4) = match input {
-Some(e) => {
-let super::super::super::runlater::scheduler::types::Payload {
-media_type: media_type4,
-bytes: bytes4,
-} = e;
-let vec5 = media_type4;
-let ptr5 = vec5.as_ptr().cast::<u8>();
-let len5 = vec5.len();
-let vec6 = bytes4;
-let ptr6 = vec6.as_ptr().cast::<u8>();
-let len6 = vec6.len();
-(1i32, ptr5.cast_mut(), len5, ptr6.cast_mut(), len6)
-}
-None => {
-(
-0i32,
-::core::ptr::null_mut(),
-0usize,
-::core::ptr::null_mut(),
-0usize,
-)
-}
-};
-let ptr8 = ret_area.0.as_mut_ptr().cast::<u8>();
+let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
 #[cfg(target_arch = "wasm32")]
 #[link(
 wasm_import_module = "runlater:scheduler/definition@0.1.0"
 )]
 unsafe extern "C" {
 #[link_name = "[method]task-definition.add-cron"]
-fn wit_import9(
+fn wit_import4(
 _: i32,
 _: *mut u8,
 _: usize,
 _: *mut u8,
 _: usize,
 _: i32,
-_: *mut u8,
-_: usize,
 _: i32,
-_: *mut u8,
-_: usize,
-_: *mut u8,
-_: usize,
 _: *mut u8,
 );
 }
 #[cfg(not(target_arch = "wasm32"))]
-unsafe extern "C" fn wit_import9(
+unsafe extern "C" fn wit_import4(
 _: i32,
 _: *mut u8,
 _: usize,
 _: *mut u8,
 _: usize,
 _: i32,
-_: *mut u8,
-_: usize,
 _: i32,
-_: *mut u8,
-_: usize,
-_: *mut u8,
-_: usize,
 _: *mut u8,
 ) {
 unreachable!()
 }
-wit_import9(
+wit_import4(
 (self).handle() as i32,
 ptr0.cast_mut(),
 len0,
 ptr1.cast_mut(),
 len1,
-result3_0,
-result3_1,
-result3_2,
-result7_0,
-result7_1,
-result7_2,
-result7_3,
-result7_4,
-ptr8,
+result2_0,
+result2_1,
+ptr3,
 );
-let l10 = i32::from(*ptr8.add(0).cast::<u8>());
-let result59 = match l10 {
+let l5 = i32::from(*ptr3.add(0).cast::<u8>());
+let result54 = match l5 {
 0 => {
 let e = ();
 Ok(e)
 }
 1 => {
 let e = {
-let l11 = i32::from(*ptr8.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V58;
-let v58 = match l11 {
+let l6 = i32::from(*ptr3.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V53;
+let v53 = match l6 {
 0 => {
-let e58 = {
-let l12 = *ptr8.add(16).cast::<*mut u8>();
-let l13 = *ptr8
+let e53 = {
+let l7 = *ptr3.add(16).cast::<*mut u8>();
+let l8 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len14 = l13;
-let bytes14 = _rt::Vec::from_raw_parts(
-l12.cast(),
-len14,
-len14,
+let len9 = l8;
+let bytes9 = _rt::Vec::from_raw_parts(
+l7.cast(),
+len9,
+len9,
 );
-let l15 = *ptr8
+let l10 = *ptr3
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
-let l16 = *ptr8
+let l11 = *ptr3
 .add(16 + 3 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len17 = l16;
-let bytes17 = _rt::Vec::from_raw_parts(
-l15.cast(),
-len17,
-len17,
+let len12 = l11;
+let bytes12 = _rt::Vec::from_raw_parts(
+l10.cast(),
+len12,
+len12,
 );
 super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes14),
-reason: _rt::string_lift(bytes17),
+field: _rt::string_lift(bytes9),
+reason: _rt::string_lift(bytes12),
 }
 };
-V58::Invalid(e58)
+V53::Invalid(e53)
 }
 1 => {
-let e58 = {
-let l18 = *ptr8.add(16).cast::<*mut u8>();
-let l19 = *ptr8
+let e53 = {
+let l13 = *ptr3.add(16).cast::<*mut u8>();
+let l14 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len15 = l14;
+let bytes15 = _rt::Vec::from_raw_parts(
+l13.cast(),
+len15,
+len15,
+);
+let l16 = *ptr3
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l17 = *ptr3
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes15),
+max: l16 as u64,
+asked: l17 as u64,
+}
+};
+V53::Limit(e53)
+}
+2 => {
+let e53 = {
+let l18 = *ptr3.add(16).cast::<*mut u8>();
+let l19 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
 let len20 = l19;
@@ -6989,168 +9933,176 @@ l18.cast(),
 len20,
 len20,
 );
-let l21 = *ptr8
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-let l22 = *ptr8
-.add(24 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes20),
-max: l21 as u64,
-asked: l22 as u64,
-}
+_rt::string_lift(bytes20)
 };
-V58::Limit(e58)
-}
-2 => {
-let e58 = {
-let l23 = *ptr8.add(16).cast::<*mut u8>();
-let l24 = *ptr8
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len25 = l24;
-let bytes25 = _rt::Vec::from_raw_parts(
-l23.cast(),
-len25,
-len25,
-);
-_rt::string_lift(bytes25)
-};
-V58::TaskNotFound(e58)
+V53::TaskNotFound(e53)
 }
 3 => {
-let e58 = {
-let l26 = *ptr8.add(16).cast::<*mut u8>();
-let l27 = *ptr8
+let e53 = {
+let l21 = *ptr3.add(16).cast::<*mut u8>();
+let l22 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len28 = l27;
-let bytes28 = _rt::Vec::from_raw_parts(
-l26.cast(),
-len28,
-len28,
+let len23 = l22;
+let bytes23 = _rt::Vec::from_raw_parts(
+l21.cast(),
+len23,
+len23,
 );
-_rt::string_lift(bytes28)
+_rt::string_lift(bytes23)
 };
-V58::RunNotFound(e58)
+V53::RunNotFound(e53)
 }
 4 => {
-let e58 = {
-let l29 = *ptr8.add(16).cast::<*mut u8>();
-let l30 = *ptr8
+let e53 = {
+let l24 = *ptr3.add(16).cast::<*mut u8>();
+let l25 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len31 = l30;
-let bytes31 = _rt::Vec::from_raw_parts(
-l29.cast(),
-len31,
-len31,
+let len26 = l25;
+let bytes26 = _rt::Vec::from_raw_parts(
+l24.cast(),
+len26,
+len26,
 );
-_rt::string_lift(bytes31)
+_rt::string_lift(bytes26)
 };
-V58::AlreadyTriggered(e58)
+V53::AlreadyTriggered(e53)
 }
 5 => {
-let e58 = {
-let l32 = *ptr8.add(16).cast::<*mut u8>();
-let l33 = *ptr8
+let e53 = {
+let l27 = *ptr3.add(16).cast::<*mut u8>();
+let l28 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len34 = l33;
-let bytes34 = _rt::Vec::from_raw_parts(
-l32.cast(),
-len34,
-len34,
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
 );
-_rt::string_lift(bytes34)
+_rt::string_lift(bytes29)
 };
-V58::DefinedByCode(e58)
+V53::DefinedByCode(e53)
 }
 6 => {
-let e58 = {
-let l35 = *ptr8.add(16).cast::<*mut u8>();
-let l36 = *ptr8
+let e53 = {
+let l30 = *ptr3.add(16).cast::<*mut u8>();
+let l31 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len37 = l36;
-let bytes37 = _rt::Vec::from_raw_parts(
-l35.cast(),
-len37,
-len37,
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
 );
-_rt::string_lift(bytes37)
+_rt::string_lift(bytes32)
 };
-V58::AlreadyEnded(e58)
+V53::AlreadyEnded(e53)
 }
 7 => {
-let e58 = {
-let l38 = *ptr8.add(16).cast::<*mut u8>();
-let l39 = *ptr8
+let e53 = {
+let l33 = *ptr3.add(16).cast::<*mut u8>();
+let l34 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len40 = l39;
-let bytes40 = _rt::Vec::from_raw_parts(
-l38.cast(),
-len40,
-len40,
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
 );
-_rt::string_lift(bytes40)
+_rt::string_lift(bytes35)
 };
-V58::UniqueKeyTaken(e58)
+V53::UniqueKeyTaken(e53)
 }
 8 => {
-let e58 = {
-let l41 = *ptr8.add(16).cast::<*mut u8>();
-let l42 = *ptr8
+let e53 = {
+let l36 = *ptr3.add(16).cast::<*mut u8>();
+let l37 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len43 = l42;
-let bytes43 = _rt::Vec::from_raw_parts(
-l41.cast(),
-len43,
-len43,
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
 );
-_rt::string_lift(bytes43)
+_rt::string_lift(bytes38)
 };
-V58::CronNotFound(e58)
+V53::CronNotFound(e53)
 }
 9 => {
-let e58 = {
-let l44 = *ptr8.add(16).cast::<*mut u8>();
-let l45 = *ptr8
+let e53 = {
+let l39 = *ptr3.add(16).cast::<*mut u8>();
+let l40 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len46 = l45;
-let bytes46 = _rt::Vec::from_raw_parts(
-l44.cast(),
-len46,
-len46,
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
 );
-_rt::string_lift(bytes46)
+_rt::string_lift(bytes41)
 };
-V58::CronExists(e58)
+V53::CronExists(e53)
 }
 10 => {
-let e58 = {
-let l47 = *ptr8.add(16).cast::<*mut u8>();
-let l48 = *ptr8
+let e53 = {
+let l42 = *ptr3.add(16).cast::<*mut u8>();
+let l43 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len49 = l48;
-let bytes49 = _rt::Vec::from_raw_parts(
-l47.cast(),
-len49,
-len49,
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
 );
-_rt::string_lift(bytes49)
+_rt::string_lift(bytes44)
 };
-V58::CronDefinedByCode(e58)
+V53::CronDefinedByCode(e53)
 }
 11 => {
-let e58 = {
-let l50 = *ptr8.add(16).cast::<*mut u8>();
-let l51 = *ptr8
+let e53 = {
+let l45 = *ptr3.add(16).cast::<*mut u8>();
+let l46 = *ptr3
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len47 = l46;
+let bytes47 = _rt::Vec::from_raw_parts(
+l45.cast(),
+len47,
+len47,
+);
+_rt::string_lift(bytes47)
+};
+V53::Forbidden(e53)
+}
+12 => {
+let e53 = {
+let l48 = i32::from(*ptr3.add(16).cast::<u8>());
+match l48 {
+0 => None,
+1 => {
+let e = {
+let l49 = *ptr3.add(24).cast::<i64>();
+l49 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V53::Unavailable(e53)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e53 = {
+let l50 = *ptr3.add(16).cast::<*mut u8>();
+let l51 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
 let len52 = l51;
@@ -7161,50 +10113,16 @@ len52,
 );
 _rt::string_lift(bytes52)
 };
-V58::Forbidden(e58)
-}
-12 => {
-let e58 = {
-let l53 = i32::from(*ptr8.add(16).cast::<u8>());
-match l53 {
-0 => None,
-1 => {
-let e = {
-let l54 = *ptr8.add(24).cast::<i64>();
-l54 as u64
-};
-Some(e)
-}
-_ => _rt::invalid_enum_discriminant(),
+V53::Other(e53)
 }
 };
-V58::Unavailable(e58)
-}
-n => {
-debug_assert_eq!(n, 13, "invalid enum discriminant");
-let e58 = {
-let l55 = *ptr8.add(16).cast::<*mut u8>();
-let l56 = *ptr8
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len57 = l56;
-let bytes57 = _rt::Vec::from_raw_parts(
-l55.cast(),
-len57,
-len57,
-);
-_rt::string_lift(bytes57)
-};
-V58::Other(e58)
-}
-};
-v58
+v53
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result59
+result54
 }
 }
 }
@@ -17735,52 +20653,11 @@ pub mod crons {
 static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
 use super::super::super::_rt;
 pub type Instant = super::super::super::runlater::scheduler::types::Instant;
-pub type Duration = super::super::super::runlater::scheduler::types::Duration;
 pub type Payload = super::super::super::runlater::scheduler::types::Payload;
 pub type RunId = super::super::super::runlater::scheduler::types::RunId;
 pub type Origin = super::super::super::runlater::scheduler::types::Origin;
 pub type Error = super::super::super::runlater::scheduler::types::Error;
-pub type CatchUp = super::super::super::runlater::scheduler::definition::CatchUp;
-/// What a cron can carry beyond name, task and expression. Every setter replaces what was set before.
-#[derive(Debug)]
-#[repr(transparent)]
-pub struct CronOptions {
-handle: _rt::Resource<CronOptions>,
-}
-impl CronOptions {
-#[doc(hidden)]
-pub unsafe fn from_handle(handle: u32) -> Self {
-Self {
-handle: unsafe { _rt::Resource::from_handle(handle) },
-}
-}
-#[doc(hidden)]
-pub fn take_handle(&self) -> u32 {
-_rt::Resource::take_handle(&self.handle)
-}
-#[doc(hidden)]
-pub fn handle(&self) -> u32 {
-_rt::Resource::handle(&self.handle)
-}
-}
-unsafe impl _rt::WasmResource for CronOptions {
-#[inline]
-unsafe fn drop(_handle: u32) {
-#[cfg(target_arch = "wasm32")]
-#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
-unsafe extern "C" {
-#[link_name = "[resource-drop]cron-options"]
-fn drop(_: i32);
-}
-#[cfg(not(target_arch = "wasm32"))]
-unsafe extern "C" fn drop(_: i32) {
-unreachable!()
-}
-unsafe {
-drop(_handle as i32);
-}
-}
-}
+pub type CronOptions = super::super::super::runlater::scheduler::definition::CronOptions;
 /// A cron as it stood when it was read.
 #[derive(Debug)]
 #[repr(transparent)]
@@ -17837,2911 +20714,6 @@ f.debug_struct("CronPage")
 .field("crons", &self.crons)
 .field("next", &self.next)
 .finish()
-}
-}
-impl CronOptions {
-#[allow(unused_unsafe, clippy::all)]
-/// Nothing set. For a new cron: UTC, from now on, without end, for ever, at the planned times, with no input.
-#[allow(async_fn_in_trait)]
-pub fn new() -> Self {
-unsafe {
-#[cfg(target_arch = "wasm32")]
-#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
-unsafe extern "C" {
-#[link_name = "[constructor]cron-options"]
-fn wit_import0() -> i32;
-}
-#[cfg(not(target_arch = "wasm32"))]
-unsafe extern "C" fn wit_import0() -> i32 {
-unreachable!()
-}
-let ret = wit_import0();
-CronOptions::from_handle(ret as u32)
-}
-}
-}
-impl CronOptions {
-#[allow(unused_unsafe, clippy::all)]
-/// The IANA time zone whose clocks it goes by, for example `Europe/Prague`.
-#[allow(async_fn_in_trait)]
-pub fn set_timezone(
-&self,
-name: &str,
-) -> ::core::result::Result<(), Error> {
-unsafe {
-#[repr(align(8))]
-struct RetArea(
-[::core::mem::MaybeUninit<
-u8,
->; 32 + 2 * ::core::mem::size_of::<*const u8>()],
-);
-let mut ret_area = RetArea(
-[::core::mem::MaybeUninit::uninit(); 32
-+ 2 * ::core::mem::size_of::<*const u8>()],
-);
-let vec0 = name;
-let ptr0 = vec0.as_ptr().cast::<u8>();
-let len0 = vec0.len();
-let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
-#[cfg(target_arch = "wasm32")]
-#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
-unsafe extern "C" {
-#[link_name = "[method]cron-options.set-timezone"]
-fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
-}
-#[cfg(not(target_arch = "wasm32"))]
-unsafe extern "C" fn wit_import2(
-_: i32,
-_: *mut u8,
-_: usize,
-_: *mut u8,
-) {
-unreachable!()
-}
-wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
-let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-let result52 = match l3 {
-0 => {
-let e = ();
-Ok(e)
-}
-1 => {
-let e = {
-let l4 = i32::from(*ptr1.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V51;
-let v51 = match l4 {
-0 => {
-let e51 = {
-let l5 = *ptr1.add(16).cast::<*mut u8>();
-let l6 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len7 = l6;
-let bytes7 = _rt::Vec::from_raw_parts(
-l5.cast(),
-len7,
-len7,
-);
-let l8 = *ptr1
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<*mut u8>();
-let l9 = *ptr1
-.add(16 + 3 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len10 = l9;
-let bytes10 = _rt::Vec::from_raw_parts(
-l8.cast(),
-len10,
-len10,
-);
-super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes7),
-reason: _rt::string_lift(bytes10),
-}
-};
-V51::Invalid(e51)
-}
-1 => {
-let e51 = {
-let l11 = *ptr1.add(16).cast::<*mut u8>();
-let l12 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len13 = l12;
-let bytes13 = _rt::Vec::from_raw_parts(
-l11.cast(),
-len13,
-len13,
-);
-let l14 = *ptr1
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-let l15 = *ptr1
-.add(24 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes13),
-max: l14 as u64,
-asked: l15 as u64,
-}
-};
-V51::Limit(e51)
-}
-2 => {
-let e51 = {
-let l16 = *ptr1.add(16).cast::<*mut u8>();
-let l17 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len18 = l17;
-let bytes18 = _rt::Vec::from_raw_parts(
-l16.cast(),
-len18,
-len18,
-);
-_rt::string_lift(bytes18)
-};
-V51::TaskNotFound(e51)
-}
-3 => {
-let e51 = {
-let l19 = *ptr1.add(16).cast::<*mut u8>();
-let l20 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len21 = l20;
-let bytes21 = _rt::Vec::from_raw_parts(
-l19.cast(),
-len21,
-len21,
-);
-_rt::string_lift(bytes21)
-};
-V51::RunNotFound(e51)
-}
-4 => {
-let e51 = {
-let l22 = *ptr1.add(16).cast::<*mut u8>();
-let l23 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len24 = l23;
-let bytes24 = _rt::Vec::from_raw_parts(
-l22.cast(),
-len24,
-len24,
-);
-_rt::string_lift(bytes24)
-};
-V51::AlreadyTriggered(e51)
-}
-5 => {
-let e51 = {
-let l25 = *ptr1.add(16).cast::<*mut u8>();
-let l26 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len27 = l26;
-let bytes27 = _rt::Vec::from_raw_parts(
-l25.cast(),
-len27,
-len27,
-);
-_rt::string_lift(bytes27)
-};
-V51::DefinedByCode(e51)
-}
-6 => {
-let e51 = {
-let l28 = *ptr1.add(16).cast::<*mut u8>();
-let l29 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len30 = l29;
-let bytes30 = _rt::Vec::from_raw_parts(
-l28.cast(),
-len30,
-len30,
-);
-_rt::string_lift(bytes30)
-};
-V51::AlreadyEnded(e51)
-}
-7 => {
-let e51 = {
-let l31 = *ptr1.add(16).cast::<*mut u8>();
-let l32 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len33 = l32;
-let bytes33 = _rt::Vec::from_raw_parts(
-l31.cast(),
-len33,
-len33,
-);
-_rt::string_lift(bytes33)
-};
-V51::UniqueKeyTaken(e51)
-}
-8 => {
-let e51 = {
-let l34 = *ptr1.add(16).cast::<*mut u8>();
-let l35 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len36 = l35;
-let bytes36 = _rt::Vec::from_raw_parts(
-l34.cast(),
-len36,
-len36,
-);
-_rt::string_lift(bytes36)
-};
-V51::CronNotFound(e51)
-}
-9 => {
-let e51 = {
-let l37 = *ptr1.add(16).cast::<*mut u8>();
-let l38 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len39 = l38;
-let bytes39 = _rt::Vec::from_raw_parts(
-l37.cast(),
-len39,
-len39,
-);
-_rt::string_lift(bytes39)
-};
-V51::CronExists(e51)
-}
-10 => {
-let e51 = {
-let l40 = *ptr1.add(16).cast::<*mut u8>();
-let l41 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len42 = l41;
-let bytes42 = _rt::Vec::from_raw_parts(
-l40.cast(),
-len42,
-len42,
-);
-_rt::string_lift(bytes42)
-};
-V51::CronDefinedByCode(e51)
-}
-11 => {
-let e51 = {
-let l43 = *ptr1.add(16).cast::<*mut u8>();
-let l44 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len45 = l44;
-let bytes45 = _rt::Vec::from_raw_parts(
-l43.cast(),
-len45,
-len45,
-);
-_rt::string_lift(bytes45)
-};
-V51::Forbidden(e51)
-}
-12 => {
-let e51 = {
-let l46 = i32::from(*ptr1.add(16).cast::<u8>());
-match l46 {
-0 => None,
-1 => {
-let e = {
-let l47 = *ptr1.add(24).cast::<i64>();
-l47 as u64
-};
-Some(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-}
-};
-V51::Unavailable(e51)
-}
-n => {
-debug_assert_eq!(n, 13, "invalid enum discriminant");
-let e51 = {
-let l48 = *ptr1.add(16).cast::<*mut u8>();
-let l49 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len50 = l49;
-let bytes50 = _rt::Vec::from_raw_parts(
-l48.cast(),
-len50,
-len50,
-);
-_rt::string_lift(bytes50)
-};
-V51::Other(e51)
-}
-};
-v51
-};
-Err(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-};
-result52
-}
-}
-}
-impl CronOptions {
-#[allow(unused_unsafe, clippy::all)]
-/// It does not fire before this, and an interval counts from here.
-#[allow(async_fn_in_trait)]
-pub fn set_start(
-&self,
-at: Instant,
-) -> ::core::result::Result<(), Error> {
-unsafe {
-#[repr(align(8))]
-struct RetArea(
-[::core::mem::MaybeUninit<
-u8,
->; 32 + 2 * ::core::mem::size_of::<*const u8>()],
-);
-let mut ret_area = RetArea(
-[::core::mem::MaybeUninit::uninit(); 32
-+ 2 * ::core::mem::size_of::<*const u8>()],
-);
-let super::super::super::runlater::scheduler::types::Instant {
-seconds: seconds0,
-nanoseconds: nanoseconds0,
-} = at;
-let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
-#[cfg(target_arch = "wasm32")]
-#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
-unsafe extern "C" {
-#[link_name = "[method]cron-options.set-start"]
-fn wit_import2(_: i32, _: i64, _: i32, _: *mut u8);
-}
-#[cfg(not(target_arch = "wasm32"))]
-unsafe extern "C" fn wit_import2(
-_: i32,
-_: i64,
-_: i32,
-_: *mut u8,
-) {
-unreachable!()
-}
-wit_import2(
-(self).handle() as i32,
-_rt::as_i64(seconds0),
-_rt::as_i32(nanoseconds0),
-ptr1,
-);
-let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-let result52 = match l3 {
-0 => {
-let e = ();
-Ok(e)
-}
-1 => {
-let e = {
-let l4 = i32::from(*ptr1.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V51;
-let v51 = match l4 {
-0 => {
-let e51 = {
-let l5 = *ptr1.add(16).cast::<*mut u8>();
-let l6 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len7 = l6;
-let bytes7 = _rt::Vec::from_raw_parts(
-l5.cast(),
-len7,
-len7,
-);
-let l8 = *ptr1
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<*mut u8>();
-let l9 = *ptr1
-.add(16 + 3 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len10 = l9;
-let bytes10 = _rt::Vec::from_raw_parts(
-l8.cast(),
-len10,
-len10,
-);
-super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes7),
-reason: _rt::string_lift(bytes10),
-}
-};
-V51::Invalid(e51)
-}
-1 => {
-let e51 = {
-let l11 = *ptr1.add(16).cast::<*mut u8>();
-let l12 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len13 = l12;
-let bytes13 = _rt::Vec::from_raw_parts(
-l11.cast(),
-len13,
-len13,
-);
-let l14 = *ptr1
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-let l15 = *ptr1
-.add(24 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes13),
-max: l14 as u64,
-asked: l15 as u64,
-}
-};
-V51::Limit(e51)
-}
-2 => {
-let e51 = {
-let l16 = *ptr1.add(16).cast::<*mut u8>();
-let l17 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len18 = l17;
-let bytes18 = _rt::Vec::from_raw_parts(
-l16.cast(),
-len18,
-len18,
-);
-_rt::string_lift(bytes18)
-};
-V51::TaskNotFound(e51)
-}
-3 => {
-let e51 = {
-let l19 = *ptr1.add(16).cast::<*mut u8>();
-let l20 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len21 = l20;
-let bytes21 = _rt::Vec::from_raw_parts(
-l19.cast(),
-len21,
-len21,
-);
-_rt::string_lift(bytes21)
-};
-V51::RunNotFound(e51)
-}
-4 => {
-let e51 = {
-let l22 = *ptr1.add(16).cast::<*mut u8>();
-let l23 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len24 = l23;
-let bytes24 = _rt::Vec::from_raw_parts(
-l22.cast(),
-len24,
-len24,
-);
-_rt::string_lift(bytes24)
-};
-V51::AlreadyTriggered(e51)
-}
-5 => {
-let e51 = {
-let l25 = *ptr1.add(16).cast::<*mut u8>();
-let l26 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len27 = l26;
-let bytes27 = _rt::Vec::from_raw_parts(
-l25.cast(),
-len27,
-len27,
-);
-_rt::string_lift(bytes27)
-};
-V51::DefinedByCode(e51)
-}
-6 => {
-let e51 = {
-let l28 = *ptr1.add(16).cast::<*mut u8>();
-let l29 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len30 = l29;
-let bytes30 = _rt::Vec::from_raw_parts(
-l28.cast(),
-len30,
-len30,
-);
-_rt::string_lift(bytes30)
-};
-V51::AlreadyEnded(e51)
-}
-7 => {
-let e51 = {
-let l31 = *ptr1.add(16).cast::<*mut u8>();
-let l32 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len33 = l32;
-let bytes33 = _rt::Vec::from_raw_parts(
-l31.cast(),
-len33,
-len33,
-);
-_rt::string_lift(bytes33)
-};
-V51::UniqueKeyTaken(e51)
-}
-8 => {
-let e51 = {
-let l34 = *ptr1.add(16).cast::<*mut u8>();
-let l35 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len36 = l35;
-let bytes36 = _rt::Vec::from_raw_parts(
-l34.cast(),
-len36,
-len36,
-);
-_rt::string_lift(bytes36)
-};
-V51::CronNotFound(e51)
-}
-9 => {
-let e51 = {
-let l37 = *ptr1.add(16).cast::<*mut u8>();
-let l38 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len39 = l38;
-let bytes39 = _rt::Vec::from_raw_parts(
-l37.cast(),
-len39,
-len39,
-);
-_rt::string_lift(bytes39)
-};
-V51::CronExists(e51)
-}
-10 => {
-let e51 = {
-let l40 = *ptr1.add(16).cast::<*mut u8>();
-let l41 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len42 = l41;
-let bytes42 = _rt::Vec::from_raw_parts(
-l40.cast(),
-len42,
-len42,
-);
-_rt::string_lift(bytes42)
-};
-V51::CronDefinedByCode(e51)
-}
-11 => {
-let e51 = {
-let l43 = *ptr1.add(16).cast::<*mut u8>();
-let l44 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len45 = l44;
-let bytes45 = _rt::Vec::from_raw_parts(
-l43.cast(),
-len45,
-len45,
-);
-_rt::string_lift(bytes45)
-};
-V51::Forbidden(e51)
-}
-12 => {
-let e51 = {
-let l46 = i32::from(*ptr1.add(16).cast::<u8>());
-match l46 {
-0 => None,
-1 => {
-let e = {
-let l47 = *ptr1.add(24).cast::<i64>();
-l47 as u64
-};
-Some(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-}
-};
-V51::Unavailable(e51)
-}
-n => {
-debug_assert_eq!(n, 13, "invalid enum discriminant");
-let e51 = {
-let l48 = *ptr1.add(16).cast::<*mut u8>();
-let l49 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len50 = l49;
-let bytes50 = _rt::Vec::from_raw_parts(
-l48.cast(),
-len50,
-len50,
-);
-_rt::string_lift(bytes50)
-};
-V51::Other(e51)
-}
-};
-v51
-};
-Err(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-};
-result52
-}
-}
-}
-impl CronOptions {
-#[allow(unused_unsafe, clippy::all)]
-/// It fires before this only.
-#[allow(async_fn_in_trait)]
-pub fn set_end(&self, at: Instant) -> ::core::result::Result<(), Error> {
-unsafe {
-#[repr(align(8))]
-struct RetArea(
-[::core::mem::MaybeUninit<
-u8,
->; 32 + 2 * ::core::mem::size_of::<*const u8>()],
-);
-let mut ret_area = RetArea(
-[::core::mem::MaybeUninit::uninit(); 32
-+ 2 * ::core::mem::size_of::<*const u8>()],
-);
-let super::super::super::runlater::scheduler::types::Instant {
-seconds: seconds0,
-nanoseconds: nanoseconds0,
-} = at;
-let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
-#[cfg(target_arch = "wasm32")]
-#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
-unsafe extern "C" {
-#[link_name = "[method]cron-options.set-end"]
-fn wit_import2(_: i32, _: i64, _: i32, _: *mut u8);
-}
-#[cfg(not(target_arch = "wasm32"))]
-unsafe extern "C" fn wit_import2(
-_: i32,
-_: i64,
-_: i32,
-_: *mut u8,
-) {
-unreachable!()
-}
-wit_import2(
-(self).handle() as i32,
-_rt::as_i64(seconds0),
-_rt::as_i32(nanoseconds0),
-ptr1,
-);
-let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-let result52 = match l3 {
-0 => {
-let e = ();
-Ok(e)
-}
-1 => {
-let e = {
-let l4 = i32::from(*ptr1.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V51;
-let v51 = match l4 {
-0 => {
-let e51 = {
-let l5 = *ptr1.add(16).cast::<*mut u8>();
-let l6 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len7 = l6;
-let bytes7 = _rt::Vec::from_raw_parts(
-l5.cast(),
-len7,
-len7,
-);
-let l8 = *ptr1
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<*mut u8>();
-let l9 = *ptr1
-.add(16 + 3 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len10 = l9;
-let bytes10 = _rt::Vec::from_raw_parts(
-l8.cast(),
-len10,
-len10,
-);
-super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes7),
-reason: _rt::string_lift(bytes10),
-}
-};
-V51::Invalid(e51)
-}
-1 => {
-let e51 = {
-let l11 = *ptr1.add(16).cast::<*mut u8>();
-let l12 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len13 = l12;
-let bytes13 = _rt::Vec::from_raw_parts(
-l11.cast(),
-len13,
-len13,
-);
-let l14 = *ptr1
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-let l15 = *ptr1
-.add(24 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes13),
-max: l14 as u64,
-asked: l15 as u64,
-}
-};
-V51::Limit(e51)
-}
-2 => {
-let e51 = {
-let l16 = *ptr1.add(16).cast::<*mut u8>();
-let l17 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len18 = l17;
-let bytes18 = _rt::Vec::from_raw_parts(
-l16.cast(),
-len18,
-len18,
-);
-_rt::string_lift(bytes18)
-};
-V51::TaskNotFound(e51)
-}
-3 => {
-let e51 = {
-let l19 = *ptr1.add(16).cast::<*mut u8>();
-let l20 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len21 = l20;
-let bytes21 = _rt::Vec::from_raw_parts(
-l19.cast(),
-len21,
-len21,
-);
-_rt::string_lift(bytes21)
-};
-V51::RunNotFound(e51)
-}
-4 => {
-let e51 = {
-let l22 = *ptr1.add(16).cast::<*mut u8>();
-let l23 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len24 = l23;
-let bytes24 = _rt::Vec::from_raw_parts(
-l22.cast(),
-len24,
-len24,
-);
-_rt::string_lift(bytes24)
-};
-V51::AlreadyTriggered(e51)
-}
-5 => {
-let e51 = {
-let l25 = *ptr1.add(16).cast::<*mut u8>();
-let l26 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len27 = l26;
-let bytes27 = _rt::Vec::from_raw_parts(
-l25.cast(),
-len27,
-len27,
-);
-_rt::string_lift(bytes27)
-};
-V51::DefinedByCode(e51)
-}
-6 => {
-let e51 = {
-let l28 = *ptr1.add(16).cast::<*mut u8>();
-let l29 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len30 = l29;
-let bytes30 = _rt::Vec::from_raw_parts(
-l28.cast(),
-len30,
-len30,
-);
-_rt::string_lift(bytes30)
-};
-V51::AlreadyEnded(e51)
-}
-7 => {
-let e51 = {
-let l31 = *ptr1.add(16).cast::<*mut u8>();
-let l32 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len33 = l32;
-let bytes33 = _rt::Vec::from_raw_parts(
-l31.cast(),
-len33,
-len33,
-);
-_rt::string_lift(bytes33)
-};
-V51::UniqueKeyTaken(e51)
-}
-8 => {
-let e51 = {
-let l34 = *ptr1.add(16).cast::<*mut u8>();
-let l35 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len36 = l35;
-let bytes36 = _rt::Vec::from_raw_parts(
-l34.cast(),
-len36,
-len36,
-);
-_rt::string_lift(bytes36)
-};
-V51::CronNotFound(e51)
-}
-9 => {
-let e51 = {
-let l37 = *ptr1.add(16).cast::<*mut u8>();
-let l38 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len39 = l38;
-let bytes39 = _rt::Vec::from_raw_parts(
-l37.cast(),
-len39,
-len39,
-);
-_rt::string_lift(bytes39)
-};
-V51::CronExists(e51)
-}
-10 => {
-let e51 = {
-let l40 = *ptr1.add(16).cast::<*mut u8>();
-let l41 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len42 = l41;
-let bytes42 = _rt::Vec::from_raw_parts(
-l40.cast(),
-len42,
-len42,
-);
-_rt::string_lift(bytes42)
-};
-V51::CronDefinedByCode(e51)
-}
-11 => {
-let e51 = {
-let l43 = *ptr1.add(16).cast::<*mut u8>();
-let l44 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len45 = l44;
-let bytes45 = _rt::Vec::from_raw_parts(
-l43.cast(),
-len45,
-len45,
-);
-_rt::string_lift(bytes45)
-};
-V51::Forbidden(e51)
-}
-12 => {
-let e51 = {
-let l46 = i32::from(*ptr1.add(16).cast::<u8>());
-match l46 {
-0 => None,
-1 => {
-let e = {
-let l47 = *ptr1.add(24).cast::<i64>();
-l47 as u64
-};
-Some(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-}
-};
-V51::Unavailable(e51)
-}
-n => {
-debug_assert_eq!(n, 13, "invalid enum discriminant");
-let e51 = {
-let l48 = *ptr1.add(16).cast::<*mut u8>();
-let l49 = *ptr1
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len50 = l49;
-let bytes50 = _rt::Vec::from_raw_parts(
-l48.cast(),
-len50,
-len50,
-);
-_rt::string_lift(bytes50)
-};
-V51::Other(e51)
-}
-};
-v51
-};
-Err(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-};
-result52
-}
-}
-}
-impl CronOptions {
-#[allow(unused_unsafe, clippy::all)]
-/// It fires so often and no more: at least once.
-#[allow(async_fn_in_trait)]
-pub fn set_max_count(
-&self,
-count: u32,
-) -> ::core::result::Result<(), Error> {
-unsafe {
-#[repr(align(8))]
-struct RetArea(
-[::core::mem::MaybeUninit<
-u8,
->; 32 + 2 * ::core::mem::size_of::<*const u8>()],
-);
-let mut ret_area = RetArea(
-[::core::mem::MaybeUninit::uninit(); 32
-+ 2 * ::core::mem::size_of::<*const u8>()],
-);
-let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
-#[cfg(target_arch = "wasm32")]
-#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
-unsafe extern "C" {
-#[link_name = "[method]cron-options.set-max-count"]
-fn wit_import1(_: i32, _: i32, _: *mut u8);
-}
-#[cfg(not(target_arch = "wasm32"))]
-unsafe extern "C" fn wit_import1(_: i32, _: i32, _: *mut u8) {
-unreachable!()
-}
-wit_import1((self).handle() as i32, _rt::as_i32(&count), ptr0);
-let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result51 = match l2 {
-0 => {
-let e = ();
-Ok(e)
-}
-1 => {
-let e = {
-let l3 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V50;
-let v50 = match l3 {
-0 => {
-let e50 = {
-let l4 = *ptr0.add(16).cast::<*mut u8>();
-let l5 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len6 = l5;
-let bytes6 = _rt::Vec::from_raw_parts(
-l4.cast(),
-len6,
-len6,
-);
-let l7 = *ptr0
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<*mut u8>();
-let l8 = *ptr0
-.add(16 + 3 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len9 = l8;
-let bytes9 = _rt::Vec::from_raw_parts(
-l7.cast(),
-len9,
-len9,
-);
-super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes6),
-reason: _rt::string_lift(bytes9),
-}
-};
-V50::Invalid(e50)
-}
-1 => {
-let e50 = {
-let l10 = *ptr0.add(16).cast::<*mut u8>();
-let l11 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len12 = l11;
-let bytes12 = _rt::Vec::from_raw_parts(
-l10.cast(),
-len12,
-len12,
-);
-let l13 = *ptr0
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-let l14 = *ptr0
-.add(24 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes12),
-max: l13 as u64,
-asked: l14 as u64,
-}
-};
-V50::Limit(e50)
-}
-2 => {
-let e50 = {
-let l15 = *ptr0.add(16).cast::<*mut u8>();
-let l16 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len17 = l16;
-let bytes17 = _rt::Vec::from_raw_parts(
-l15.cast(),
-len17,
-len17,
-);
-_rt::string_lift(bytes17)
-};
-V50::TaskNotFound(e50)
-}
-3 => {
-let e50 = {
-let l18 = *ptr0.add(16).cast::<*mut u8>();
-let l19 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len20 = l19;
-let bytes20 = _rt::Vec::from_raw_parts(
-l18.cast(),
-len20,
-len20,
-);
-_rt::string_lift(bytes20)
-};
-V50::RunNotFound(e50)
-}
-4 => {
-let e50 = {
-let l21 = *ptr0.add(16).cast::<*mut u8>();
-let l22 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len23 = l22;
-let bytes23 = _rt::Vec::from_raw_parts(
-l21.cast(),
-len23,
-len23,
-);
-_rt::string_lift(bytes23)
-};
-V50::AlreadyTriggered(e50)
-}
-5 => {
-let e50 = {
-let l24 = *ptr0.add(16).cast::<*mut u8>();
-let l25 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len26 = l25;
-let bytes26 = _rt::Vec::from_raw_parts(
-l24.cast(),
-len26,
-len26,
-);
-_rt::string_lift(bytes26)
-};
-V50::DefinedByCode(e50)
-}
-6 => {
-let e50 = {
-let l27 = *ptr0.add(16).cast::<*mut u8>();
-let l28 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len29 = l28;
-let bytes29 = _rt::Vec::from_raw_parts(
-l27.cast(),
-len29,
-len29,
-);
-_rt::string_lift(bytes29)
-};
-V50::AlreadyEnded(e50)
-}
-7 => {
-let e50 = {
-let l30 = *ptr0.add(16).cast::<*mut u8>();
-let l31 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len32 = l31;
-let bytes32 = _rt::Vec::from_raw_parts(
-l30.cast(),
-len32,
-len32,
-);
-_rt::string_lift(bytes32)
-};
-V50::UniqueKeyTaken(e50)
-}
-8 => {
-let e50 = {
-let l33 = *ptr0.add(16).cast::<*mut u8>();
-let l34 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len35 = l34;
-let bytes35 = _rt::Vec::from_raw_parts(
-l33.cast(),
-len35,
-len35,
-);
-_rt::string_lift(bytes35)
-};
-V50::CronNotFound(e50)
-}
-9 => {
-let e50 = {
-let l36 = *ptr0.add(16).cast::<*mut u8>();
-let l37 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len38 = l37;
-let bytes38 = _rt::Vec::from_raw_parts(
-l36.cast(),
-len38,
-len38,
-);
-_rt::string_lift(bytes38)
-};
-V50::CronExists(e50)
-}
-10 => {
-let e50 = {
-let l39 = *ptr0.add(16).cast::<*mut u8>();
-let l40 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len41 = l40;
-let bytes41 = _rt::Vec::from_raw_parts(
-l39.cast(),
-len41,
-len41,
-);
-_rt::string_lift(bytes41)
-};
-V50::CronDefinedByCode(e50)
-}
-11 => {
-let e50 = {
-let l42 = *ptr0.add(16).cast::<*mut u8>();
-let l43 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len44 = l43;
-let bytes44 = _rt::Vec::from_raw_parts(
-l42.cast(),
-len44,
-len44,
-);
-_rt::string_lift(bytes44)
-};
-V50::Forbidden(e50)
-}
-12 => {
-let e50 = {
-let l45 = i32::from(*ptr0.add(16).cast::<u8>());
-match l45 {
-0 => None,
-1 => {
-let e = {
-let l46 = *ptr0.add(24).cast::<i64>();
-l46 as u64
-};
-Some(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-}
-};
-V50::Unavailable(e50)
-}
-n => {
-debug_assert_eq!(n, 13, "invalid enum discriminant");
-let e50 = {
-let l47 = *ptr0.add(16).cast::<*mut u8>();
-let l48 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len49 = l48;
-let bytes49 = _rt::Vec::from_raw_parts(
-l47.cast(),
-len49,
-len49,
-);
-_rt::string_lift(bytes49)
-};
-V50::Other(e50)
-}
-};
-v50
-};
-Err(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-};
-result51
-}
-}
-}
-impl CronOptions {
-#[allow(unused_unsafe, clippy::all)]
-/// Spreads its runs evenly over this span behind their planned times: at most 24 h.
-#[allow(async_fn_in_trait)]
-pub fn set_jitter(
-&self,
-jitter: Duration,
-) -> ::core::result::Result<(), Error> {
-unsafe {
-#[repr(align(8))]
-struct RetArea(
-[::core::mem::MaybeUninit<
-u8,
->; 32 + 2 * ::core::mem::size_of::<*const u8>()],
-);
-let mut ret_area = RetArea(
-[::core::mem::MaybeUninit::uninit(); 32
-+ 2 * ::core::mem::size_of::<*const u8>()],
-);
-let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
-#[cfg(target_arch = "wasm32")]
-#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
-unsafe extern "C" {
-#[link_name = "[method]cron-options.set-jitter"]
-fn wit_import1(_: i32, _: i64, _: *mut u8);
-}
-#[cfg(not(target_arch = "wasm32"))]
-unsafe extern "C" fn wit_import1(_: i32, _: i64, _: *mut u8) {
-unreachable!()
-}
-wit_import1((self).handle() as i32, _rt::as_i64(jitter), ptr0);
-let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result51 = match l2 {
-0 => {
-let e = ();
-Ok(e)
-}
-1 => {
-let e = {
-let l3 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V50;
-let v50 = match l3 {
-0 => {
-let e50 = {
-let l4 = *ptr0.add(16).cast::<*mut u8>();
-let l5 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len6 = l5;
-let bytes6 = _rt::Vec::from_raw_parts(
-l4.cast(),
-len6,
-len6,
-);
-let l7 = *ptr0
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<*mut u8>();
-let l8 = *ptr0
-.add(16 + 3 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len9 = l8;
-let bytes9 = _rt::Vec::from_raw_parts(
-l7.cast(),
-len9,
-len9,
-);
-super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes6),
-reason: _rt::string_lift(bytes9),
-}
-};
-V50::Invalid(e50)
-}
-1 => {
-let e50 = {
-let l10 = *ptr0.add(16).cast::<*mut u8>();
-let l11 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len12 = l11;
-let bytes12 = _rt::Vec::from_raw_parts(
-l10.cast(),
-len12,
-len12,
-);
-let l13 = *ptr0
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-let l14 = *ptr0
-.add(24 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes12),
-max: l13 as u64,
-asked: l14 as u64,
-}
-};
-V50::Limit(e50)
-}
-2 => {
-let e50 = {
-let l15 = *ptr0.add(16).cast::<*mut u8>();
-let l16 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len17 = l16;
-let bytes17 = _rt::Vec::from_raw_parts(
-l15.cast(),
-len17,
-len17,
-);
-_rt::string_lift(bytes17)
-};
-V50::TaskNotFound(e50)
-}
-3 => {
-let e50 = {
-let l18 = *ptr0.add(16).cast::<*mut u8>();
-let l19 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len20 = l19;
-let bytes20 = _rt::Vec::from_raw_parts(
-l18.cast(),
-len20,
-len20,
-);
-_rt::string_lift(bytes20)
-};
-V50::RunNotFound(e50)
-}
-4 => {
-let e50 = {
-let l21 = *ptr0.add(16).cast::<*mut u8>();
-let l22 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len23 = l22;
-let bytes23 = _rt::Vec::from_raw_parts(
-l21.cast(),
-len23,
-len23,
-);
-_rt::string_lift(bytes23)
-};
-V50::AlreadyTriggered(e50)
-}
-5 => {
-let e50 = {
-let l24 = *ptr0.add(16).cast::<*mut u8>();
-let l25 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len26 = l25;
-let bytes26 = _rt::Vec::from_raw_parts(
-l24.cast(),
-len26,
-len26,
-);
-_rt::string_lift(bytes26)
-};
-V50::DefinedByCode(e50)
-}
-6 => {
-let e50 = {
-let l27 = *ptr0.add(16).cast::<*mut u8>();
-let l28 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len29 = l28;
-let bytes29 = _rt::Vec::from_raw_parts(
-l27.cast(),
-len29,
-len29,
-);
-_rt::string_lift(bytes29)
-};
-V50::AlreadyEnded(e50)
-}
-7 => {
-let e50 = {
-let l30 = *ptr0.add(16).cast::<*mut u8>();
-let l31 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len32 = l31;
-let bytes32 = _rt::Vec::from_raw_parts(
-l30.cast(),
-len32,
-len32,
-);
-_rt::string_lift(bytes32)
-};
-V50::UniqueKeyTaken(e50)
-}
-8 => {
-let e50 = {
-let l33 = *ptr0.add(16).cast::<*mut u8>();
-let l34 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len35 = l34;
-let bytes35 = _rt::Vec::from_raw_parts(
-l33.cast(),
-len35,
-len35,
-);
-_rt::string_lift(bytes35)
-};
-V50::CronNotFound(e50)
-}
-9 => {
-let e50 = {
-let l36 = *ptr0.add(16).cast::<*mut u8>();
-let l37 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len38 = l37;
-let bytes38 = _rt::Vec::from_raw_parts(
-l36.cast(),
-len38,
-len38,
-);
-_rt::string_lift(bytes38)
-};
-V50::CronExists(e50)
-}
-10 => {
-let e50 = {
-let l39 = *ptr0.add(16).cast::<*mut u8>();
-let l40 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len41 = l40;
-let bytes41 = _rt::Vec::from_raw_parts(
-l39.cast(),
-len41,
-len41,
-);
-_rt::string_lift(bytes41)
-};
-V50::CronDefinedByCode(e50)
-}
-11 => {
-let e50 = {
-let l42 = *ptr0.add(16).cast::<*mut u8>();
-let l43 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len44 = l43;
-let bytes44 = _rt::Vec::from_raw_parts(
-l42.cast(),
-len44,
-len44,
-);
-_rt::string_lift(bytes44)
-};
-V50::Forbidden(e50)
-}
-12 => {
-let e50 = {
-let l45 = i32::from(*ptr0.add(16).cast::<u8>());
-match l45 {
-0 => None,
-1 => {
-let e = {
-let l46 = *ptr0.add(24).cast::<i64>();
-l46 as u64
-};
-Some(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-}
-};
-V50::Unavailable(e50)
-}
-n => {
-debug_assert_eq!(n, 13, "invalid enum discriminant");
-let e50 = {
-let l47 = *ptr0.add(16).cast::<*mut u8>();
-let l48 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len49 = l48;
-let bytes49 = _rt::Vec::from_raw_parts(
-l47.cast(),
-len49,
-len49,
-);
-_rt::string_lift(bytes49)
-};
-V50::Other(e50)
-}
-};
-v50
-};
-Err(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-};
-result51
-}
-}
-}
-impl CronOptions {
-#[allow(unused_unsafe, clippy::all)]
-/// What each run is given.
-#[allow(async_fn_in_trait)]
-pub fn set_input(
-&self,
-input: &Payload,
-) -> ::core::result::Result<(), Error> {
-unsafe {
-#[repr(align(8))]
-struct RetArea(
-[::core::mem::MaybeUninit<
-u8,
->; 32 + 2 * ::core::mem::size_of::<*const u8>()],
-);
-let mut ret_area = RetArea(
-[::core::mem::MaybeUninit::uninit(); 32
-+ 2 * ::core::mem::size_of::<*const u8>()],
-);
-let super::super::super::runlater::scheduler::types::Payload {
-media_type: media_type0,
-bytes: bytes0,
-} = input;
-let vec1 = media_type0;
-let ptr1 = vec1.as_ptr().cast::<u8>();
-let len1 = vec1.len();
-let vec2 = bytes0;
-let ptr2 = vec2.as_ptr().cast::<u8>();
-let len2 = vec2.len();
-let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
-#[cfg(target_arch = "wasm32")]
-#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
-unsafe extern "C" {
-#[link_name = "[method]cron-options.set-input"]
-fn wit_import4(
-_: i32,
-_: *mut u8,
-_: usize,
-_: *mut u8,
-_: usize,
-_: *mut u8,
-);
-}
-#[cfg(not(target_arch = "wasm32"))]
-unsafe extern "C" fn wit_import4(
-_: i32,
-_: *mut u8,
-_: usize,
-_: *mut u8,
-_: usize,
-_: *mut u8,
-) {
-unreachable!()
-}
-wit_import4(
-(self).handle() as i32,
-ptr1.cast_mut(),
-len1,
-ptr2.cast_mut(),
-len2,
-ptr3,
-);
-let l5 = i32::from(*ptr3.add(0).cast::<u8>());
-let result54 = match l5 {
-0 => {
-let e = ();
-Ok(e)
-}
-1 => {
-let e = {
-let l6 = i32::from(*ptr3.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V53;
-let v53 = match l6 {
-0 => {
-let e53 = {
-let l7 = *ptr3.add(16).cast::<*mut u8>();
-let l8 = *ptr3
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len9 = l8;
-let bytes9 = _rt::Vec::from_raw_parts(
-l7.cast(),
-len9,
-len9,
-);
-let l10 = *ptr3
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<*mut u8>();
-let l11 = *ptr3
-.add(16 + 3 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len12 = l11;
-let bytes12 = _rt::Vec::from_raw_parts(
-l10.cast(),
-len12,
-len12,
-);
-super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes9),
-reason: _rt::string_lift(bytes12),
-}
-};
-V53::Invalid(e53)
-}
-1 => {
-let e53 = {
-let l13 = *ptr3.add(16).cast::<*mut u8>();
-let l14 = *ptr3
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len15 = l14;
-let bytes15 = _rt::Vec::from_raw_parts(
-l13.cast(),
-len15,
-len15,
-);
-let l16 = *ptr3
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-let l17 = *ptr3
-.add(24 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes15),
-max: l16 as u64,
-asked: l17 as u64,
-}
-};
-V53::Limit(e53)
-}
-2 => {
-let e53 = {
-let l18 = *ptr3.add(16).cast::<*mut u8>();
-let l19 = *ptr3
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len20 = l19;
-let bytes20 = _rt::Vec::from_raw_parts(
-l18.cast(),
-len20,
-len20,
-);
-_rt::string_lift(bytes20)
-};
-V53::TaskNotFound(e53)
-}
-3 => {
-let e53 = {
-let l21 = *ptr3.add(16).cast::<*mut u8>();
-let l22 = *ptr3
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len23 = l22;
-let bytes23 = _rt::Vec::from_raw_parts(
-l21.cast(),
-len23,
-len23,
-);
-_rt::string_lift(bytes23)
-};
-V53::RunNotFound(e53)
-}
-4 => {
-let e53 = {
-let l24 = *ptr3.add(16).cast::<*mut u8>();
-let l25 = *ptr3
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len26 = l25;
-let bytes26 = _rt::Vec::from_raw_parts(
-l24.cast(),
-len26,
-len26,
-);
-_rt::string_lift(bytes26)
-};
-V53::AlreadyTriggered(e53)
-}
-5 => {
-let e53 = {
-let l27 = *ptr3.add(16).cast::<*mut u8>();
-let l28 = *ptr3
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len29 = l28;
-let bytes29 = _rt::Vec::from_raw_parts(
-l27.cast(),
-len29,
-len29,
-);
-_rt::string_lift(bytes29)
-};
-V53::DefinedByCode(e53)
-}
-6 => {
-let e53 = {
-let l30 = *ptr3.add(16).cast::<*mut u8>();
-let l31 = *ptr3
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len32 = l31;
-let bytes32 = _rt::Vec::from_raw_parts(
-l30.cast(),
-len32,
-len32,
-);
-_rt::string_lift(bytes32)
-};
-V53::AlreadyEnded(e53)
-}
-7 => {
-let e53 = {
-let l33 = *ptr3.add(16).cast::<*mut u8>();
-let l34 = *ptr3
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len35 = l34;
-let bytes35 = _rt::Vec::from_raw_parts(
-l33.cast(),
-len35,
-len35,
-);
-_rt::string_lift(bytes35)
-};
-V53::UniqueKeyTaken(e53)
-}
-8 => {
-let e53 = {
-let l36 = *ptr3.add(16).cast::<*mut u8>();
-let l37 = *ptr3
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len38 = l37;
-let bytes38 = _rt::Vec::from_raw_parts(
-l36.cast(),
-len38,
-len38,
-);
-_rt::string_lift(bytes38)
-};
-V53::CronNotFound(e53)
-}
-9 => {
-let e53 = {
-let l39 = *ptr3.add(16).cast::<*mut u8>();
-let l40 = *ptr3
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len41 = l40;
-let bytes41 = _rt::Vec::from_raw_parts(
-l39.cast(),
-len41,
-len41,
-);
-_rt::string_lift(bytes41)
-};
-V53::CronExists(e53)
-}
-10 => {
-let e53 = {
-let l42 = *ptr3.add(16).cast::<*mut u8>();
-let l43 = *ptr3
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len44 = l43;
-let bytes44 = _rt::Vec::from_raw_parts(
-l42.cast(),
-len44,
-len44,
-);
-_rt::string_lift(bytes44)
-};
-V53::CronDefinedByCode(e53)
-}
-11 => {
-let e53 = {
-let l45 = *ptr3.add(16).cast::<*mut u8>();
-let l46 = *ptr3
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len47 = l46;
-let bytes47 = _rt::Vec::from_raw_parts(
-l45.cast(),
-len47,
-len47,
-);
-_rt::string_lift(bytes47)
-};
-V53::Forbidden(e53)
-}
-12 => {
-let e53 = {
-let l48 = i32::from(*ptr3.add(16).cast::<u8>());
-match l48 {
-0 => None,
-1 => {
-let e = {
-let l49 = *ptr3.add(24).cast::<i64>();
-l49 as u64
-};
-Some(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-}
-};
-V53::Unavailable(e53)
-}
-n => {
-debug_assert_eq!(n, 13, "invalid enum discriminant");
-let e53 = {
-let l50 = *ptr3.add(16).cast::<*mut u8>();
-let l51 = *ptr3
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len52 = l51;
-let bytes52 = _rt::Vec::from_raw_parts(
-l50.cast(),
-len52,
-len52,
-);
-_rt::string_lift(bytes52)
-};
-V53::Other(e53)
-}
-};
-v53
-};
-Err(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-};
-result54
-}
-}
-}
-impl CronOptions {
-#[allow(unused_unsafe, clippy::all)]
-/// Adds one entry of additional metadata to each run. At most 32 entries; key and value of 1 to 128 bytes.
-#[allow(async_fn_in_trait)]
-pub fn set_metadata(
-&self,
-key: &str,
-value: &str,
-) -> ::core::result::Result<(), Error> {
-unsafe {
-#[repr(align(8))]
-struct RetArea(
-[::core::mem::MaybeUninit<
-u8,
->; 32 + 2 * ::core::mem::size_of::<*const u8>()],
-);
-let mut ret_area = RetArea(
-[::core::mem::MaybeUninit::uninit(); 32
-+ 2 * ::core::mem::size_of::<*const u8>()],
-);
-let vec0 = key;
-let ptr0 = vec0.as_ptr().cast::<u8>();
-let len0 = vec0.len();
-let vec1 = value;
-let ptr1 = vec1.as_ptr().cast::<u8>();
-let len1 = vec1.len();
-let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
-#[cfg(target_arch = "wasm32")]
-#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
-unsafe extern "C" {
-#[link_name = "[method]cron-options.set-metadata"]
-fn wit_import3(
-_: i32,
-_: *mut u8,
-_: usize,
-_: *mut u8,
-_: usize,
-_: *mut u8,
-);
-}
-#[cfg(not(target_arch = "wasm32"))]
-unsafe extern "C" fn wit_import3(
-_: i32,
-_: *mut u8,
-_: usize,
-_: *mut u8,
-_: usize,
-_: *mut u8,
-) {
-unreachable!()
-}
-wit_import3(
-(self).handle() as i32,
-ptr0.cast_mut(),
-len0,
-ptr1.cast_mut(),
-len1,
-ptr2,
-);
-let l4 = i32::from(*ptr2.add(0).cast::<u8>());
-let result53 = match l4 {
-0 => {
-let e = ();
-Ok(e)
-}
-1 => {
-let e = {
-let l5 = i32::from(*ptr2.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V52;
-let v52 = match l5 {
-0 => {
-let e52 = {
-let l6 = *ptr2.add(16).cast::<*mut u8>();
-let l7 = *ptr2
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len8 = l7;
-let bytes8 = _rt::Vec::from_raw_parts(
-l6.cast(),
-len8,
-len8,
-);
-let l9 = *ptr2
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<*mut u8>();
-let l10 = *ptr2
-.add(16 + 3 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len11 = l10;
-let bytes11 = _rt::Vec::from_raw_parts(
-l9.cast(),
-len11,
-len11,
-);
-super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes8),
-reason: _rt::string_lift(bytes11),
-}
-};
-V52::Invalid(e52)
-}
-1 => {
-let e52 = {
-let l12 = *ptr2.add(16).cast::<*mut u8>();
-let l13 = *ptr2
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len14 = l13;
-let bytes14 = _rt::Vec::from_raw_parts(
-l12.cast(),
-len14,
-len14,
-);
-let l15 = *ptr2
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-let l16 = *ptr2
-.add(24 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes14),
-max: l15 as u64,
-asked: l16 as u64,
-}
-};
-V52::Limit(e52)
-}
-2 => {
-let e52 = {
-let l17 = *ptr2.add(16).cast::<*mut u8>();
-let l18 = *ptr2
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len19 = l18;
-let bytes19 = _rt::Vec::from_raw_parts(
-l17.cast(),
-len19,
-len19,
-);
-_rt::string_lift(bytes19)
-};
-V52::TaskNotFound(e52)
-}
-3 => {
-let e52 = {
-let l20 = *ptr2.add(16).cast::<*mut u8>();
-let l21 = *ptr2
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len22 = l21;
-let bytes22 = _rt::Vec::from_raw_parts(
-l20.cast(),
-len22,
-len22,
-);
-_rt::string_lift(bytes22)
-};
-V52::RunNotFound(e52)
-}
-4 => {
-let e52 = {
-let l23 = *ptr2.add(16).cast::<*mut u8>();
-let l24 = *ptr2
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len25 = l24;
-let bytes25 = _rt::Vec::from_raw_parts(
-l23.cast(),
-len25,
-len25,
-);
-_rt::string_lift(bytes25)
-};
-V52::AlreadyTriggered(e52)
-}
-5 => {
-let e52 = {
-let l26 = *ptr2.add(16).cast::<*mut u8>();
-let l27 = *ptr2
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len28 = l27;
-let bytes28 = _rt::Vec::from_raw_parts(
-l26.cast(),
-len28,
-len28,
-);
-_rt::string_lift(bytes28)
-};
-V52::DefinedByCode(e52)
-}
-6 => {
-let e52 = {
-let l29 = *ptr2.add(16).cast::<*mut u8>();
-let l30 = *ptr2
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len31 = l30;
-let bytes31 = _rt::Vec::from_raw_parts(
-l29.cast(),
-len31,
-len31,
-);
-_rt::string_lift(bytes31)
-};
-V52::AlreadyEnded(e52)
-}
-7 => {
-let e52 = {
-let l32 = *ptr2.add(16).cast::<*mut u8>();
-let l33 = *ptr2
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len34 = l33;
-let bytes34 = _rt::Vec::from_raw_parts(
-l32.cast(),
-len34,
-len34,
-);
-_rt::string_lift(bytes34)
-};
-V52::UniqueKeyTaken(e52)
-}
-8 => {
-let e52 = {
-let l35 = *ptr2.add(16).cast::<*mut u8>();
-let l36 = *ptr2
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len37 = l36;
-let bytes37 = _rt::Vec::from_raw_parts(
-l35.cast(),
-len37,
-len37,
-);
-_rt::string_lift(bytes37)
-};
-V52::CronNotFound(e52)
-}
-9 => {
-let e52 = {
-let l38 = *ptr2.add(16).cast::<*mut u8>();
-let l39 = *ptr2
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len40 = l39;
-let bytes40 = _rt::Vec::from_raw_parts(
-l38.cast(),
-len40,
-len40,
-);
-_rt::string_lift(bytes40)
-};
-V52::CronExists(e52)
-}
-10 => {
-let e52 = {
-let l41 = *ptr2.add(16).cast::<*mut u8>();
-let l42 = *ptr2
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len43 = l42;
-let bytes43 = _rt::Vec::from_raw_parts(
-l41.cast(),
-len43,
-len43,
-);
-_rt::string_lift(bytes43)
-};
-V52::CronDefinedByCode(e52)
-}
-11 => {
-let e52 = {
-let l44 = *ptr2.add(16).cast::<*mut u8>();
-let l45 = *ptr2
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len46 = l45;
-let bytes46 = _rt::Vec::from_raw_parts(
-l44.cast(),
-len46,
-len46,
-);
-_rt::string_lift(bytes46)
-};
-V52::Forbidden(e52)
-}
-12 => {
-let e52 = {
-let l47 = i32::from(*ptr2.add(16).cast::<u8>());
-match l47 {
-0 => None,
-1 => {
-let e = {
-let l48 = *ptr2.add(24).cast::<i64>();
-l48 as u64
-};
-Some(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-}
-};
-V52::Unavailable(e52)
-}
-n => {
-debug_assert_eq!(n, 13, "invalid enum discriminant");
-let e52 = {
-let l49 = *ptr2.add(16).cast::<*mut u8>();
-let l50 = *ptr2
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len51 = l50;
-let bytes51 = _rt::Vec::from_raw_parts(
-l49.cast(),
-len51,
-len51,
-);
-_rt::string_lift(bytes51)
-};
-V52::Other(e52)
-}
-};
-v52
-};
-Err(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-};
-result53
-}
-}
-}
-impl CronOptions {
-#[allow(unused_unsafe, clippy::all)]
-/// The priority of its runs, 1 to 3, instead of the task's.
-#[allow(async_fn_in_trait)]
-pub fn set_priority(
-&self,
-priority: u8,
-) -> ::core::result::Result<(), Error> {
-unsafe {
-#[repr(align(8))]
-struct RetArea(
-[::core::mem::MaybeUninit<
-u8,
->; 32 + 2 * ::core::mem::size_of::<*const u8>()],
-);
-let mut ret_area = RetArea(
-[::core::mem::MaybeUninit::uninit(); 32
-+ 2 * ::core::mem::size_of::<*const u8>()],
-);
-let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
-#[cfg(target_arch = "wasm32")]
-#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
-unsafe extern "C" {
-#[link_name = "[method]cron-options.set-priority"]
-fn wit_import1(_: i32, _: i32, _: *mut u8);
-}
-#[cfg(not(target_arch = "wasm32"))]
-unsafe extern "C" fn wit_import1(_: i32, _: i32, _: *mut u8) {
-unreachable!()
-}
-wit_import1(
-(self).handle() as i32,
-_rt::as_i32(&priority),
-ptr0,
-);
-let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result51 = match l2 {
-0 => {
-let e = ();
-Ok(e)
-}
-1 => {
-let e = {
-let l3 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V50;
-let v50 = match l3 {
-0 => {
-let e50 = {
-let l4 = *ptr0.add(16).cast::<*mut u8>();
-let l5 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len6 = l5;
-let bytes6 = _rt::Vec::from_raw_parts(
-l4.cast(),
-len6,
-len6,
-);
-let l7 = *ptr0
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<*mut u8>();
-let l8 = *ptr0
-.add(16 + 3 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len9 = l8;
-let bytes9 = _rt::Vec::from_raw_parts(
-l7.cast(),
-len9,
-len9,
-);
-super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes6),
-reason: _rt::string_lift(bytes9),
-}
-};
-V50::Invalid(e50)
-}
-1 => {
-let e50 = {
-let l10 = *ptr0.add(16).cast::<*mut u8>();
-let l11 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len12 = l11;
-let bytes12 = _rt::Vec::from_raw_parts(
-l10.cast(),
-len12,
-len12,
-);
-let l13 = *ptr0
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-let l14 = *ptr0
-.add(24 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes12),
-max: l13 as u64,
-asked: l14 as u64,
-}
-};
-V50::Limit(e50)
-}
-2 => {
-let e50 = {
-let l15 = *ptr0.add(16).cast::<*mut u8>();
-let l16 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len17 = l16;
-let bytes17 = _rt::Vec::from_raw_parts(
-l15.cast(),
-len17,
-len17,
-);
-_rt::string_lift(bytes17)
-};
-V50::TaskNotFound(e50)
-}
-3 => {
-let e50 = {
-let l18 = *ptr0.add(16).cast::<*mut u8>();
-let l19 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len20 = l19;
-let bytes20 = _rt::Vec::from_raw_parts(
-l18.cast(),
-len20,
-len20,
-);
-_rt::string_lift(bytes20)
-};
-V50::RunNotFound(e50)
-}
-4 => {
-let e50 = {
-let l21 = *ptr0.add(16).cast::<*mut u8>();
-let l22 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len23 = l22;
-let bytes23 = _rt::Vec::from_raw_parts(
-l21.cast(),
-len23,
-len23,
-);
-_rt::string_lift(bytes23)
-};
-V50::AlreadyTriggered(e50)
-}
-5 => {
-let e50 = {
-let l24 = *ptr0.add(16).cast::<*mut u8>();
-let l25 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len26 = l25;
-let bytes26 = _rt::Vec::from_raw_parts(
-l24.cast(),
-len26,
-len26,
-);
-_rt::string_lift(bytes26)
-};
-V50::DefinedByCode(e50)
-}
-6 => {
-let e50 = {
-let l27 = *ptr0.add(16).cast::<*mut u8>();
-let l28 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len29 = l28;
-let bytes29 = _rt::Vec::from_raw_parts(
-l27.cast(),
-len29,
-len29,
-);
-_rt::string_lift(bytes29)
-};
-V50::AlreadyEnded(e50)
-}
-7 => {
-let e50 = {
-let l30 = *ptr0.add(16).cast::<*mut u8>();
-let l31 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len32 = l31;
-let bytes32 = _rt::Vec::from_raw_parts(
-l30.cast(),
-len32,
-len32,
-);
-_rt::string_lift(bytes32)
-};
-V50::UniqueKeyTaken(e50)
-}
-8 => {
-let e50 = {
-let l33 = *ptr0.add(16).cast::<*mut u8>();
-let l34 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len35 = l34;
-let bytes35 = _rt::Vec::from_raw_parts(
-l33.cast(),
-len35,
-len35,
-);
-_rt::string_lift(bytes35)
-};
-V50::CronNotFound(e50)
-}
-9 => {
-let e50 = {
-let l36 = *ptr0.add(16).cast::<*mut u8>();
-let l37 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len38 = l37;
-let bytes38 = _rt::Vec::from_raw_parts(
-l36.cast(),
-len38,
-len38,
-);
-_rt::string_lift(bytes38)
-};
-V50::CronExists(e50)
-}
-10 => {
-let e50 = {
-let l39 = *ptr0.add(16).cast::<*mut u8>();
-let l40 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len41 = l40;
-let bytes41 = _rt::Vec::from_raw_parts(
-l39.cast(),
-len41,
-len41,
-);
-_rt::string_lift(bytes41)
-};
-V50::CronDefinedByCode(e50)
-}
-11 => {
-let e50 = {
-let l42 = *ptr0.add(16).cast::<*mut u8>();
-let l43 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len44 = l43;
-let bytes44 = _rt::Vec::from_raw_parts(
-l42.cast(),
-len44,
-len44,
-);
-_rt::string_lift(bytes44)
-};
-V50::Forbidden(e50)
-}
-12 => {
-let e50 = {
-let l45 = i32::from(*ptr0.add(16).cast::<u8>());
-match l45 {
-0 => None,
-1 => {
-let e = {
-let l46 = *ptr0.add(24).cast::<i64>();
-l46 as u64
-};
-Some(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-}
-};
-V50::Unavailable(e50)
-}
-n => {
-debug_assert_eq!(n, 13, "invalid enum discriminant");
-let e50 = {
-let l47 = *ptr0.add(16).cast::<*mut u8>();
-let l48 = *ptr0
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len49 = l48;
-let bytes49 = _rt::Vec::from_raw_parts(
-l47.cast(),
-len49,
-len49,
-);
-_rt::string_lift(bytes49)
-};
-V50::Other(e50)
-}
-};
-v50
-};
-Err(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-};
-result51
-}
-}
-}
-impl CronOptions {
-#[allow(unused_unsafe, clippy::all)]
-/// What becomes of occurrences that pass while no host is running, instead of what the task says: as `set-missed` of a definition.
-#[allow(async_fn_in_trait)]
-pub fn set_missed(
-&self,
-catch_up: &CatchUp,
-window: ::core::option::Option<Duration>,
-max: ::core::option::Option<u32>,
-) -> ::core::result::Result<(), Error> {
-unsafe {
-#[repr(align(8))]
-struct RetArea(
-[::core::mem::MaybeUninit<
-u8,
->; 32 + 2 * ::core::mem::size_of::<*const u8>()],
-);
-let mut ret_area = RetArea(
-[::core::mem::MaybeUninit::uninit(); 32
-+ 2 * ::core::mem::size_of::<*const u8>()],
-);
-use super::super::super::runlater::scheduler::definition::CatchUp as V1;
-let (result2_0, result2_1, result2_2) = match catch_up {
-V1::Skip => (0i32, ::core::ptr::null_mut(), 0usize),
-V1::Latest => (1i32, ::core::ptr::null_mut(), 0usize),
-V1::All => (2i32, ::core::ptr::null_mut(), 0usize),
-V1::Other(e) => {
-let vec0 = e;
-let ptr0 = vec0.as_ptr().cast::<u8>();
-let len0 = vec0.len();
-(3i32, ptr0.cast_mut(), len0)
-}
-};
-let (result3_0, result3_1) = match window {
-Some(e) => (1i32, _rt::as_i64(e)),
-None => (0i32, 0i64),
-};
-let (result4_0, result4_1) = match max {
-Some(e) => (1i32, _rt::as_i32(e)),
-None => (0i32, 0i32),
-};
-let ptr5 = ret_area.0.as_mut_ptr().cast::<u8>();
-#[cfg(target_arch = "wasm32")]
-#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
-unsafe extern "C" {
-#[link_name = "[method]cron-options.set-missed"]
-fn wit_import6(
-_: i32,
-_: i32,
-_: *mut u8,
-_: usize,
-_: i32,
-_: i64,
-_: i32,
-_: i32,
-_: *mut u8,
-);
-}
-#[cfg(not(target_arch = "wasm32"))]
-unsafe extern "C" fn wit_import6(
-_: i32,
-_: i32,
-_: *mut u8,
-_: usize,
-_: i32,
-_: i64,
-_: i32,
-_: i32,
-_: *mut u8,
-) {
-unreachable!()
-}
-wit_import6(
-(self).handle() as i32,
-result2_0,
-result2_1,
-result2_2,
-result3_0,
-result3_1,
-result4_0,
-result4_1,
-ptr5,
-);
-let l7 = i32::from(*ptr5.add(0).cast::<u8>());
-let result56 = match l7 {
-0 => {
-let e = ();
-Ok(e)
-}
-1 => {
-let e = {
-let l8 = i32::from(*ptr5.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V55;
-let v55 = match l8 {
-0 => {
-let e55 = {
-let l9 = *ptr5.add(16).cast::<*mut u8>();
-let l10 = *ptr5
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len11 = l10;
-let bytes11 = _rt::Vec::from_raw_parts(
-l9.cast(),
-len11,
-len11,
-);
-let l12 = *ptr5
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<*mut u8>();
-let l13 = *ptr5
-.add(16 + 3 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len14 = l13;
-let bytes14 = _rt::Vec::from_raw_parts(
-l12.cast(),
-len14,
-len14,
-);
-super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes11),
-reason: _rt::string_lift(bytes14),
-}
-};
-V55::Invalid(e55)
-}
-1 => {
-let e55 = {
-let l15 = *ptr5.add(16).cast::<*mut u8>();
-let l16 = *ptr5
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len17 = l16;
-let bytes17 = _rt::Vec::from_raw_parts(
-l15.cast(),
-len17,
-len17,
-);
-let l18 = *ptr5
-.add(16 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-let l19 = *ptr5
-.add(24 + 2 * ::core::mem::size_of::<*const u8>())
-.cast::<i64>();
-super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes17),
-max: l18 as u64,
-asked: l19 as u64,
-}
-};
-V55::Limit(e55)
-}
-2 => {
-let e55 = {
-let l20 = *ptr5.add(16).cast::<*mut u8>();
-let l21 = *ptr5
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len22 = l21;
-let bytes22 = _rt::Vec::from_raw_parts(
-l20.cast(),
-len22,
-len22,
-);
-_rt::string_lift(bytes22)
-};
-V55::TaskNotFound(e55)
-}
-3 => {
-let e55 = {
-let l23 = *ptr5.add(16).cast::<*mut u8>();
-let l24 = *ptr5
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len25 = l24;
-let bytes25 = _rt::Vec::from_raw_parts(
-l23.cast(),
-len25,
-len25,
-);
-_rt::string_lift(bytes25)
-};
-V55::RunNotFound(e55)
-}
-4 => {
-let e55 = {
-let l26 = *ptr5.add(16).cast::<*mut u8>();
-let l27 = *ptr5
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len28 = l27;
-let bytes28 = _rt::Vec::from_raw_parts(
-l26.cast(),
-len28,
-len28,
-);
-_rt::string_lift(bytes28)
-};
-V55::AlreadyTriggered(e55)
-}
-5 => {
-let e55 = {
-let l29 = *ptr5.add(16).cast::<*mut u8>();
-let l30 = *ptr5
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len31 = l30;
-let bytes31 = _rt::Vec::from_raw_parts(
-l29.cast(),
-len31,
-len31,
-);
-_rt::string_lift(bytes31)
-};
-V55::DefinedByCode(e55)
-}
-6 => {
-let e55 = {
-let l32 = *ptr5.add(16).cast::<*mut u8>();
-let l33 = *ptr5
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len34 = l33;
-let bytes34 = _rt::Vec::from_raw_parts(
-l32.cast(),
-len34,
-len34,
-);
-_rt::string_lift(bytes34)
-};
-V55::AlreadyEnded(e55)
-}
-7 => {
-let e55 = {
-let l35 = *ptr5.add(16).cast::<*mut u8>();
-let l36 = *ptr5
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len37 = l36;
-let bytes37 = _rt::Vec::from_raw_parts(
-l35.cast(),
-len37,
-len37,
-);
-_rt::string_lift(bytes37)
-};
-V55::UniqueKeyTaken(e55)
-}
-8 => {
-let e55 = {
-let l38 = *ptr5.add(16).cast::<*mut u8>();
-let l39 = *ptr5
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len40 = l39;
-let bytes40 = _rt::Vec::from_raw_parts(
-l38.cast(),
-len40,
-len40,
-);
-_rt::string_lift(bytes40)
-};
-V55::CronNotFound(e55)
-}
-9 => {
-let e55 = {
-let l41 = *ptr5.add(16).cast::<*mut u8>();
-let l42 = *ptr5
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len43 = l42;
-let bytes43 = _rt::Vec::from_raw_parts(
-l41.cast(),
-len43,
-len43,
-);
-_rt::string_lift(bytes43)
-};
-V55::CronExists(e55)
-}
-10 => {
-let e55 = {
-let l44 = *ptr5.add(16).cast::<*mut u8>();
-let l45 = *ptr5
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len46 = l45;
-let bytes46 = _rt::Vec::from_raw_parts(
-l44.cast(),
-len46,
-len46,
-);
-_rt::string_lift(bytes46)
-};
-V55::CronDefinedByCode(e55)
-}
-11 => {
-let e55 = {
-let l47 = *ptr5.add(16).cast::<*mut u8>();
-let l48 = *ptr5
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len49 = l48;
-let bytes49 = _rt::Vec::from_raw_parts(
-l47.cast(),
-len49,
-len49,
-);
-_rt::string_lift(bytes49)
-};
-V55::Forbidden(e55)
-}
-12 => {
-let e55 = {
-let l50 = i32::from(*ptr5.add(16).cast::<u8>());
-match l50 {
-0 => None,
-1 => {
-let e = {
-let l51 = *ptr5.add(24).cast::<i64>();
-l51 as u64
-};
-Some(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-}
-};
-V55::Unavailable(e55)
-}
-n => {
-debug_assert_eq!(n, 13, "invalid enum discriminant");
-let e55 = {
-let l52 = *ptr5.add(16).cast::<*mut u8>();
-let l53 = *ptr5
-.add(16 + 1 * ::core::mem::size_of::<*const u8>())
-.cast::<usize>();
-let len54 = l53;
-let bytes54 = _rt::Vec::from_raw_parts(
-l52.cast(),
-len54,
-len54,
-);
-_rt::string_lift(bytes54)
-};
-V55::Other(e55)
-}
-};
-v55
-};
-Err(e)
-}
-_ => _rt::invalid_enum_discriminant(),
-};
-result56
-}
 }
 }
 impl Cron {
@@ -25165,9 +25137,9 @@ const _ : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe
 (link_section =
 "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks:imports and exports")]
 #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-__WIT_BINDGEN_COMPONENT_TYPE : [u8; 6885] = *
+__WIT_BINDGEN_COMPONENT_TYPE : [u8; 6863] = *
 b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe94\x01A\x02\x01A\x16\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd34\x01A\x02\x01A\x16\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -25193,129 +25165,128 @@ id\x01\x08\x01@\0\0s\x04\0\x04task\x01\x09\x01@\0\0y\x04\0\x07attempt\x01\x0a\x0
 \0\x0cis-cancelled\x01\x12\x01@\x03\x04donew\x05totalw\x04notes\x01\0\x04\0\x0cs\
 et-progress\x01\x13\x01@\x02\x05level\x07\x07messages\x01\0\x04\0\x03log\x01\x14\
 \x03\0\x20runlater:scheduler/context@0.1.0\x05\x04\x02\x03\0\0\x08duration\x02\x03\
-\0\0\x07payload\x02\x03\0\0\x05error\x01B@\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
+\0\0\x07payload\x02\x03\0\0\x05error\x01BV\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
 \0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07\
 payload\x03\0\x04\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x06\x01q\x05\x05queue\
 \0\0\x08skip-new\0\0\x0ecancel-running\0\0\x0abuffer-one\0\0\x05other\x01s\0\x04\
 \0\x07overlap\x03\0\x08\x01q\x04\x08constant\0\0\x05input\x01s\0\x08metadata\x01\
 s\0\x05other\x01s\0\x04\0\x04lane\x03\0\x0a\x01q\x04\x06second\0\0\x06minute\0\0\
 \x04hour\0\0\x05other\x01s\0\x04\0\x09rate-unit\x03\0\x0c\x01q\x04\x04skip\0\0\x06\
-latest\0\0\x03all\0\0\x05other\x01s\0\x04\0\x08catch-up\x03\0\x0e\x04\0\x0ftask-\
-definition\x03\x01\x01i\x10\x01@\x01\x04names\0\x11\x04\0\x1c[constructor]task-d\
-efinition\x01\x12\x01h\x10\x01j\0\x01\x07\x01@\x02\x04self\x13\x04texts\0\x14\x04\
-\0'[method]task-definition.set-description\x01\x15\x01@\x02\x04self\x13\x0bjson-\
-schemas\0\x14\x04\0([method]task-definition.set-input-schema\x01\x16\x01@\x02\x04\
-self\x13\x08attemptsy\0\x14\x04\0([method]task-definition.set-max-attempts\x01\x17\
-\x01@\x03\x04self\x13\x04base\x03\x03max\x03\0\x14\x04\0'[method]task-definition\
-.set-retry-delay\x01\x18\x01p\x03\x01@\x02\x04self\x13\x06delays\x19\0\x14\x04\0\
-([method]task-definition.set-retry-delays\x01\x1a\x01@\x02\x04self\x13\x07timeou\
-t\x03\0\x14\x04\0#[method]task-definition.set-timeout\x01\x1b\x01@\x02\x04self\x13\
-\x08priority}\0\x14\x04\0$[method]task-definition.set-priority\x01\x1c\x04\0'[me\
-thod]task-definition.set-concurrency\x01\x17\x04\00[method]task-definition.set-c\
-oncurrency-per-task\x01\x17\x01@\x02\x04self\x13\x07overlap\x09\0\x14\x04\0#[met\
-hod]task-definition.set-overlap\x01\x1d\x01@\x02\x04self\x13\x04lane\x0b\0\x14\x04\
-\0\x20[method]task-definition.set-lane\x01\x1e\x01@\x03\x04self\x13\x05county\x03\
-per\x0d\0\x14\x04\0\x20[method]task-definition.set-rate\x01\x1f\x01k\x03\x01ky\x01\
-@\x04\x04self\x13\x08catch-up\x0f\x06window\x20\x03max!\0\x14\x04\0\"[method]tas\
-k-definition.set-missed\x01\"\x01@\x02\x04self\x13\x08deadline\x03\0\x14\x04\0*[\
-method]task-definition.set-start-deadline\x01#\x01@\x02\x04self\x13\x05grace\x03\
-\0\x14\x04\0([method]task-definition.set-cancel-grace\x01$\x01@\x02\x04self\x13\x04\
-tasks\0\x14\x04\0&[method]task-definition.set-on-failure\x01%\x01kw\x01@\x03\x04\
-self\x13\x08keep-for\x20\x09keep-last&\0\x14\x04\0%[method]task-definition.set-r\
-etention\x01'\x01k\x05\x01@\x04\x04self\x13\x03keys\x02at\x01\x05input(\0\x14\x04\
-\0$[method]task-definition.add-schedule\x01)\x01ks\x01@\x05\x04self\x13\x03keys\x0a\
-expressions\x08timezone*\x05input(\0\x14\x04\0\x20[method]task-definition.add-cr\
-on\x01+\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\
-\x03\0\0\x06status\x01B\x82\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\
-\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\
-\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\x04\
-\0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\x01\
-\x03\x04\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x01q\
-\x04\x08existing\0\0\x06reject\0\0\x07replace\0\0\x05other\x01s\0\x04\0\x0buniqu\
-e-mode\x03\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\
-\0\x03run\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\
-\x05order\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04\
-page\x03\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-p\
-age\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x02\x07changedw\x07refused\x1f\x04\0\
-\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[constructor]schedule-op\
-tions\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05values\0%\x04\0%\
-[method]schedule-options.set-metadata\x01&\x01@\x02\x04self$\x03keys\0%\x04\0'[m\
-ethod]schedule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04self$\x03keys\x04\
-mode\x11\x08held-for(\0%\x04\0#[method]schedule-options.set-unique\x01)\x01@\x04\
-\x04self$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]schedule-options.\
-set-debounce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[method]schedule-optio\
-ns.set-max-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\0$[method]sched\
-ule-options.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\0%[method]sch\
-edule-options.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[constructor]run-fil\
-ter\x01/\x01h\x13\x01@\x02\x04self0\x04names\0%\x04\0\x1b[method]run-filter.add-\
-task\x011\x01@\x02\x04self0\x06status\x0b\0%\x04\0\x1d[method]run-filter.add-sta\
-tus\x012\x01@\x03\x04self0\x03keys\x05values\0%\x04\0\x1f[method]run-filter.add-\
-metadata\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\0\x1d[method]run-filter.set\
--parent\x014\x01@\x02\x04self0\x02at\x01\0%\x04\0#[method]run-filter.set-trigger\
--from\x015\x04\0%[method]run-filter.set-trigger-before\x015\x01h\x14\x01@\x01\x04\
-self6\0\x05\x04\0\x0e[method]run.id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]r\
-un.task\x018\x01@\x01\x04self6\0\x0b\x04\0\x12[method]run.status\x019\x01@\x01\x04\
-self6\0\x17\x04\0\x12[method]run.reason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[m\
-ethod]run.trigger-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01\
-\x04self6\0<\x04\0\x17[method]run.finished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14\
-[method]run.attempts\x01>\x01@\x01\x04self6\0\x0d\x04\0\x12[method]run.origin\x01\
-?\x01k\x05\x01@\x01\x04self6\0\xc0\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\
-\x01p\xc2\0\x01@\x01\x04self6\0\xc3\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\
-\x04self6\0\x07\x04\0\x11[method]run.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\
-\0\x04\0\x12[method]run.output\x01G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\
-\x03due\x09\x05input\xc6\0\x07options\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\
-\x04tasks\x03due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\
-\x11schedule-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\
-\x03get\x01M\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04\
-list\x01O\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02\
-id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\
-\x01j\x01!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\
-\x06filter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\
-\0\x01@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06fil\
-ter0\x03due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunlater\
-:scheduler/runs@0.1.0\x05\x0b\x02\x03\0\x02\x08catch-up\x01B\\\x02\x03\x02\x01\x01\
-\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\
-\x02\x01\x06\x04\0\x07payload\x03\0\x04\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\
-\x06\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x08\x02\x03\x02\x01\x07\x04\0\x05\
-error\x03\0\x0a\x02\x03\x02\x01\x0c\x04\0\x08catch-up\x03\0\x0c\x04\0\x0ccron-op\
-tions\x03\x01\x04\0\x04cron\x03\x01\x01i\x0f\x01p\x10\x01ks\x01r\x02\x05crons\x11\
-\x04next\x12\x04\0\x09cron-page\x03\0\x13\x01i\x0e\x01@\0\0\x15\x04\0\x19[constr\
-uctor]cron-options\x01\x16\x01h\x0e\x01j\0\x01\x0b\x01@\x02\x04self\x17\x04names\
-\0\x18\x04\0![method]cron-options.set-timezone\x01\x19\x01@\x02\x04self\x17\x02a\
-t\x01\0\x18\x04\0\x1e[method]cron-options.set-start\x01\x1a\x04\0\x1c[method]cro\
-n-options.set-end\x01\x1a\x01@\x02\x04self\x17\x05county\0\x18\x04\0\"[method]cr\
-on-options.set-max-count\x01\x1b\x01@\x02\x04self\x17\x06jitter\x03\0\x18\x04\0\x1f\
-[method]cron-options.set-jitter\x01\x1c\x01@\x02\x04self\x17\x05input\x05\0\x18\x04\
-\0\x1e[method]cron-options.set-input\x01\x1d\x01@\x03\x04self\x17\x03keys\x05val\
-ues\0\x18\x04\0![method]cron-options.set-metadata\x01\x1e\x01@\x02\x04self\x17\x08\
-priority}\0\x18\x04\0![method]cron-options.set-priority\x01\x1f\x01k\x03\x01ky\x01\
-@\x04\x04self\x17\x08catch-up\x0d\x06window\x20\x03max!\0\x18\x04\0\x1f[method]c\
-ron-options.set-missed\x01\"\x01h\x0f\x01@\x01\x04self#\0s\x04\0\x11[method]cron\
-.name\x01$\x04\0\x11[method]cron.task\x01$\x04\0\x17[method]cron.expression\x01$\
-\x04\0\x15[method]cron.timezone\x01$\x01k\x01\x01@\x01\x04self#\0%\x04\0\x14[met\
-hod]cron.next-at\x01&\x01@\x01\x04self#\0y\x04\0\x12[method]cron.fired\x01'\x01@\
-\x01\x04self#\0\x12\x04\0\x13[method]cron.paused\x01(\x01@\x01\x04self#\0\x09\x04\
-\0\x13[method]cron.origin\x01)\x01@\x01\x04self#\0\x05\x04\0\x12[method]cron.inp\
-ut\x01*\x01o\x02ss\x01p+\x01@\x01\x04self#\0,\x04\0\x15[method]cron.metadata\x01\
--\x01k\x17\x01@\x04\x04names\x04tasks\x0aexpressions\x07options.\0\x18\x04\0\x06\
-create\x01/\x01j\x01\x10\x01\x0b\x01@\x01\x04names\00\x04\0\x03get\x011\x01j\x01\
-\x14\x01\x0b\x01@\x03\x04task\x12\x04sizey\x06cursor\x12\02\x04\0\x04list\x013\x01\
-@\x03\x04names\x0aexpression\x12\x07options.\0\x18\x04\0\x06update\x014\x01@\x03\
-\x04names\x05until%\x04notes\0\x18\x04\0\x05pause\x015\x01@\x01\x04names\0\x18\x04\
-\0\x06resume\x016\x04\0\x06delete\x016\x01p\x01\x01j\x017\x01\x0b\x01@\x02\x04na\
-mes\x05county\08\x04\0\x04next\x019\x01j\x01\x07\x01\x0b\x01@\x01\x04names\0:\x04\
-\0\x07trigger\x01;\x01j\x01y\x01\x0b\x01@\x03\x04names\x04from\x01\x05until\x01\0\
-<\x04\0\x08backfill\x01=\x03\0\x1erunlater:scheduler/crons@0.1.0\x05\x0d\x02\x03\
-\0\x02\x0ftask-definition\x01B\x15\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\0\
-\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\x01\x0e\x04\0\x0ftas\
-k-definition\x03\0\x04\x01k\x03\x01q\x02\x04done\x01\x06\0\x06snooze\x01\x01\0\x04\
-\0\x07outcome\x03\0\x07\x01k\x01\x01r\x02\x06reasons\x05after\x09\x04\0\x05retry\
-\x03\0\x0a\x01q\x03\x05retry\x01\x0b\0\x06reject\x01s\0\x05other\x01s\0\x04\0\x07\
-failure\x03\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\x0f\x04\0\x08describe\x01\x10\x01j\x01\
-\x08\x01\x0d\x01@\x02\x04tasks\x05input\x03\0\x11\x04\0\x06handle\x01\x12\x04\0\x1d\
-runlater:scheduler/task@0.1.0\x05\x0f\x04\0\x1erunlater:scheduler/tasks@0.1.0\x04\
-\0\x0b\x0b\x01\0\x05tasks\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit\
--component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+latest\0\0\x03all\0\0\x05other\x01s\0\x04\0\x08catch-up\x03\0\x0e\x04\0\x0ccron-\
+options\x03\x01\x04\0\x0ftask-definition\x03\x01\x01i\x10\x01@\0\0\x12\x04\0\x19\
+[constructor]cron-options\x01\x13\x01h\x10\x01j\0\x01\x07\x01@\x02\x04self\x14\x04\
+names\0\x15\x04\0![method]cron-options.set-timezone\x01\x16\x01@\x02\x04self\x14\
+\x02at\x01\0\x15\x04\0\x1e[method]cron-options.set-start\x01\x17\x04\0\x1c[metho\
+d]cron-options.set-end\x01\x17\x01@\x02\x04self\x14\x05county\0\x15\x04\0\"[meth\
+od]cron-options.set-max-count\x01\x18\x01@\x02\x04self\x14\x06jitter\x03\0\x15\x04\
+\0\x1f[method]cron-options.set-jitter\x01\x19\x01@\x02\x04self\x14\x05input\x05\0\
+\x15\x04\0\x1e[method]cron-options.set-input\x01\x1a\x01@\x03\x04self\x14\x03key\
+s\x05values\0\x15\x04\0![method]cron-options.set-metadata\x01\x1b\x01@\x02\x04se\
+lf\x14\x08priority}\0\x15\x04\0![method]cron-options.set-priority\x01\x1c\x01k\x03\
+\x01ky\x01@\x04\x04self\x14\x08catch-up\x0f\x06window\x1d\x03max\x1e\0\x15\x04\0\
+\x1f[method]cron-options.set-missed\x01\x1f\x01i\x11\x01@\x01\x04names\0\x20\x04\
+\0\x1c[constructor]task-definition\x01!\x01h\x11\x01@\x02\x04self\"\x04texts\0\x15\
+\x04\0'[method]task-definition.set-description\x01#\x01@\x02\x04self\"\x0bjson-s\
+chemas\0\x15\x04\0([method]task-definition.set-input-schema\x01$\x01@\x02\x04sel\
+f\"\x08attemptsy\0\x15\x04\0([method]task-definition.set-max-attempts\x01%\x01@\x03\
+\x04self\"\x04base\x03\x03max\x03\0\x15\x04\0'[method]task-definition.set-retry-\
+delay\x01&\x01p\x03\x01@\x02\x04self\"\x06delays'\0\x15\x04\0([method]task-defin\
+ition.set-retry-delays\x01(\x01@\x02\x04self\"\x07timeout\x03\0\x15\x04\0#[metho\
+d]task-definition.set-timeout\x01)\x01@\x02\x04self\"\x08priority}\0\x15\x04\0$[\
+method]task-definition.set-priority\x01*\x04\0'[method]task-definition.set-concu\
+rrency\x01%\x04\00[method]task-definition.set-concurrency-per-task\x01%\x01@\x02\
+\x04self\"\x07overlap\x09\0\x15\x04\0#[method]task-definition.set-overlap\x01+\x01\
+@\x02\x04self\"\x04lane\x0b\0\x15\x04\0\x20[method]task-definition.set-lane\x01,\
+\x01@\x03\x04self\"\x05county\x03per\x0d\0\x15\x04\0\x20[method]task-definition.\
+set-rate\x01-\x01@\x04\x04self\"\x08catch-up\x0f\x06window\x1d\x03max\x1e\0\x15\x04\
+\0\"[method]task-definition.set-missed\x01.\x01@\x02\x04self\"\x08deadline\x03\0\
+\x15\x04\0*[method]task-definition.set-start-deadline\x01/\x01@\x02\x04self\"\x05\
+grace\x03\0\x15\x04\0([method]task-definition.set-cancel-grace\x010\x01@\x02\x04\
+self\"\x04tasks\0\x15\x04\0&[method]task-definition.set-on-failure\x011\x01kw\x01\
+@\x03\x04self\"\x08keep-for\x1d\x09keep-last2\0\x15\x04\0%[method]task-definitio\
+n.set-retention\x013\x01k\x05\x01@\x04\x04self\"\x03keys\x02at\x01\x05input4\0\x15\
+\x04\0$[method]task-definition.add-schedule\x015\x01k\x14\x01@\x04\x04self\"\x03\
+keys\x0aexpressions\x07options6\0\x15\x04\0\x20[method]task-definition.add-cron\x01\
+7\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\x03\0\
+\0\x06status\x01B\x82\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\
+\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x04\
+\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\x04\0\x03due\
+\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\x01\x03\x04\
+\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x01q\x04\x08\
+existing\0\0\x06reject\0\0\x07replace\0\0\x05other\x01s\0\x04\0\x0bunique-mode\x03\
+\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\0\x03ru\
+n\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\x05orde\
+r\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04page\x03\
+\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-page\x03\0\
+\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x02\x07changedw\x07refused\x1f\x04\0\x0cbulk\
+-outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[constructor]schedule-options\x01\
+#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05values\0%\x04\0%[method]s\
+chedule-options.set-metadata\x01&\x01@\x02\x04self$\x03keys\0%\x04\0'[method]sch\
+edule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04self$\x03keys\x04mode\x11\
+\x08held-for(\0%\x04\0#[method]schedule-options.set-unique\x01)\x01@\x04\x04self\
+$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]schedule-options.set-debo\
+unce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[method]schedule-options.set-m\
+ax-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\0$[method]schedule-opti\
+ons.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\0%[method]schedule-op\
+tions.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[constructor]run-filter\x01/\
+\x01h\x13\x01@\x02\x04self0\x04names\0%\x04\0\x1b[method]run-filter.add-task\x01\
+1\x01@\x02\x04self0\x06status\x0b\0%\x04\0\x1d[method]run-filter.add-status\x012\
+\x01@\x03\x04self0\x03keys\x05values\0%\x04\0\x1f[method]run-filter.add-metadata\
+\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\0\x1d[method]run-filter.set-parent\x01\
+4\x01@\x02\x04self0\x02at\x01\0%\x04\0#[method]run-filter.set-trigger-from\x015\x04\
+\0%[method]run-filter.set-trigger-before\x015\x01h\x14\x01@\x01\x04self6\0\x05\x04\
+\0\x0e[method]run.id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]run.task\x018\x01\
+@\x01\x04self6\0\x0b\x04\0\x12[method]run.status\x019\x01@\x01\x04self6\0\x17\x04\
+\0\x12[method]run.reason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[method]run.trigg\
+er-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01\x04self6\0<\x04\
+\0\x17[method]run.finished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14[method]run.att\
+empts\x01>\x01@\x01\x04self6\0\x0d\x04\0\x12[method]run.origin\x01?\x01k\x05\x01\
+@\x01\x04self6\0\xc0\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\x01p\xc2\0\x01\
+@\x01\x04self6\0\xc3\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\x04self6\0\x07\
+\x04\0\x11[method]run.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\0\x04\0\x12[me\
+thod]run.output\x01G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\x03due\x09\x05\
+input\xc6\0\x07options\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\x04tasks\x03\
+due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\x11schedule\
+-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\x03get\x01M\
+\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04list\x01O\
+\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02id\x05\0%\
+\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\x01j\x01\
+!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\x06fi\
+lter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\0\x01\
+@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06filter0\x03\
+due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunlater:schedul\
+er/runs@0.1.0\x05\x0b\x02\x03\0\x02\x0ccron-options\x01BC\x02\x03\x02\x01\x01\x04\
+\0\x07instant\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\
+\x01\x02\x04\0\x06run-id\x03\0\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x06\
+\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x0ccron-\
+options\x03\0\x0a\x04\0\x04cron\x03\x01\x01i\x0c\x01p\x0d\x01ks\x01r\x02\x05cron\
+s\x0e\x04next\x0f\x04\0\x09cron-page\x03\0\x10\x01h\x0c\x01@\x01\x04self\x12\0s\x04\
+\0\x11[method]cron.name\x01\x13\x04\0\x11[method]cron.task\x01\x13\x04\0\x17[met\
+hod]cron.expression\x01\x13\x04\0\x15[method]cron.timezone\x01\x13\x01k\x01\x01@\
+\x01\x04self\x12\0\x14\x04\0\x14[method]cron.next-at\x01\x15\x01@\x01\x04self\x12\
+\0y\x04\0\x12[method]cron.fired\x01\x16\x01@\x01\x04self\x12\0\x0f\x04\0\x13[met\
+hod]cron.paused\x01\x17\x01@\x01\x04self\x12\0\x07\x04\0\x13[method]cron.origin\x01\
+\x18\x01@\x01\x04self\x12\0\x03\x04\0\x12[method]cron.input\x01\x19\x01o\x02ss\x01\
+p\x1a\x01@\x01\x04self\x12\0\x1b\x04\0\x15[method]cron.metadata\x01\x1c\x01h\x0b\
+\x01k\x1d\x01j\0\x01\x09\x01@\x04\x04names\x04tasks\x0aexpressions\x07options\x1e\
+\0\x1f\x04\0\x06create\x01\x20\x01j\x01\x0d\x01\x09\x01@\x01\x04names\0!\x04\0\x03\
+get\x01\"\x01j\x01\x11\x01\x09\x01@\x03\x04task\x0f\x04sizey\x06cursor\x0f\0#\x04\
+\0\x04list\x01$\x01@\x03\x04names\x0aexpression\x0f\x07options\x1e\0\x1f\x04\0\x06\
+update\x01%\x01@\x03\x04names\x05until\x14\x04notes\0\x1f\x04\0\x05pause\x01&\x01\
+@\x01\x04names\0\x1f\x04\0\x06resume\x01'\x04\0\x06delete\x01'\x01p\x01\x01j\x01\
+(\x01\x09\x01@\x02\x04names\x05county\0)\x04\0\x04next\x01*\x01j\x01\x05\x01\x09\
+\x01@\x01\x04names\0+\x04\0\x07trigger\x01,\x01j\x01y\x01\x09\x01@\x03\x04names\x04\
+from\x01\x05until\x01\0-\x04\0\x08backfill\x01.\x03\0\x1erunlater:scheduler/cron\
+s@0.1.0\x05\x0d\x02\x03\0\x02\x0ftask-definition\x01B\x15\x02\x03\x02\x01\x05\x04\
+\0\x08duration\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\
+\x01\x0e\x04\0\x0ftask-definition\x03\0\x04\x01k\x03\x01q\x02\x04done\x01\x06\0\x06\
+snooze\x01\x01\0\x04\0\x07outcome\x03\0\x07\x01k\x01\x01r\x02\x06reasons\x05afte\
+r\x09\x04\0\x05retry\x03\0\x0a\x01q\x03\x05retry\x01\x0b\0\x06reject\x01s\0\x05o\
+ther\x01s\0\x04\0\x07failure\x03\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\x0f\x04\0\x08d\
+escribe\x01\x10\x01j\x01\x08\x01\x0d\x01@\x02\x04tasks\x05input\x03\0\x11\x04\0\x06\
+handle\x01\x12\x04\0\x1drunlater:scheduler/task@0.1.0\x05\x0f\x04\0\x1erunlater:\
+scheduler/tasks@0.1.0\x04\0\x0b\x0b\x01\0\x05tasks\x03\0\0\0G\x09producers\x01\x0c\
+processed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 };
 };
 }
@@ -25328,8 +25299,8 @@ link_section = "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 6657] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe52\x01A\x02\x01A\x13\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 6635] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xcf2\x01A\x02\x01A\x13\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -25355,122 +25326,122 @@ id\x01\x08\x01@\0\0s\x04\0\x04task\x01\x09\x01@\0\0y\x04\0\x07attempt\x01\x0a\x0
 \0\x0cis-cancelled\x01\x12\x01@\x03\x04donew\x05totalw\x04notes\x01\0\x04\0\x0cs\
 et-progress\x01\x13\x01@\x02\x05level\x07\x07messages\x01\0\x04\0\x03log\x01\x14\
 \x03\0\x20runlater:scheduler/context@0.1.0\x05\x04\x02\x03\0\0\x08duration\x02\x03\
-\0\0\x07payload\x02\x03\0\0\x05error\x01B@\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
+\0\0\x07payload\x02\x03\0\0\x05error\x01BV\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
 \0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07\
 payload\x03\0\x04\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x06\x01q\x05\x05queue\
 \0\0\x08skip-new\0\0\x0ecancel-running\0\0\x0abuffer-one\0\0\x05other\x01s\0\x04\
 \0\x07overlap\x03\0\x08\x01q\x04\x08constant\0\0\x05input\x01s\0\x08metadata\x01\
 s\0\x05other\x01s\0\x04\0\x04lane\x03\0\x0a\x01q\x04\x06second\0\0\x06minute\0\0\
 \x04hour\0\0\x05other\x01s\0\x04\0\x09rate-unit\x03\0\x0c\x01q\x04\x04skip\0\0\x06\
-latest\0\0\x03all\0\0\x05other\x01s\0\x04\0\x08catch-up\x03\0\x0e\x04\0\x0ftask-\
-definition\x03\x01\x01i\x10\x01@\x01\x04names\0\x11\x04\0\x1c[constructor]task-d\
-efinition\x01\x12\x01h\x10\x01j\0\x01\x07\x01@\x02\x04self\x13\x04texts\0\x14\x04\
-\0'[method]task-definition.set-description\x01\x15\x01@\x02\x04self\x13\x0bjson-\
-schemas\0\x14\x04\0([method]task-definition.set-input-schema\x01\x16\x01@\x02\x04\
-self\x13\x08attemptsy\0\x14\x04\0([method]task-definition.set-max-attempts\x01\x17\
-\x01@\x03\x04self\x13\x04base\x03\x03max\x03\0\x14\x04\0'[method]task-definition\
-.set-retry-delay\x01\x18\x01p\x03\x01@\x02\x04self\x13\x06delays\x19\0\x14\x04\0\
-([method]task-definition.set-retry-delays\x01\x1a\x01@\x02\x04self\x13\x07timeou\
-t\x03\0\x14\x04\0#[method]task-definition.set-timeout\x01\x1b\x01@\x02\x04self\x13\
-\x08priority}\0\x14\x04\0$[method]task-definition.set-priority\x01\x1c\x04\0'[me\
-thod]task-definition.set-concurrency\x01\x17\x04\00[method]task-definition.set-c\
-oncurrency-per-task\x01\x17\x01@\x02\x04self\x13\x07overlap\x09\0\x14\x04\0#[met\
-hod]task-definition.set-overlap\x01\x1d\x01@\x02\x04self\x13\x04lane\x0b\0\x14\x04\
-\0\x20[method]task-definition.set-lane\x01\x1e\x01@\x03\x04self\x13\x05county\x03\
-per\x0d\0\x14\x04\0\x20[method]task-definition.set-rate\x01\x1f\x01k\x03\x01ky\x01\
-@\x04\x04self\x13\x08catch-up\x0f\x06window\x20\x03max!\0\x14\x04\0\"[method]tas\
-k-definition.set-missed\x01\"\x01@\x02\x04self\x13\x08deadline\x03\0\x14\x04\0*[\
-method]task-definition.set-start-deadline\x01#\x01@\x02\x04self\x13\x05grace\x03\
-\0\x14\x04\0([method]task-definition.set-cancel-grace\x01$\x01@\x02\x04self\x13\x04\
-tasks\0\x14\x04\0&[method]task-definition.set-on-failure\x01%\x01kw\x01@\x03\x04\
-self\x13\x08keep-for\x20\x09keep-last&\0\x14\x04\0%[method]task-definition.set-r\
-etention\x01'\x01k\x05\x01@\x04\x04self\x13\x03keys\x02at\x01\x05input(\0\x14\x04\
-\0$[method]task-definition.add-schedule\x01)\x01ks\x01@\x05\x04self\x13\x03keys\x0a\
-expressions\x08timezone*\x05input(\0\x14\x04\0\x20[method]task-definition.add-cr\
-on\x01+\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\
-\x03\0\0\x06status\x01B\x82\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\
-\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\
-\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\x04\
-\0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\x01\
-\x03\x04\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x01q\
-\x04\x08existing\0\0\x06reject\0\0\x07replace\0\0\x05other\x01s\0\x04\0\x0buniqu\
-e-mode\x03\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\
-\0\x03run\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\
-\x05order\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04\
-page\x03\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-p\
-age\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x02\x07changedw\x07refused\x1f\x04\0\
-\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[constructor]schedule-op\
-tions\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05values\0%\x04\0%\
-[method]schedule-options.set-metadata\x01&\x01@\x02\x04self$\x03keys\0%\x04\0'[m\
-ethod]schedule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04self$\x03keys\x04\
-mode\x11\x08held-for(\0%\x04\0#[method]schedule-options.set-unique\x01)\x01@\x04\
-\x04self$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]schedule-options.\
-set-debounce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[method]schedule-optio\
-ns.set-max-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\0$[method]sched\
-ule-options.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\0%[method]sch\
-edule-options.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[constructor]run-fil\
-ter\x01/\x01h\x13\x01@\x02\x04self0\x04names\0%\x04\0\x1b[method]run-filter.add-\
-task\x011\x01@\x02\x04self0\x06status\x0b\0%\x04\0\x1d[method]run-filter.add-sta\
-tus\x012\x01@\x03\x04self0\x03keys\x05values\0%\x04\0\x1f[method]run-filter.add-\
-metadata\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\0\x1d[method]run-filter.set\
--parent\x014\x01@\x02\x04self0\x02at\x01\0%\x04\0#[method]run-filter.set-trigger\
--from\x015\x04\0%[method]run-filter.set-trigger-before\x015\x01h\x14\x01@\x01\x04\
-self6\0\x05\x04\0\x0e[method]run.id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]r\
-un.task\x018\x01@\x01\x04self6\0\x0b\x04\0\x12[method]run.status\x019\x01@\x01\x04\
-self6\0\x17\x04\0\x12[method]run.reason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[m\
-ethod]run.trigger-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01\
-\x04self6\0<\x04\0\x17[method]run.finished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14\
-[method]run.attempts\x01>\x01@\x01\x04self6\0\x0d\x04\0\x12[method]run.origin\x01\
-?\x01k\x05\x01@\x01\x04self6\0\xc0\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\
-\x01p\xc2\0\x01@\x01\x04self6\0\xc3\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\
-\x04self6\0\x07\x04\0\x11[method]run.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\
-\0\x04\0\x12[method]run.output\x01G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\
-\x03due\x09\x05input\xc6\0\x07options\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\
-\x04tasks\x03due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\
-\x11schedule-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\
-\x03get\x01M\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04\
-list\x01O\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02\
-id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\
-\x01j\x01!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\
-\x06filter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\
-\0\x01@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06fil\
-ter0\x03due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunlater\
-:scheduler/runs@0.1.0\x05\x0b\x02\x03\0\x02\x08catch-up\x01B\\\x02\x03\x02\x01\x01\
-\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\
-\x02\x01\x06\x04\0\x07payload\x03\0\x04\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\
-\x06\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x08\x02\x03\x02\x01\x07\x04\0\x05\
-error\x03\0\x0a\x02\x03\x02\x01\x0c\x04\0\x08catch-up\x03\0\x0c\x04\0\x0ccron-op\
-tions\x03\x01\x04\0\x04cron\x03\x01\x01i\x0f\x01p\x10\x01ks\x01r\x02\x05crons\x11\
-\x04next\x12\x04\0\x09cron-page\x03\0\x13\x01i\x0e\x01@\0\0\x15\x04\0\x19[constr\
-uctor]cron-options\x01\x16\x01h\x0e\x01j\0\x01\x0b\x01@\x02\x04self\x17\x04names\
-\0\x18\x04\0![method]cron-options.set-timezone\x01\x19\x01@\x02\x04self\x17\x02a\
-t\x01\0\x18\x04\0\x1e[method]cron-options.set-start\x01\x1a\x04\0\x1c[method]cro\
-n-options.set-end\x01\x1a\x01@\x02\x04self\x17\x05county\0\x18\x04\0\"[method]cr\
-on-options.set-max-count\x01\x1b\x01@\x02\x04self\x17\x06jitter\x03\0\x18\x04\0\x1f\
-[method]cron-options.set-jitter\x01\x1c\x01@\x02\x04self\x17\x05input\x05\0\x18\x04\
-\0\x1e[method]cron-options.set-input\x01\x1d\x01@\x03\x04self\x17\x03keys\x05val\
-ues\0\x18\x04\0![method]cron-options.set-metadata\x01\x1e\x01@\x02\x04self\x17\x08\
-priority}\0\x18\x04\0![method]cron-options.set-priority\x01\x1f\x01k\x03\x01ky\x01\
-@\x04\x04self\x17\x08catch-up\x0d\x06window\x20\x03max!\0\x18\x04\0\x1f[method]c\
-ron-options.set-missed\x01\"\x01h\x0f\x01@\x01\x04self#\0s\x04\0\x11[method]cron\
-.name\x01$\x04\0\x11[method]cron.task\x01$\x04\0\x17[method]cron.expression\x01$\
-\x04\0\x15[method]cron.timezone\x01$\x01k\x01\x01@\x01\x04self#\0%\x04\0\x14[met\
-hod]cron.next-at\x01&\x01@\x01\x04self#\0y\x04\0\x12[method]cron.fired\x01'\x01@\
-\x01\x04self#\0\x12\x04\0\x13[method]cron.paused\x01(\x01@\x01\x04self#\0\x09\x04\
-\0\x13[method]cron.origin\x01)\x01@\x01\x04self#\0\x05\x04\0\x12[method]cron.inp\
-ut\x01*\x01o\x02ss\x01p+\x01@\x01\x04self#\0,\x04\0\x15[method]cron.metadata\x01\
--\x01k\x17\x01@\x04\x04names\x04tasks\x0aexpressions\x07options.\0\x18\x04\0\x06\
-create\x01/\x01j\x01\x10\x01\x0b\x01@\x01\x04names\00\x04\0\x03get\x011\x01j\x01\
-\x14\x01\x0b\x01@\x03\x04task\x12\x04sizey\x06cursor\x12\02\x04\0\x04list\x013\x01\
-@\x03\x04names\x0aexpression\x12\x07options.\0\x18\x04\0\x06update\x014\x01@\x03\
-\x04names\x05until%\x04notes\0\x18\x04\0\x05pause\x015\x01@\x01\x04names\0\x18\x04\
-\0\x06resume\x016\x04\0\x06delete\x016\x01p\x01\x01j\x017\x01\x0b\x01@\x02\x04na\
-mes\x05county\08\x04\0\x04next\x019\x01j\x01\x07\x01\x0b\x01@\x01\x04names\0:\x04\
-\0\x07trigger\x01;\x01j\x01y\x01\x0b\x01@\x03\x04names\x04from\x01\x05until\x01\0\
-<\x04\0\x08backfill\x01=\x03\0\x1erunlater:scheduler/crons@0.1.0\x05\x0d\x04\0>r\
-unlater:scheduler/tasks-with-all-of-its-exports-removed@0.1.0\x04\0\x0b+\x01\0%t\
-asks-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\
-\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+latest\0\0\x03all\0\0\x05other\x01s\0\x04\0\x08catch-up\x03\0\x0e\x04\0\x0ccron-\
+options\x03\x01\x04\0\x0ftask-definition\x03\x01\x01i\x10\x01@\0\0\x12\x04\0\x19\
+[constructor]cron-options\x01\x13\x01h\x10\x01j\0\x01\x07\x01@\x02\x04self\x14\x04\
+names\0\x15\x04\0![method]cron-options.set-timezone\x01\x16\x01@\x02\x04self\x14\
+\x02at\x01\0\x15\x04\0\x1e[method]cron-options.set-start\x01\x17\x04\0\x1c[metho\
+d]cron-options.set-end\x01\x17\x01@\x02\x04self\x14\x05county\0\x15\x04\0\"[meth\
+od]cron-options.set-max-count\x01\x18\x01@\x02\x04self\x14\x06jitter\x03\0\x15\x04\
+\0\x1f[method]cron-options.set-jitter\x01\x19\x01@\x02\x04self\x14\x05input\x05\0\
+\x15\x04\0\x1e[method]cron-options.set-input\x01\x1a\x01@\x03\x04self\x14\x03key\
+s\x05values\0\x15\x04\0![method]cron-options.set-metadata\x01\x1b\x01@\x02\x04se\
+lf\x14\x08priority}\0\x15\x04\0![method]cron-options.set-priority\x01\x1c\x01k\x03\
+\x01ky\x01@\x04\x04self\x14\x08catch-up\x0f\x06window\x1d\x03max\x1e\0\x15\x04\0\
+\x1f[method]cron-options.set-missed\x01\x1f\x01i\x11\x01@\x01\x04names\0\x20\x04\
+\0\x1c[constructor]task-definition\x01!\x01h\x11\x01@\x02\x04self\"\x04texts\0\x15\
+\x04\0'[method]task-definition.set-description\x01#\x01@\x02\x04self\"\x0bjson-s\
+chemas\0\x15\x04\0([method]task-definition.set-input-schema\x01$\x01@\x02\x04sel\
+f\"\x08attemptsy\0\x15\x04\0([method]task-definition.set-max-attempts\x01%\x01@\x03\
+\x04self\"\x04base\x03\x03max\x03\0\x15\x04\0'[method]task-definition.set-retry-\
+delay\x01&\x01p\x03\x01@\x02\x04self\"\x06delays'\0\x15\x04\0([method]task-defin\
+ition.set-retry-delays\x01(\x01@\x02\x04self\"\x07timeout\x03\0\x15\x04\0#[metho\
+d]task-definition.set-timeout\x01)\x01@\x02\x04self\"\x08priority}\0\x15\x04\0$[\
+method]task-definition.set-priority\x01*\x04\0'[method]task-definition.set-concu\
+rrency\x01%\x04\00[method]task-definition.set-concurrency-per-task\x01%\x01@\x02\
+\x04self\"\x07overlap\x09\0\x15\x04\0#[method]task-definition.set-overlap\x01+\x01\
+@\x02\x04self\"\x04lane\x0b\0\x15\x04\0\x20[method]task-definition.set-lane\x01,\
+\x01@\x03\x04self\"\x05county\x03per\x0d\0\x15\x04\0\x20[method]task-definition.\
+set-rate\x01-\x01@\x04\x04self\"\x08catch-up\x0f\x06window\x1d\x03max\x1e\0\x15\x04\
+\0\"[method]task-definition.set-missed\x01.\x01@\x02\x04self\"\x08deadline\x03\0\
+\x15\x04\0*[method]task-definition.set-start-deadline\x01/\x01@\x02\x04self\"\x05\
+grace\x03\0\x15\x04\0([method]task-definition.set-cancel-grace\x010\x01@\x02\x04\
+self\"\x04tasks\0\x15\x04\0&[method]task-definition.set-on-failure\x011\x01kw\x01\
+@\x03\x04self\"\x08keep-for\x1d\x09keep-last2\0\x15\x04\0%[method]task-definitio\
+n.set-retention\x013\x01k\x05\x01@\x04\x04self\"\x03keys\x02at\x01\x05input4\0\x15\
+\x04\0$[method]task-definition.add-schedule\x015\x01k\x14\x01@\x04\x04self\"\x03\
+keys\x0aexpressions\x07options6\0\x15\x04\0\x20[method]task-definition.add-cron\x01\
+7\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\x03\0\
+\0\x06status\x01B\x82\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\
+\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x04\
+\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\x04\0\x03due\
+\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\x01\x03\x04\
+\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x01q\x04\x08\
+existing\0\0\x06reject\0\0\x07replace\0\0\x05other\x01s\0\x04\0\x0bunique-mode\x03\
+\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\0\x03ru\
+n\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\x05orde\
+r\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04page\x03\
+\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-page\x03\0\
+\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x02\x07changedw\x07refused\x1f\x04\0\x0cbulk\
+-outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[constructor]schedule-options\x01\
+#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05values\0%\x04\0%[method]s\
+chedule-options.set-metadata\x01&\x01@\x02\x04self$\x03keys\0%\x04\0'[method]sch\
+edule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04self$\x03keys\x04mode\x11\
+\x08held-for(\0%\x04\0#[method]schedule-options.set-unique\x01)\x01@\x04\x04self\
+$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]schedule-options.set-debo\
+unce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[method]schedule-options.set-m\
+ax-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\0$[method]schedule-opti\
+ons.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\0%[method]schedule-op\
+tions.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[constructor]run-filter\x01/\
+\x01h\x13\x01@\x02\x04self0\x04names\0%\x04\0\x1b[method]run-filter.add-task\x01\
+1\x01@\x02\x04self0\x06status\x0b\0%\x04\0\x1d[method]run-filter.add-status\x012\
+\x01@\x03\x04self0\x03keys\x05values\0%\x04\0\x1f[method]run-filter.add-metadata\
+\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\0\x1d[method]run-filter.set-parent\x01\
+4\x01@\x02\x04self0\x02at\x01\0%\x04\0#[method]run-filter.set-trigger-from\x015\x04\
+\0%[method]run-filter.set-trigger-before\x015\x01h\x14\x01@\x01\x04self6\0\x05\x04\
+\0\x0e[method]run.id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]run.task\x018\x01\
+@\x01\x04self6\0\x0b\x04\0\x12[method]run.status\x019\x01@\x01\x04self6\0\x17\x04\
+\0\x12[method]run.reason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[method]run.trigg\
+er-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01\x04self6\0<\x04\
+\0\x17[method]run.finished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14[method]run.att\
+empts\x01>\x01@\x01\x04self6\0\x0d\x04\0\x12[method]run.origin\x01?\x01k\x05\x01\
+@\x01\x04self6\0\xc0\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\x01p\xc2\0\x01\
+@\x01\x04self6\0\xc3\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\x04self6\0\x07\
+\x04\0\x11[method]run.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\0\x04\0\x12[me\
+thod]run.output\x01G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\x03due\x09\x05\
+input\xc6\0\x07options\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\x04tasks\x03\
+due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\x11schedule\
+-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\x03get\x01M\
+\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04list\x01O\
+\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02id\x05\0%\
+\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\x01j\x01\
+!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\x06fi\
+lter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\0\x01\
+@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06filter0\x03\
+due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunlater:schedul\
+er/runs@0.1.0\x05\x0b\x02\x03\0\x02\x0ccron-options\x01BC\x02\x03\x02\x01\x01\x04\
+\0\x07instant\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\
+\x01\x02\x04\0\x06run-id\x03\0\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x06\
+\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x0ccron-\
+options\x03\0\x0a\x04\0\x04cron\x03\x01\x01i\x0c\x01p\x0d\x01ks\x01r\x02\x05cron\
+s\x0e\x04next\x0f\x04\0\x09cron-page\x03\0\x10\x01h\x0c\x01@\x01\x04self\x12\0s\x04\
+\0\x11[method]cron.name\x01\x13\x04\0\x11[method]cron.task\x01\x13\x04\0\x17[met\
+hod]cron.expression\x01\x13\x04\0\x15[method]cron.timezone\x01\x13\x01k\x01\x01@\
+\x01\x04self\x12\0\x14\x04\0\x14[method]cron.next-at\x01\x15\x01@\x01\x04self\x12\
+\0y\x04\0\x12[method]cron.fired\x01\x16\x01@\x01\x04self\x12\0\x0f\x04\0\x13[met\
+hod]cron.paused\x01\x17\x01@\x01\x04self\x12\0\x07\x04\0\x13[method]cron.origin\x01\
+\x18\x01@\x01\x04self\x12\0\x03\x04\0\x12[method]cron.input\x01\x19\x01o\x02ss\x01\
+p\x1a\x01@\x01\x04self\x12\0\x1b\x04\0\x15[method]cron.metadata\x01\x1c\x01h\x0b\
+\x01k\x1d\x01j\0\x01\x09\x01@\x04\x04names\x04tasks\x0aexpressions\x07options\x1e\
+\0\x1f\x04\0\x06create\x01\x20\x01j\x01\x0d\x01\x09\x01@\x01\x04names\0!\x04\0\x03\
+get\x01\"\x01j\x01\x11\x01\x09\x01@\x03\x04task\x0f\x04sizey\x06cursor\x0f\0#\x04\
+\0\x04list\x01$\x01@\x03\x04names\x0aexpression\x0f\x07options\x1e\0\x1f\x04\0\x06\
+update\x01%\x01@\x03\x04names\x05until\x14\x04notes\0\x1f\x04\0\x05pause\x01&\x01\
+@\x01\x04names\0\x1f\x04\0\x06resume\x01'\x04\0\x06delete\x01'\x01p\x01\x01j\x01\
+(\x01\x09\x01@\x02\x04names\x05county\0)\x04\0\x04next\x01*\x01j\x01\x05\x01\x09\
+\x01@\x01\x04names\0+\x04\0\x07trigger\x01,\x01j\x01y\x01\x09\x01@\x03\x04names\x04\
+from\x01\x05until\x01\0-\x04\0\x08backfill\x01.\x03\0\x1erunlater:scheduler/cron\
+s@0.1.0\x05\x0d\x04\0>runlater:scheduler/tasks-with-all-of-its-exports-removed@0\
+.1.0\x04\0\x0b+\x01\0%tasks-with-all-of-its-exports-removed\x03\0\0\0G\x09produc\
+ers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060\
+.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

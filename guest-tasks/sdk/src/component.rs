@@ -8,7 +8,7 @@ use crate::policy::{CatchUp, Lane, Overlap, RateUnit};
 use crate::run::Run;
 use crate::task::{Entry, Task};
 use crate::time::Duration;
-use crate::wasm::{instant, json_payload};
+use crate::wasm::{cron_options, instant, json_payload};
 
 /// Says which tasks there are.
 pub fn describe(tasks: &[Entry]) -> Vec<TaskDefinition> {
@@ -109,8 +109,7 @@ pub(crate) fn define<T: Task>() -> Defined {
         made.add_schedule(schedule.key, instant(schedule.at), input.as_ref())?;
     }
     for cron in &definition.crons {
-        let input = cron.input.map(|json| json_payload(json.as_bytes()));
-        made.add_cron(cron.key, cron.expression, cron.timezone, input.as_ref())?;
+        made.add_cron(cron.key, cron.expression, Some(&cron_options(&cron.settings())?))?;
     }
     Ok(made)
 }

@@ -63,7 +63,7 @@ impl Schedule {
         self
     }
 
-    /// Holds the unique key for this long after the run's end, instead of 24 hours.
+    /// Holds the unique key for this long after the run's end, instead of 24 hours. Refused for a run without one.
     pub fn unique_for(mut self, span: Duration) -> Self {
         self.run.options.held_for = Some(span);
         self
@@ -105,13 +105,20 @@ impl Schedule {
     /// A retried attempt gets here again, so the key is required: then the first run's id is returned.
     pub fn send_detached(mut self, unique_key: &str, input: &impl Serialize) -> Result<RunId, Error> {
         self.run.input = json(input)?;
+        if self.run.options.held_for.is_some() {
+            // What is said of a key goes with one.
+            self.run.options.unique_key.get_or_insert_with(|| unique_key.to_owned());
+        }
         self.check_time()?;
         Here::schedule_detached(&self.run, unique_key)
     }
 
-    /// A debounced run says when it becomes due, and for how long its key is held.
+    /// A debounced run says when it becomes due, and for how long its key is held; one without a key holds none.
     fn check_time(&self) -> Result<(), Error> {
         let options = &self.run.options;
+        if options.held_for.is_some() && options.unique_key.is_none() {
+            return Err(Error::invalid("unique-for", "goes with a unique key"));
+        }
         let said = self.run.due != Due::Now || options.held_for.is_some();
         match options.unique {
             UniqueMode::Debounce { .. } if said => Err(Error::invalid("debounce", "says its own times: give none beside it")),

@@ -85,8 +85,41 @@ pub struct CodeCron {
     pub expression: &'static str,
     /// The IANA time zone whose clocks it goes by; UTC if there is none.
     pub timezone: Option<&'static str>,
+    /// It does not fire before this, and an interval counts from here; from its registration on if there is none.
+    pub start: Option<Instant>,
+    /// It fires before this only.
+    pub end: Option<Instant>,
+    /// It fires so often and no more.
+    pub max_count: Option<u32>,
+    /// Spreads its runs over this span behind their planned times.
+    pub jitter: Option<Duration>,
     /// The input of its runs, as JSON.
     pub input: Option<&'static str>,
+    /// Additional metadata of each run.
+    pub metadata: &'static [(&'static str, &'static str)],
+    /// The priority of its runs, instead of the task's.
+    pub priority: Option<u8>,
+    /// Which missed occurrences run, instead of what the task says.
+    pub missed: Option<(CatchUp, Option<Duration>, Option<u32>)>,
+}
+
+#[cfg(target_family = "wasm")]
+impl CodeCron {
+    /// What is said of it beside its key.
+    pub(crate) fn settings(&self) -> crate::seam::NewCron {
+        crate::seam::NewCron {
+            expression: Some(self.expression.to_owned()),
+            timezone: self.timezone.map(str::to_owned),
+            start: self.start,
+            end: self.end,
+            max_count: self.max_count,
+            jitter: self.jitter,
+            input: self.input.map(|json| json.as_bytes().to_vec()),
+            metadata: self.metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            priority: self.priority,
+            missed: self.missed,
+        }
+    }
 }
 
 /// One row of a component's table of tasks.

@@ -2,7 +2,7 @@
 //!
 //! Nothing here is called unless a task calls it, and what is not called is not imported.
 
-use crate::bindings::runlater::scheduler::{context, crons, runs, types};
+use crate::bindings::runlater::scheduler::{context, crons, definition, runs, types};
 use crate::error::Error;
 use crate::policy::CatchUp;
 use crate::runs::{BulkOutcome, Filter, Order};
@@ -280,8 +280,8 @@ impl CronView for crons::Cron {
     }
 }
 
-fn cron_options(cron: &NewCron) -> Result<crons::CronOptions, types::Error> {
-    let made = crons::CronOptions::new();
+pub(crate) fn cron_options(cron: &NewCron) -> Result<definition::CronOptions, types::Error> {
+    let made = definition::CronOptions::new();
     if let Some(timezone) = &cron.timezone {
         made.set_timezone(timezone)?;
     }
@@ -308,9 +308,9 @@ fn cron_options(cron: &NewCron) -> Result<crons::CronOptions, types::Error> {
     }
     if let Some((which, window, max)) = cron.missed {
         let which = match which {
-            CatchUp::Skip => crons::CatchUp::Skip,
-            CatchUp::Latest => crons::CatchUp::Latest,
-            CatchUp::All => crons::CatchUp::All,
+            CatchUp::Skip => definition::CatchUp::Skip,
+            CatchUp::Latest => definition::CatchUp::Latest,
+            CatchUp::All => definition::CatchUp::All,
         };
         made.set_missed(&which, window.map(Duration::as_nanos), max)?;
     }

@@ -72,6 +72,9 @@ fn a_unique_key_makes_one_run() {
     let first = send(1).unwrap();
     assert_eq!(send(1), Ok(first.clone()));
     assert_eq!(send(2), Err(Error::UniqueKeyTaken(first)));
+    let held = || schedule("b").unique_for(hours(1));
+    assert!(matches!(held().send(&1), Err(Error::Invalid { field, .. }) if field == "unique-for"), "without a key none is held");
+    assert!(held().unique_key("two").send(&1).is_ok() && held().send_detached("three", &1).is_ok());
 }
 
 #[test]

@@ -16,8 +16,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
     let scheduler = bench.scheduler("stored", 2).await?;
     let tomorrow = scheduler.now().saturating_add(Duration::from_secs(86_400));
-    let (stored, seconds) = (bench.plan.stored.saturating_sub(bench.plan.bulk), bench.plan.lateness_seconds);
-    fill(&scheduler, stored, tomorrow, None).await?;
+    let seconds = bench.plan.lateness_seconds;
+    fill(&scheduler, bench.plan.stored, tomorrow, None).await?;
 
     let (mut busy, mut idle) = ([Vec::new(), Vec::new(), Vec::new()], [Vec::new(), Vec::new(), Vec::new()]);
     for _ in 0..bench.plan.lateness_repeats {

@@ -25,6 +25,9 @@ pub(super) const UPLOAD_TIMEOUT: Duration = Duration::from_secs(180);
 /// How far the clocks of the server and of this machine may differ before the user is told. An answer says its time to the second, and
 /// travels for a while.
 const CLOCKS_APART_MAX: Duration = Duration::from_secs(60);
+/// Bytes of a body from which on the server is asked first whether it wants it. One that refuses without reading closes the connection, and
+/// who is still writing then never sees why.
+const ASKED_FIRST: usize = 8 << 10;
 /// Bytes of an answer: a page of 500 runs with the largest inputs and outputs.
 const ANSWER_BYTES_MAX: u64 = 512 << 20;
 
@@ -147,6 +150,7 @@ impl Client {
             .query_pairs(query.iter().map(|(name, value)| (*name, value.as_str())))
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
             .content_type("application/wasm");
+        let request = asking_first(request, wasm.len());
         self.answer(request.config().timeout_global(Some(UPLOAD_TIMEOUT)).build().send(wasm), true)
     }
 
@@ -162,7 +166,7 @@ impl Client {
     fn with_json(&self, request: RequestBuilder<WithBody>, body: &impl Serialize) -> anyhow::Result<Result<Response<Body>, ureq::Error>> {
         let body = serde_json::to_vec(body)?;
         let request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.token)).content_type("application/json");
-        Ok(request.send(&body[..]))
+        Ok(asking_first(request, body.len()).send(&body[..]))
     }
 
     fn answer<T: DeserializeOwned>(&self, sent: Result<Response<Body>, ureq::Error>, changes: bool) -> anyhow::Result<T> {
@@ -239,6 +243,10 @@ fn why(error: &ureq::Error) -> String {
         ureq::Error::Timeout(_) => "its answer took too long".into(),
         other => other.to_string(),
     }
+}
+
+fn asking_first(request: RequestBuilder<WithBody>, bytes: usize) -> RequestBuilder<WithBody> {
+    if bytes < ASKED_FIRST { request } else { request.header(header::EXPECT, "100-continue") }
 }
 
 fn same_server(one: &str, other: &str) -> bool {

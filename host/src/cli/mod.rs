@@ -45,7 +45,7 @@ use screen::Screen;
 struct Cli {
     #[command(flatten)]
     global: Global,
-    /// Show the versions of runlater, SQLite and wasmtime.
+    /// Show the versions of runlater, SQLite, wasmtime and the time zones.
     #[arg(long, short = 'V')]
     version: bool,
     #[command(subcommand)]

@@ -164,6 +164,7 @@ pub(super) fn change_code(error: &ChangeError) -> &'static str {
         ChangeError::DefinedByCode(_) => "defined-by-code",
         ChangeError::AlreadyEnded(_) => "already-ended",
         ChangeError::UnderWay(_) => "under-way",
+        ChangeError::UniqueKeyTaken(..) => "unique-key-taken",
         ChangeError::Stale(_) => "stale",
         ChangeError::OutOfRange(_) => "invalid-time",
     }
@@ -204,6 +205,7 @@ mod tests {
             (Error::Change(ChangeError::DefinedByCode(run)), 409, "defined-by-code"),
             (Error::Change(ChangeError::AlreadyEnded(run)), 409, "already-ended"),
             (Error::Change(ChangeError::UnderWay(run)), 409, "under-way"),
+            (Error::Change(ChangeError::UniqueKeyTaken(run, run)), 409, "unique-key-taken"),
             (Error::Change(ChangeError::Stale(run)), 412, "stale"),
             (Error::UniqueKeyTaken(run), 409, "unique-key-taken"),
             (Error::Quota("full".into()), 429, "quota-exceeded"),

@@ -1,6 +1,6 @@
 //! Components, and what they say of their tasks.
 
-use super::{CronRule, CronSpec, Digest, InputSchema, Invalid, Metadata, Name, Payload, PolicySettings, Timestamp};
+use super::{CronSettings, CronSpec, Digest, InputSchema, Invalid, Name, Payload, PolicySettings, Timestamp};
 
 /// A component as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,28 +51,26 @@ pub struct CodeSchedule {
 pub struct CodeCron {
     /// Its name: that of the task and its key.
     pub name: Name,
-    /// When it fires.
-    pub rule: CronRule,
-    /// What its runs are given.
-    pub input: Payload,
+    /// What it does. It begins as `start` says.
+    spec: CronSpec,
+    /// When it begins; `None`: when it is stored.
+    start: Option<Timestamp>,
 }
 
 impl CodeCron {
     /// A cron of `task` that `key` tells from the task's other ones.
-    pub fn new(task: &Name, key: &str, rule: CronRule, input: Payload) -> Result<Self, Invalid> {
-        Ok(Self { name: Name::parse(&format!("{task}.{key}"), "cron")?, rule, input })
+    pub fn new(task: &Name, key: &str, settings: CronSettings) -> Result<Self, Invalid> {
+        let (name, start) = (Name::parse(&format!("{task}.{key}"), "cron")?, settings.start);
+        Ok(Self { name, start, spec: settings.create(task.clone(), Timestamp::MIN)? })
     }
 
-    /// What it does, counted from `start` on.
-    pub fn spec(&self, task: &Name, start: Timestamp) -> CronSpec {
-        CronSpec {
-            task: task.clone(),
-            rule: self.rule.clone().starting(start),
-            max_count: None,
-            input: self.input.clone(),
-            metadata: Metadata::default(),
-            priority: None,
-            missed: None,
-        }
+    /// What its runs are given.
+    pub fn input(&self) -> &Payload {
+        &self.spec.input
+    }
+
+    /// What it does, if it is stored at `now`: one that says no other time counts from then on.
+    pub fn spec(&self, now: Timestamp) -> CronSpec {
+        CronSpec { rule: self.spec.rule.clone().starting(self.start.unwrap_or(now)), ..self.spec.clone() }
     }
 }

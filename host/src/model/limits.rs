@@ -49,6 +49,8 @@ pub const DEPTH_MAX: u32 = 64;
 pub const CHAIN_PACE: Duration = Duration::from_secs(1);
 /// Crashes of the host during a run's attempts after which the run is quarantined.
 pub const CRASHES_MAX: u32 = 3;
+/// Runs of a component that are quarantined, since it was registered, before its tasks are suspended.
+pub const QUARANTINED_MAX: u32 = 5;
 /// How long a cancelled attempt may go on.
 pub const CANCEL_GRACE: Duration = Duration::from_secs(5);
 /// Bytes of a lane's key.

@@ -47,7 +47,9 @@ pub use audit::{AuditAction, AuditEntry, AuditQuery};
 pub use because::Because;
 pub use component::{CodeCron, CodeSchedule, Component, TaskDefinition};
 pub use concurrency::{Admission, Concurrency, LaneKey, Overlap};
-pub use cron::{CatchUpPlan, Cron, CronChange, CronFilter, CronRule, CronSettings, CronSpec, DstNote, Occurrence, Skipped, catch_up};
+pub use cron::{
+    CatchUpPlan, Cron, CronChange, CronFilter, CronRule, CronSettings, CronSpec, DstNote, Occurrence, Skipped, TZDB_VERSION, catch_up,
+};
 pub use cursor::{Cursor, List};
 pub use digest::Digest;
 pub use explain::{Advice, Cause, Explanation, Known, explain};

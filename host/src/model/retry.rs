@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::limits::RETRY_DELAYS_MAX;
-use super::{Invalid, format_duration};
+use super::{Invalid, Timestamp, format_duration};
 
 /// A number in `0.0..=1.0`, drawn by the caller, so that a decision with chance in it is still a function.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ pub struct RetryPolicy {
     /// Upper bound of every delay.
     #[serde(with = "span")]
     pub max: Duration,
-    /// No attempt is planned later than this after the run became due.
+    /// No attempt is planned later than this after the first that failed had started. Listed delays are taken at their word.
     #[serde(with = "span")]
     pub window: Duration,
     /// Delays after the first, second, … failure, exact and in place of the doubling ones; the last one serves for all that follow.
@@ -66,6 +66,11 @@ impl RetryPolicy {
         }
         Err(Invalid::new("invalid-retry-delay", "retry-delay", "retry delays are 1ms to 24h, and the first is not longer than the longest")
             .seen(format!("{} to {}", format_duration(self.base), format_duration(self.max))))
+    }
+
+    /// Whether an attempt may not be planned for `due_at`, the first that failed having started at `since`.
+    pub fn is_too_late(&self, since: Timestamp, due_at: Timestamp) -> bool {
+        self.delays.is_empty() && due_at > since.saturating_add(self.window)
     }
 
     /// How long to wait after the `failures`-th failure. `asked` is the guest's own "not before".

@@ -275,8 +275,8 @@ impl Lineage {
 pub struct AttemptCounters {
     /// Failed attempts before this one.
     pub failures: u32,
-    /// When the run first became due.
-    pub first_due_at: Timestamp,
+    /// When the first of them started. How long the run waited before is not the task's fault, and leaves its retries their time.
+    pub failing_since: Option<Timestamp>,
     /// Whether somebody asked for the run to be cancelled.
     pub cancel_requested: bool,
 }
@@ -350,7 +350,7 @@ pub fn next_after_attempt(policy: &RetryPolicy, counters: AttemptCounters, outco
         Outcome::Failed { reason, message, after } => {
             let failures = counters.failures + 1;
             let due_at = now.saturating_add(policy.delay(failures, after, jitter));
-            let too_late = due_at > counters.first_due_at.saturating_add(policy.window);
+            let too_late = counters.failing_since.is_some_and(|since| policy.is_too_late(since, due_at));
             if failures >= policy.max_attempts || too_late {
                 Next::Failed { reason, message }
             } else {
@@ -386,7 +386,7 @@ mod tests {
     /// What follows the attempt after `failures` failures, at second 100 of a run due at second 0, in words.
     fn next(failures: u32, cancel_requested: bool, outcome: Outcome) -> String {
         let policy = RetryPolicy { max_attempts: 3, window: Duration::from_secs(1000), ..RetryPolicy::default() };
-        let counters = AttemptCounters { failures, first_due_at: at(0), cancel_requested };
+        let counters = AttemptCounters { failures, failing_since: (failures > 0).then(|| at(0)), cancel_requested };
         match next_after_attempt(&policy, counters, outcome, at(100), Jitter::new(1.0)) {
             Next::Succeeded { .. } => "succeeded".into(),
             Next::Failed { reason, .. } => format!("failed {}", reason.code()),
@@ -411,7 +411,9 @@ mod tests {
             (1, false, failed(Timeout, None), "backoff 120 timeout"),
             (2, false, failed(Trap, None), "failed trap"),
             (0, false, failed(Returned, Some(60)), "backoff 160 failed"),
-            (0, false, failed(Returned, Some(901)), "failed failed"),
+            (0, false, failed(Returned, Some(2000)), "backoff 2100 failed"),
+            (1, false, failed(Returned, Some(900)), "backoff 1000 failed"),
+            (1, false, failed(Returned, Some(901)), "failed failed"),
             (0, false, failed(Rejected, None), "failed rejected"),
             (0, false, failed(QuotaExceeded, None), "failed quota-exceeded"),
             (0, true, failed(Trap, None), "cancelled"),

@@ -39,6 +39,11 @@ pub enum UniqueMode {
 }
 
 impl UniqueMode {
+    /// Whether a request may come in the place of the run that holds its key.
+    pub const fn replaces(self) -> bool {
+        matches!(self, Self::Replace | Self::Debounce { .. })
+    }
+
     /// Parses the words for those that are no debounce.
     pub fn parse(text: &str, field: &str) -> Result<Self, Invalid> {
         match text {

@@ -140,7 +140,7 @@ mod tests {
             ("failure with writes, which are dropped", 0, failed(), true, (Status::Backoff, Status::Queued), 1),
             ("the last failure", 1, failed(), false, (Status::Failed, Status::Queued), 1),
         ] {
-            let counters = AttemptCounters { failures, first_due_at: Timestamp::MIN, cancel_requested: false };
+            let counters = AttemptCounters { failures, failing_since: None, cancel_requested: false };
             let mut set = WriteSet::default();
             if writes {
                 set.push(Write::Cancel(RunId::from_key(1, 0))).unwrap();

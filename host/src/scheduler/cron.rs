@@ -205,17 +205,17 @@ impl Scheduler {
     /// Reads a page of the crons that match, in order of name.
     pub async fn list_crons(&self, filter: &CronFilter) -> Result<Vec<Cron>, Error> {
         let filter = CronFilter { limit: if filter.limit == 0 { 50 } else { filter.limit.min(PAGE_SIZE_MAX) }, ..filter.clone() };
-        let read = self
-            .read(move |storage, namespace, now| Ok(storage.crons(namespace, &filter)?.into_iter().map(|cron| as_of(cron, now)).collect()));
-        read.await
+        self.read(move |storage, namespace, now| storage.crons(namespace, &filter, now)).await
     }
 
     /// Changes a cron. Its runs that have not triggered are made anew.
     pub async fn update_cron(&self, name: &str, update: CronUpdate) -> Result<Cron, Error> {
         let before = self.get_cron(name).await?;
         let CronUpdate { expression, timezone, start, end, jitter, mut change } = update;
-        if let (Some(input), Some(task)) = (&change.input, self.task(before.spec.task.as_str())) {
-            task.check_input(input, "input")?;
+        if let Some(task) = self.task(before.spec.task.as_str()) {
+            let spec = before.spec.clone().with(change.clone());
+            task.check_input(&spec.input, "input")?;
+            task.check_lane(&spec.input, &spec.metadata)?;
         }
         check_max_count(change.max_count.flatten())?;
         if let Some(priority) = change.priority.flatten() {

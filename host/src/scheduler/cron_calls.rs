@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::guest_calls::{GuestCalls, unavailable};
 use crate::executor::{CallError, CronCalls, ScheduleRequest};
 use crate::model::limits::WRITES_PER_ATTEMPT_MAX;
-use crate::model::{Cron, CronFilter, CronOccurrence, CronSettings, Due, Name, NewRun, Origin, Pause, Payload, RunId, Timestamp, Write};
+use crate::model::{Cron, CronFilter, CronOccurrence, CronSettings, CronSpec, Due, Name, NewRun, Origin, Pause, RunId, Timestamp, Write};
 
 /// The crons that an attempt's writes concern, as it sees them; `None` for one that it deleted.
 pub(super) type OwnCrons = BTreeMap<Name, Option<Cron>>;
@@ -31,9 +31,11 @@ impl GuestCalls {
         }
     }
 
-    fn check_cron_input(&self, task: &Name, input: Option<&Payload>) -> Result<(), CallError> {
-        let task = self.storage.task(self.namespace, task.as_str()).ok_or_else(|| CallError::TaskNotFound(task.to_string()))?;
-        input.map_or(Ok(()), |input| task.check_input(input, "input")).map_err(CallError::from)
+    /// Its runs must be runs that its task takes.
+    fn check_cron(&self, spec: &CronSpec) -> Result<(), CallError> {
+        let task = self.storage.task(self.namespace, spec.task.as_str()).ok_or_else(|| CallError::TaskNotFound(spec.task.to_string()))?;
+        task.check_input(&spec.input, "input")?;
+        task.check_lane(&spec.input, &spec.metadata).map_err(CallError::from)
     }
 
     /// Keeps a changed cron as the attempt's reads see it.
@@ -82,8 +84,8 @@ impl GuestCalls {
 impl CronCalls for GuestCalls {
     fn create_cron(&mut self, name: Name, task: Name, settings: CronSettings) -> Result<(), CallError> {
         let now = self.clock.now();
-        self.check_cron_input(&task, settings.input.as_ref())?;
         let spec = settings.create(task, now)?;
+        self.check_cron(&spec)?;
         if self.find_cron(&name)?.is_some() {
             return Err(CallError::CronExists(name.to_string()));
         }
@@ -98,7 +100,7 @@ impl CronCalls for GuestCalls {
     }
 
     fn crons(&mut self, filter: &CronFilter) -> Result<(Vec<Cron>, Option<Name>), CallError> {
-        let stored = self.storage.crons(self.namespace, filter).map_err(unavailable)?;
+        let stored = self.storage.crons(self.namespace, filter, self.clock.now()).map_err(unavailable)?;
         // Storage has shown everything up to here, and nothing beyond.
         let shown = (stored.len() == filter.limit).then(|| stored.last().map(|cron| cron.name.clone())).flatten();
         let mut crons: Vec<Cron> = stored.into_iter().filter(|cron| !self.own_crons.contains_key(&cron.name)).collect();
@@ -120,8 +122,8 @@ impl CronCalls for GuestCalls {
     fn update_cron(&mut self, name: &Name, settings: CronSettings) -> Result<(), CallError> {
         let now = self.clock.now();
         let cron = self.changeable_cron(name)?;
-        self.check_cron_input(&cron.spec.task, settings.input.as_ref())?;
         let change = settings.change(&cron.spec, cron.version, now)?;
+        self.check_cron(&cron.spec.clone().with(change.clone()))?;
         self.push(Write::ChangeCron(name.clone(), Box::new(change.clone())))?;
         self.see_cron(Cron { spec: cron.spec.clone().with(change), ..cron }, now);
         Ok(())

@@ -29,7 +29,7 @@ pub struct Planned {
 impl Register<'_> {
     /// Checks the component as [`send`](Self::send) does, and says what that would change. Nothing is stored.
     ///
-    /// A task that the component no longer has stays with the component that had it, so none is ever removed.
+    /// A task that the component no longer has stays with the version that had it, so none is ever removed; the crons that its code declared are.
     pub async fn plan(self) -> Result<Plan, Error> {
         let scheduler = self.scheduler;
         let registration = self.prepare().await?;
@@ -41,7 +41,7 @@ impl Register<'_> {
             for cron in &stored {
                 match definition.crons.iter().find(|declared| declared.name == cron.name) {
                     None => crons.push(planned(&cron.name, "removed")),
-                    Some(declared) if declared.spec(&definition.name, cron.spec.rule.start()) != cron.spec => {
+                    Some(declared) if declared.spec(cron.spec.rule.start()) != cron.spec => {
                         crons.push(planned(&cron.name, "changed"));
                     }
                     Some(_) => {}
@@ -49,6 +49,10 @@ impl Register<'_> {
             }
             let new = definition.crons.iter().filter(|declared| !stored.iter().any(|cron| cron.name == declared.name));
             crons.extend(new.map(|declared| planned(&declared.name, "added")));
+        }
+        for task in registration.left_behind(&scheduler.tasks()) {
+            let left = code_crons(scheduler, &task.name).await?;
+            crons.extend(left.into_iter().map(|cron| Planned { what: "cron", name: cron.name, change: "removed" }));
         }
         crons.sort_by(|a, b| a.name.cmp(&b.name));
         changes.extend(crons);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Error, Scheduler};
-use crate::model::{Component, Digest, Grant, Grants, Invalid, PolicySettings, Task, TaskDefinition, TaskPolicy};
-use crate::storage::Registration;
+use crate::model::{Component, Digest, Grant, Grants, Invalid, Origin, PolicySettings, Task, TaskDefinition, TaskPolicy};
+use crate::storage::{CronError, Registration};
 
 /// A component about to be registered: grant what it needs, then [`send`](Self::send) it.
 #[must_use = "nothing is registered until it is sent"]
@@ -85,6 +85,7 @@ impl<'a> Register<'a> {
         for definition in definitions {
             let within = |invalid: Invalid| invalid.within(&format!("tasks.{}", definition.name));
             check_schedules(&definition).map_err(within)?;
+            self.check_names(&definition).await?;
             let over = self.overrides(definition.name.as_str());
             let policy = TaskPolicy::default().with(&definition.policy).and_then(|policy| policy.with(&over)).map_err(within)?;
             overrides.insert(definition.name.clone(), over);
@@ -92,6 +93,23 @@ impl<'a> Register<'a> {
         }
         let component = Component { digest, wasm: self.wasm.to_vec() };
         Ok(Registration { namespace: self.scheduler.namespace.id, component, grants: self.grants, tasks, overrides })
+    }
+
+    /// A cron that the code declares must not meet one of its name that somebody else made: it would not be there, and nobody would know.
+    async fn check_names(&self, definition: &TaskDefinition) -> Result<(), Error> {
+        for cron in &definition.crons {
+            match self.scheduler.get_cron(cron.name.as_str()).await {
+                Ok(found) if found.origin != Origin::Code => {
+                    let field = format!("tasks.{}.crons", definition.name);
+                    let reason =
+                        "there is a cron of this name already, which the code does not declare; delete that one, or give this another key";
+                    return Err(Invalid::new("cron-exists", field, reason).seen(cron.name.to_string()).into());
+                }
+                Ok(_) | Err(Error::Cron(CronError::NotFound(_))) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
     }
 
     /// Refuses what is said of a task or a field that there is not: it would have no effect, and nobody would know.
@@ -122,5 +140,5 @@ impl<'a> Register<'a> {
 fn check_schedules(definition: &TaskDefinition) -> Result<(), Invalid> {
     let Some(schema) = &definition.input_schema else { return Ok(()) };
     definition.schedules.iter().try_for_each(|schedule| schema.check(&schedule.input, &format!("schedules.{}.input", schedule.key)))?;
-    definition.crons.iter().try_for_each(|cron| schema.check(&cron.input, &format!("crons.{}.input", cron.name)))
+    definition.crons.iter().try_for_each(|cron| schema.check(cron.input(), &format!("crons.{}.input", cron.name)))
 }

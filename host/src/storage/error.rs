@@ -65,6 +65,9 @@ pub enum ChangeError {
     /// It waits or runs already.
     #[error("run {0} is already under way")]
     UnderWay(RunId),
+    /// Its unique key is held by a run that has not ended.
+    #[error("the unique key of run {0} is held by run {1}, which has not ended")]
+    UniqueKeyTaken(RunId, RunId),
     /// It is no longer what the caller saw.
     #[error("run {0} was changed meanwhile; read it again, and decide anew")]
     Stale(RunId),
@@ -82,6 +85,7 @@ impl ChangeError {
             | Self::DefinedByCode(run)
             | Self::AlreadyEnded(run)
             | Self::UnderWay(run)
+            | Self::UniqueKeyTaken(run, _)
             | Self::Stale(run)
             | Self::OutOfRange(run) => *run,
         }

@@ -198,8 +198,8 @@ pub trait Storage: Send + Sync + 'static {
     /// Reads one cron.
     fn cron(&self, namespace: NamespaceId, name: &Name) -> Result<Option<Cron>, StorageError>;
 
-    /// Reads a page of the crons that match, in order of name.
-    fn crons(&self, namespace: NamespaceId, filter: &CronFilter) -> Result<Vec<Cron>, StorageError>;
+    /// Reads a page of the crons that match, in order of name. A pause that has ended by `now` is none.
+    fn crons(&self, namespace: NamespaceId, filter: &CronFilter, now: Timestamp) -> Result<Vec<Cron>, StorageError>;
 
     /// The planned times of a cron that have their run, from `from` to `until`, both included.
     fn made(&self, namespace: NamespaceId, cron: &Name, from: Timestamp, until: Timestamp) -> Result<Vec<Timestamp>, StorageError>;
@@ -307,6 +307,16 @@ pub struct Registration {
     pub overrides: std::collections::BTreeMap<Name, PolicySettings>,
 }
 
+impl Registration {
+    /// Which of the namespace's `tasks` belong to versions that this component replaces, and are not in it any more.
+    pub fn left_behind<'a>(&self, tasks: &'a [Arc<Task>]) -> impl Iterator<Item = &'a Arc<Task>> {
+        let has = |task: &Task| self.tasks.iter().any(|(definition, _)| definition.name == task.name);
+        let (mine, others): (Vec<_>, Vec<_>) = tasks.iter().partition(|task| has(task));
+        let replaced: Vec<_> = mine.iter().map(|task| task.digest).filter(|digest| *digest != self.component.digest).collect();
+        others.into_iter().filter(move |task| replaced.contains(&task.digest))
+    }
+}
+
 /// What became of one run of [`Storage::create`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Created {
@@ -355,6 +365,8 @@ pub struct Claim {
     pub timeout: Duration,
     /// Failed attempts before this one.
     pub failures: u32,
+    /// When the first of them started.
+    pub failing_since: Option<Timestamp>,
     /// Set when somebody asks for the run to be cancelled.
     pub cancel: CancelSignal,
 }
@@ -362,7 +374,7 @@ pub struct Claim {
 impl Claim {
     /// What decides, beside its outcome, what follows this attempt.
     pub fn counters(&self) -> AttemptCounters {
-        AttemptCounters { failures: self.failures, first_due_at: self.trigger_at, cancel_requested: self.cancel.is_set() }
+        AttemptCounters { failures: self.failures, failing_since: self.failing_since, cancel_requested: self.cancel.is_set() }
     }
 }
 

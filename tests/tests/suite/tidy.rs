@@ -209,7 +209,8 @@ fn the_suite_has_the_verbs_of_the_backends() {
     let verbs = names(source_folder().join("storage/sqlite"));
     let cases = names(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/conformance"));
     for case in cases.iter().filter(|case| !NOT_VERBS.contains(&case.as_str())) {
-        assert!(verbs.contains(case), "conformance/{case}.rs: there is no storage/sqlite/{case}.rs");
+        let is_there = verbs.contains(case) || source_folder().join("storage/sqlite").join(case).is_dir();
+        assert!(is_there, "conformance/{case}.rs: there is no storage/sqlite/{case}.rs");
     }
     for verb in verbs.iter().filter(|verb| *verb != "mod") {
         let text = fs::read_to_string(source_folder().join(format!("storage/sqlite/{verb}.rs"))).expect("it is text");

@@ -22,8 +22,8 @@ pub(super) struct List {
     #[arg(long)]
     paused: Option<bool>,
     /// How many at most: 1 to 500
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    limit: usize,
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
+    limit: u16,
     /// Begin after this one: the `next` of the page before
     #[arg(long)]
     cursor: Option<String>,

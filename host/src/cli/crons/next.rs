@@ -25,14 +25,14 @@ pub(super) struct Next {
     #[arg(long, value_name = "CRON")]
     expression: Option<String>,
     /// The time zone of the expression
-    #[arg(long, value_name = "ZONE", default_value = "UTC", requires = "expression")]
+    #[arg(long, value_name = "ZONE", default_value = "UTC", requires = "expression", conflicts_with = "name")]
     timezone: String,
     /// Look at the expression from this time on [default: now]
-    #[arg(long, value_name = "TIME", requires = "expression")]
+    #[arg(long, value_name = "TIME", requires = "expression", conflicts_with = "name")]
     after: Option<String>,
-    /// How many
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    count: usize,
+    /// How many: 1 to 500
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=500))]
+    count: u16,
 }
 
 impl Next {
@@ -62,7 +62,7 @@ impl Next {
             None => moment::now(),
         };
         let rule = CronRule::new(expression, &self.timezone, after, None, Duration::ZERO).map_err(wrong)?;
-        let occurrences = crate::scheduler::next(&rule, after, self.count);
+        let occurrences = crate::scheduler::next(&rule, after, self.count.into());
         Ok(shapes::Occurrences { occurrences: occurrences.iter().map(|occurrence| shapes::Occurrence::of(&rule, occurrence)).collect() })
     }
 }

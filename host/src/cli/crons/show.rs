@@ -26,7 +26,7 @@ impl Show {
         }
         let now = moment::now();
         let time = |at: Option<crate::model::Timestamp>, none: &str| at.map_or(none.into(), |at| moment::with_hint(at, now));
-        let missed = cron.missed.as_ref().map_or("as the task says".into(), |missed| missed.catch_up.clone());
+        let missed = cron.missed.as_ref().map_or("as the task says".into(), missed_in_words);
         let metadata: Vec<String> = cron.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let input = match (&cron.input, &cron.input_bytes) {
             (Some(json), _) => json.get().to_string(),
@@ -57,5 +57,15 @@ impl Show {
             screen.line(format!("{name:<14}{}", clean(&value)))?;
         }
         Ok(())
+    }
+}
+
+/// `all of the last 2d, at most 7`.
+fn missed_in_words(missed: &shapes::Missed) -> String {
+    let window = missed.window.as_deref().map(|window| format!(" of the last {window}")).unwrap_or_default();
+    match (missed.catch_up.as_str(), missed.max) {
+        ("all", Some(max)) => format!("all{window}, at most {max}"),
+        ("latest", _) => format!("latest{window}"),
+        (other, _) => other.into(),
     }
 }

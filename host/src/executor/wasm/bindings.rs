@@ -18,7 +18,7 @@ wasmtime::component::bindgen!({
         "runlater:scheduler/runs.schedule-options": super::host_interfaces::ScheduleOptions,
         "runlater:scheduler/runs.run-filter": crate::model::RunFilter,
         "runlater:scheduler/runs.run": crate::model::Run,
-        "runlater:scheduler/crons.cron-options": crate::model::CronSettings,
+        "runlater:scheduler/definition.cron-options": crate::model::CronSettings,
         "runlater:scheduler/crons.cron": crate::model::Cron,
     },
 });

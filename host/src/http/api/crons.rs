@@ -1,5 +1,7 @@
 //! `/v1/crons`: what makes runs again and again.
 
+use std::time::Duration;
+
 use axum::Json as Answer;
 use axum::http::StatusCode;
 
@@ -56,13 +58,22 @@ pub(super) async fn list(caller: Caller, QueryPairs(query): QueryPairs) -> Resul
             "cursor" => filter.after = Some(Name::parse(&value, "cursor").map_err(|invalid| Invalid { code: "bad-cursor", ..invalid })?),
             "limit" => {
                 let limit = value.parse().ok().filter(|limit| (1..=PAGE_SIZE_MAX).contains(limit));
-                filter.limit = limit.ok_or_else(|| Invalid::new("invalid-limit", "limit", format!("1 to {PAGE_SIZE_MAX}")).seen(&value))?;
+                filter.limit =
+                    limit.ok_or_else(|| Invalid::new("invalid-page-size", "limit", format!("1 to {PAGE_SIZE_MAX}")).seen(&value))?;
             }
             _ => return Err(unknown_parameter(&name, "task, paused, cursor, limit").into()),
         }
     }
     let crons = caller.scheduler.list_crons(&filter).await?;
-    let next = shapes::page_end(&crons, filter.limit).map(|name| name.to_string());
+    // Whether a full page is the last one, only a further look tells.
+    let last = crons.last().filter(|_| crons.len() == filter.limit).map(|cron| cron.name.clone());
+    let next = match last {
+        Some(last) => {
+            let further = CronFilter { after: Some(last.clone()), limit: 1, ..filter };
+            (!caller.scheduler.list_crons(&further).await?.is_empty()).then(|| last.to_string())
+        }
+        None => None,
+    };
     Ok(Answer(shapes::CronPage { crons: crons.into_iter().map(Into::into).collect(), next }))
 }
 
@@ -76,20 +87,32 @@ pub(super) async fn update(
     Json(request): Json<shapes::UpdateCron>,
 ) -> Result<Answer<shapes::Cron>, Problem> {
     let input = request.input.as_ref().map(|json| Payload::json(json.get().as_bytes(), "input")).transpose()?;
+    let start = request.start.map(|start| start.map_or_else(|| Ok(caller.scheduler.now()), |start| Timestamp::parse(&start, "start")));
+    let jitter = request.jitter.map(|jitter| jitter.map_or(Ok(Duration::ZERO), |jitter| parse_duration(&jitter, "jitter")));
+    let mut if_version = request.if_version;
+    let missed = match request.missed {
+        Some(Some(change)) => {
+            let before = caller.scheduler.get_cron(&name).await?;
+            // The policy is made of what was read: nobody may have changed it meanwhile.
+            if_version = if_version.or(Some(before.version));
+            Some(Some(change.over(before.spec.missed)?))
+        }
+        null_or_left_out => null_or_left_out.map(|_| None),
+    };
     let update = CronUpdate {
         expression: request.expression,
-        timezone: request.timezone,
-        start: request.start.map(|start| Timestamp::parse(&start, "start")).transpose()?,
+        timezone: request.timezone.map(|timezone| timezone.unwrap_or_else(|| "UTC".into())),
+        start: start.transpose()?,
         end: request.end.map(|end| end.map(|end| Timestamp::parse(&end, "end")).transpose()).transpose()?,
-        jitter: request.jitter.map(|jitter| parse_duration(&jitter, "jitter")).transpose()?,
+        jitter: jitter.transpose()?,
         change: CronChange {
             rule: None,
             max_count: request.max_count,
             input,
-            metadata: request.metadata.as_ref().map(shapes::metadata).transpose()?,
+            metadata: request.metadata.map(|metadata| shapes::metadata(&metadata.unwrap_or_default())).transpose()?,
             priority: request.priority,
-            missed: request.missed.map(|missed| missed.map(|missed| missed.policy()).transpose()).transpose()?,
-            if_version: request.if_version,
+            missed,
+            if_version,
         },
     };
     Ok(Answer(caller.scheduler.update_cron(&name, update).await?.into()))

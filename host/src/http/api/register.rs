@@ -57,7 +57,7 @@ fn policy(text: &str) -> Result<(String, Said), Invalid> {
         return Ok((task.into(), Said::Reset(field.into())));
     }
     let mut settings = PolicySettings::default();
-    settings.set(field, value).map_err(|invalid| invalid.within(&format!("policy.{task}")))?;
+    settings.set(field, value).map_err(|invalid| Invalid { field: format!("policy.{path}"), ..invalid })?;
     Ok((task.into(), Said::Set(Box::new(settings))))
 }
 
@@ -84,6 +84,8 @@ mod tests {
         ] {
             assert_eq!(policy(bad).unwrap_err().code, code, "{bad}");
         }
-        assert_eq!(policy("a.b.rate=1").unwrap_err().field, "policy.a.b.rate");
+        for (bad, field) in [("a.b.rate=1", "policy.a.b.rate"), ("a.b.colour=1", "policy.a.b.colour")] {
+            assert_eq!(policy(bad).unwrap_err().field, field);
+        }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::Bytes;
-use crate::model::{CatchUp, Invalid, MissedPolicy, Name, Payload, RunId, Timestamp, format_duration, parse_duration};
+use crate::model::{CatchUp, Invalid, MissedPolicy, Payload, RunId, Timestamp, format_duration, parse_duration};
 
 /// Asks for a cron.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -64,12 +64,44 @@ pub struct Missed {
 impl Missed {
     /// The policy, checked.
     pub fn policy(&self) -> Result<MissedPolicy, Invalid> {
-        let mut policy = MissedPolicy { catch_up: CatchUp::parse(&self.catch_up, "missed.catch_up")?, ..MissedPolicy::default() };
+        let change = MissedChange { catch_up: Some(self.catch_up.clone()), window: self.window.clone(), max: self.max };
+        change.over(None)
+    }
+}
+
+/// Changes what becomes of what was missed: what is left out stays.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MissedChange {
+    /// `skip`, `latest` or `all`. A cron without a policy of its own needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_up: Option<String>,
+    /// What lies longer back never runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
+    /// At most so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u32>,
+}
+
+impl MissedChange {
+    /// The policy that this makes of the cron's own one, checked.
+    pub fn over(&self, own: Option<MissedPolicy>) -> Result<MissedPolicy, Invalid> {
+        let mut policy = own.unwrap_or_default();
+        match (&self.catch_up, own) {
+            (Some(catch_up), _) => policy.catch_up = CatchUp::parse(catch_up, "missed.catch_up")?,
+            (None, Some(_)) => {}
+            (None, None) => {
+                let reason = "one of skip, latest, all: the cron has no policy of its own of which the rest could change";
+                return Err(Invalid::new("invalid-missed", "missed.catch_up", reason));
+            }
+        }
         if let Some(window) = &self.window {
             policy.window = parse_duration(window, "missed.window")?;
         }
         policy.max = self.max.unwrap_or(policy.max);
-        policy.checked()
+        // A task's policy has its fields side by side; here they are in an object.
+        policy.checked().map_err(|invalid| Invalid { field: invalid.field.replace("missed-", "missed."), ..invalid })
     }
 }
 
@@ -84,35 +116,35 @@ impl From<MissedPolicy> for Missed {
 #[serde(deny_unknown_fields)]
 pub struct UpdateCron {
     /// Another expression.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "value", skip_serializing_if = "Option::is_none")]
     pub expression: Option<String>,
-    /// Another time zone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timezone: Option<String>,
-    /// Another beginning.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start: Option<String>,
-    /// Another end.
+    /// Another time zone; null: UTC.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<Option<String>>,
+    /// Another beginning; null: now.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub start: Option<Option<String>>,
+    /// Another end; null: none.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub end: Option<Option<String>>,
-    /// Another spread.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jitter: Option<String>,
-    /// Another limit.
+    /// Another spread; null: none.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<Option<String>>,
+    /// Another limit; null: none.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub max_count: Option<Option<u32>>,
-    /// Another input.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Another input, of which null is one.
+    #[serde(default, deserialize_with = "value", skip_serializing_if = "Option::is_none")]
     pub input: Option<Box<RawValue>>,
-    /// Other metadata.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<BTreeMap<String, String>>,
-    /// Another priority.
+    /// Other metadata, in place of all there was; null: none.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Option<BTreeMap<String, String>>>,
+    /// Another priority; null: the task's.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub priority: Option<Option<u8>>,
-    /// Another policy.
+    /// Another policy; null: the task's.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub missed: Option<Option<Missed>>,
+    pub missed: Option<Option<MissedChange>>,
     /// Changes it only if it still has this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_version: Option<u32>,
@@ -121,6 +153,11 @@ pub struct UpdateCron {
 /// Tells `null` from what was left out.
 fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
+}
+
+/// Takes `null` as a value, if it is one, instead of what was left out.
+fn value<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Asks for the runs of a past range.
@@ -233,7 +270,7 @@ impl From<crate::model::Cron> for Cron {
 pub struct CronPage {
     /// In order of name.
     pub crons: Vec<Cron>,
-    /// Where the next page begins: the last name of this one.
+    /// Where the next page begins: the last name of this one; null on the last page.
     #[serde(default)]
     pub next: Option<String>,
 }
@@ -280,9 +317,4 @@ impl CreateCron {
     pub fn payload(&self) -> Result<Payload, Invalid> {
         self.input.as_ref().map_or_else(|| Ok(Payload::null()), |json| Payload::json(json.get().as_bytes(), "input"))
     }
-}
-
-/// The name that ends a page.
-pub fn page_end(crons: &[crate::model::Cron], limit: usize) -> Option<Name> {
-    (crons.len() == limit).then(|| crons.last().map(|cron| cron.name.clone())).flatten()
 }

@@ -31,7 +31,7 @@ pub use bulk::{Bulk, BulkChange, BulkReschedule, OneMove, Refused};
 pub use bytes::Bytes;
 pub use cancelled::Cancelled;
 pub use cron::{
-    BackfillCron, Backfilled, CreateCron, Cron, CronPage, CronTriggered, Missed, Occurrence, Occurrences, UpdateCron, page_end,
+    BackfillCron, Backfilled, CreateCron, Cron, CronPage, CronTriggered, Missed, MissedChange, Occurrence, Occurrences, UpdateCron,
 };
 pub use due::{due, due_required};
 pub use explain::{Advice, Cause, Explanation};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::CronRule;
 use crate::model::limits::OCCURRENCES_MAX;
-use crate::model::{CatchUp, MissedPolicy, Timestamp};
+use crate::model::{MissedPolicy, Timestamp};
 
 /// Which of the missed occurrences run, and what is skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,55 +27,57 @@ pub struct Skipped {
 }
 
 /// Decides about the occurrences later than `cursor` and not later than `until`.
-pub fn catch_up(rule: &CronRule, policy: MissedPolicy, cursor: Timestamp, until: Timestamp) -> CatchUpPlan {
-    let limit = match policy.catch_up {
-        CatchUp::Skip => 0,
-        CatchUp::Latest => 1,
-        CatchUp::All => policy.max as usize,
-    };
+///
+/// `is_missed` may except some of them, as those that have their run already. Of [`OCCURRENCES_MAX`] or more it is not asked: then all of them
+/// were.
+pub fn catch_up(
+    rule: &CronRule,
+    policy: MissedPolicy,
+    cursor: Timestamp,
+    until: Timestamp,
+    is_missed: impl FnMut(&Timestamp) -> bool,
+) -> CatchUpPlan {
+    let most = policy.most() as usize;
     let window = cursor.max(until.saturating_sub(policy.window));
-    let run = last(rule, window, until, limit);
-    let skipped = skipped(rule, cursor, run.first().map_or(until, |first| first.saturating_sub(Duration::from_micros(1))));
+    let mut missed = rule.occurrences(cursor, until, OCCURRENCES_MAX);
+    if missed.len() == OCCURRENCES_MAX {
+        let run = last(rule, window, until, most);
+        let end = run.first().map_or(until, |first| first.saturating_sub(Duration::from_micros(1)));
+        return CatchUpPlan { skipped: skipped(rule, cursor, end), run };
+    }
+    missed.retain(is_missed);
+    let runs = missed.iter().rev().take(most).take_while(|planned| **planned > window).count();
+    let run = missed.split_off(missed.len() - runs);
+    let skipped = missed.first().zip(missed.last()).map(|(first, last)| Skipped { first: *first, last: *last, count: missed.len() as u32 });
     CatchUpPlan { run, skipped }
 }
 
-/// The last occurrences later than `after` and not later than `until`: up to `limit`.
-fn last(rule: &CronRule, after: Timestamp, until: Timestamp, limit: usize) -> Vec<Timestamp> {
-    if limit == 0 {
-        return Vec::new();
-    }
-    // Looks back further and further, so that neither a cron of each second nor one of each year is walked from the beginning.
-    let mut back = Duration::from_secs(60);
-    loop {
-        let from = after.max(until.saturating_sub(back));
-        let mut found = rule.occurrences(from, until, limit.saturating_mul(64).max(4096));
-        let complete = found.last().is_none_or(|last| rule.next_after(*last).is_none_or(|next| next > until));
-        if complete && (found.len() >= limit || from == after) {
-            found.drain(..found.len() - limit.min(found.len()));
-            return found;
+/// The last occurrences later than `after` and not later than `until`: up to `most`.
+fn last(rule: &CronRule, after: Timestamp, until: Timestamp, most: usize) -> Vec<Timestamp> {
+    let since = |from: Timestamp| rule.occurrences(from, until, most);
+    if since(after).len() == most {
+        // The latest moment since which there are that many, found by halving: a cron of each second is not walked from the beginning.
+        let (mut enough, mut fewer) = (after, until);
+        while fewer > enough.saturating_add(Duration::from_micros(1)) {
+            let middle = enough.saturating_add(fewer.since(enough) / 2);
+            if since(middle).len() == most { enough = middle } else { fewer = middle }
         }
-        if !complete {
-            // Too many to hold: those of the shorter look are the last ones.
-            let from = until.saturating_sub(back / 8);
-            let mut found = rule.occurrences(from.max(after), until, usize::MAX);
-            found.drain(..found.len() - limit.min(found.len()));
-            return found;
-        }
-        back = back.saturating_mul(8);
+        return since(enough);
     }
+    since(after)
 }
 
 /// What lies between `cursor` and `until`, in one figure.
 fn skipped(rule: &CronRule, cursor: Timestamp, until: Timestamp) -> Option<Skipped> {
     let found = rule.occurrences(cursor, until, OCCURRENCES_MAX);
-    let first = *found.first()?;
-    let last = if found.len() < OCCURRENCES_MAX { *found.last()? } else { *self::last(rule, cursor, until, 1).last()? };
+    let (first, last) = (*found.first()?, *last(rule, cursor, until, 1).last()?);
     Some(Skipped { first, last, count: found.len() as u32 })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::CatchUp;
 
     fn at(text: &str) -> Timestamp {
         Timestamp::parse(text, "time").unwrap()
@@ -86,7 +88,7 @@ mod tests {
         let start = at("2026-03-01T00:00:00Z");
         let rule = CronRule::new(text, "UTC", start, None, Duration::ZERO).unwrap();
         let policy = MissedPolicy { catch_up, max: 3, window: Duration::from_secs(24 * 3600) };
-        let plan = super::catch_up(&rule, policy, at("2026-03-10T06:00:30Z"), at(until));
+        let plan = super::catch_up(&rule, policy, at("2026-03-10T06:00:30Z"), at(until), |_| true);
         let time = |at: &Timestamp| at.to_string()[8..16].to_owned();
         let runs: Vec<String> = plan.run.iter().map(time).collect();
         let skipped = plan.skipped.map(|skipped| format!("{} from {} to {}", skipped.count, time(&skipped.first), time(&skipped.last)));
@@ -111,5 +113,38 @@ mod tests {
         ] {
             assert_eq!(plan(text, policy, until), expected, "{text} {policy:?} until {until}");
         }
+    }
+    /// Each expression over each length of time, with each policy, beside a walk through all occurrences.
+    #[test]
+    fn nothing_is_lost_and_the_latest_run() {
+        let start = at("2026-03-01T00:00:00Z");
+        let mut chance = fastrand::Rng::with_seed(3);
+        let mut many = 0;
+        for text in ["*/5 * 9-17 * * *", "* * 3 * * *", "@every 7s", "0 9 * * 1-5", "*/20 * * * *", "0 0 1 * *"] {
+            let rule = CronRule::new(text, "Europe/Prague", start, None, Duration::ZERO).unwrap();
+            for case in 0..12 {
+                let cursor = start.saturating_add(Duration::from_secs(chance.u64(0..30 * 86_400)));
+                let length = [600, 8 * 3600, 86_400, 4 * 86_400][case % 4];
+                let until = cursor.saturating_add(Duration::from_secs(chance.u64(1..length)));
+                let all = rule.occurrences(cursor, until, usize::MAX);
+                let policy = MissedPolicy {
+                    catch_up: CatchUp::ALL[case % 3],
+                    max: chance.u32(1..50),
+                    window: Duration::from_secs(chance.u64(60..2 * 86_400)),
+                };
+                let made = |planned: &Timestamp| all.len() < OCCURRENCES_MAX && planned.as_micros() % 3 == 0;
+                let plan = super::catch_up(&rule, policy, cursor, until, |planned| !made(planned));
+                let missed: Vec<_> = all.iter().copied().filter(|planned| !made(planned)).collect();
+                let window = cursor.max(until.saturating_sub(policy.window));
+                let mut run: Vec<_> = missed.iter().copied().filter(|planned| *planned > window).collect();
+                run.drain(..run.len().saturating_sub(policy.most() as usize));
+                let rest = &missed[..missed.len() - run.len()];
+                let skipped = rest.first().map(|first| (*first, *rest.last().unwrap(), rest.len().min(OCCURRENCES_MAX) as u32));
+                assert_eq!(plan.run, run, "{text} {policy:?} from {cursor} to {until}");
+                assert_eq!(plan.skipped.map(|skipped| (skipped.first, skipped.last, skipped.count)), skipped, "{text} {policy:?}");
+                many += usize::from(all.len() >= OCCURRENCES_MAX);
+            }
+        }
+        assert!(many > 3, "{many} were many");
     }
 }

@@ -25,6 +25,9 @@ pub use catch_up::{CatchUpPlan, Skipped, catch_up};
 pub use record::{Cron, CronChange, CronFilter, CronSpec};
 pub use settings::CronSettings;
 
+/// Which release of the IANA time zone database the crons go by.
+pub const TZDB_VERSION: &str = chrono_tz::IANA_TZDB_VERSION;
+
 /// When a cron fires. Its text is checked; what it says never changes.
 #[derive(Clone, Debug)]
 pub struct CronRule {
@@ -78,7 +81,7 @@ impl CronRule {
     pub fn new(text: &str, zone: &str, start: Timestamp, end: Option<Timestamp>, jitter: Duration) -> Result<Self, Invalid> {
         let expression = expression::parse(text, "expression")?;
         let zone = Tz::from_str(zone).map_err(|_| {
-            let reason = format!("a name of the IANA time zone database {}, such as Europe/Prague or UTC", chrono_tz::IANA_TZDB_VERSION);
+            let reason = format!("a name of the IANA time zone database {}, such as Europe/Prague or UTC", TZDB_VERSION);
             Invalid::new("invalid-timezone", "timezone", reason).seen(zone)
         })?;
         if jitter > CRON_JITTER_MAX {

@@ -154,34 +154,37 @@ fn compare(shapes: &[Shape], zone: Tz) -> usize {
     days.len()
 }
 
+// In two halves each, because they take long and a machine has two processors.
+
 #[test]
-fn every_zone_at_each_change_of_its_clock() {
-    let shapes = &shapes();
+fn every_zone_at_each_change_of_its_clock_the_first_half() {
+    compare_all(&TZ_VARIANTS[..TZ_VARIANTS.len() / 2]);
+}
+
+#[test]
+fn every_zone_at_each_change_of_its_clock_the_second_half() {
+    compare_all(&TZ_VARIANTS[TZ_VARIANTS.len() / 2..]);
+}
+
+fn compare_all(zones: &[Tz]) {
+    let shapes = shapes();
     assert_eq!(shapes.len(), 40);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let days: usize = std::thread::scope(|scope| {
-        let parts = TZ_VARIANTS.chunks(TZ_VARIANTS.len().div_ceil(threads));
-        let parts: Vec<_> = parts.map(|zones| scope.spawn(|| zones.iter().map(|zone| compare(shapes, *zone)).sum::<usize>())).collect();
-        parts.into_iter().map(|part| part.join().unwrap()).sum()
-    });
-    println!("{} zones, {days} days with those around them, {} shapes", TZ_VARIANTS.len(), shapes.len());
-    assert!(days > 5_000, "{days} days");
+    let days: usize = zones.iter().map(|zone| compare(&shapes, *zone)).sum();
+    println!("{} zones, {days} days with those around them, {} shapes", zones.len(), shapes.len());
+    assert!(days > 2_500, "{days} days");
 }
 
 #[test]
-fn no_text_of_a_million_panics_or_searches_for_long() {
-    let (sound, longest) = std::thread::scope(|scope| {
-        let halves = [2026, 2027].map(|seed| scope.spawn(move || try_texts(seed, 500_000)));
-        let [first, second] = halves.map(|half| half.join().unwrap());
-        (first.0 + second.0, first.1.max(second.1))
-    });
-    assert!(sound > 10_000, "{sound} sound expressions are too few to mean anything");
-    // The goal is 10 ms in a release build on a quiet machine; this bound only tells a bounded search from an endless one.
-    assert!(longest < Duration::from_secs(2), "{longest:?}");
+fn no_text_of_a_million_panics_or_searches_for_long_the_first_half() {
+    try_texts(2026, 500_000);
 }
 
-/// How many of so many random texts are sound, and how long the longest took to tell.
-fn try_texts(seed: u64, texts: u32) -> (u32, Duration) {
+#[test]
+fn no_text_of_a_million_panics_or_searches_for_long_the_second_half() {
+    try_texts(2027, 500_000);
+}
+
+fn try_texts(seed: u64, texts: u32) {
     const SOUND: [&str; 9] = ["*", "*/2", "1", "2", "5", "7", "1-5", "2,5", "*"];
     let mut random = fastrand::Rng::with_seed(seed);
     let pieces = [
@@ -246,5 +249,7 @@ fn try_texts(seed: u64, texts: u32) -> (u32, Duration) {
         }
         longest = longest.max(before.elapsed());
     }
-    (sound, longest)
+    assert!(sound > texts / 100, "{sound} sound expressions are too few to mean anything");
+    // The goal is 10 ms in a release build on a quiet machine; this bound only tells a bounded search from an endless one.
+    assert!(longest < Duration::from_secs(2), "{longest:?}");
 }

@@ -1,6 +1,6 @@
 //! Why a run that has ended ended as it did.
 
-use super::super::{AuditAction, FailureReason, format_duration};
+use super::super::{Attempt, AuditAction, FailureReason, format_duration};
 use super::waiting::retries;
 use super::{Cause, Known};
 
@@ -33,9 +33,15 @@ fn no_more_attempts(known: &Known<'_>) -> Cause {
     if let Some(max) = known.max_attempts().filter(|max| failures >= *max) {
         return Cause::AttemptsUsedUp { failures, max };
     }
-    let over = known.task.map(|task| (run.trigger_at.saturating_add(task.policy.retry.window), task.policy.retry.max));
-    match (over, run.finished_at) {
-        (Some((until, longest)), Some(at)) if at.saturating_add(longest) > until => Cause::RetryWindowOver { failures, until },
+    // The first failure has always its retry; the window counts from there.
+    let is_failure =
+        |attempt: &&Attempt| !matches!(attempt.outcome.as_deref(), Some("succeeded" | "snoozed" | "shut-down" | "host-crashed"));
+    let first = known.attempts.iter().rev().filter(is_failure).nth(failures.saturating_sub(1) as usize).filter(|_| failures > 1);
+    let retry = known.task.map(|task| &task.policy.retry);
+    match (first.zip(retry), run.finished_at) {
+        (Some((first, retry)), Some(at)) if retry.is_too_late(first.started_at, at.saturating_add(retry.max)) => {
+            Cause::RetryWindowOver { failures, until: first.started_at.saturating_add(retry.window) }
+        }
         _ => Cause::GaveUp { failures },
     }
 }

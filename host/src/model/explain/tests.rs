@@ -261,7 +261,11 @@ fn cases() -> Vec<(Case, &'static str, &'static str)> {
         (case(Succeeded).attempt(1, "trap").attempt(2, "succeeded"), "succeeded retries asked-for", ""),
         (case(Failed).attempt(1, "trap").policy(&[("max-attempts", "1")]), "failed attempts-used-up asked-for", "logs trigger"),
         (case(Failed).attempt(1, "trap").with(|case| case.run.max_attempts = Some(1)), "failed attempts-used-up asked-for", "logs trigger"),
-        (case(Failed).attempt(1, "trap").policy(&[("retry-delay", "23h..24h")]), "failed retry-window-over asked-for", "logs trigger"),
+        (
+            case(Failed).attempt(1, "trap").attempt(2, "trap").policy(&[("retry-delay", "23h..24h")]),
+            "failed retry-window-over asked-for",
+            "logs trigger",
+        ),
         (case(Failed).attempt(1, "trap"), "failed gave-up asked-for", "logs trigger"),
         (case(Failed).attempt(1, "rejected"), "failed rejected asked-for", "logs trigger"),
         (case(Failed).attempt(1, "quota-exceeded"), "failed quota-exceeded asked-for", "logs trigger"),

@@ -96,6 +96,7 @@ fn to_claim(shared: &Shared, waiting: Waiting, cancel: CancelSignal) -> Option<C
         max_attempts: waiting.max_attempts.unwrap_or(task.policy.retry.max_attempts),
         timeout: waiting.timeout.map_or(task.policy.timeout, Duration::from_micros),
         failures: waiting.failures,
+        failing_since: waiting.failing_since,
         task,
         cancel,
     })

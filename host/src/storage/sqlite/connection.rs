@@ -98,6 +98,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StorageError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags).map_err(|error| cannot(path, "opened", &error))?;
     restrict_to_owner(path)?;
+    refuse_foreign_log(&conn, path)?;
     // SQLite opens what may only be read without a word.
     if conn.is_readonly("main").map_err(|error| unreadable(path, error))? {
         return Err(read_only(path));
@@ -132,6 +133,33 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StorageError> {
             path.display()
         ))),
     }
+}
+
+/// Refuses a write-ahead log that another database left beside the file: nothing in it says whose it is, and SQLite would take it for this one's.
+/// What the file itself says of its origin, and what it says with the log, are two then.
+fn refuse_foreign_log(conn: &Connection, path: &Path) -> Result<(), StorageError> {
+    if std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0) {
+        let origin = |conn: &Connection| super::meta::number(conn, "id_origin").ok().flatten();
+        let alone = open_immutable(path).ok().and_then(|conn| origin(&conn));
+        // It must not be copied into the file when the connection is closed.
+        super::checkpoint::leave_log(conn);
+        if alone.is_some_and(|alone| origin(conn) != Some(alone)) {
+            return Err(StorageError::Corrupt(format!(
+                "{} lies beside the log of another database; move {} away, or put the file back that belongs to it; nothing was changed",
+                path.display(),
+                beside(path, "-wal").display()
+            )));
+        }
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(|error| unreadable(path, error))?;
+    }
+    Ok(())
+}
+
+/// Opens the file as it is: neither locks nor a log beside it.
+fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
+    let escaped: String = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
 }
 
 /// Whether commits survive the loss of power, as the connection itself says.
@@ -232,10 +260,8 @@ fn schema_version(conn: &Connection) -> rusqlite::Result<i64> {
 pub(super) fn refuse_foreign_tables(path: &Path) -> Result<(), StorageError> {
     refuse_strange_files(path)?;
     if std::fs::metadata(path).is_ok_and(|meta| meta.len() > 0) {
-        // Immutable: neither locks nor a log beside it. What is only in the log is not seen, and nothing is refused for that.
-        let escaped: String = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-        let conn = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags).map_err(|error| unreadable(path, error))?;
+        // What is only in the log is not seen, and nothing is refused for that.
+        let conn = open_immutable(path).map_err(|error| unreadable(path, error))?;
         let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name LIKE 'runlater\\_%' ESCAPE '\\' DESC LIMIT 1";
         let first: Option<String> = conn.query_row(tables, [], |row| row.get(0)).optional().map_err(|error| unreadable(path, error))?;
         if let Some(other) = first.filter(|name| !name.starts_with("runlater_")) {

@@ -31,8 +31,9 @@ pub(super) fn create(
     runs: &[NewRun],
     now: Timestamp,
 ) -> rusqlite::Result<Result<Vec<Created>, Refused>> {
-    // One run is checked before it writes anything; several may find out late, and then take back what was written.
-    let several = runs.len() > 1;
+    // Several runs, or one that comes in place of another, may find out late that they are refused, and then take back what was written.
+    let replaces = |run: &NewRun| run.unique_key.as_ref().is_some_and(|unique| unique.mode.replaces());
+    let several = runs.len() > 1 || runs.iter().any(replaces);
     if several {
         tx.conn.prepare_cached("SAVEPOINT bunch")?.execute([])?;
     }

@@ -3,10 +3,10 @@
 //! The statement is put together from the filter's parts, every value bound. Which table drives it decides how fast it is: a
 //! metadata entry is the most selective, then a parent, then the partial indexes of the statuses.
 
-use rusqlite::{Connection, ToSql};
+use rusqlite::{Connection, Row, ToSql};
 
 use super::registry::Registry;
-use super::rows::{RUN_COLUMNS, SCHEDULED, SUCCEEDED, origin_code, run, status_code};
+use super::rows::{RUN_COLUMNS, SCHEDULED, SUCCEEDED, nearest_time, origin_code, run, sound, status_code};
 use crate::model::{Cursor, NamespaceId, Order, Page, Run, RunFilter, RunId, Status, Timestamp};
 
 /// Bytes of inputs and outputs after which a page ends early, so that 500 large runs do not fill the memory.
@@ -244,28 +244,19 @@ impl Reader<'_> {
         let Some(query) = self.query(RUN_COLUMNS, filter, Some(page)) else { return Ok((Vec::new(), None)) };
         let mut statement = self.conn.prepare_cached(&query.sql)?;
         let mut rows = statement.query(rusqlite::params_from_iter(query.values()))?;
-        let (mut runs, mut bytes, mut seen, mut more): (Vec<Run>, usize, usize, bool) = (Vec::new(), 0, 0, false);
+        let (mut runs, mut bytes, mut seen, mut last): (Vec<Run>, usize, usize, _) = (Vec::new(), 0, 0, None);
         while let Some(row) = rows.next()? {
             if seen == page.size() || bytes > PAGE_BYTES_MAX {
-                more = true;
-                break;
+                return Ok((runs, last));
             }
             seen += 1;
-            let run = match run(row, self.registry, self.id_origin, self.now.as_micros()) {
-                Ok(run) => run,
-                // One row that somebody else wrote must not hide the others. A page of nothing else has no place to go on from.
-                Err(error) if !runs.is_empty() || seen < page.size() => {
-                    tracing::error!(run = row.get::<_, i64>(0)?, %error, "a run can't be understood and is left out");
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            bytes += run.input.bytes().len() + run.output.as_ref().map_or(0, |output| output.bytes().len());
-            runs.push(run);
+            last = Some(self.place(row, if by_due_time(filter) { 3 } else { 4 })?);
+            if let Some(run) = sound("runs", run(row, self.registry, self.id_origin, self.now.as_micros()))? {
+                bytes += run.input.bytes().len() + run.output.as_ref().map_or(0, |output| output.bytes().len());
+                runs.push(run);
+            }
         }
-        let place = |run: &Run| run.due_at.filter(|_| by_due_time(filter)).unwrap_or(run.trigger_at);
-        let next = runs.last().filter(|_| more).map(|last| Cursor { after: last.id, trigger_at: place(last) });
-        Ok((runs, next))
+        Ok((runs, None))
     }
 
     /// The same, with nothing but the ids.
@@ -273,14 +264,18 @@ impl Reader<'_> {
         let columns = if by_due_time(filter) { "r.id, r.due_at" } else { "r.id, r.trigger_at" };
         let Some(query) = self.query(columns, filter, Some(page)) else { return Ok((Vec::new(), None)) };
         let mut statement = self.conn.prepare_cached(&query.sql)?;
-        let rows = statement.query_map(rusqlite::params_from_iter(query.values()), |row| {
-            Ok(Cursor { after: RunId::from_key(row.get(0)?, self.id_origin), trigger_at: super::rows::time(row, 1)? })
-        })?;
+        let rows = statement.query_map(rusqlite::params_from_iter(query.values()), |row| self.place(row, 1))?;
         let mut found = rows.collect::<rusqlite::Result<Vec<_>>>()?;
         let more = found.len() > page.size();
         found.truncate(page.size());
         let next = found.last().copied().filter(|_| more);
         Ok((found.into_iter().map(|cursor| cursor.after).collect(), next))
+    }
+
+    /// Where a row stands in a list, whatever else it says.
+    fn place(&self, row: &Row<'_>, time: usize) -> rusqlite::Result<Cursor> {
+        let micros: Option<i64> = row.get(time)?;
+        Ok(Cursor { after: RunId::from_key(row.get(0)?, self.id_origin), trigger_at: nearest_time(micros.unwrap_or(i64::MAX)) })
     }
 
     /// How many match.

@@ -1,6 +1,11 @@
 //! Single values about the database itself.
 
+use std::sync::atomic::Ordering;
+
 use rusqlite::{Connection, OptionalExtension};
+
+use super::writer::Tx;
+use crate::model::Timestamp;
 
 /// Reads a number.
 pub(super) fn number(conn: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {
@@ -16,6 +21,12 @@ pub(super) fn set_number(conn: &Connection, key: &str, value: i64) -> rusqlite::
 /// Records that the host was alive at `now`.
 pub(super) fn set_alive(conn: &Connection, now: i64) -> rusqlite::Result<()> {
     set_number(conn, "alive_until", now)
+}
+
+/// Records it beside a run that somebody made due: a crash right after that must not make it one that became due while no host was running.
+pub(super) fn alive_at(tx: &Tx<'_>, now: Timestamp) -> rusqlite::Result<()> {
+    let seen = tx.shared.seen_now.fetch_max(now.as_micros(), Ordering::Relaxed).max(now.as_micros());
+    set_alive(tx.conn, seen)
 }
 
 /// Records that the host stopped with nothing in flight, and the last id that it gave out: ids rise also when the run with the

@@ -30,6 +30,7 @@ mod load;
 mod meta;
 mod miss;
 mod on_failure;
+mod open;
 mod pause;
 mod prune;
 mod rates;
@@ -51,13 +52,12 @@ mod watch;
 mod write_set;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
-use rusqlite::Connection;
 
 use super::{
     Amendment, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Gap, Health, Move, PrunePlace, Pruned,
@@ -94,71 +94,6 @@ pub struct OpenFile {
 }
 
 impl SqliteStorage {
-    /// The version of SQLite that is built in.
-    pub fn library_version() -> &'static str {
-        rusqlite::version()
-    }
-
-    /// Whether a host of its own may use this file, which need not exist: refused if another program keeps its tables there. Leaves no
-    /// trace. An embedder, who shares its file on purpose, does not ask.
-    pub fn refuse_foreign_tables(path: impl AsRef<Path>) -> Result<(), StorageError> {
-        connection::refuse_foreign_tables(path.as_ref())
-    }
-
-    /// Opens or creates the file, migrates it, takes over what an earlier host left, and starts to write.
-    ///
-    /// Blocks on the disk. Refuses, saying what to do, a file that is no database, is damaged, was written by a newer version, is
-    /// on a network file system, or is open in another host.
-    pub fn open(path: impl AsRef<Path>, now: Timestamp) -> Result<Self, StorageError> {
-        Self::open_with(path, Room::NONE, now)
-    }
-
-    /// The same, keeping this much room on the disk.
-    pub fn open_with(path: impl AsRef<Path>, room: Room, now: Timestamp) -> Result<Self, StorageError> {
-        connection::refuse_strange_files(path.as_ref())?;
-        // Two names of one file must meet at one lock.
-        let path = std::fs::canonicalize(path.as_ref()).unwrap_or_else(|_| path.as_ref().to_path_buf());
-        let lock = connection::OwnerLock::take(&path)?;
-        let mut conn = connection::open_writer(&path)?;
-        let readers = Arc::new(readers::Readers::new(path.clone()));
-        let prepare = |conn: &mut Connection| -> rusqlite::Result<_> {
-            let id_origin = ids::origin(conn)?;
-            let last_key: Option<i64> = conn.query_row("SELECT max(id) FROM runlater_runs", [], |row| row.get(0))?;
-            let last_key = last_key.max(meta::number(conn, "last_key")?);
-            let shared = Arc::new(Shared::new(id_origin, last_key.unwrap_or(0)));
-            conn.execute("INSERT OR IGNORE INTO runlater_namespaces (id, name) VALUES (1, ?1)", [Namespace::DEFAULT])?;
-            shared.registry.load(conn)?;
-            shared.due.serve(shared.registry.namespaces().iter().map(|namespace| namespace.id.0));
-            shared.upcoming.load(conn)?;
-            let alive_until = meta::number(conn, "alive_until")?.and_then(Timestamp::from_micros);
-            let suspects = recover::recover(conn, &shared, now.as_micros())?;
-            shared.due.suspect(suspects);
-            shared.seen_now.store(now.as_micros(), Ordering::Relaxed);
-            shared.govern(now.as_micros());
-            shared.due.remember(rates::read(conn)?, now.as_micros());
-            Ok((shared, alive_until, meta::secret(conn)?))
-        };
-        let (shared, alive_until, secret) = prepare(&mut conn).map_err(|error| writer::sort(&error, false))?;
-        let pages = shared.wal_pages.clone();
-        conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, log: std::ffi::c_int| {
-            pages.store(i64::from(log), Ordering::Relaxed);
-            Ok(())
-        }))
-        .map_err(|error| writer::sort(&error, false))?;
-        let checkpointer = checkpoint::Checkpointer::start(&path, shared.clone()).map_err(|error| writer::sort(&error, false))?;
-        let mut disk = room::Disk::of(&path, room);
-        let foreign = foreign::Foreign::default();
-        let cannot = |error: std::io::Error| StorageError::Unavailable(format!("a thread can't be started: {error}"));
-        let looker = foreign.watch(shared.clone(), readers.clone()).map_err(cannot)?;
-        let for_writer = shared.clone();
-        let writer = std::thread::Builder::new().name("runlater-write".into());
-        let writer = writer.spawn(move || writer::write(conn, &for_writer, &checkpointer, &mut disk)).map_err(cannot)?;
-        shared.request_load();
-        let threads = Mutex::new(vec![writer, looker]);
-        let file = OpenFile { path, shared, readers, foreign, alive_until, secret, threads, lock: Mutex::new(Some(lock)) };
-        Ok(Self { file: Arc::new(file), token: None })
-    }
-
     fn read<T>(
         &self,
         namespace: NamespaceId,
@@ -503,8 +438,8 @@ impl Storage for SqliteStorage {
         self.read(namespace, Timestamp::MIN, |reader| cron::made(reader.conn, namespace, cron, from, until))
     }
 
-    fn crons(&self, namespace: NamespaceId, filter: &CronFilter) -> Result<Vec<Cron>, StorageError> {
-        self.read(namespace, Timestamp::MIN, |reader| cron::list(reader.conn, reader.registry, namespace, filter))
+    fn crons(&self, namespace: NamespaceId, filter: &CronFilter, now: Timestamp) -> Result<Vec<Cron>, StorageError> {
+        self.read(namespace, now, |reader| cron::list(reader.conn, reader.registry, namespace, filter, now))
     }
 
     async fn change_cron(

@@ -18,7 +18,7 @@ pub(super) fn write(tx: &Tx<'_>) -> rusqlite::Result<()> {
     }
     let mut statement = tx.conn.prepare_cached(
         "-- rates
-         INSERT INTO runlater_rates (task, lane, used_until) VALUES (?1, ?2, ?3) ON CONFLICT (task, lane) DO UPDATE SET used_until = ?3",
+         INSERT INTO runlater_rates (task, lane, used_until) VALUES (?1, ?2, ?3) ON CONFLICT (task, lane) DO UPDATE SET used_until = max(used_until, ?3)",
     )?;
     for ((task, lane), until) in &tx.used {
         statement.execute((task, &**lane, until))?;

@@ -5,11 +5,12 @@
 
 use rusqlite::Connection;
 
+use super::pause::pause_text;
 use super::rows::{BACKOFF, CANCELLED, FAILED, SCHEDULED};
 use super::writer::Shared;
 use super::{chain, meta, on_failure};
-use crate::model::limits::CRASHES_MAX;
-use crate::model::{Next, Timestamp, next_after_host_crash};
+use crate::model::limits::{CRASHES_MAX, QUARANTINED_MAX};
+use crate::model::{Next, Pause, Timestamp, next_after_host_crash};
 
 /// Runs that are watched as possible killers of their host. More than a host can have in flight.
 const SUSPECTS_MAX: i64 = 4_096;
@@ -29,6 +30,31 @@ impl Suspects {
             self.at_last_chance.push(run);
         }
     }
+}
+
+/// Pauses all tasks of a component of whose runs too many were quarantined since it was registered: it takes the host down again and again,
+/// with whatever else is in flight. Somebody resumes them, or registers a better version first.
+fn suspend(conn: &Connection, task: i64, now: Timestamp) -> rusqlite::Result<()> {
+    let quarantined: u32 = conn
+        .prepare_cached(
+            "-- recover: quarantined
+             SELECT count(*) FROM runlater_tasks t JOIN runlater_runs r ON r.namespace = t.namespace AND r.task = t.id
+             WHERE t.component = (SELECT component FROM runlater_tasks WHERE id = ?1)
+                 AND r.status NOT IN (0, 3) AND r.status = 4 AND r.reason = 'quarantined' AND r.finished_at >= t.updated_at",
+        )?
+        .query_row([task], |row| row.get(0))?;
+    if quarantined < QUARANTINED_MAX {
+        return Ok(());
+    }
+    let note = format!("suspended: {quarantined} runs of this component took the host down; mend it, register it, and resume its tasks");
+    tracing::error!(task, "{note}");
+    let pause = pause_text(&Pause { since: now, until: None, note });
+    conn.prepare_cached(
+        "-- recover: suspend
+         UPDATE runlater_tasks SET pause = ?2 WHERE pause IS NULL AND component = (SELECT component FROM runlater_tasks WHERE id = ?1)",
+    )?
+    .execute((task, pause))?;
+    Ok(())
 }
 
 /// Ends the attempts that were in flight, as crashed.
@@ -87,7 +113,9 @@ pub(super) fn recover(conn: &mut Connection, shared: &Shared, now: i64) -> rusql
             chain::leave(&transaction, root)?;
         }
         if status == FAILED {
-            on_failure::make(&transaction, shared, run, Timestamp::from_micros(now).unwrap_or(Timestamp::MIN))?;
+            let now = Timestamp::from_micros(now).unwrap_or(Timestamp::MIN);
+            on_failure::make(&transaction, shared, run, now)?;
+            suspend(&transaction, task, now)?;
         }
     }
     if !clean {

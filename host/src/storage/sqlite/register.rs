@@ -1,5 +1,7 @@
 //! Stores a component and its tasks, and brings the runs that its code defines in line with what it says now.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension};
 
 use super::change::{disarm, note, see};
@@ -15,14 +17,26 @@ use crate::model::{
 use crate::storage::{Registration, RunChange};
 
 pub(super) fn register(tx: &mut Tx<'_>, registration: &Registration, now: Timestamp) -> rusqlite::Result<()> {
+    let left_behind = left_behind(tx, registration);
     let component = store_component(tx.conn, registration, now)?;
     for (definition, policy) in &registration.tasks {
         let task = store_task(tx.conn, registration, component, definition, policy, now)?;
         sync_schedules(tx, registration, &task, &definition.schedules, now)?;
         super::cron::sync(tx, registration.namespace, &task, &definition.crons, now)?;
     }
+    for task in left_behind {
+        sync_schedules(tx, registration, &task, &[], now)?;
+        super::cron::sync(tx, registration.namespace, &task, &[], now)?;
+    }
     tx.registered = true;
     Ok(())
+}
+
+/// Tasks of the versions that this registration replaces which it does not have any more. They stay, for runs that wait and for callers; what
+/// their code declared does not.
+fn left_behind(tx: &Tx<'_>, registration: &Registration) -> Vec<Arc<Task>> {
+    let tasks = tx.shared.registry.tasks(registration.namespace);
+    registration.left_behind(&tasks).cloned().collect()
 }
 
 fn store_component(conn: &Connection, registration: &Registration, now: Timestamp) -> rusqlite::Result<i64> {
@@ -131,7 +145,7 @@ fn define(tx: &mut Tx<'_>, namespace: NamespaceId, task: &Task, schedule: &CodeS
     let id = tx.shared.next_run_key(now);
     let run = NewRun {
         id: RunId::from_key(id, tx.shared.id_origin),
-        task: std::sync::Arc::new(task.clone()),
+        task: Arc::new(task.clone()),
         trigger_at: schedule.at,
         input: schedule.input.clone(),
         metadata: Default::default(),

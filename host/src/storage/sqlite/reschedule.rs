@@ -1,6 +1,7 @@
 //! Moves scheduled runs.
 
 use super::change::{note, take_scheduled};
+use super::meta;
 use super::rows::waiting_run;
 use super::writer::Tx;
 use crate::model::{NamespaceId, RunId, Timestamp};
@@ -41,6 +42,9 @@ pub(super) fn one(
         trigger_at.as_micros(),
         now.as_micros(),
     ))?;
+    if trigger_at <= now {
+        meta::alive_at(tx, now)?;
+    }
     tx.arm.push(waiting_run(tx.conn, seen.id)?);
     note(tx, namespace, run, &seen, RunChange::Rescheduled { trigger_at });
     Ok(Ok(()))

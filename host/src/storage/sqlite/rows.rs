@@ -73,6 +73,24 @@ pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> 
     Timestamp::from_micros(row.get(column)?).ok_or_else(|| strange(column, "a time outside the accepted range"))
 }
 
+/// The nearest time of the accepted range: where a page goes on after a row that says none.
+pub(super) fn nearest_time(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros).unwrap_or(if micros < 0 { Timestamp::MIN } else { Timestamp::MAX })
+}
+
+/// What was read of a row; `None`, with a word to the operator, if it says what none of ours can say: one row that somebody else wrote must hide
+/// no other.
+pub(super) fn sound<T>(what: &str, read: rusqlite::Result<T>) -> rusqlite::Result<Option<T>> {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    match read {
+        Err(error @ (FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..))) => {
+            tracing::error!(%error, "a row of {what} can't be understood and is left out");
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
+}
+
 pub(super) fn optional_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     let micros: Option<i64> = row.get(column)?;
     micros.map(|micros| Timestamp::from_micros(micros).ok_or_else(|| strange(column, "a time outside the accepted range"))).transpose()
@@ -101,6 +119,8 @@ pub(super) struct Waiting {
     pub(super) priority: u8,
     pub(super) attempt: u32,
     pub(super) failures: u32,
+    /// When the first of the failed attempts started.
+    pub(super) failing_since: Option<Timestamp>,
     pub(super) origin: Origin,
     /// Parent, root and depth.
     pub(super) lineage: Option<(i64, i64, u32)>,
@@ -118,7 +138,9 @@ pub(super) struct Waiting {
 
 /// The columns of [`waiting`].
 pub(super) const WAITING_COLUMNS: &str = "id, namespace, task, due_at, trigger_at, priority, attempt, failures, origin, parent, root, depth, max_attempts, timeout, \
-     metadata, input_type, CASE WHEN length(input) <= 2048 THEN input END";
+     metadata, input_type, CASE WHEN length(input) <= 2048 THEN input END, \
+     CASE WHEN failures > 0 THEN (SELECT min(started_at) FROM (SELECT started_at, row_number() OVER (ORDER BY number DESC) AS back \
+         FROM runlater_attempts WHERE run = id AND outcome NOT IN ('succeeded', 'snoozed', 'shut-down', 'host-crashed')) WHERE back <= failures) END";
 
 pub(super) fn waiting(row: &Row<'_>) -> rusqlite::Result<Box<Waiting>> {
     let parent: Option<i64> = row.get(9)?;
@@ -137,6 +159,7 @@ pub(super) fn waiting(row: &Row<'_>) -> rusqlite::Result<Box<Waiting>> {
         priority: row.get(5)?,
         attempt: row.get(6)?,
         failures: row.get(7)?,
+        failing_since: optional_time(row, 17)?,
         origin: origin(row.get(8)?).ok_or_else(|| strange(8, "an unknown origin"))?,
         lineage,
         max_attempts: row.get(12)?,
@@ -172,6 +195,7 @@ impl Waiting {
             priority: run.priority.unwrap_or(run.task.policy.priority),
             attempt: 0,
             failures: 0,
+            failing_since: None,
             origin: run.origin,
             lineage,
             max_attempts: run.max_attempts,

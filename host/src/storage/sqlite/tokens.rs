@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row};
 
-use super::rows::{optional_time, time};
+use super::rows::{optional_time, sound, time};
 use crate::model::{NamespaceId, Timestamp};
 use crate::storage::TokenRecord;
 
@@ -29,8 +29,11 @@ pub(super) fn list(conn: &Connection) -> rusqlite::Result<Vec<TokenRecord>> {
         "-- tokens
          SELECT id, hash, namespace, role, note, created_at, expires_at, revoked_at FROM runlater_tokens ORDER BY created_at, id",
     )?;
-    let rows = statement.query_map([], token)?;
-    rows.collect()
+    let (mut rows, mut found) = (statement.query([])?, Vec::new());
+    while let Some(row) = rows.next()? {
+        found.extend(sound("tokens", token(row))?);
+    }
+    Ok(found)
 }
 
 pub(super) fn revoke(conn: &Connection, namespace: NamespaceId, id: &str, now: Timestamp) -> rusqlite::Result<bool> {

@@ -1,11 +1,9 @@
 //! Makes a run due at once, by hand.
 
-use std::sync::atomic::Ordering;
-
 use super::change::{disarm, find, note};
 use super::rows::waiting_run;
 use super::writer::Tx;
-use super::{chain, meta};
+use super::{chain, meta, unique_key};
 use crate::model::{NamespaceId, RunId, Status, Timestamp};
 use crate::storage::{ChangeError, RunChange};
 
@@ -24,6 +22,14 @@ pub(super) fn trigger(tx: &mut Tx<'_>, namespace: NamespaceId, run: RunId, now: 
         Status::Queued | Status::Running => return Ok(Err(ChangeError::UnderWay(run))),
         Status::Succeeded => return Ok(Err(ChangeError::AlreadyEnded(run))),
     }
+    if let Some(key) = &seen.unique_key
+        && let Some(holder) = unique_key::regain(tx, namespace, &seen, key)?
+    {
+        if let Some(root) = seen.root.filter(|_| seen.status.is_final()) {
+            chain::leave(tx.conn, root)?;
+        }
+        return Ok(Err(ChangeError::UniqueKeyTaken(run, holder)));
+    }
     if !disarm(tx, seen.id) {
         return Ok(Err(ChangeError::UnderWay(run)));
     }
@@ -36,9 +42,7 @@ pub(super) fn trigger(tx: &mut Tx<'_>, namespace: NamespaceId, run: RunId, now: 
              WHERE id = ?1",
         )?
         .execute((seen.id, now.as_micros()))?;
-    // So that a crash right after this does not make it one that became due while no host was running.
-    let seen_now = tx.shared.seen_now.fetch_max(now.as_micros(), Ordering::Relaxed).max(now.as_micros());
-    meta::set_alive(tx.conn, seen_now)?;
+    meta::alive_at(tx, now)?;
     tx.arm.push(waiting_run(tx.conn, seen.id)?);
     note(tx, namespace, run, &seen, RunChange::Marked(Status::Queued));
     Ok(Ok(()))

@@ -1,14 +1,17 @@
 //! Unique keys: which run holds one, and what a further request under it does to that run.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension};
 use sha2::Digest as _;
 
-use super::change::{disarm, note, see};
+use super::change::{Seen, disarm, note, see};
 use super::delete::remove;
 use super::list::Reader;
 use super::rows::{SCHEDULED, origin_code};
 use super::writer::Tx;
-use crate::model::{Holder, NamespaceId, NewRun, Origin, RunId, Standing, Timestamp, Verdict};
+use crate::model::limits::UNIQUE_KEY_KEPT;
+use crate::model::{Holder, Metadata, Name, NamespaceId, NewRun, Origin, Payload, RunId, Standing, Timestamp, Verdict};
 use crate::storage::{Created, RunChange};
 
 /// What is left to do for a request when its key has been looked at.
@@ -52,7 +55,7 @@ pub(super) fn holder(
                 standing,
                 same_task: row.get::<_, i64>(4)? == run.task.id.0,
                 is_equal: row.get::<_, Vec<u8>>(1)? == hash_of(run),
-                held_for: std::time::Duration::from_micros(row.get::<_, i64>(2)?.max(0) as u64),
+                held_for: Duration::from_micros(row.get::<_, i64>(2)?.max(0) as u64),
                 first_at: super::rows::time(row, 3)?,
             })
         })
@@ -93,12 +96,44 @@ pub(super) fn make_way(tx: &mut Tx<'_>, namespace: NamespaceId, run: &NewRun, no
 /// Lets `run` hold its key.
 pub(super) fn take(conn: &Connection, namespace: NamespaceId, run: &NewRun, id: i64) -> rusqlite::Result<()> {
     let Some(unique) = &run.unique_key else { return Ok(()) };
+    put(conn, namespace, unique.key.as_str(), id, hash_of(run), unique.held_for)
+}
+
+fn put(conn: &Connection, namespace: NamespaceId, key: &str, run: i64, hash: Vec<u8>, held_for: Duration) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "-- take unique key
          INSERT OR REPLACE INTO runlater_unique_keys (namespace, key, run, hash, held_for) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
-    .execute((namespace.0, unique.key.as_str(), id, hash_of(run), unique.held_for.as_micros() as i64))?;
+    .execute((namespace.0, key, run, hash, held_for.as_micros() as i64))?;
     Ok(())
+}
+
+/// Lets a run that is to begin anew hold its key again. Returns who holds it meanwhile, if that run has not ended.
+pub(super) fn regain(tx: &Tx<'_>, namespace: NamespaceId, seen: &Seen, key: &str) -> rusqlite::Result<Option<RunId>> {
+    let holder = tx
+        .conn
+        .prepare_cached(
+            "-- unique key: held
+             SELECT k.run, r.finished_at IS NOT NULL FROM runlater_unique_keys k JOIN runlater_runs r ON r.id = k.run
+             WHERE k.namespace = ?1 AND k.key = ?2",
+        )?
+        .query_row((namespace.0, key), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?)))
+        .optional()?;
+    match holder {
+        Some((run, _)) if run == seen.id => return Ok(None),
+        Some((run, false)) => return Ok(Some(RunId::from_key(run, tx.shared.id_origin))),
+        _ => {}
+    }
+    let Some(task) = tx.shared.registry.task_name(seen.task) else { return Ok(None) };
+    let hash = tx
+        .conn
+        .prepare_cached("-- unique key: of\nSELECT input_type, input, metadata FROM runlater_runs WHERE id = ?1")?
+        .query_row([seen.id], |row| {
+            let input = Payload::from_stored(row.get_ref(0)?.as_str_or_null()?, row.get_ref(1)?.as_blob()?);
+            Ok(hash(&task, &input, &super::rows::metadata(row.get_ref(2)?.as_str_or_null()?, 2)?))
+        })?;
+    put(tx.conn, namespace, key, seen.id, hash, UNIQUE_KEY_KEPT)?;
+    Ok(None)
 }
 
 /// Remembers when a run that was put off was first asked for.
@@ -133,15 +168,19 @@ pub(super) fn free(conn: &Connection, namespace: NamespaceId, key: &str, id: i64
 
 /// What makes two requests equal: task, input and metadata. Not the time: `after 2s` means another one each time it is said.
 fn hash_of(run: &NewRun) -> Vec<u8> {
+    hash(&run.task.name, &run.input, &run.metadata)
+}
+
+fn hash(task: &Name, input: &Payload, metadata: &Metadata) -> Vec<u8> {
     let mut hash = sha2::Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
-    part(run.task.name.as_str().as_bytes());
-    part(run.input.media_type().as_bytes());
-    part(run.input.bytes());
-    for (key, value) in run.metadata.iter() {
+    part(task.as_str().as_bytes());
+    part(input.media_type().as_bytes());
+    part(input.bytes());
+    for (key, value) in metadata.iter() {
         part(key.as_bytes());
         part(value.as_bytes());
     }

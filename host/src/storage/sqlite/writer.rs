@@ -436,7 +436,9 @@ fn commit(conn: &Connection, shared: &Shared, group: &mut Vec<Op>, alive_at: &mu
                     tx.claims.insert(claim.run, *claim);
                 }
                 for used in &used {
-                    tx.used.insert((used.task, used.lane.clone()), used.until);
+                    // Workers may come here in another order than that in which they took what they use.
+                    let until = tx.used.entry((used.task, used.lane.clone())).or_insert(used.until);
+                    *until = used.until.max(*until);
                 }
                 keep.push(Op::Claims { started, held, used });
             }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bench;
 mod bombs;
+mod crons;
 mod dev;
 mod disk;
 mod explain;
@@ -10,6 +11,7 @@ mod forecast;
 mod help;
 mod host;
 mod readme;
+mod register;
 mod runs;
 mod schedule;
 mod terminal;

@@ -57,6 +57,21 @@ fn a_run_that_was_triggered_by_hand_is_not_missed_after_a_crash() {
 }
 
 #[test]
+fn nor_is_one_that_was_moved_to_the_moment_of_the_move() {
+    let mut world = check(
+        place(),
+        "
+        0s   create a at=50s              => scheduled due 50s
+        10s  move a to=10s                => queued due 10s
+        99s  crash                        => ok
+        ",
+    );
+    let gap = runlater::storage::Gap { from: world.storage.alive_until().expect("it was alive"), until: at(90) };
+    assert_eq!(world.wait(world.storage.miss(gap, 9, at(99))).unwrap(), 0);
+    play(&mut world, "99s claim => a 1");
+}
+
+#[test]
 fn the_storage_remembers_until_when_its_host_was_alive() {
     let mut world = World::new(place());
     assert_eq!(world.storage.alive_until(), None, "a new one never was");

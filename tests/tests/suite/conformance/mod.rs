@@ -24,6 +24,8 @@ macro_rules! verbs {
         mod claim;
         #[path = "create.rs"]
         mod create;
+        #[path = "cron.rs"]
+        mod cron;
         #[path = "delete.rs"]
         mod delete;
         #[path = "finish.rs"]

@@ -1,7 +1,8 @@
 //! What the next host makes of what an earlier one left.
 
 use super::place;
-use crate::conformance::world::{World, at, check, play};
+use crate::conformance::world::{World, at, check, name, play};
+use runlater::Status;
 
 #[test]
 fn an_attempt_in_flight_is_repeated_and_counted_as_a_crash() {
@@ -107,4 +108,29 @@ fn a_closed_storage_takes_nothing_more() {
     assert!(world.wait(world.storage.flush()).is_err());
     assert_eq!((world.storage.claim(1, at(0)).len(), world.storage.next_due()), (0, None));
     world.wait(world.storage.close()).unwrap();
+}
+
+#[test]
+fn a_component_that_takes_the_host_down_again_and_again_is_suspended() {
+    let mut world = World::new(place());
+    let mut now = 0;
+    for quarantined in 0..5 {
+        let paused = |world: &World| world.storage.task(world.namespace, "task").unwrap().pause.is_some();
+        assert!(!paused(&world), "after {quarantined}");
+        let run = world.create(vec![world.new_run(now, now)], now)[0];
+        for _ in 0..3 {
+            assert_eq!(world.claim(9, now).len(), 1);
+            now += 1;
+            world.crash(now);
+        }
+        assert_eq!(world.status(run, now), Status::Failed);
+    }
+    let pause = world.storage.task(world.namespace, "task").unwrap().pause.clone().unwrap();
+    assert!(pause.note.contains("5 runs of this component took the host down"), "{}", pause.note);
+    // Another namespace has registered the same component.
+    assert!(world.storage.task(world.other, "task").unwrap().pause.is_some());
+    let next = world.create(vec![world.new_run(now, now)], now)[0];
+    assert_eq!(world.claim(9, now).len(), 0);
+    world.wait(world.storage.pause_task(world.namespace, name("task"), None, at(now))).unwrap().unwrap();
+    assert_eq!(world.claim(9, now).into_iter().map(|claim| claim.run).collect::<Vec<_>>(), [next]);
 }

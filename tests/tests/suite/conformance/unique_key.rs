@@ -34,6 +34,24 @@ fn held_while_the_run_lives_and_a_day_longer() {
 }
 
 #[test]
+fn a_run_that_begins_anew_needs_its_key_again() {
+    check(
+        place(),
+        "
+        0s      create a key=k input=1                => queued due 0s
+        0s      claim                                 => a 1
+        1s      fail a                                => failed trap
+        86401s  create b key=k input=2                => queued due 1d1s
+        86402s  trigger a                             => unique key taken
+        86402s  cancel b                              => cancelled cancelled
+        86403s  trigger a                             => queued due 1d3s
+        86404s  create x key=k input=1                => existing a
+        86404s  trigger b                             => unique key taken
+        ",
+    );
+}
+
+#[test]
 fn held_for_as_long_as_its_run_says() {
     check(
         place(),

@@ -241,6 +241,24 @@ fn a_log_of_another_database_is_not_taken_over() {
     assert_eq!(open(&folder.file()).unwrap().namespaces().len(), 1);
 }
 
+#[test]
+fn a_sound_log_of_another_database_is_refused() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    drop(open(&folder.file()).unwrap());
+    let storage = open(&other.file()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(storage.namespace(&runlater::model::Name::parse("theirs", "name").unwrap(), true)).unwrap();
+    let log = folder.0.path().join("runs.db-wal");
+    fs::copy(other.0.path().join("runs.db-wal"), &log).unwrap();
+    drop(storage);
+    let before = fs::read(folder.file()).unwrap();
+    refused(&folder.file(), &["runs.db", "the log of another database", "runs.db-wal", "nothing was changed"]);
+    assert_eq!((fs::read(folder.file()).unwrap() == before, log.exists()), (true, true));
+    fs::remove_file(&log).unwrap();
+    drop(fs::remove_file(folder.0.path().join("runs.db-shm")));
+    assert_eq!(open(&folder.file()).unwrap().namespaces().len(), 1);
+}
+
 /// The migrations in their order.
 fn migrations() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/src/storage/sqlite/migrations");
@@ -341,9 +359,21 @@ fn a_row_that_somebody_else_wrote_harms_nobody_else() {
     drop(conn);
     world.storage = world.place.open(at(1)).unwrap();
     world.settle();
-    let listed =
-        world.storage.list(world.namespace, &RunFilter::default(), &Page::new(3, None, Order::OldestFirst).unwrap(), at(1)).unwrap();
-    assert_eq!(listed.0.iter().map(|run| run.id).collect::<Vec<_>>(), good);
+    for size in [1, 3, 100] {
+        let mut page = Page::new(size, None, Order::OldestFirst).unwrap();
+        let (mut listed, mut ids) = (Vec::new(), Vec::new());
+        loop {
+            let (runs, next) = world.storage.list(world.namespace, &RunFilter::default(), &page, at(1)).unwrap();
+            ids.extend(world.storage.list_ids(world.namespace, &RunFilter::default(), &page, at(1)).unwrap().0);
+            listed.extend(runs.iter().map(|run| run.id));
+            page.cursor = next;
+            if next.is_none() {
+                break;
+            }
+        }
+        assert!(listed.starts_with(&good), "{listed:?}");
+        assert_eq!(ids.len(), good.len() + damaged.len(), "by its id each can still be deleted");
+    }
     // Time passes; what can be understood runs.
     let claims = world.claim(100, 5_000);
     assert_eq!(claims.iter().map(|claim| claim.run).collect::<Vec<_>>(), good);

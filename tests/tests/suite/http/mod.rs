@@ -3,12 +3,16 @@
 mod access;
 mod audit;
 mod bad_input;
+mod cron_refusals;
+mod crons;
 mod cursors;
 mod explain;
 mod forecast;
 mod framing;
 mod rates;
+mod registration;
 mod requests;
+mod unique;
 mod versions;
 
 use std::sync::OnceLock;
@@ -18,7 +22,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use runlater::http::Rates;
 use runlater::scheduler::{NewToken, Role};
-use runlater::{Grant, RunId, Scheduler};
+use runlater::{Grant, ManualClock, RunId, Scheduler, SchedulerBuilder, Timestamp};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -40,11 +44,21 @@ struct Answer {
 
 impl World {
     async fn new() -> Self {
+        Self::built(|builder| builder).await
+    }
+
+    /// The same, at this moment, by a clock that only the test moves.
+    async fn at(moment: &str) -> (Self, ManualClock) {
+        let clock = ManualClock::new(Timestamp::parse(moment, "moment").expect("a moment"));
+        (Self::built(|builder| builder.clock(clock.clone())).await, clock)
+    }
+
+    async fn built(build: impl FnOnce(SchedulerBuilder) -> SchedulerBuilder) -> Self {
         static CODE: OnceLock<tempfile::TempDir> = OnceLock::new();
         let code = CODE.get_or_init(|| tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder"));
         let folder = tempfile::tempdir().expect("a folder");
         let builder = Scheduler::builder().sqlite(folder.path().join("runs.db")).threads(1).code_cache(code.path(), [7; 32]);
-        let scheduler = builder.build().await.expect("it starts");
+        let scheduler = build(builder).build().await.expect("it starts");
         let wasm = tokio::task::spawn_blocking(|| std::fs::read(built::guest("behaviours")).expect("it was built")).await.expect("read");
         scheduler.register(wasm).grant(Grant::Runs).send().await.expect("it is registered");
         let mut tokens = Vec::new();

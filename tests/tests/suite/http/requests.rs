@@ -135,3 +135,45 @@ async fn many_runs_are_changed() {
     assert_eq!(bulk("cancel", json!({ "filter": { "task": ["touch"] } })).await.body["changed"], 2);
     assert_eq!(world.ask("GET", "/v1/runs?status=cancelled", None).await.body["runs"].as_array().unwrap().len(), 3);
 }
+
+#[tokio::test]
+async fn many_runs_are_made_to_run_again() {
+    let world = World::new().await;
+    let bulk = async |body: serde_json::Value| world.ask("POST", "/v1/runs/bulk-trigger", body).await;
+    let wait = async |run: &str| world.ask("GET", &format!("/v1/runs/{run}/wait"), None).await.body;
+    let mut failed = Vec::new();
+    for n in ["1", "2"] {
+        let body = json!({ "task": "reject", "input": { "reason": "no" }, "metadata": { "n": n } });
+        failed.push(world.ask("POST", "/v1/runs", body).await.body["id"].as_str().unwrap().to_string());
+    }
+    let done = world.ask("POST", "/v1/runs", touch(json!({}))).await.body["id"].as_str().unwrap().to_string();
+    let scheduled = [world.scheduled().await.to_string(), world.scheduled().await.to_string()];
+    for run in failed.iter().chain([&done]) {
+        wait(run).await;
+    }
+    let gone = "00000000-0000-7000-8000-000000000000";
+    for (body, field) in [
+        (json!({}), Some("filter")),
+        (json!({ "ids": [] }), Some("ids")),
+        (json!({ "ids": [gone], "filter": {} }), Some("filter")),
+        (json!({ "filter": { "tsak": ["touch"] } }), Some("filter.tsak")),
+    ] {
+        let answer = bulk(body.clone()).await;
+        assert_eq!((answer.status.as_u16(), answer.body["field"].as_str()), (422, field), "{body}: {}", answer.body);
+    }
+    // All of them are those that went wrong: what waits for its time does so unless it is named, or its status is.
+    assert_eq!(bulk(json!({ "filter": {}, "dry_run": true })).await.body, json!({ "changed": 2, "refused": [] }));
+    let named = json!([failed[0], scheduled[0], done, gone]);
+    let (dry, real) = (bulk(json!({ "ids": named, "dry_run": true })).await.body, bulk(json!({ "ids": named })).await.body);
+    assert_eq!(dry, real);
+    let refused: Vec<_> = real["refused"].as_array().unwrap().iter().map(|one| (one["id"].clone(), one["code"].clone())).collect();
+    let expected = [(&done[..], "already-ended"), (gone, "run-not-found")].map(|(id, code)| (json!(id), json!(code)));
+    assert_eq!((&real["changed"], refused), (&json!(2), expected.to_vec()));
+    let again = (wait(&failed[0]).await["attempts"].clone(), wait(&scheduled[0]).await["status"].clone());
+    assert_eq!(again, (json!(2), json!("succeeded")));
+
+    assert_eq!(bulk(json!({ "filter": { "metadata": { "n": "2" } } })).await.body["changed"], 1);
+    assert_eq!((wait(&failed[1]).await["attempts"].clone(), wait(&failed[0]).await["attempts"].clone()), (json!(2), json!(2)));
+    assert_eq!(bulk(json!({ "filter": { "status": ["scheduled"] } })).await.body["changed"], 1);
+    assert_eq!(wait(&scheduled[1]).await["status"], "succeeded");
+}

@@ -55,7 +55,26 @@ async fn a_cron_that_cannot_be_read_holds_up_nobody() {
     world.quiet().await;
     let good = world.scheduler.get_cron("good").await.unwrap();
     assert!(good.fired >= 1, "the other cron goes on");
-    assert!(world.scheduler.list_crons(&CronFilter::default()).await.is_err(), "that the row is damaged is said, not hidden");
+    let listed = world.scheduler.list_crons(&CronFilter::default()).await.unwrap();
+    assert_eq!(listed.iter().map(|cron| cron.name.as_str()).collect::<Vec<_>>(), ["good"], "it is seen");
+    assert!(world.scheduler.get_cron("bad").await.is_err(), "that its row is damaged is said to whoever asks for it");
+}
+
+#[tokio::test]
+async fn what_is_to_come_is_computed_anew_when_the_clocks_are_known_better() {
+    let mut world = World::with(&["behaviours"]).await;
+    let cron = world.scheduler.cron("daily", "touch").expression("0 2 * * *").timezone("Europe/Prague").create().await.unwrap();
+    let next = cron.next_at.unwrap();
+    for (known, then) in [("1970a", next), (runlater::model::TZDB_VERSION, next.saturating_add(secs(3600)))] {
+        guarded("shutdown", world.scheduler.shutdown(Duration::ZERO)).await.unwrap();
+        // As a program would have stored it for which that zone had another offset.
+        let database = rusqlite::Connection::open(world.database()).unwrap();
+        database.execute("UPDATE runlater_crons SET next_at = next_at + 3600000000", []).unwrap();
+        database.execute("UPDATE runlater_meta SET value = ?1 WHERE key = 'tzdb'", [known]).unwrap();
+        drop(database);
+        guarded("a start", world.open()).await;
+        assert_eq!(world.scheduler.get_cron("daily").await.unwrap().next_at, Some(then), "{known}");
+    }
 }
 
 #[tokio::test]

@@ -14,14 +14,14 @@ async fn names(scheduler: &Scheduler) -> Vec<String> {
     all.iter().map(|cron| cron.name.to_string()).collect()
 }
 
-async fn world() -> World {
+pub(super) async fn world() -> World {
     let world = World::with(&[]).await;
     world.scheduler.register(guests::component("crontab")).grant(Grant::Crons).send().await.unwrap();
     world
 }
 
 /// Has a guest take these steps, and says how each went and what it saw then.
-async fn keep(world: &World, steps: Value, fails: bool) -> Option<(Value, Value)> {
+pub(super) async fn keep(world: &World, steps: Value, fails: bool) -> Option<(Value, Value)> {
     let run = world.run("keep", json!({ "steps": steps, "fails": fails })).await;
     (run.status == Status::Succeeded).then(|| {
         let mut kept = output(&run);

@@ -233,3 +233,32 @@ async fn a_guest_replaces_and_debounces() {
     );
     assert_eq!(world.scheduler.bulk_move(Selection::Matching(of("everything")), Move::By(0), true).await.unwrap().changed, 1);
 }
+
+#[tokio::test]
+async fn a_guest_says_for_how_long_its_key_is_held() {
+    let world = World::with(&["policies"]).await;
+    for (held_for, detached, seconds) in [(Some(10), false, 10), (Some(0), false, 0), (None, false, 86_400), (Some(10), true, 10)] {
+        let keyed = async |customer: u32| {
+            let input = json!({ "mode": "existing", "customer": customer, "held_for": held_for, "detached": detached });
+            world.run("keyed", input).await
+        };
+        let first = keyed(1).await;
+        let ids = output(&first);
+        assert_eq!((first.status, &ids[0]), (Status::Succeeded, &ids[1]), "{:?}", first.message);
+        assert_eq!(output(&keyed(1).await), ids, "a later attempt gets the same run");
+        assert_eq!(keyed(2).await.status, Status::Failed, "another request does not");
+        let run = runlater::RunId::parse(ids[0].as_str().unwrap(), "id").unwrap();
+        world.scheduler.trigger_now(run).await.unwrap();
+        assert_eq!(world.wait(run).await.status, Status::Succeeded);
+        if seconds > 0 {
+            world.advance(secs(seconds - 1));
+            assert_eq!(keyed(2).await.status, Status::Failed, "{held_for:?}: held for {seconds} s after the end");
+            world.advance(secs(1));
+        }
+        let free = keyed(2).await;
+        assert_eq!(free.status, Status::Succeeded, "{held_for:?}: {:?}", free.message);
+        assert_eq!(world.scheduler.bulk_delete(Selection::Matching(of("everything")), false).await.unwrap().changed, 1);
+    }
+    let both = world.run("keyed", json!({ "mode": "debounce", "customer": 1, "held_for": 10 })).await;
+    assert_eq!((both.status, both.message.unwrap().contains("debounce")), (Status::Failed, true), "a debounced one says its own times");
+}

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use runlater::model::limits::CANCEL_GRACE;
+use runlater::model::{Grant, PolicySettings};
 use runlater::storage::Cancelled;
 use runlater::{Error, Run, Status};
 use serde_json::{Value, json};
 
 use super::world::{World, guarded, output, secs};
+use crate::guests;
 
 /// The timeout of attempts that wait: tells their sleep from all others.
 const TIMEOUT: Duration = secs(77);
@@ -112,6 +114,30 @@ async fn a_cancelled_attempt_may_end_by_itself_and_is_ended_if_it_does_not() {
     world.advance(Duration::from_micros(1));
     let ended = world.wait(run).await;
     assert_eq!((ended.status, world.history(run).await.as_slice()), (Status::Cancelled, ["cancelled".to_owned()].as_slice()));
+}
+
+#[tokio::test]
+async fn a_task_says_how_long_its_attempts_may_go_on_when_they_are_cancelled() {
+    let world = World::with(&[]).await;
+    for (grace, span) in [("7s", secs(7)), ("10m", secs(600)), ("0s", secs(0))] {
+        let mut policy = PolicySettings::default();
+        policy.set("cancel-grace", grace).unwrap();
+        let wasm = guests::component("behaviours");
+        world.scheduler.register(wasm).grant(Grant::Runs).policy("ignore-cancel", policy).send().await.unwrap();
+        let run = world.schedule("ignore-cancel", Value::Null).timeout(secs(3600)).send().await.unwrap();
+        world.started(run).await;
+        let graces = world.clock.slept(span);
+        assert_eq!(world.scheduler.cancel(run).await.unwrap(), Cancelled::Requested);
+        if span > Duration::ZERO {
+            world.clock.sleeping(span, graces + 1).await;
+            world.advance(span - Duration::from_micros(1));
+            world.quiet().await;
+            assert_eq!(world.status(run).await, Status::Running, "it has its grace of {grace}");
+            world.advance(Duration::from_micros(1));
+        }
+        let ended = world.wait(run).await;
+        assert_eq!((ended.status, ended.finished_at), (Status::Cancelled, Some(world.now())), "{grace}");
+    }
 }
 
 #[tokio::test]

@@ -2,16 +2,14 @@
 //!
 //! Whatever a setter refuses is also kept, so that a component can't be registered by ignoring it.
 
-use std::time::Duration;
-
 use wasmtime::component::Resource;
 
 use crate::executor::wasm::attempt::AttemptState;
 use crate::executor::wasm::bindings::{definition, types};
 use crate::model::limits::{CODE_SCHEDULES_MAX, DESCRIPTION_BYTES_MAX};
 use crate::model::{
-    CatchUp, CodeCron, CodeSchedule, CronRule, InputSchema, Invalid, LaneKey, Name, Overlap, PolicySettings, RateLimit, RateUnit,
-    TaskDefinition, TaskPolicy, Timestamp, UniqueKey,
+    CatchUp, CodeCron, CodeSchedule, CronSettings, InputSchema, Invalid, LaneKey, Name, Overlap, PolicySettings, RateLimit, RateUnit,
+    TaskDefinition, TaskPolicy, UniqueKey,
 };
 
 use super::types::{CallFailure, duration, input, timestamp};
@@ -257,19 +255,17 @@ impl definition::HostTaskDefinition for AttemptState {
         handle: Handle,
         key: String,
         expression: String,
-        timezone: Option<String>,
-        payload: Option<types::Payload>,
+        options: Option<Resource<CronSettings>>,
     ) -> Result<(), CallFailure> {
         let task = self.table.get(&handle)?.task();
+        let settings = self.settings(Some(expression), options)?;
         self.define(&handle, |definition| {
             let field = "crons";
             if definition.crons.len() == CODE_SCHEDULES_MAX {
                 let reason = format!("more than {CODE_SCHEDULES_MAX}; make further ones at the scheduler");
                 return Err(Invalid::new("too-many-crons", field, reason));
             }
-            // When it begins is decided when it is stored.
-            let rule = CronRule::new(&expression, timezone.as_deref().unwrap_or("UTC"), Timestamp::MIN, None, Duration::ZERO);
-            let cron = rule.and_then(|rule| CodeCron::new(&task, &key, rule, input(payload)?)).map_err(|invalid| invalid.within(field))?;
+            let cron = CodeCron::new(&task, &key, settings).map_err(|invalid| invalid.within(field))?;
             if definition.crons.iter().any(|other| other.name == cron.name) {
                 return Err(Invalid::new("duplicate-cron", field, "two crons of this key").seen(key));
             }

@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, reason = "the generated bindings re-export what they are told to use")]
 
 mod context;
+mod cron_options;
 mod crons;
 mod definition;
 mod runs;

@@ -6,7 +6,7 @@ use super::read::{COLUMNS, stored};
 use crate::model::limits::FORECAST_CRONS_MAX;
 use crate::model::{Ahead, HourCount, Name, NamespaceId, Timestamp};
 use crate::storage::sqlite::registry::Registry;
-use crate::storage::sqlite::rows::strange;
+use crate::storage::sqlite::rows::{sound, strange};
 
 const HOUR_MICROS: i64 = 3_600_000_000;
 
@@ -44,7 +44,10 @@ pub(in crate::storage::sqlite) fn ahead(
          WHERE namespace = ?1 AND next_at IS NOT NULL AND next_at < ?2 AND (?3 IS NULL OR task = ?3) ORDER BY name LIMIT ?4"
     ))?;
     let rows = statement.query_map((namespace.0, until.as_micros(), task, FORECAST_CRONS_MAX as i64 + 1), |row| stored(row, registry))?;
-    let mut crons = rows.map(|stored| Ok(stored?.cron)).collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut crons = Vec::new();
+    for read in rows {
+        crons.extend(sound("crons", read)?.map(|stored| stored.cron));
+    }
     let more = crons.len() > FORECAST_CRONS_MAX;
     crons.truncate(FORECAST_CRONS_MAX);
     Ok(Ahead { runs, crons, more })

@@ -1,6 +1,6 @@
 //! Creates, changes, pauses and deletes crons.
 
-use super::fire::move_on;
+use super::fire::{fire_overdue, move_on};
 use super::read::{Stored, find};
 use super::settle;
 use super::withdraw::withdraw;
@@ -89,6 +89,7 @@ pub(in crate::storage::sqlite) fn change(
     {
         return Ok(Err(CronError::Stale { name: name.clone(), version: stored.cron.version }));
     }
+    fire_overdue(tx, &mut stored, now)?;
     stored.cron.spec = stored.cron.spec.with(change);
     replace(tx, stored, now).map(Ok)
 }
@@ -96,8 +97,21 @@ pub(in crate::storage::sqlite) fn change(
 /// Makes the runs of what a cron has become, in place of those that have not triggered.
 pub(super) fn replace(tx: &mut Tx<'_>, mut stored: Stored, now: Timestamp) -> rusqlite::Result<Cron> {
     withdraw(tx, &mut stored, now, None, now)?;
-    stored.cron.next_at = stored.cron.fires_after(now).and_then(|after| stored.cron.spec.rule.next_after(after));
+    stored.cron.next_at = following(&stored, now);
     store(tx, stored, now)
+}
+
+/// The first occurrence whose run is due from `now` on, as the pause lets it and if there may be any more. With jitter it may be one that was
+/// planned before.
+fn following(stored: &Stored, now: Timestamp) -> Option<Timestamp> {
+    let Cron { spec, fired, .. } = &stored.cron;
+    if spec.max_count.is_some_and(|max| *fired >= max) {
+        return None;
+    }
+    let after = stored.cron.fires_after(now)?;
+    let rule = &spec.rule;
+    std::iter::successors(rule.next_after(after.saturating_sub(rule.jitter())), |planned| rule.next_after(*planned))
+        .find(|planned| planned.saturating_add(rule.delay(stored.id, *planned)) > after)
 }
 
 /// Pauses a cron, or lets it go on: what would have come meanwhile does not exist.
@@ -109,6 +123,7 @@ pub(in crate::storage::sqlite) fn pause(
     now: Timestamp,
 ) -> Changed<Cron> {
     let Some(mut stored) = find(tx.conn, &tx.shared.registry, namespace, name)? else { return Ok(Err(CronError::NotFound(name.clone()))) };
+    fire_overdue(tx, &mut stored, now)?;
     stored.cron.pause = pause.map(|pause| pause.in_place_of(stored.cron.pause.as_ref(), now));
     replace(tx, stored, now).map(Ok)
 }
@@ -122,6 +137,7 @@ pub(in crate::storage::sqlite) fn delete(tx: &mut Tx<'_>, namespace: NamespaceId
 }
 
 pub(super) fn remove(tx: &mut Tx<'_>, mut stored: Stored, now: Timestamp) -> rusqlite::Result<()> {
+    fire_overdue(tx, &mut stored, now)?;
     withdraw(tx, &mut stored, now, None, now)?;
     tx.conn.prepare_cached("-- cron: delete\nDELETE FROM runlater_crons WHERE id = ?1")?.execute([stored.id])?;
     settle(tx)

@@ -4,6 +4,7 @@ use super::occur::occur;
 use super::read::{COLUMNS, Stored, stored};
 use super::{AHEAD, settle};
 use crate::model::Timestamp;
+use crate::storage::sqlite::rows::sound;
 use crate::storage::sqlite::writer::Tx;
 
 /// Crons looked at in one transaction.
@@ -37,6 +38,16 @@ pub(super) fn fire(tx: &mut Tx<'_>, now: i64) -> rusqlite::Result<()> {
     settle(tx)
 }
 
+/// Makes the runs of occurrences whose time has come, and that only were not got at yet: a change of the cron must not drop them. What passed long
+/// ago is for whoever decides about gaps.
+pub(super) fn fire_overdue(tx: &mut Tx<'_>, stored: &mut Stored, now: Timestamp) -> rusqlite::Result<()> {
+    let now = now.as_micros();
+    match stored.cron.next_at.map(Timestamp::as_micros) {
+        Some(next) if next <= now && now - next <= AHEAD => fire_one(tx, stored, now, RUNS_MAX, now).map(drop),
+        _ => Ok(()),
+    }
+}
+
 /// Makes up to `room` runs of one cron, and moves it on. Returns how many.
 fn fire_one(tx: &mut Tx<'_>, stored: &mut Stored, horizon: i64, room: usize, now: i64) -> rusqlite::Result<usize> {
     let now = Timestamp::from_micros(now).unwrap_or(Timestamp::MIN);
@@ -66,15 +77,11 @@ fn fire_one(tx: &mut Tx<'_>, stored: &mut Stored, horizon: i64, room: usize, now
 
 /// What was read of a cron. A row that says what none of ours can say is set aside: it makes no runs, and holds up no other cron.
 pub(super) fn or_set_aside(tx: &Tx<'_>, id: i64, read: rusqlite::Result<Stored>) -> rusqlite::Result<Option<Stored>> {
-    match read {
-        Ok(stored) => Ok(Some(stored)),
-        Err(error @ (rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..))) => {
-            tracing::error!(cron = id, %error, "a cron can't be read; it makes no runs until its row is mended");
-            tx.conn.prepare_cached("-- cron: set aside\nUPDATE runlater_crons SET next_at = NULL WHERE id = ?1")?.execute([id])?;
-            Ok(None)
-        }
-        Err(error) => Err(error),
+    let found = sound("crons", read)?;
+    if found.is_none() {
+        tx.conn.prepare_cached("-- cron: set aside\nUPDATE runlater_crons SET next_at = NULL WHERE id = ?1")?.execute([id])?;
     }
+    Ok(found)
 }
 
 /// Stores how far a cron has come.

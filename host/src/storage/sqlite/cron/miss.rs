@@ -1,10 +1,13 @@
 //! Decides about the occurrences that passed while no host was running.
 
+use std::collections::BTreeSet;
+
 use super::fire::{move_on, or_set_aside};
-use super::occur::occur;
+use super::occur::{made_of, occur};
 use super::read::{COLUMNS, Stored, stored};
 use super::settle;
 use super::withdraw::withdraw;
+use crate::model::limits::OCCURRENCES_MAX;
 use crate::model::{Because, Gap, NamespaceId, Skipped, Timestamp, catch_up};
 use crate::storage::sqlite::rows::{because_text, metadata_text};
 use crate::storage::sqlite::verdict::count;
@@ -18,8 +21,8 @@ pub(in crate::storage::sqlite) fn miss(tx: &mut Tx<'_>, gap: Gap, limit: usize, 
         let mut statement = tx.conn.prepare_cached(&format!(
             "-- crons: missed
              SELECT {COLUMNS} FROM runlater_crons AS c WHERE (next_at IS NOT NULL AND next_at < ?2)
-                 OR EXISTS (SELECT 1 FROM runlater_runs WHERE cron = c.id AND planned_at > ?1 AND planned_at < ?2 AND status = 0 AND attempt = 0
-                     AND trigger_at > created_at)
+                 OR EXISTS (SELECT 1 FROM runlater_runs WHERE cron = c.id AND planned_at > ?1 - c.jitter AND planned_at < ?2
+                     AND trigger_at > ?1 AND trigger_at < ?2 AND status = 0 AND attempt = 0 AND trigger_at > created_at)
              LIMIT ?3"
         ))?;
         let registry = &tx.shared.registry;
@@ -45,9 +48,17 @@ fn miss_one(tx: &mut Tx<'_>, mut stored: Stored, gap: Gap, now: Timestamp) -> ru
     let Some(next) = stored.cron.next_at.filter(|next| *next <= until) else { return Ok(()) };
     let task = tx.shared.registry.task_by_id(stored.task);
     let policy = stored.cron.spec.missed.or(task.map(|task| task.policy.missed)).unwrap_or_default();
-    let plan = catch_up(&stored.cron.spec.rule, policy, next.saturating_sub(moment), until);
-    for planned in plan.run {
-        if stored.cron.spec.max_count.is_none_or(|max| stored.cron.fired < max) && occur(tx, &stored, Some(planned), now, now)?.is_some() {
+    let rule = stored.cron.spec.rule.clone();
+    let made: BTreeSet<_> = made_of(tx.conn, stored.id, next, until)?.into_iter().collect();
+    let due = |planned: &Timestamp| planned.saturating_add(rule.delay(stored.id, *planned));
+    let plan = catch_up(&rule, policy, next.saturating_sub(moment), until, |planned| !made.contains(planned) && due(planned) <= until);
+    // Those that run are spread as they would have been; and some that were planned have not come, because of the same jitter.
+    let caught_up = plan.run.into_iter().map(|planned| (planned, now.saturating_add(rule.delay(stored.id, planned))));
+    let later = next.max(until.saturating_sub(rule.jitter())).saturating_sub(moment);
+    let coming = rule.occurrences(later, until, OCCURRENCES_MAX).into_iter().map(|planned| (planned, due(&planned)));
+    let runs: Vec<_> = caught_up.chain(coming.filter(|(_, due)| *due > until)).collect();
+    for (planned, due) in runs {
+        if stored.cron.spec.max_count.is_none_or(|max| stored.cron.fired < max) && occur(tx, &stored, Some(planned), due, now)?.is_some() {
             stored.cron.fired += 1;
         }
     }
@@ -67,7 +78,7 @@ fn skip(tx: &mut Tx<'_>, stored: &Stored, skipped: Skipped, gap: Gap, now: Times
     let spec = &stored.cron.spec;
     let message = match skipped.count {
         1 => format!("no host was running at {}", skipped.first),
-        count if count >= crate::model::limits::OCCURRENCES_MAX as u32 => {
+        count if count >= OCCURRENCES_MAX as u32 => {
             format!("{count} or more occurrences from {} to {}, while no host was running", skipped.first, skipped.last)
         }
         count => format!("{count} occurrences from {} to {}, while no host was running", skipped.first, skipped.last),

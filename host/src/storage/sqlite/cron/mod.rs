@@ -11,6 +11,7 @@ mod occur;
 mod read;
 mod sync;
 mod withdraw;
+mod zones;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -24,6 +25,7 @@ pub(super) use miss::miss;
 pub(super) use occur::{backfill, made, mark, trigger, vacant};
 pub(super) use read::{get, list};
 pub(super) use sync::sync;
+pub(super) use zones::renew;
 
 use super::due_queue::LOOKAHEAD;
 use super::writer::{Shared, Tx};

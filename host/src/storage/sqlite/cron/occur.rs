@@ -90,13 +90,21 @@ pub(in crate::storage::sqlite) fn made(
     from: Timestamp,
     until: Timestamp,
 ) -> rusqlite::Result<Vec<Timestamp>> {
+    let cron = conn
+        .prepare_cached("-- cron: key\nSELECT id FROM runlater_crons WHERE namespace = ?1 AND name = ?2")?
+        .query_row((namespace.0, name.as_str()), |row| row.get(0))
+        .optional()?;
+    cron.map_or(Ok(Vec::new()), |cron| made_of(conn, cron, from, until))
+}
+
+/// The same, of the cron with this key.
+pub(super) fn made_of(conn: &Connection, cron: i64, from: Timestamp, until: Timestamp) -> rusqlite::Result<Vec<Timestamp>> {
     let mut statement = conn.prepare_cached(
         "-- cron: made
-         SELECT planned_at FROM runlater_runs
-         WHERE cron = (SELECT id FROM runlater_crons WHERE namespace = ?1 AND name = ?2) AND planned_at BETWEEN ?3 AND ?4
-             AND (skipped IS NULL OR status <> 6) ORDER BY planned_at",
+         SELECT planned_at FROM runlater_runs WHERE cron = ?1 AND planned_at BETWEEN ?2 AND ?3 AND (skipped IS NULL OR status <> 6)
+         ORDER BY planned_at",
     )?;
-    let rows = statement.query_map((namespace.0, name.as_str(), from.as_micros(), until.as_micros()), |row| time(row, 0))?;
+    let rows = statement.query_map((cron, from.as_micros(), until.as_micros()), |row| time(row, 0))?;
     rows.collect()
 }
 

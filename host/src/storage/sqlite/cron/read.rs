@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use crate::model::{Cron, CronFilter, CronRule, CronSpec, Name, NamespaceId, Payload, Timestamp};
 use crate::storage::sqlite::pause::pause_of;
 use crate::storage::sqlite::registry::Registry;
-use crate::storage::sqlite::rows::{metadata, optional_time, origin, strange, time};
+use crate::storage::sqlite::rows::{metadata, optional_time, origin, sound, strange, time};
 
 /// A stored cron: what callers see of it, and its key.
 pub(super) struct Stored {
@@ -72,12 +72,13 @@ pub(in crate::storage::sqlite) fn get(
     Ok(found.map(|stored| stored.cron))
 }
 
-/// A page of the crons that match, in order of name.
+/// A page of the crons that match, in order of name, as they stand at `now`: a pause that has ended is none.
 pub(in crate::storage::sqlite) fn list(
     conn: &Connection,
     registry: &Registry,
     namespace: NamespaceId,
     filter: &CronFilter,
+    now: Timestamp,
 ) -> rusqlite::Result<Vec<Cron>> {
     let task = match &filter.task {
         Some(name) => match registry.task(namespace, name.as_str()) {
@@ -88,14 +89,22 @@ pub(in crate::storage::sqlite) fn list(
     };
     let mut statement = conn.prepare_cached(&format!(
         "-- crons
-         SELECT {COLUMNS} FROM runlater_crons WHERE namespace = ?1 AND name > ?2 AND (?3 IS NULL OR task = ?3)
-             AND (?4 IS NULL OR (pause IS NOT NULL) = ?4) ORDER BY name LIMIT ?5"
+         SELECT {COLUMNS} FROM runlater_crons WHERE namespace = ?1 AND name > ?2 AND (?3 IS NULL OR task = ?3) ORDER BY name"
     ))?;
     let after = filter.after.as_ref().map_or("", Name::as_str);
-    let rows = statement.query_map((namespace.0, after, task, filter.paused, filter.limit as i64), |row| stored(row, registry))?;
-    let mut found = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    found.iter_mut().try_for_each(|stored| show_next(conn, stored))?;
-    Ok(found.into_iter().map(|stored| stored.cron).collect())
+    let mut rows = statement.query((namespace.0, after, task))?;
+    let mut found = Vec::new();
+    while found.len() < filter.limit
+        && let Some(row) = rows.next()?
+    {
+        let Some(mut stored) = sound("crons", stored(row, registry))? else { continue };
+        stored.cron.pause = stored.cron.pause.filter(|pause| pause.holds(now));
+        if filter.paused.is_none_or(|paused| paused == stored.cron.pause.is_some()) {
+            show_next(conn, &mut stored)?;
+            found.push(stored.cron);
+        }
+    }
+    Ok(found)
 }
 
 /// What callers call next is the earliest occurrence that has not come, whether it has its run already or not; and what has not come has not

@@ -1,6 +1,7 @@
 //! Brings the crons that a component's code defines in line with what it says now.
 
 use super::change::{create_for, remove, replace};
+use super::fire::fire_overdue;
 use super::read::{COLUMNS, stored};
 use crate::model::{CodeCron, NamespaceId, Origin, Task, Timestamp};
 use crate::storage::sqlite::rows::origin_code;
@@ -28,16 +29,17 @@ pub(in crate::storage::sqlite) fn sync(
             continue;
         };
         seen.push(&cron.name);
-        let spec = cron.spec(&task.name, stored.cron.spec.rule.start());
+        let spec = cron.spec(stored.cron.spec.rule.start());
         if spec != stored.cron.spec {
-            stored.cron.spec = cron.spec(&task.name, now);
+            fire_overdue(tx, &mut stored, now)?;
+            stored.cron.spec = cron.spec(now);
             replace(tx, stored, now)?;
         }
     }
     for cron in crons {
-        let spec = cron.spec(&task.name, now);
+        let spec = cron.spec(now);
         if !seen.contains(&&cron.name) && create_for(tx, namespace, task.id.0, &cron.name, &spec, Origin::Code, now)?.is_err() {
-            tracing::warn!(cron = %cron.name, "the cron that the code defines is not made: one of this name was there before; delete or rename that one");
+            tracing::error!(cron = %cron.name, "the cron that the code defines is not made: one of this name came meanwhile, or there are as many as may be");
         }
     }
     Ok(())

@@ -7,8 +7,8 @@ use crate::storage::sqlite::change::{disarm, note, see};
 use crate::storage::sqlite::delete::remove;
 use crate::storage::sqlite::writer::Tx;
 
-/// Takes back the cron's runs that wait for a time later than `after` and, if that is given, not later than `until`: its next occurrence is then
-/// the earliest of them. What has triggered stays, and what was made to run at once.
+/// Takes back the cron's runs that trigger later than `after` and, if that is given, not later than `until`: its next occurrence is then the earliest
+/// of them. What has triggered stays, and what was made to run at once.
 pub(super) fn withdraw(
     tx: &mut Tx<'_>,
     stored: &mut Stored,
@@ -19,11 +19,14 @@ pub(super) fn withdraw(
     let found = {
         let mut statement = tx.conn.prepare_cached(
             "-- cron: withdraw
-             SELECT id, planned_at FROM runlater_runs WHERE cron = ?1 AND planned_at > ?2 AND (?3 IS NULL OR planned_at <= ?3) AND status = 0 AND attempt = 0
+             SELECT id, planned_at FROM runlater_runs
+             WHERE cron = ?1 AND planned_at > ?4 AND trigger_at > ?2 AND (?3 IS NULL OR trigger_at <= ?3) AND status = 0 AND attempt = 0
                  AND trigger_at > created_at",
         )?;
-        let rows =
-            statement.query_map((stored.id, after.as_micros(), until.map(Timestamp::as_micros)), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        // No run is due later than its jitter after its planned time: what was planned before that has triggered.
+        let planned = after.saturating_sub(stored.cron.spec.rule.jitter());
+        let range = (stored.id, after.as_micros(), until.map(Timestamp::as_micros), planned.as_micros());
+        let rows = statement.query_map(range, |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect::<rusqlite::Result<Vec<(i64, i64)>>>()?
     };
     let namespace = NamespaceId(stored.namespace);

@@ -291,6 +291,7 @@ fn word(refusal: &ChangeError) -> &'static str {
         ChangeError::DefinedByCode(_) => "defined by code",
         ChangeError::AlreadyEnded(_) => "already ended",
         ChangeError::UnderWay(_) => "under way",
+        ChangeError::UniqueKeyTaken(..) => "unique key taken",
         ChangeError::Stale(_) => "stale",
         ChangeError::OutOfRange(_) => "out of range",
     }

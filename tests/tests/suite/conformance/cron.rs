@@ -1,0 +1,203 @@
+//! Crons: one run for each occurrence, whatever is changed meanwhile.
+
+use std::time::Duration;
+
+use super::place;
+use crate::conformance::world::{World, at, name, registration, succeeded};
+use runlater::model::{
+    CodeCron, Cron, CronChange, CronRule, CronSettings, CronSpec, Gap, Origin, Pause, TaskDefinition, TaskPolicy,
+};
+use runlater::{CronFilter, Metadata, Payload, Run, Status, Timestamp};
+
+impl World {
+    /// Makes a cron that begins with the world.
+    fn cron(&self, cron: &str, expression: &str, jitter: u64, max_count: Option<u32>, now: i64) -> Cron {
+        let spec = CronSpec {
+            task: name("task"),
+            rule: CronRule::new(expression, "UTC", at(0), None, Duration::from_secs(jitter)).unwrap(),
+            max_count,
+            input: Payload::null(),
+            metadata: Metadata::default(),
+            priority: None,
+            missed: None,
+        };
+        let made = self.wait(self.storage.create_cron(self.namespace, name(cron), spec, Origin::Api, at(now)));
+        self.settle();
+        made.unwrap().unwrap()
+    }
+
+    fn pause_cron(&self, cron: &str, until: Option<i64>, now: i64) -> Cron {
+        let pause = Pause::new(at(now), until.map(at), "").unwrap();
+        self.wait(self.storage.pause_cron(self.namespace, name(cron), Some(pause), at(now))).unwrap().unwrap()
+    }
+
+    fn resume_cron(&self, cron: &str, now: i64) -> Cron {
+        self.wait(self.storage.pause_cron(self.namespace, name(cron), None, at(now))).unwrap().unwrap()
+    }
+
+    /// Its runs: the seconds at which each was planned, with the one at which it triggers and what it is.
+    fn runs_of(&self, cron: &str, now: i64) -> Vec<(Option<i64>, i64, Status)> {
+        let seconds = |at: Timestamp| (at.as_micros() - crate::conformance::world::EPOCH) / 1_000_000;
+        let of = |run: &Run| run.occurrence.as_ref().and_then(|of| of.cron.as_ref()).is_some_and(|of| of.as_str() == cron);
+        let runs = self.all(self.namespace, now).into_iter().filter(of);
+        let mut runs: Vec<_> =
+            runs.map(|run| (run.occurrence.unwrap().planned_at.map(seconds), seconds(run.trigger_at), run.status)).collect();
+        runs.sort_by_key(|run| (run.0, run.1));
+        runs
+    }
+
+    /// Lets the host look at its crons, and takes nothing.
+    fn look(&self, now: i64) {
+        self.claim(0, now);
+        self.settle();
+    }
+
+    /// Lets what is due run, and end well.
+    fn run_due(&self, now: i64) {
+        for claim in self.claim(99, now) {
+            self.finish(claim.run, claim.attempt, succeeded(), now);
+        }
+        self.settle();
+    }
+}
+
+#[test]
+fn what_is_overdue_survives_a_change() {
+    for change in ["pause", "update", "delete"] {
+        let world = World::new(place());
+        world.cron("c", "@every 30s", 0, None, 0);
+        // Nobody looked since.
+        match change {
+            "pause" => drop(world.pause_cron("c", None, 31)),
+            "update" => {
+                let change = CronChange { priority: Some(Some(3)), ..CronChange::default() };
+                drop(world.wait(world.storage.change_cron(world.namespace, name("c"), change, at(31))).unwrap().unwrap());
+            }
+            _ => world.wait(world.storage.delete_cron(world.namespace, name("c"), at(31))).unwrap().unwrap(),
+        }
+        let made: Vec<_> = world.all(world.namespace, 31).into_iter().map(|run| (run.trigger_at, run.status)).collect();
+        assert_eq!(made, [(at(30), Status::Queued)], "{change}");
+    }
+}
+
+#[test]
+fn what_somebody_triggered_by_hand_stays_when_its_cron_is_paused() {
+    let world = World::new(place());
+    world.cron("c", "@every 30s", 0, None, 0);
+    world.look(1);
+    assert_eq!(world.runs_of("c", 1), [(Some(30), 30, Status::Scheduled), (Some(60), 60, Status::Scheduled)]);
+    let first = world.all(world.namespace, 1).into_iter().find(|run| run.trigger_at == at(30)).unwrap().id;
+    world.wait(world.storage.trigger(world.namespace, first, at(5))).unwrap().unwrap();
+    world.pause_cron("c", None, 6);
+    assert_eq!(world.runs_of("c", 6), [(Some(30), 5, Status::Queued)]);
+}
+
+#[test]
+fn a_deleted_cron_leaves_nothing_to_the_next_of_its_name() {
+    let world = World::new(place());
+    world.cron("c", "@every 30s", 0, None, 0);
+    world.look(1);
+    world.run_due(60);
+    world.wait(world.storage.delete_cron(world.namespace, name("c"), at(61))).unwrap().unwrap();
+    world.cron("c", "@every 30s", 0, None, 62);
+    let done = [(None, at(30)), (None, at(60))];
+    let of = |run: Run| (run.occurrence.unwrap().cron, run.trigger_at);
+    assert_eq!(world.all(world.namespace, 62).into_iter().filter(|run| run.status == Status::Succeeded).map(of).collect::<Vec<_>>(), done);
+    let made = world.wait(world.storage.backfill_cron(world.namespace, name("c"), vec![at(30), at(60)], at(63)));
+    assert_eq!(made.unwrap().unwrap(), 2);
+    assert_eq!(world.storage.made(world.namespace, &name("c"), at(0), at(60)).unwrap(), [at(30), at(60)]);
+}
+
+#[test]
+fn what_was_skipped_can_be_backfilled_whole() {
+    let world = World::new(place());
+    world.cron("c", "@every 10m", 0, None, 0);
+    let gap = Gap { from: at(10), until: at(1_900) };
+    assert_eq!(world.wait(world.storage.miss_crons(gap, 9, at(2_000))).unwrap(), 1);
+    assert_eq!(world.runs_of("c", 2_000), [(Some(600), 600, Status::Missed)]);
+    let planned = vec![at(600), at(1_200), at(1_800)];
+    let backfill = || world.wait(world.storage.backfill_cron(world.namespace, name("c"), planned.clone(), at(2_000))).unwrap().unwrap();
+    assert_eq!((backfill(), backfill()), (3, 0));
+    let skipped = world.all(world.namespace, 2_000).into_iter().find(|run| run.status == Status::Missed).unwrap();
+    assert_eq!(skipped.occurrence.unwrap().planned_at, Some(at(600)), "the row still says what it stands for");
+}
+
+#[test]
+fn a_spread_run_is_judged_by_the_time_it_triggers_at() {
+    let world = World::new(place());
+    world.cron("c", "0 * * * *", 3_600, None, 0);
+    world.look(1);
+    // The first hour after second 0, and how far its run is spread.
+    let planned = world.storage.cron(world.namespace, &name("c")).unwrap().unwrap().next_at.unwrap();
+    let planned = (planned.as_micros() - crate::conformance::world::EPOCH) / 1_000_000;
+    world.look(planned - 30);
+    let runs = world.runs_of("c", planned - 30);
+    let &[(_, due, Status::Scheduled)] = &runs[..] else { panic!("{runs:?}") };
+    assert!(due > planned + 10, "{due} is spread from {planned}");
+
+    // Its planned time has passed and it has not triggered: a pause takes it back, and the end of the pause makes it again.
+    world.pause_cron("c", None, planned + 1);
+    assert_eq!(world.runs_of("c", planned + 1), []);
+    world.resume_cron("c", planned + 2);
+    world.look(planned + 3);
+    assert_eq!(world.runs_of("c", planned + 3).first(), Some(&(Some(planned), due, Status::Scheduled)));
+
+    // A gap over its planned time misses nothing, one over its own does.
+    let miss = |from, until| world.wait(world.storage.miss_crons(Gap { from: at(from), until: at(until) }, 9, at(until + 1))).unwrap();
+    miss(planned - 5, due - 1);
+    assert_eq!(world.runs_of("c", due).first(), Some(&(Some(planned), due, Status::Scheduled)));
+    miss(due - 1, due + 1);
+    assert_eq!(world.runs_of("c", due + 1).first(), Some(&(Some(planned), planned, Status::Missed)));
+    assert_eq!(miss(due - 1, due + 1), 0, "it was decided");
+}
+
+#[test]
+fn one_that_has_fired_as_often_as_it_may_fires_no_more() {
+    let world = World::new(place());
+    world.cron("c", "@every 30s", 0, Some(1), 0);
+    world.look(1);
+    world.run_due(30);
+    world.pause_cron("c", None, 40);
+    assert_eq!(world.resume_cron("c", 41).next_at, None);
+    let change = CronChange { max_count: Some(Some(2)), ..CronChange::default() };
+    let changed = world.wait(world.storage.change_cron(world.namespace, name("c"), change, at(42))).unwrap().unwrap();
+    assert_eq!(changed.next_at, Some(at(60)));
+}
+
+#[test]
+fn a_pause_that_has_ended_is_none() {
+    let world = World::new(place());
+    world.cron("a", "@every 30s", 0, None, 0);
+    world.cron("b", "@every 30s", 0, None, 0);
+    world.pause_cron("a", Some(50), 1);
+    for (now, paused) in [(49, "a"), (50, "")] {
+        for (wanted, names) in [(Some(true), paused.to_owned()), (Some(false), "ab".replace(paused, "")), (None, "ab".into())] {
+            let filter = CronFilter { paused: wanted, limit: 9, ..CronFilter::default() };
+            let found = world.storage.crons(world.namespace, &filter, at(now)).unwrap();
+            assert_eq!(found.iter().map(|cron| cron.name.as_str()).collect::<String>(), names, "{wanted:?} at {now}");
+            assert!(found.iter().all(|cron| cron.pause.is_some() == paused.contains(cron.name.as_str())));
+        }
+    }
+}
+
+#[test]
+fn a_task_that_a_new_version_has_no_more_leaves_no_cron_behind() {
+    let world = World::new(place());
+    let settings = CronSettings { expression: Some("@every 30s".into()), ..CronSettings::default() };
+    let task = |task: &str, crons: &[&str]| {
+        let of = |key: &&str| CodeCron::new(&name(task), key, settings.clone()).unwrap();
+        (TaskDefinition { crons: crons.iter().map(of).collect(), ..TaskDefinition::new(name(task)) }, TaskPolicy::default())
+    };
+    let register = |wasm: &[u8], tasks, now| {
+        world.wait(world.storage.register(registration(world.namespace, wasm, tasks), at(now))).unwrap();
+        world.settle();
+        let filter = CronFilter { limit: 9, ..CronFilter::default() };
+        let crons = world.storage.crons(world.namespace, &filter, at(now)).unwrap();
+        crons.iter().map(|cron| cron.name.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(register(b"v1", vec![task("a", &["x"]), task("b", &["x", "y"])], 0), "a.x b.x b.y");
+    assert_eq!(register(b"other", vec![task("c", &["x"])], 1), "a.x b.x b.y c.x", "it replaces nothing");
+    assert_eq!(register(b"v2", vec![task("b", &["y"])], 2), "b.y c.x");
+    assert!(world.storage.task(world.namespace, "a").is_some(), "its runs still have their task");
+    assert_eq!(register(b"v1", vec![task("a", &["x"]), task("b", &["x", "y"])], 3), "a.x b.x b.y c.x");
+}
