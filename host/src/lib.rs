@@ -23,6 +23,11 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use model::{Cron, CronFilter, CronRule, Due, Grant, Metadata, Page, Payload, Run, RunFilter, RunId, Status, Timestamp};
 pub use scheduler::{Backfill, BulkOutcome, CronUpdate, Error, Registered, Schedule, Scheduled, Scheduler, SchedulerBuilder, Selection};
 
+/// Compiles the code of the first page.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct FirstPage;
+
 /// Compiles the code of the page on Hatchet's SDKs.
 #[cfg(all(doctest, feature = "hatchet"))]
 #[doc = include_str!("../../docs/hatchet.md")]

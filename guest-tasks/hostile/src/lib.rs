@@ -1,7 +1,9 @@
 //! Tasks that try to take more than they may, so that the host's limits are tested by what they are for.
 //!
-//! `compute` holds those that need no import of the scheduler, `calls` those that abuse its calls.
+//! `compute` holds those that need no import of the scheduler, `calls` those that abuse its calls, `arguments` those that are refused
+//! politely.
 
+mod arguments;
 mod calls;
 mod compute;
 
@@ -22,4 +24,7 @@ runlater_task::export_tasks!(
     calls::fork_bomb,
     calls::many_children,
     calls::self_now,
+    arguments::bad_arguments,
+    arguments::trespass,
+    arguments::look_around,
 );

@@ -9,7 +9,6 @@ use super::lateness::{RATE, collect, late};
 use crate::Timestamp;
 use crate::scheduler::{Error, Scheduler};
 
-const CRONS: usize = 10_000;
 /// Changes under way at once: what the writer commits together.
 const CALLERS: usize = 512;
 const HOUR: Duration = Duration::from_secs(3600);
@@ -17,7 +16,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Beside the many stored runs of `scheduler`: hourly crons, of which three fire each second.
 pub(super) async fn measure(bench: &mut Bench<'_>, scheduler: &Scheduler) -> Result<(), Error> {
     let first = scheduler.now().saturating_add(Duration::from_secs(5));
-    create(scheduler, |index| first.saturating_add(HOUR / CRONS as u32 * index as u32)).await?;
+    let crons = bench.plan.crons;
+    create(scheduler, crons, |index| first.saturating_add(HOUR / crons as u32 * index as u32)).await?;
     let mut lateness = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..bench.plan.lateness_repeats {
         let count = RATE * bench.plan.lateness_seconds;
@@ -26,7 +26,7 @@ pub(super) async fn measure(bench: &mut Bench<'_>, scheduler: &Scheduler) -> Res
     let [p50, p99, _] = lateness;
     bench.report.add("crons_10k.lateness_us.p50", "lateness at 1,000 runs/s beside 10,000 crons, of which 3 fire each second, µs", p50);
     bench.report.add("crons_10k.lateness_us.p99", "the same, the latest 1 in 100", p99);
-    let names = (0..CRONS).map(|index| async move { scheduler.delete_cron(&name(index)).await });
+    let names = (0..crons).map(|index| async move { scheduler.delete_cron(&name(index)).await });
     futures_util::stream::iter(names).buffer_unordered(CALLERS).try_collect::<()>().await?;
 
     let made = occurrences(bench).await?;
@@ -44,14 +44,14 @@ async fn occurrences(bench: &Bench<'_>) -> Result<f64, Error> {
     // While no host executes, no occurrence becomes a run.
     let paused = Scheduler::builder().sqlite(bench.database("crons")).paused().build().await?;
     let moment = paused.now().saturating_add(Duration::from_secs(28));
-    create(&paused, |_| moment).await?;
+    create(&paused, bench.plan.crons, |_| moment).await?;
     paused.shutdown(Duration::ZERO).await?;
     drop(paused);
     let start = Instant::now();
     let scheduler = Scheduler::builder().sqlite(bench.database("crons")).threads(2).build().await?;
-    while scheduler.health().armed < CRONS {
+    while scheduler.health().armed < bench.plan.crons {
         if scheduler.now() >= moment {
-            return Err(Error::Start("10,000 occurrences were not made into runs before their time".into()));
+            return Err(Error::Start(format!("{} occurrences were not made into runs before their time", bench.plan.crons)));
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -61,8 +61,8 @@ async fn occurrences(bench: &Bench<'_>) -> Result<f64, Error> {
 }
 
 /// Hourly crons, each from a moment of its own on.
-async fn create(scheduler: &Scheduler, start: impl Fn(usize) -> Timestamp) -> Result<(), Error> {
-    let crons = (0..CRONS).map(|index| {
+async fn create(scheduler: &Scheduler, count: usize, start: impl Fn(usize) -> Timestamp) -> Result<(), Error> {
+    let crons = (0..count).map(|index| {
         let cron = scheduler.cron(&name(index), "touch").expression("@every 1h").start(start(index)).payload(super::input());
         async move { cron.create().await.map(drop) }
     });

@@ -48,6 +48,8 @@ pub struct Plan {
     pub creates: usize,
     /// Runs moved and deleted by filter.
     pub bulk: usize,
+    /// Crons that others are measured beside, and that fire at once.
+    pub crons: usize,
     /// Tasks registered, and guests waiting, when memory is read.
     pub crowd: usize,
 }
@@ -66,6 +68,7 @@ impl Plan {
             lateness_repeats: 3,
             creates: 2_000,
             bulk: 100_000,
+            crons: 10_000,
             crowd: 1_000,
         }
     }
@@ -83,6 +86,7 @@ impl Plan {
             lateness_repeats: 1,
             creates: 500,
             bulk: 10_000,
+            crons: 10_000,
             crowd: 100,
         }
     }

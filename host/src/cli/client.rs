@@ -14,7 +14,7 @@ use ureq::{Agent, Body, RequestBuilder};
 
 use super::failure::{Exit, Failure};
 use super::screen::{Screen, clean};
-use super::{Global, discovery, moment};
+use super::{Global, discovery, moment, tls};
 use crate::http::error::{PROBLEM_JSON, Problem};
 use crate::http::shapes;
 use crate::model::RunId;
@@ -205,6 +205,10 @@ impl Client {
 
     fn not_sent(&self, error: &ureq::Error, changes: bool) -> Failure {
         use ureq::Timeout::{Connect, Resolve};
+        if let Some(why) = tls::explain(error) {
+            let message = format!("there is no safe connection to {}: {}", clean(&self.url), clean(&why));
+            return Failure::new(Exit::Unreachable, "tls", message);
+        }
         let refused = match error {
             ureq::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
             ureq::Error::Timeout(Connect | Resolve) => true,
@@ -215,7 +219,9 @@ impl Client {
         if !refused {
             return self.cut(changes, &why(error));
         }
-        let message = format!("no server answers at {}: {}; start one with `runlater dev`", clean(&self.url), clean(&error.to_string()));
+        // `dev` serves without encryption, and on this machine.
+        let hint = if self.url.starts_with("https:") { "check the address" } else { "start one with `runlater dev`" };
+        let message = format!("no server answers at {}: {}; {hint}", clean(&self.url), clean(&error.to_string()));
         Failure::new(Exit::Unreachable, "unreachable", message)
     }
 

@@ -1,13 +1,11 @@
 //! `runlater register FILE.wasm`.
 
-use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::client::Client;
-use super::failure::{self, Exit, Failure};
+use super::file::{self, Expected};
 use super::screen::{Screen, clean};
 use super::{Global, tasks};
 use crate::http::shapes;
@@ -72,19 +70,10 @@ fn show_plan(screen: &Screen, plan: &shapes::Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads a component's file: never more than one may have, and never a pipe, which might not end.
+const COMPONENT: Expected =
+    Expected { bytes_max: COMPONENT_BYTES_MAX, too_large: ("body-too-large", ", which is the limit"), instead: "name the .wasm file" };
+
+/// Reads a component's file.
 pub(super) fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let failed = |error| failure::io("read", path, &error);
-    let kind = fs::metadata(path).map_err(failed)?;
-    if !kind.is_file() {
-        let what = if kind.is_dir() { "is a folder" } else { "is not a file" };
-        return Err(Failure::new(Exit::Io, "io", format!("{} {what}; name the .wasm file", clean(&path.display().to_string()))).into());
-    }
-    let mut wasm = Vec::new();
-    fs::File::open(path).and_then(|file| file.take(COMPONENT_BYTES_MAX as u64 + 1).read_to_end(&mut wasm)).map_err(failed)?;
-    if wasm.len() > COMPONENT_BYTES_MAX {
-        let message = format!("{} has more than {COMPONENT_BYTES_MAX} bytes, which is the limit", clean(&path.display().to_string()));
-        return Err(Failure::new(Exit::Refused, "body-too-large", message).into());
-    }
-    Ok(wasm)
+    file::read(path, &COMPONENT)
 }

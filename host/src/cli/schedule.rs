@@ -1,14 +1,14 @@
 //! `runlater schedule TASK`.
 
-use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use clap::Args;
 use serde_json::value::RawValue;
 
 use super::client::Client;
-use super::failure::{self, Exit, Failure};
+use super::failure;
+use super::file::{self, Expected};
 use super::filter::parse_entry;
 use super::screen::{Screen, clean};
 use super::{Global, moment, tasks, waiting};
@@ -113,14 +113,22 @@ fn show(screen: &Screen, task: &Name, scheduled: &shapes::Scheduled) -> anyhow::
     Ok(())
 }
 
+const INPUT: Expected = Expected {
+    bytes_max: PAYLOAD_BYTES_MAX,
+    too_large: ("payload-too-large", "; store the data elsewhere and pass its address"),
+    instead: "give - for what comes through a pipe",
+};
+
 /// Reads an input, and checks here already that it is JSON: the shell's quotes are easily got wrong.
 pub(super) fn read_input(text: &str) -> anyhow::Result<Box<RawValue>> {
     let (json, whence) = match text.strip_prefix('@') {
-        _ if text == "-" => (read_bounded(io::stdin().lock(), Path::new("standard input"))?, "standard input".to_string()),
+        _ if text == "-" => {
+            let whence = "standard input";
+            (utf8(file::read_bounded(io::stdin().lock(), Path::new(whence), &INPUT)?, whence)?, whence.to_string())
+        }
         Some(path) => {
-            let path = Path::new(path);
-            let file = fs::File::open(path).map_err(|error| failure::io("read", path, &error))?;
-            (read_bounded(file, path)?, clean(&path.display().to_string()))
+            let (path, whence) = (Path::new(path), clean(path));
+            (utf8(file::read(path, &INPUT)?, &whence)?, whence)
         }
         None => (text.into(), "--input".into()),
     };
@@ -128,14 +136,8 @@ pub(super) fn read_input(text: &str) -> anyhow::Result<Box<RawValue>> {
         .map_err(|error| failure::usage(format!("{whence} is not JSON: {error}; text needs quotes: --input '\"text\"'")))
 }
 
-fn read_bounded(from: impl Read, path: &Path) -> anyhow::Result<String> {
-    let mut bytes = Vec::new();
-    from.take(PAYLOAD_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| failure::io("read", path, &error))?;
-    if bytes.len() > PAYLOAD_BYTES_MAX {
-        let message = format!("{} has more than {PAYLOAD_BYTES_MAX} bytes; store the data elsewhere and pass its address", path.display());
-        return Err(Failure::new(Exit::Refused, "payload-too-large", message).into());
-    }
-    String::from_utf8(bytes).map_err(|_| failure::usage(format!("{} is not UTF-8", path.display())))
+fn utf8(bytes: Vec<u8>, whence: &str) -> anyhow::Result<String> {
+    String::from_utf8(bytes).map_err(|_| failure::usage(format!("{whence} is not UTF-8")))
 }
 
 #[cfg(test)]
@@ -148,6 +150,6 @@ mod tests {
         assert_eq!(read_input("-7").unwrap().get(), "-7");
         assert!(read_input("hello").unwrap_err().to_string().contains("quotes"));
         assert!(read_input("@/no/such/file").unwrap_err().to_string().contains("/no/such/file"));
-        assert!(read_bounded(io::repeat(b' '), Path::new("x")).is_err());
+        assert!(file::read_bounded(io::repeat(b' '), Path::new("x"), &INPUT).is_err());
     }
 }

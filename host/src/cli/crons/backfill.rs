@@ -31,7 +31,9 @@ pub(super) struct Backfill {
 impl Backfill {
     pub(super) fn run(self, client: &Client, screen: &Screen) -> anyhow::Result<()> {
         let request = shapes::BackfillCron { from: self.from, until: self.until, dry_run: self.dry_run };
+        let spinner = screen.spinner(format!("going through the past of {}", self.name));
         let done: shapes::Backfilled = client.post_slowly(&format!("/v1/crons/{}/backfill", self.name), &request, UPLOAD_TIMEOUT)?;
+        spinner.finish_and_clear();
         if screen.json {
             return Ok(screen.value(&done)?);
         }

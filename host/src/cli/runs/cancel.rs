@@ -35,9 +35,9 @@ impl Cancel {
             let counted: Bulk = client.post(BULK, &json!({ "filter": filter, "dry_run": true }))?;
             Ok(counted.changed)
         };
-        self.selection.confirm("Cancel", &selected, count)?;
+        self.selection.confirm(screen, "Cancel", &selected, count)?;
         let dry_run = self.selection.dry_run;
-        let bulk = selection::send(&client, BULK, selected, |ids, filter| match ids {
+        let bulk = self.selection.send(&client, screen, ("cancelling", BULK), selected, |ids, filter| match ids {
             Some(ids) => json!({ "ids": ids, "dry_run": dry_run }),
             None => json!({ "filter": filter, "dry_run": dry_run }),
         })?;

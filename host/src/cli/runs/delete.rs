@@ -28,7 +28,7 @@ impl Delete {
             let counted: Bulk = client.post("/v1/runs/bulk-delete", &json!({ "filter": filter, "dry_run": true }))?;
             Ok(counted.changed)
         };
-        self.selection.confirm("Delete", &selected, count)?;
+        self.selection.confirm(screen, "Delete", &selected, count)?;
         let bulk = match selected {
             // By itself, so that its refusal has its own code.
             Selected::One(id) => {
@@ -37,7 +37,7 @@ impl Delete {
             }
             selected => {
                 let dry_run = self.selection.dry_run;
-                selection::send(&client, "/v1/runs/bulk-delete", selected, |ids, filter| match ids {
+                self.selection.send(&client, screen, ("deleting", "/v1/runs/bulk-delete"), selected, |ids, filter| match ids {
                     Some(ids) => json!({ "ids": ids, "dry_run": dry_run }),
                     None => json!({ "filter": filter, "dry_run": dry_run }),
                 })?

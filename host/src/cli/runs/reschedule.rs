@@ -56,9 +56,9 @@ impl Reschedule {
             let counted: Bulk = client.post(path, &body(("filter", json!(filter)), true))?;
             Ok(counted.changed)
         };
-        self.selection.confirm("Move", &selected, count)?;
+        self.selection.confirm(screen, "Move", &selected, count)?;
         let dry_run = self.selection.dry_run;
-        let bulk = selection::send(&client, path, selected, |ids, filter| match ids {
+        let bulk = self.selection.send(&client, screen, ("moving", path), selected, |ids, filter| match ids {
             Some(ids) => body(("ids", json!(ids)), dry_run),
             None => body(("filter", json!(filter)), dry_run),
         })?;

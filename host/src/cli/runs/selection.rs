@@ -1,5 +1,7 @@
 //! Which runs a bulk command means, and whether its user is sure.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use crate::cli::client::Client;
@@ -11,6 +13,9 @@ use crate::http::filter::Filter;
 use crate::http::shapes::Bulk;
 use crate::model::RunId;
 use crate::model::limits::PAGE_SIZE_MAX;
+
+/// What is shown while nothing is changed yet.
+const COUNTING: &str = "counting runs";
 
 /// Runs named by id, or selected by what they have in common.
 #[derive(Args, Clone, Debug)]
@@ -55,38 +60,57 @@ impl SelectionArgs {
     }
 
     /// Asks, with the number that `count` finds, unless there is nothing to ask.
-    pub(super) fn confirm(&self, verb: &str, selected: &Selected, count: impl FnOnce() -> anyhow::Result<u64>) -> anyhow::Result<()> {
+    pub(super) fn confirm(
+        &self,
+        screen: &Screen,
+        verb: &str,
+        selected: &Selected,
+        count: impl FnOnce() -> anyhow::Result<u64>,
+    ) -> anyhow::Result<()> {
         let count = match selected {
             _ if self.dry_run || self.yes => return Ok(()),
             // Whoever types one id means it.
             Selected::One(_) => return Ok(()),
             Selected::Several(parts) => parts.iter().map(Vec::len).sum::<usize>() as u64,
-            Selected::Matching(_) => count()?,
+            Selected::Matching(_) => {
+                let spinner = screen.spinner(COUNTING.into());
+                let count = count()?;
+                spinner.finish_and_clear();
+                count
+            }
         };
         confirm::ask(&format!("{verb} {count} runs?"), false)
     }
-}
 
-/// Sends a bulk request for each portion, and adds up.
-pub(super) fn send(
-    client: &Client,
-    path: &str,
-    selected: Selected,
-    body: impl Fn(Option<Vec<String>>, Option<Filter>) -> serde_json::Value,
-) -> anyhow::Result<Bulk> {
-    let bodies = match selected {
-        Selected::One(id) => vec![body(Some(vec![id.to_string()]), None)],
-        Selected::Several(parts) => parts.into_iter().map(|part| body(Some(part), None)).collect(),
-        Selected::Matching(filter) => vec![body(None, Some(filter))],
-    };
-    let mut sum = Bulk::default();
-    for body in bodies {
-        // A sweep over a hundred thousand runs takes longer than a usual request.
-        let bulk: Bulk = client.post_slowly(path, &body, std::time::Duration::from_secs(600))?;
-        sum.changed += bulk.changed;
-        sum.refused.extend(bulk.refused);
+    /// Sends a bulk request for each portion, and adds up. `doing` is shown meanwhile.
+    pub(super) fn send(
+        &self,
+        client: &Client,
+        screen: &Screen,
+        (doing, path): (&str, &str),
+        selected: Selected,
+        body: impl Fn(Option<Vec<String>>, Option<Filter>) -> serde_json::Value,
+    ) -> anyhow::Result<Bulk> {
+        let bodies = match selected {
+            Selected::One(id) => vec![body(Some(vec![id.to_string()]), None)],
+            Selected::Several(parts) => parts.into_iter().map(|part| body(Some(part), None)).collect(),
+            Selected::Matching(filter) => vec![body(None, Some(filter))],
+        };
+        let doing = if self.dry_run { COUNTING.into() } else { format!("{doing} runs") };
+        let spinner = screen.spinner(doing.clone());
+        let mut sum = Bulk::default();
+        for (done, body) in bodies.iter().enumerate() {
+            if bodies.len() > 1 {
+                spinner.set_message(format!("{doing}, portion {} of {}", done + 1, bodies.len()));
+            }
+            // A sweep over a hundred thousand runs takes longer than a usual request.
+            let bulk: Bulk = client.post_slowly(path, body, Duration::from_secs(600))?;
+            sum.changed += bulk.changed;
+            sum.refused.extend(bulk.refused);
+        }
+        spinner.finish_and_clear();
+        Ok(sum)
     }
-    Ok(sum)
 }
 
 /// Shows what a bulk request did, and fails if something was refused.

@@ -38,9 +38,9 @@ impl Trigger {
             let counted: Bulk = client.post(BULK, &json!({ "filter": filter, "dry_run": true }))?;
             Ok(counted.changed)
         };
-        self.selection.confirm("Trigger", &selected, count)?;
+        self.selection.confirm(screen, "Trigger", &selected, count)?;
         let dry_run = self.selection.dry_run;
-        let bulk = selection::send(&client, BULK, selected, |ids, filter| match ids {
+        let bulk = self.selection.send(&client, screen, ("triggering", BULK), selected, |ids, filter| match ids {
             Some(ids) => json!({ "ids": ids, "dry_run": dry_run }),
             None => json!({ "filter": filter, "dry_run": dry_run }),
         })?;

@@ -11,11 +11,12 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, Po
 
 use crate::model::limits::Limits;
 
-/// How often a computing guest lets others on its thread have their turn, and its own end be noticed.
-const EPOCH: Duration = Duration::from_millis(10);
+/// How often a computing guest lets others on its thread have their turn, and its own end be noticed. At five times as long, a task beside
+/// eight that never end takes two to three times as long, as `scenarios::neighbours` shows; a tick costs up to 25 µs.
+const EPOCH: Duration = Duration::from_millis(2);
 /// Epochs without an attempt after which the ticker sleeps. Waking it costs a system call, so it stays up between attempts that
 /// follow each other closely.
-const IDLE_EPOCHS: u32 = 50;
+const IDLE_EPOCHS: u32 = 250;
 /// Room for the guest's stack and for what host functions use below it.
 const ASYNC_STACK_BYTES: usize = 2 << 20;
 /// Memory of a pool slot that is cleared in place, and so stays resident, instead of being given back to the system.

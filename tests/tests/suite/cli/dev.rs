@@ -12,14 +12,14 @@ use super::{command, run_in};
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A `dev` at work, and what it and cargo say.
-struct Dev {
+pub(super) struct Dev {
     child: Child,
     lines: Receiver<String>,
     said: Vec<String>,
 }
 
 impl Dev {
-    fn start(folder: &Path, arguments: &[&str]) -> Self {
+    pub(super) fn start(folder: &Path, arguments: &[&str]) -> Self {
         let mut command = command(folder, arguments);
         // With what cargo tells the tests of themselves, some packages would be built anew. The folder for what is built is the
         // tests' own, where most of what a guest needs lies already.
@@ -41,7 +41,7 @@ impl Dev {
 
     /// Waits for a line with all of these words.
     #[track_caller]
-    fn says(&mut self, words: &[&str]) -> String {
+    pub(super) fn says(&mut self, words: &[&str]) -> String {
         loop {
             let Ok(line) = self.lines.recv_timeout(PATIENCE) else { panic!("{words:?} was not said, but:\n{}", self.said.join("\n")) };
             self.said.push(line.clone());

@@ -1,6 +1,7 @@
 //! The program itself, against a server of its own: what users type, what they see, and with which code it exits.
 
 mod bad_input;
+mod bench;
 mod bombs;
 mod crons;
 mod dev;
@@ -9,10 +10,12 @@ mod explain;
 mod forecast;
 mod help;
 mod host;
+mod readme;
 mod register;
 mod runs;
 mod schedule;
 mod terminal;
+mod tls;
 mod tokens;
 
 use std::io::{BufRead, BufReader, Write};

@@ -1,7 +1,8 @@
 //! A real terminal, which may be narrow.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::fd::FromRawFd;
 use std::process::Stdio;
 
@@ -42,4 +43,36 @@ fn tables_fit_into_twenty_columns() {
         }
     }
     assert!(server.run(&["runs", "list"]).ok().contains(&run), "where nobody watches nothing is cut");
+}
+
+#[test]
+fn what_takes_long_shows_that_it_goes_on() {
+    const ID: &str = "019a0c5e-7b3c-7def-8123-456789abcdef";
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, shown_meanwhile, answer) in [
+        (&["runs", "delete", "--task", "x", "--yes"][..], "deleting runs", r#"{"changed":7,"refused":[]}"#),
+        (&["runs", "delete", "--task", "x", "--dry-run"], "counting runs", r#"{"changed":7,"refused":[]}"#),
+        (&["runs", "reschedule", ID, ID, "--by", "+1h", "--yes"], "moving runs", r#"{"changed":7,"refused":[]}"#),
+        (&["crons", "backfill", "nightly", "--from", "2027-01-01T00:00:00Z"], "the past of nightly", r#"{"planned":[],"made":7}"#),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (given, mut shown) = terminal(80);
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let mut command = command(folder.path(), &[arguments, &["--server", &server]].concat());
+        command.env("RUNLATER_TOKEN", "t").env("TERM", "xterm").stderr(Stdio::from(given));
+        let child = command.spawn().unwrap();
+        // With its own copy of the program's side gone, what is shown ends with the program.
+        drop(command);
+        let (mut stream, _) = listener.accept().unwrap();
+        // The answer comes when the user has seen what is going on, and not before.
+        let (mut text, mut piece) = (String::new(), [0; 4096]);
+        while !text.contains(shown_meanwhile) {
+            let count = shown.read(&mut piece).unwrap_or_else(|_| panic!("{arguments:?} ended without a sign: {text}"));
+            text += &String::from_utf8_lossy(&piece[..count]);
+        }
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", answer.len());
+        stream.write_all(format!("{head}{answer}").as_bytes()).unwrap();
+        let said = super::ran(child.wait_with_output().unwrap()).ok();
+        assert!(said.contains('7') && !said.contains(shown_meanwhile), "{said}");
+    }
 }

@@ -1,5 +1,6 @@
 //! What users rely on, with real storage and real guests: one file for each theme, on a clock that only the test moves.
 
+mod arguments;
 mod code_crons;
 mod cron_gaps;
 mod crons;
@@ -11,6 +12,8 @@ mod gates;
 mod guest_cron_options;
 mod guest_crons;
 mod hostile;
+mod neighbours;
+mod plain;
 mod policies;
 mod registration;
 mod retries;

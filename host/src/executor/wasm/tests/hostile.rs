@@ -1,8 +1,12 @@
 //! Guests that mean harm, or are merely broken: each ends with an outcome of its own, and the host goes on.
 
+use std::time::Instant;
+
 use super::*;
 
 const OPTIONS: &str = r#"(import "runlater:scheduler/runs@0.1.0" "[constructor]schedule-options" (func $options (result i32)))"#;
+/// What is said of a list that does not lie in the guest's memory.
+const OUTSIDE: &str = "trap: list pointer/length out of bounds of memory";
 const LOOP: &str = "(loop $again (br $again))";
 
 /// Runs the guest and expects an outcome that begins so; then a sound guest, to see that the host is unharmed.
@@ -21,12 +25,12 @@ async fn traps_have_a_reason_and_frames() {
     for (body, reason) in [
         ("unreachable", "trap: wasm trap: wasm `unreachable` instruction executed\n  at 0x"),
         ("(drop (i32.div_u (i32.const 1) (i32.const 0)))", "trap: wasm trap: integer divide by zero\n  at 0x"),
-        ("(drop (i32.load (i32.const -1)))", "trap: "),
+        ("(drop (i32.load (i32.const -1)))", "trap: wasm trap: out of bounds memory access"),
     ] {
         check(&host, handle(body), reason).await;
     }
     let start = Guest { more: "(func $start unreachable) (start $start)", ..SOUND };
-    check(&host, start, "trap: ").await;
+    check(&host, start, "trap: wasm trap: wasm `unreachable` instruction executed").await;
     let deep = Guest {
         more: "(func $f (param i32) (if (local.get 0) (then (call $f (i32.sub (local.get 0) (i32.const 1)))) (else unreachable)))",
         handle: "(call $f (i32.const 100))",
@@ -39,12 +43,24 @@ async fn traps_have_a_reason_and_frames() {
 #[tokio::test]
 async fn endless_loops_everywhere_are_timed_out() {
     let host = Host::new();
-    for guest in
-        [handle(LOOP), Guest { more: "(func $start (loop $again (br $again))) (start $start)", ..SOUND }, Guest { realloc: LOOP, ..SOUND }]
-    {
+    // What WASI is asked is not counted: it takes the guest's own time.
+    let timers = r#"(import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $after (param i64) (result i32)))
+                    (import "wasi:io/poll@0.2.0" "[resource-drop]pollable" (func $drop (param i32)))"#;
+    let flood = "(loop $again (call $drop (call $after (i64.const 1))) (br $again))";
+    for guest in [
+        handle(LOOP),
+        Guest { more: "(func $start (loop $again (br $again))) (start $start)", ..SOUND },
+        Guest { realloc: LOOP, ..SOUND },
+        Guest { imports: timers, handle: flood, ..SOUND },
+    ] {
         let request = host.request(guest);
+        // In memory already, so that it is not the compiler that takes long.
+        host.executor.components.load(request.task.digest, None).await.map(drop).unwrap();
+        let started = Instant::now();
         let report = host.executor.execute(AttemptRequest { timeout: Duration::from_millis(50), ..request }).await;
         assert!(words(&report).starts_with("timeout"), "{}", words(&report));
+        // An epoch over, when nothing else goes on; a busy machine takes its time.
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     }
 }
 
@@ -65,6 +81,15 @@ async fn memory_and_stack_are_bounded() {
         ..SOUND
     };
     check(&host, recursion, "stack-overflow: recursed deeper than its stack of 524288 bytes").await;
+    let mutual = Guest {
+        more: "(func $f (param i64) (result i64) (i64.add (call $g (local.get 0)) (i64.const 1)))
+               (func $g (param i64) (result i64) (i64.sub (call $f (local.get 0)) (i64.const 1)))",
+        ..recursion
+    };
+    check(&host, mutual, "stack-overflow: recursed deeper than its stack of 524288 bytes").await;
+    let random = r#"(import "wasi:random/insecure@0.2.0" "get-insecure-random-bytes" (func $random (param i64 i32)))"#;
+    let gigabyte = "(call $random (i64.const 0x40000000) (i32.const 2048))";
+    check(&host, Guest { imports: random, handle: gigabyte, ..SOUND }, "trap: requested len 1073741824 exceeds limit 65536").await;
 }
 
 #[tokio::test]
@@ -99,24 +124,45 @@ async fn what_crosses_the_border_is_bounded_and_checked() {
         (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 8))) (i32.const 8192))))
         (call $bulk (i32.const 8192) (i32.const 1024) (i32.const 2048))";
     check(&host, bulk(aliased), "hostcall-too-large: passed more than 1048576 bytes to one host call").await;
-    for (address, length) in [(8192, i32::MAX), (8192, -1), (-8, 1), (8193, 1)] {
-        check(&host, bulk(&format!("(call $bulk (i32.const {address}) (i32.const {length}) (i32.const 2048))")), "").await;
+    for (address, length, expected) in
+        [(8192, i32::MAX, OUTSIDE), (8192, -1, OUTSIDE), (-8, 1, OUTSIDE), (8193, 1, "trap: list pointer is not aligned")]
+    {
+        check(&host, bulk(&format!("(call $bulk (i32.const {address}) (i32.const {length}) (i32.const 2048))")), expected).await;
+    }
+    // An id that is its own address, and a result that is written over what was passed: the guest's own business.
+    let overlapping = "(i32.store (i32.const 8192) (i32.const 8192)) (i32.store (i32.const 8196) (i32.const 8))
+        (call $bulk (i32.const 8192) (i32.const 1) (i32.const 8192))";
+    check(&host, bulk(overlapping), "done None").await;
+    // A time that is of no kind.
+    let reschedule = r#"(import "runlater:scheduler/runs@0.1.0" "reschedule" (func $move (param i32 i32 i32 i64 i32 i32)))"#;
+    for (kind, seen) in [(3, "3"), (255, "255"), (-1, "4294967295")] {
+        let body = format!("(call $move (i32.const 1040) (i32.const 36) (i32.const {kind}) (i64.const 0) (i32.const 0) (i32.const 2048))");
+        check(&host, Guest { imports: reschedule, handle: &body, ..SOUND }, &format!("trap: unexpected discriminant: {seen}")).await;
     }
     // A resource is used by number: one that never was, one that is gone, one of another kind.
     let forged = r#"(import "runlater:scheduler/runs@0.1.0" "[constructor]schedule-options" (func $options (result i32)))
                     (import "runlater:scheduler/runs@0.1.0" "[method]schedule-options.set-priority" (func $set (param i32 i32 i32)))
                     (import "runlater:scheduler/runs@0.1.0" "[resource-drop]schedule-options" (func $drop (param i32)))
                     (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $subscribe (param i64) (result i32)))"#;
-    for body in [
-        "(call $set (i32.const 77) (i32.const 1) (i32.const 2048))",
-        "(call $set (i32.const 0) (i32.const 1) (i32.const 2048))",
-        "(call $set (i32.const -1) (i32.const 1) (i32.const 2048))",
-        "(call $drop (i32.const 1))",
-        "(local $o i32) (local.set $o (call $options)) (call $drop (local.get $o)) (call $drop (local.get $o))",
-        "(local $o i32) (local.set $o (call $options)) (call $drop (local.get $o)) (call $set (local.get $o) (i32.const 1) (i32.const 2048))",
-        "(local $o i32) (local.set $o (call $subscribe (i64.const 1))) (call $set (local.get $o) (i32.const 1) (i32.const 2048))",
+    for (body, expected) in [
+        ("(call $set (i32.const 77) (i32.const 1) (i32.const 2048))", "trap: unknown handle index 77"),
+        ("(call $set (i32.const 0) (i32.const 1) (i32.const 2048))", "trap: unknown handle index 0"),
+        ("(call $set (i32.const -1) (i32.const 1) (i32.const 2048))", "trap: unknown handle index 4294967295"),
+        ("(call $drop (i32.const 1))", "trap: unknown handle index 1"),
+        (
+            "(local $o i32) (local.set $o (call $options)) (call $drop (local.get $o)) (call $drop (local.get $o))",
+            "trap: unknown handle index 1",
+        ),
+        (
+            "(local $o i32) (local.set $o (call $options)) (call $drop (local.get $o)) (call $set (local.get $o) (i32.const 1) (i32.const 2048))",
+            "trap: unknown handle index 1",
+        ),
+        (
+            "(local $o i32) (local.set $o (call $subscribe (i64.const 1))) (call $set (local.get $o) (i32.const 1) (i32.const 2048))",
+            "trap: handle index 1 used with the wrong type",
+        ),
     ] {
-        check(&host, Guest { imports: forged, handle: body, ..SOUND }, "trap: ").await;
+        check(&host, Guest { imports: forged, handle: body, ..SOUND }, expected).await;
     }
     // done(some) with 2 MB, with 300 KB, with an impossible discriminant, outside memory.
     let output = |length: u32| {
@@ -127,10 +173,28 @@ async fn what_crosses_the_border_is_bounded_and_checked() {
     };
     check(&host, handle(&output(2_000_000)), "invalid-output: returned more than 1048576 bytes").await;
     check(&host, handle(&output(300_000)), "invalid-output: output: 300000 bytes, the limit is 262144").await;
-    check(&host, handle(&output(u32::MAX)), "").await;
-    check(&host, handle("(i32.store8 (i32.const 0) (i32.const 9))"), "trap: ").await;
-    for realloc in ["(return (i32.const -8))", "(return (i32.const 0x10000000))", "(return (i32.const 4194303))", "unreachable"] {
-        check(&host, Guest { realloc, ..SOUND }, "trap: ").await;
+    check(&host, handle(&output(u32::MAX)), OUTSIDE).await;
+    // A result, an outcome, an output and a failure of kinds that do not exist.
+    for (body, expected) in [
+        ("(i32.store8 (i32.const 0) (i32.const 9))", "trap: invalid expected discriminant"),
+        ("(i32.store8 (i32.const 8) (i32.const 9))", "trap: unexpected discriminant: 9"),
+        ("(i32.store8 (i32.const 16) (i32.const 9))", "trap: invalid option discriminant"),
+        ("(i32.store8 (i32.const 0) (i32.const 1)) (i32.store8 (i32.const 8) (i32.const 9))", "trap: unexpected discriminant: 9"),
+    ] {
+        check(&host, handle(body), expected).await;
+    }
+    for (realloc, expected) in [
+        ("(return (i32.const -8))", "trap: realloc return: beyond end of memory"),
+        ("(return (i32.const 0x10000000))", "trap: realloc return: beyond end of memory"),
+        ("(return (i32.const 4194303))", "trap: realloc return: beyond end of memory"),
+        ("unreachable", "trap: wasm trap: wasm `unreachable` instruction executed"),
+        // While it makes room for the host it may not call it.
+        ("(drop (call $options))", "trap: wasm trap: cannot leave component instance"),
+        // The same room each time, and that of the result, which is none then: the guest's own business.
+        ("(return (i32.const 8192))", "done None"),
+        ("(return (i32.const 0))", "trap: invalid expected discriminant"),
+    ] {
+        check(&host, Guest { imports: OPTIONS, realloc, ..SOUND }, expected).await;
     }
 }
 
@@ -141,6 +205,7 @@ async fn text_is_text_in_every_encoding() {
     let log = r#"(import "runlater:scheduler/context@0.1.0" "log" (func $log (param i32 i32 i32)))"#;
     /// The top bit of a length in the encoding that has two says that this is the wider one.
     const WIDE: u32 = 1 << 31;
+    const TEXT_OUTSIDE: &str = "trap: string pointer/length out of bounds of memory";
     // What lies at 2048 (as a number, its lowest byte first), and address and length that are passed.
     for (strings, bytes, address, length, expected) in [
         (UTF8, 0x0000_6961_u64, 2048, 2, "done"),
@@ -149,22 +214,22 @@ async fn text_is_text_in_every_encoding() {
         (UTF8, 0x0080_a0ed, 2048, 3, "trap: invalid utf-8"),
         (UTF8, 0x8080_90f4, 2048, 4, "trap: invalid utf-8"),
         (UTF8, 0x0000_00c3, 2048, 1, "trap: incomplete utf-8"),
-        (UTF8, 0, 2048, u32::MAX, "trap: "),
-        (UTF8, 0, u32::MAX, 2, "trap: "),
+        (UTF8, 0, 2048, u32::MAX, TEXT_OUTSIDE),
+        (UTF8, 0, u32::MAX, 2, TEXT_OUTSIDE),
         (UTF16, 0x0069_0061, 2048, 2, "done"),
         (UTF16, 0xdc00_d83d, 2048, 2, "done"),
         // Half a pair, at the end and at the beginning; the halves the wrong way round.
-        (UTF16, 0xd83d_0061, 2048, 2, "trap: "),
-        (UTF16, 0x0061_dc00, 2048, 2, "trap: "),
-        (UTF16, 0xd83d_dc00, 2048, 2, "trap: "),
-        (UTF16, 0x6900_6100, 2049, 1, "trap: "),
-        (UTF16, 0, 2048, 1 << 31, "trap: "),
-        (UTF16, 0, 2048, u32::MAX, "trap: "),
+        (UTF16, 0xd83d_0061, 2048, 2, "trap: unpaired surrogate found: d83d"),
+        (UTF16, 0x0061_dc00, 2048, 2, "trap: unpaired surrogate found: dc00"),
+        (UTF16, 0xd83d_dc00, 2048, 2, "trap: unpaired surrogate found: dc00"),
+        (UTF16, 0x6900_6100, 2049, 1, "trap: string pointer not aligned to 2"),
+        (UTF16, 0, 2048, 1 << 31, TEXT_OUTSIDE),
+        (UTF16, 0, 2048, u32::MAX, TEXT_OUTSIDE),
         (CompactUTF16, 0x0000_fce4, 2048, 2, "done"),
         (CompactUTF16, 0x0069_0061, 2048, WIDE | 2, "done"),
-        (CompactUTF16, 0xd83d_0061, 2048, WIDE | 2, "trap: "),
-        (CompactUTF16, 0, 2049, 1, "trap: "),
-        (CompactUTF16, 0, 2048, u32::MAX, "trap: "),
+        (CompactUTF16, 0xd83d_0061, 2048, WIDE | 2, "trap: unpaired surrogate found: d83d"),
+        (CompactUTF16, 0, 2049, 1, "trap: string pointer not aligned to 2"),
+        (CompactUTF16, 0, 2048, u32::MAX, TEXT_OUTSIDE),
     ] {
         let handle = format!(
             "(i64.store (i32.const 2048) (i64.const {bytes})) (call $log (i32.const 1) (i32.const {}) (i32.const {}))",
@@ -180,7 +245,7 @@ async fn text_is_text_in_every_encoding() {
     // A level that there is none of.
     for level in [4, 255, -1] {
         let handle = format!("(call $log (i32.const {level}) (i32.const 8192) (i32.const 1))");
-        check(&host, Guest { imports: log, handle: &handle, ..SOUND }, "trap: ").await;
+        check(&host, Guest { imports: log, handle: &handle, ..SOUND }, "trap: unexpected discriminant: ").await;
     }
 }
 

@@ -29,6 +29,7 @@ const OTHERS: &str = r#"
     package wasi:clocks@0.2.0 {
         interface monotonic-clock { use wasi:io/poll@0.2.0.{pollable}; subscribe-duration: func(when: u64) -> pollable; }
     }
+    package wasi:random@0.2.0 { interface insecure { get-insecure-random-bytes: func(len: u64) -> list<u8>; } }
     package wasi:cli@0.2.0 { interface exit { exit: func(status: result); } }
     package acme:billing@1.0.0 { interface api { charge: func() -> u32; } }
 "#;
@@ -37,6 +38,7 @@ const WORLD: &str = r#"
     world guest {
         include runlater:scheduler/tasks@0.1.0;
         import wasi:clocks/monotonic-clock@0.2.0;
+        import wasi:random/insecure@0.2.0;
         import wasi:cli/exit@0.2.0;
         import acme:billing/api@1.0.0;
     }
