@@ -98,17 +98,3 @@ async fn one_that_the_code_changes_goes_by_its_new_rule_at_once_and_one_that_it_
     assert_eq!(scheduler.get_cron("tick.beat").await.unwrap().version, 1);
     assert_eq!(register(&world, &old).await, Vec::<String>::new());
 }
-
-#[tokio::test]
-async fn one_that_somebody_made_under_its_name_stays_theirs() {
-    let world = world().await;
-    world.scheduler.cron("tick.boat", "tick").expression("@yearly").create().await.unwrap();
-    let renamed = saying(&guests::component("crontab"), "beat", "boat");
-    world.scheduler.register(renamed.clone()).grant(Grant::Crons).send().await.unwrap();
-    let theirs = world.scheduler.get_cron("tick.boat").await.unwrap();
-    assert_eq!((theirs.origin, theirs.version, theirs.spec.rule.text()), (Origin::Api, 1, "@yearly"));
-    // Once it is out of the way, the code has its own at the next registration.
-    world.scheduler.delete_cron("tick.boat").await.unwrap();
-    assert_eq!(register(&world, &renamed).await, ["tick.boat added"]);
-    assert_eq!(world.scheduler.get_cron("tick.boat").await.unwrap().origin, Origin::Code);
-}
