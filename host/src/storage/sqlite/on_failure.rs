@@ -83,6 +83,10 @@ pub(super) fn make(conn: &Connection, shared: &Shared, run: i64, now: Timestamp)
         say(conn, run, &format!("no further run of {wanted} was made, because this was one itself"))?;
         return Ok(None);
     }
+    if let Err(misfit) = target.check_input(&input, "input") {
+        say(conn, run, &format!("no run of {wanted} was made, because what it is told does not fit its schema: {misfit}"))?;
+        return Ok(None);
+    }
     let Ok(lineage) = Lineage::follow_up(ParentRun { id, lineage }, now, now) else {
         say(conn, run, &format!("no run of {wanted} was made, because the chain is {DEPTH_MAX} quick hops long"))?;
         return Ok(None);

@@ -2,7 +2,7 @@
 
 use super::place;
 use crate::conformance::world::{World, at, name, registration};
-use runlater::model::{FailureReason, Name, Next, Origin, Status, TaskDefinition, TaskPolicy};
+use runlater::model::{FailureReason, InputSchema, Name, Next, Origin, Status, TaskDefinition, TaskPolicy};
 use runlater::storage::RunChange;
 use runlater::{Metadata, Payload, Run, RunId};
 
@@ -38,6 +38,21 @@ fn fail(world: &World, now: i64) -> Vec<RunId> {
 
 fn follow_ups(world: &World, of: RunId, now: i64) -> Vec<Run> {
     world.all(world.namespace, now).into_iter().filter(|run| run.parent == Some(of)).collect()
+}
+
+#[test]
+fn a_task_that_can_not_be_told_is_not_run() {
+    let world = World::new(place());
+    let schema = r#"{"type":"object","properties":{"run":{"type":"integer"}}}"#;
+    let alert = TaskDefinition { input_schema: Some(InputSchema::parse(schema).unwrap()), ..TaskDefinition::new(name("alert")) };
+    let policy = TaskPolicy { on_failure: Some(name("alert")), ..TaskPolicy::default() };
+    let tasks = vec![(TaskDefinition::new(name("a")), policy), (alert, TaskPolicy::default())];
+    world.wait(world.storage.register(registration(world.namespace, b"failing", tasks), at(0))).unwrap();
+    let run = start(&world, "a", "{}", 1);
+    fail(&world, 2);
+    assert_eq!(follow_ups(&world, run, 2), []);
+    let message = world.get(run, 2).message.unwrap();
+    assert!(message.contains("unreachable; no run of alert was made") && message.contains("input.run"), "{message}");
 }
 
 #[test]
