@@ -20637,6 +20637,1916 @@ _ => _rt::invalid_enum_discriminant(),
 result109
 }
 }
+#[allow(unused_unsafe, clippy::all)]
+/// Moves the scheduled runs that match now, each by so many nanoseconds from its own trigger time as this attempt sees it: later, or
+/// earlier if negative. At most 100 years; finer parts than microseconds are cut off. Counts writes as `bulk-delete-matching` does.
+///
+/// A run that would be moved out of the years 1970 to 9999 is refused by itself.
+#[allow(async_fn_in_trait)]
+pub fn bulk_shift_matching(
+filter: &RunFilter,
+by: i64,
+) -> ::core::result::Result<BulkOutcome, Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/runs@0.1.0")]
+unsafe extern "C" {
+#[link_name = "bulk-shift-matching"]
+fn wit_import1(_: i32, _: i64, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: i64, _: *mut u8) {
+unreachable!()
+}
+wit_import1((filter).handle() as i32, _rt::as_i64(&by), ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result106 = match l2 {
+0 => {
+let e = {
+let l3 = *ptr0.add(8).cast::<i64>();
+let l4 = *ptr0.add(16).cast::<*mut u8>();
+let l5 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let base57 = l4;
+let len57 = l5;
+let mut result57 = _rt::Vec::with_capacity(len57);
+for i in 0..len57 {
+let base = base57
+.add(i * (24 + 4 * ::core::mem::size_of::<*const u8>()));
+let e57 = {
+let l6 = *base.add(0).cast::<*mut u8>();
+let l7 = *base
+.add(::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len8 = l7;
+let bytes8 = _rt::Vec::from_raw_parts(
+l6.cast(),
+len8,
+len8,
+);
+let l9 = i32::from(
+*base
+.add(2 * ::core::mem::size_of::<*const u8>())
+.cast::<u8>(),
+);
+use super::super::super::runlater::scheduler::types::Error as V56;
+let v56 = match l9 {
+0 => {
+let e56 = {
+let l10 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l11 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len12 = l11;
+let bytes12 = _rt::Vec::from_raw_parts(
+l10.cast(),
+len12,
+len12,
+);
+let l13 = *base
+.add(8 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l14 = *base
+.add(8 + 5 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len15 = l14;
+let bytes15 = _rt::Vec::from_raw_parts(
+l13.cast(),
+len15,
+len15,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes12),
+reason: _rt::string_lift(bytes15),
+}
+};
+V56::Invalid(e56)
+}
+1 => {
+let e56 = {
+let l16 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l17 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+let l19 = *base
+.add(8 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l20 = *base
+.add(16 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes18),
+max: l19 as u64,
+asked: l20 as u64,
+}
+};
+V56::Limit(e56)
+}
+2 => {
+let e56 = {
+let l21 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l22 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len23 = l22;
+let bytes23 = _rt::Vec::from_raw_parts(
+l21.cast(),
+len23,
+len23,
+);
+_rt::string_lift(bytes23)
+};
+V56::TaskNotFound(e56)
+}
+3 => {
+let e56 = {
+let l24 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l25 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len26 = l25;
+let bytes26 = _rt::Vec::from_raw_parts(
+l24.cast(),
+len26,
+len26,
+);
+_rt::string_lift(bytes26)
+};
+V56::RunNotFound(e56)
+}
+4 => {
+let e56 = {
+let l27 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l28 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
+);
+_rt::string_lift(bytes29)
+};
+V56::AlreadyTriggered(e56)
+}
+5 => {
+let e56 = {
+let l30 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l31 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
+);
+_rt::string_lift(bytes32)
+};
+V56::DefinedByCode(e56)
+}
+6 => {
+let e56 = {
+let l33 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l34 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
+);
+_rt::string_lift(bytes35)
+};
+V56::AlreadyEnded(e56)
+}
+7 => {
+let e56 = {
+let l36 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l37 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V56::UniqueKeyTaken(e56)
+}
+8 => {
+let e56 = {
+let l39 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l40 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V56::CronNotFound(e56)
+}
+9 => {
+let e56 = {
+let l42 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l43 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V56::CronExists(e56)
+}
+10 => {
+let e56 = {
+let l45 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l46 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len47 = l46;
+let bytes47 = _rt::Vec::from_raw_parts(
+l45.cast(),
+len47,
+len47,
+);
+_rt::string_lift(bytes47)
+};
+V56::CronDefinedByCode(e56)
+}
+11 => {
+let e56 = {
+let l48 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l49 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V56::Forbidden(e56)
+}
+12 => {
+let e56 = {
+let l51 = i32::from(
+*base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<u8>(),
+);
+match l51 {
+0 => None,
+1 => {
+let e = {
+let l52 = *base
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+l52 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V56::Unavailable(e56)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e56 = {
+let l53 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l54 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len55 = l54;
+let bytes55 = _rt::Vec::from_raw_parts(
+l53.cast(),
+len55,
+len55,
+);
+_rt::string_lift(bytes55)
+};
+V56::Other(e56)
+}
+};
+(_rt::string_lift(bytes8), v56)
+};
+result57.push(e57);
+}
+_rt::cabi_dealloc(
+base57,
+len57 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
+8,
+);
+BulkOutcome {
+changed: l3 as u64,
+refused: result57,
+}
+};
+Ok(e)
+}
+1 => {
+let e = {
+let l58 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V105;
+let v105 = match l58 {
+0 => {
+let e105 = {
+let l59 = *ptr0.add(16).cast::<*mut u8>();
+let l60 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len61 = l60;
+let bytes61 = _rt::Vec::from_raw_parts(
+l59.cast(),
+len61,
+len61,
+);
+let l62 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l63 = *ptr0
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len64 = l63;
+let bytes64 = _rt::Vec::from_raw_parts(
+l62.cast(),
+len64,
+len64,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes61),
+reason: _rt::string_lift(bytes64),
+}
+};
+V105::Invalid(e105)
+}
+1 => {
+let e105 = {
+let l65 = *ptr0.add(16).cast::<*mut u8>();
+let l66 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len67 = l66;
+let bytes67 = _rt::Vec::from_raw_parts(
+l65.cast(),
+len67,
+len67,
+);
+let l68 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l69 = *ptr0
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes67),
+max: l68 as u64,
+asked: l69 as u64,
+}
+};
+V105::Limit(e105)
+}
+2 => {
+let e105 = {
+let l70 = *ptr0.add(16).cast::<*mut u8>();
+let l71 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len72 = l71;
+let bytes72 = _rt::Vec::from_raw_parts(
+l70.cast(),
+len72,
+len72,
+);
+_rt::string_lift(bytes72)
+};
+V105::TaskNotFound(e105)
+}
+3 => {
+let e105 = {
+let l73 = *ptr0.add(16).cast::<*mut u8>();
+let l74 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len75 = l74;
+let bytes75 = _rt::Vec::from_raw_parts(
+l73.cast(),
+len75,
+len75,
+);
+_rt::string_lift(bytes75)
+};
+V105::RunNotFound(e105)
+}
+4 => {
+let e105 = {
+let l76 = *ptr0.add(16).cast::<*mut u8>();
+let l77 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len78 = l77;
+let bytes78 = _rt::Vec::from_raw_parts(
+l76.cast(),
+len78,
+len78,
+);
+_rt::string_lift(bytes78)
+};
+V105::AlreadyTriggered(e105)
+}
+5 => {
+let e105 = {
+let l79 = *ptr0.add(16).cast::<*mut u8>();
+let l80 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len81 = l80;
+let bytes81 = _rt::Vec::from_raw_parts(
+l79.cast(),
+len81,
+len81,
+);
+_rt::string_lift(bytes81)
+};
+V105::DefinedByCode(e105)
+}
+6 => {
+let e105 = {
+let l82 = *ptr0.add(16).cast::<*mut u8>();
+let l83 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len84 = l83;
+let bytes84 = _rt::Vec::from_raw_parts(
+l82.cast(),
+len84,
+len84,
+);
+_rt::string_lift(bytes84)
+};
+V105::AlreadyEnded(e105)
+}
+7 => {
+let e105 = {
+let l85 = *ptr0.add(16).cast::<*mut u8>();
+let l86 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len87 = l86;
+let bytes87 = _rt::Vec::from_raw_parts(
+l85.cast(),
+len87,
+len87,
+);
+_rt::string_lift(bytes87)
+};
+V105::UniqueKeyTaken(e105)
+}
+8 => {
+let e105 = {
+let l88 = *ptr0.add(16).cast::<*mut u8>();
+let l89 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len90 = l89;
+let bytes90 = _rt::Vec::from_raw_parts(
+l88.cast(),
+len90,
+len90,
+);
+_rt::string_lift(bytes90)
+};
+V105::CronNotFound(e105)
+}
+9 => {
+let e105 = {
+let l91 = *ptr0.add(16).cast::<*mut u8>();
+let l92 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len93 = l92;
+let bytes93 = _rt::Vec::from_raw_parts(
+l91.cast(),
+len93,
+len93,
+);
+_rt::string_lift(bytes93)
+};
+V105::CronExists(e105)
+}
+10 => {
+let e105 = {
+let l94 = *ptr0.add(16).cast::<*mut u8>();
+let l95 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len96 = l95;
+let bytes96 = _rt::Vec::from_raw_parts(
+l94.cast(),
+len96,
+len96,
+);
+_rt::string_lift(bytes96)
+};
+V105::CronDefinedByCode(e105)
+}
+11 => {
+let e105 = {
+let l97 = *ptr0.add(16).cast::<*mut u8>();
+let l98 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len99 = l98;
+let bytes99 = _rt::Vec::from_raw_parts(
+l97.cast(),
+len99,
+len99,
+);
+_rt::string_lift(bytes99)
+};
+V105::Forbidden(e105)
+}
+12 => {
+let e105 = {
+let l100 = i32::from(*ptr0.add(16).cast::<u8>());
+match l100 {
+0 => None,
+1 => {
+let e = {
+let l101 = *ptr0.add(24).cast::<i64>();
+l101 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V105::Unavailable(e105)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e105 = {
+let l102 = *ptr0.add(16).cast::<*mut u8>();
+let l103 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len104 = l103;
+let bytes104 = _rt::Vec::from_raw_parts(
+l102.cast(),
+len104,
+len104,
+);
+_rt::string_lift(bytes104)
+};
+V105::Other(e105)
+}
+};
+v105
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result106
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Makes the runs of these ids due as `trigger` does: 1 to 500. What can't be is refused by itself.
+#[allow(async_fn_in_trait)]
+pub fn bulk_trigger(
+ids: &[RunId],
+) -> ::core::result::Result<BulkOutcome, Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec1 = ids;
+let len1 = vec1.len();
+let layout1 = _rt::alloc::Layout::from_size_align(
+vec1.len() * (2 * ::core::mem::size_of::<*const u8>()),
+::core::mem::size_of::<*const u8>(),
+)
+.unwrap();
+let (result1, _cleanup1) = wit_bindgen::rt::Cleanup::new(layout1);
+for (i, e) in vec1.into_iter().enumerate() {
+let base = result1
+.add(i * (2 * ::core::mem::size_of::<*const u8>()));
+{
+let vec0 = e;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+*base
+.add(::core::mem::size_of::<*const u8>())
+.cast::<usize>() = len0;
+*base.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+}
+}
+let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/runs@0.1.0")]
+unsafe extern "C" {
+#[link_name = "bulk-trigger"]
+fn wit_import3(_: *mut u8, _: usize, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import3(_: *mut u8, _: usize, _: *mut u8) {
+unreachable!()
+}
+wit_import3(result1, len1, ptr2);
+let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+let result108 = match l4 {
+0 => {
+let e = {
+let l5 = *ptr2.add(8).cast::<i64>();
+let l6 = *ptr2.add(16).cast::<*mut u8>();
+let l7 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let base59 = l6;
+let len59 = l7;
+let mut result59 = _rt::Vec::with_capacity(len59);
+for i in 0..len59 {
+let base = base59
+.add(i * (24 + 4 * ::core::mem::size_of::<*const u8>()));
+let e59 = {
+let l8 = *base.add(0).cast::<*mut u8>();
+let l9 = *base
+.add(::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+let l11 = i32::from(
+*base
+.add(2 * ::core::mem::size_of::<*const u8>())
+.cast::<u8>(),
+);
+use super::super::super::runlater::scheduler::types::Error as V58;
+let v58 = match l11 {
+0 => {
+let e58 = {
+let l12 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l13 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len14 = l13;
+let bytes14 = _rt::Vec::from_raw_parts(
+l12.cast(),
+len14,
+len14,
+);
+let l15 = *base
+.add(8 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l16 = *base
+.add(8 + 5 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len17 = l16;
+let bytes17 = _rt::Vec::from_raw_parts(
+l15.cast(),
+len17,
+len17,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes14),
+reason: _rt::string_lift(bytes17),
+}
+};
+V58::Invalid(e58)
+}
+1 => {
+let e58 = {
+let l18 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l19 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len20 = l19;
+let bytes20 = _rt::Vec::from_raw_parts(
+l18.cast(),
+len20,
+len20,
+);
+let l21 = *base
+.add(8 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l22 = *base
+.add(16 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes20),
+max: l21 as u64,
+asked: l22 as u64,
+}
+};
+V58::Limit(e58)
+}
+2 => {
+let e58 = {
+let l23 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l24 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len25 = l24;
+let bytes25 = _rt::Vec::from_raw_parts(
+l23.cast(),
+len25,
+len25,
+);
+_rt::string_lift(bytes25)
+};
+V58::TaskNotFound(e58)
+}
+3 => {
+let e58 = {
+let l26 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l27 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len28 = l27;
+let bytes28 = _rt::Vec::from_raw_parts(
+l26.cast(),
+len28,
+len28,
+);
+_rt::string_lift(bytes28)
+};
+V58::RunNotFound(e58)
+}
+4 => {
+let e58 = {
+let l29 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l30 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len31 = l30;
+let bytes31 = _rt::Vec::from_raw_parts(
+l29.cast(),
+len31,
+len31,
+);
+_rt::string_lift(bytes31)
+};
+V58::AlreadyTriggered(e58)
+}
+5 => {
+let e58 = {
+let l32 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l33 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len34 = l33;
+let bytes34 = _rt::Vec::from_raw_parts(
+l32.cast(),
+len34,
+len34,
+);
+_rt::string_lift(bytes34)
+};
+V58::DefinedByCode(e58)
+}
+6 => {
+let e58 = {
+let l35 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l36 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len37 = l36;
+let bytes37 = _rt::Vec::from_raw_parts(
+l35.cast(),
+len37,
+len37,
+);
+_rt::string_lift(bytes37)
+};
+V58::AlreadyEnded(e58)
+}
+7 => {
+let e58 = {
+let l38 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l39 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V58::UniqueKeyTaken(e58)
+}
+8 => {
+let e58 = {
+let l41 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l42 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len43 = l42;
+let bytes43 = _rt::Vec::from_raw_parts(
+l41.cast(),
+len43,
+len43,
+);
+_rt::string_lift(bytes43)
+};
+V58::CronNotFound(e58)
+}
+9 => {
+let e58 = {
+let l44 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l45 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len46 = l45;
+let bytes46 = _rt::Vec::from_raw_parts(
+l44.cast(),
+len46,
+len46,
+);
+_rt::string_lift(bytes46)
+};
+V58::CronExists(e58)
+}
+10 => {
+let e58 = {
+let l47 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l48 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
+);
+_rt::string_lift(bytes49)
+};
+V58::CronDefinedByCode(e58)
+}
+11 => {
+let e58 = {
+let l50 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l51 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len52 = l51;
+let bytes52 = _rt::Vec::from_raw_parts(
+l50.cast(),
+len52,
+len52,
+);
+_rt::string_lift(bytes52)
+};
+V58::Forbidden(e58)
+}
+12 => {
+let e58 = {
+let l53 = i32::from(
+*base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<u8>(),
+);
+match l53 {
+0 => None,
+1 => {
+let e = {
+let l54 = *base
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+l54 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V58::Unavailable(e58)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e58 = {
+let l55 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l56 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len57 = l56;
+let bytes57 = _rt::Vec::from_raw_parts(
+l55.cast(),
+len57,
+len57,
+);
+_rt::string_lift(bytes57)
+};
+V58::Other(e58)
+}
+};
+(_rt::string_lift(bytes10), v58)
+};
+result59.push(e59);
+}
+_rt::cabi_dealloc(
+base59,
+len59 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
+8,
+);
+BulkOutcome {
+changed: l5 as u64,
+refused: result59,
+}
+};
+Ok(e)
+}
+1 => {
+let e = {
+let l60 = i32::from(*ptr2.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V107;
+let v107 = match l60 {
+0 => {
+let e107 = {
+let l61 = *ptr2.add(16).cast::<*mut u8>();
+let l62 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len63 = l62;
+let bytes63 = _rt::Vec::from_raw_parts(
+l61.cast(),
+len63,
+len63,
+);
+let l64 = *ptr2
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l65 = *ptr2
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len66 = l65;
+let bytes66 = _rt::Vec::from_raw_parts(
+l64.cast(),
+len66,
+len66,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes63),
+reason: _rt::string_lift(bytes66),
+}
+};
+V107::Invalid(e107)
+}
+1 => {
+let e107 = {
+let l67 = *ptr2.add(16).cast::<*mut u8>();
+let l68 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len69 = l68;
+let bytes69 = _rt::Vec::from_raw_parts(
+l67.cast(),
+len69,
+len69,
+);
+let l70 = *ptr2
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l71 = *ptr2
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes69),
+max: l70 as u64,
+asked: l71 as u64,
+}
+};
+V107::Limit(e107)
+}
+2 => {
+let e107 = {
+let l72 = *ptr2.add(16).cast::<*mut u8>();
+let l73 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len74 = l73;
+let bytes74 = _rt::Vec::from_raw_parts(
+l72.cast(),
+len74,
+len74,
+);
+_rt::string_lift(bytes74)
+};
+V107::TaskNotFound(e107)
+}
+3 => {
+let e107 = {
+let l75 = *ptr2.add(16).cast::<*mut u8>();
+let l76 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len77 = l76;
+let bytes77 = _rt::Vec::from_raw_parts(
+l75.cast(),
+len77,
+len77,
+);
+_rt::string_lift(bytes77)
+};
+V107::RunNotFound(e107)
+}
+4 => {
+let e107 = {
+let l78 = *ptr2.add(16).cast::<*mut u8>();
+let l79 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len80 = l79;
+let bytes80 = _rt::Vec::from_raw_parts(
+l78.cast(),
+len80,
+len80,
+);
+_rt::string_lift(bytes80)
+};
+V107::AlreadyTriggered(e107)
+}
+5 => {
+let e107 = {
+let l81 = *ptr2.add(16).cast::<*mut u8>();
+let l82 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len83 = l82;
+let bytes83 = _rt::Vec::from_raw_parts(
+l81.cast(),
+len83,
+len83,
+);
+_rt::string_lift(bytes83)
+};
+V107::DefinedByCode(e107)
+}
+6 => {
+let e107 = {
+let l84 = *ptr2.add(16).cast::<*mut u8>();
+let l85 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len86 = l85;
+let bytes86 = _rt::Vec::from_raw_parts(
+l84.cast(),
+len86,
+len86,
+);
+_rt::string_lift(bytes86)
+};
+V107::AlreadyEnded(e107)
+}
+7 => {
+let e107 = {
+let l87 = *ptr2.add(16).cast::<*mut u8>();
+let l88 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len89 = l88;
+let bytes89 = _rt::Vec::from_raw_parts(
+l87.cast(),
+len89,
+len89,
+);
+_rt::string_lift(bytes89)
+};
+V107::UniqueKeyTaken(e107)
+}
+8 => {
+let e107 = {
+let l90 = *ptr2.add(16).cast::<*mut u8>();
+let l91 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len92 = l91;
+let bytes92 = _rt::Vec::from_raw_parts(
+l90.cast(),
+len92,
+len92,
+);
+_rt::string_lift(bytes92)
+};
+V107::CronNotFound(e107)
+}
+9 => {
+let e107 = {
+let l93 = *ptr2.add(16).cast::<*mut u8>();
+let l94 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len95 = l94;
+let bytes95 = _rt::Vec::from_raw_parts(
+l93.cast(),
+len95,
+len95,
+);
+_rt::string_lift(bytes95)
+};
+V107::CronExists(e107)
+}
+10 => {
+let e107 = {
+let l96 = *ptr2.add(16).cast::<*mut u8>();
+let l97 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len98 = l97;
+let bytes98 = _rt::Vec::from_raw_parts(
+l96.cast(),
+len98,
+len98,
+);
+_rt::string_lift(bytes98)
+};
+V107::CronDefinedByCode(e107)
+}
+11 => {
+let e107 = {
+let l99 = *ptr2.add(16).cast::<*mut u8>();
+let l100 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len101 = l100;
+let bytes101 = _rt::Vec::from_raw_parts(
+l99.cast(),
+len101,
+len101,
+);
+_rt::string_lift(bytes101)
+};
+V107::Forbidden(e107)
+}
+12 => {
+let e107 = {
+let l102 = i32::from(*ptr2.add(16).cast::<u8>());
+match l102 {
+0 => None,
+1 => {
+let e = {
+let l103 = *ptr2.add(24).cast::<i64>();
+l103 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V107::Unavailable(e107)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e107 = {
+let l104 = *ptr2.add(16).cast::<*mut u8>();
+let l105 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len106 = l105;
+let bytes106 = _rt::Vec::from_raw_parts(
+l104.cast(),
+len106,
+len106,
+);
+_rt::string_lift(bytes106)
+};
+V107::Other(e107)
+}
+};
+v107
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result108
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Makes the runs that match now due as `trigger` does, and leaves alone those for which that is refused. Without a status in the filter
+/// that is what went wrong: failed and missed ones. Counts writes as `bulk-delete-matching` does.
+#[allow(async_fn_in_trait)]
+pub fn bulk_trigger_matching(
+filter: &RunFilter,
+) -> ::core::result::Result<BulkOutcome, Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/runs@0.1.0")]
+unsafe extern "C" {
+#[link_name = "bulk-trigger-matching"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((filter).handle() as i32, ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result106 = match l2 {
+0 => {
+let e = {
+let l3 = *ptr0.add(8).cast::<i64>();
+let l4 = *ptr0.add(16).cast::<*mut u8>();
+let l5 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let base57 = l4;
+let len57 = l5;
+let mut result57 = _rt::Vec::with_capacity(len57);
+for i in 0..len57 {
+let base = base57
+.add(i * (24 + 4 * ::core::mem::size_of::<*const u8>()));
+let e57 = {
+let l6 = *base.add(0).cast::<*mut u8>();
+let l7 = *base
+.add(::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len8 = l7;
+let bytes8 = _rt::Vec::from_raw_parts(
+l6.cast(),
+len8,
+len8,
+);
+let l9 = i32::from(
+*base
+.add(2 * ::core::mem::size_of::<*const u8>())
+.cast::<u8>(),
+);
+use super::super::super::runlater::scheduler::types::Error as V56;
+let v56 = match l9 {
+0 => {
+let e56 = {
+let l10 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l11 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len12 = l11;
+let bytes12 = _rt::Vec::from_raw_parts(
+l10.cast(),
+len12,
+len12,
+);
+let l13 = *base
+.add(8 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l14 = *base
+.add(8 + 5 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len15 = l14;
+let bytes15 = _rt::Vec::from_raw_parts(
+l13.cast(),
+len15,
+len15,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes12),
+reason: _rt::string_lift(bytes15),
+}
+};
+V56::Invalid(e56)
+}
+1 => {
+let e56 = {
+let l16 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l17 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+let l19 = *base
+.add(8 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l20 = *base
+.add(16 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes18),
+max: l19 as u64,
+asked: l20 as u64,
+}
+};
+V56::Limit(e56)
+}
+2 => {
+let e56 = {
+let l21 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l22 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len23 = l22;
+let bytes23 = _rt::Vec::from_raw_parts(
+l21.cast(),
+len23,
+len23,
+);
+_rt::string_lift(bytes23)
+};
+V56::TaskNotFound(e56)
+}
+3 => {
+let e56 = {
+let l24 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l25 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len26 = l25;
+let bytes26 = _rt::Vec::from_raw_parts(
+l24.cast(),
+len26,
+len26,
+);
+_rt::string_lift(bytes26)
+};
+V56::RunNotFound(e56)
+}
+4 => {
+let e56 = {
+let l27 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l28 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
+);
+_rt::string_lift(bytes29)
+};
+V56::AlreadyTriggered(e56)
+}
+5 => {
+let e56 = {
+let l30 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l31 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
+);
+_rt::string_lift(bytes32)
+};
+V56::DefinedByCode(e56)
+}
+6 => {
+let e56 = {
+let l33 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l34 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
+);
+_rt::string_lift(bytes35)
+};
+V56::AlreadyEnded(e56)
+}
+7 => {
+let e56 = {
+let l36 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l37 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V56::UniqueKeyTaken(e56)
+}
+8 => {
+let e56 = {
+let l39 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l40 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V56::CronNotFound(e56)
+}
+9 => {
+let e56 = {
+let l42 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l43 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V56::CronExists(e56)
+}
+10 => {
+let e56 = {
+let l45 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l46 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len47 = l46;
+let bytes47 = _rt::Vec::from_raw_parts(
+l45.cast(),
+len47,
+len47,
+);
+_rt::string_lift(bytes47)
+};
+V56::CronDefinedByCode(e56)
+}
+11 => {
+let e56 = {
+let l48 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l49 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V56::Forbidden(e56)
+}
+12 => {
+let e56 = {
+let l51 = i32::from(
+*base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<u8>(),
+);
+match l51 {
+0 => None,
+1 => {
+let e = {
+let l52 = *base
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+l52 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V56::Unavailable(e56)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e56 = {
+let l53 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l54 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len55 = l54;
+let bytes55 = _rt::Vec::from_raw_parts(
+l53.cast(),
+len55,
+len55,
+);
+_rt::string_lift(bytes55)
+};
+V56::Other(e56)
+}
+};
+(_rt::string_lift(bytes8), v56)
+};
+result57.push(e57);
+}
+_rt::cabi_dealloc(
+base57,
+len57 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
+8,
+);
+BulkOutcome {
+changed: l3 as u64,
+refused: result57,
+}
+};
+Ok(e)
+}
+1 => {
+let e = {
+let l58 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V105;
+let v105 = match l58 {
+0 => {
+let e105 = {
+let l59 = *ptr0.add(16).cast::<*mut u8>();
+let l60 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len61 = l60;
+let bytes61 = _rt::Vec::from_raw_parts(
+l59.cast(),
+len61,
+len61,
+);
+let l62 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l63 = *ptr0
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len64 = l63;
+let bytes64 = _rt::Vec::from_raw_parts(
+l62.cast(),
+len64,
+len64,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes61),
+reason: _rt::string_lift(bytes64),
+}
+};
+V105::Invalid(e105)
+}
+1 => {
+let e105 = {
+let l65 = *ptr0.add(16).cast::<*mut u8>();
+let l66 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len67 = l66;
+let bytes67 = _rt::Vec::from_raw_parts(
+l65.cast(),
+len67,
+len67,
+);
+let l68 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l69 = *ptr0
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes67),
+max: l68 as u64,
+asked: l69 as u64,
+}
+};
+V105::Limit(e105)
+}
+2 => {
+let e105 = {
+let l70 = *ptr0.add(16).cast::<*mut u8>();
+let l71 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len72 = l71;
+let bytes72 = _rt::Vec::from_raw_parts(
+l70.cast(),
+len72,
+len72,
+);
+_rt::string_lift(bytes72)
+};
+V105::TaskNotFound(e105)
+}
+3 => {
+let e105 = {
+let l73 = *ptr0.add(16).cast::<*mut u8>();
+let l74 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len75 = l74;
+let bytes75 = _rt::Vec::from_raw_parts(
+l73.cast(),
+len75,
+len75,
+);
+_rt::string_lift(bytes75)
+};
+V105::RunNotFound(e105)
+}
+4 => {
+let e105 = {
+let l76 = *ptr0.add(16).cast::<*mut u8>();
+let l77 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len78 = l77;
+let bytes78 = _rt::Vec::from_raw_parts(
+l76.cast(),
+len78,
+len78,
+);
+_rt::string_lift(bytes78)
+};
+V105::AlreadyTriggered(e105)
+}
+5 => {
+let e105 = {
+let l79 = *ptr0.add(16).cast::<*mut u8>();
+let l80 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len81 = l80;
+let bytes81 = _rt::Vec::from_raw_parts(
+l79.cast(),
+len81,
+len81,
+);
+_rt::string_lift(bytes81)
+};
+V105::DefinedByCode(e105)
+}
+6 => {
+let e105 = {
+let l82 = *ptr0.add(16).cast::<*mut u8>();
+let l83 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len84 = l83;
+let bytes84 = _rt::Vec::from_raw_parts(
+l82.cast(),
+len84,
+len84,
+);
+_rt::string_lift(bytes84)
+};
+V105::AlreadyEnded(e105)
+}
+7 => {
+let e105 = {
+let l85 = *ptr0.add(16).cast::<*mut u8>();
+let l86 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len87 = l86;
+let bytes87 = _rt::Vec::from_raw_parts(
+l85.cast(),
+len87,
+len87,
+);
+_rt::string_lift(bytes87)
+};
+V105::UniqueKeyTaken(e105)
+}
+8 => {
+let e105 = {
+let l88 = *ptr0.add(16).cast::<*mut u8>();
+let l89 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len90 = l89;
+let bytes90 = _rt::Vec::from_raw_parts(
+l88.cast(),
+len90,
+len90,
+);
+_rt::string_lift(bytes90)
+};
+V105::CronNotFound(e105)
+}
+9 => {
+let e105 = {
+let l91 = *ptr0.add(16).cast::<*mut u8>();
+let l92 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len93 = l92;
+let bytes93 = _rt::Vec::from_raw_parts(
+l91.cast(),
+len93,
+len93,
+);
+_rt::string_lift(bytes93)
+};
+V105::CronExists(e105)
+}
+10 => {
+let e105 = {
+let l94 = *ptr0.add(16).cast::<*mut u8>();
+let l95 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len96 = l95;
+let bytes96 = _rt::Vec::from_raw_parts(
+l94.cast(),
+len96,
+len96,
+);
+_rt::string_lift(bytes96)
+};
+V105::CronDefinedByCode(e105)
+}
+11 => {
+let e105 = {
+let l97 = *ptr0.add(16).cast::<*mut u8>();
+let l98 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len99 = l98;
+let bytes99 = _rt::Vec::from_raw_parts(
+l97.cast(),
+len99,
+len99,
+);
+_rt::string_lift(bytes99)
+};
+V105::Forbidden(e105)
+}
+12 => {
+let e105 = {
+let l100 = i32::from(*ptr0.add(16).cast::<u8>());
+match l100 {
+0 => None,
+1 => {
+let e = {
+let l101 = *ptr0.add(24).cast::<i64>();
+l101 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V105::Unavailable(e105)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e105 = {
+let l102 = *ptr0.add(16).cast::<*mut u8>();
+let l103 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len104 = l103;
+let bytes104 = _rt::Vec::from_raw_parts(
+l102.cast(),
+len104,
+len104,
+);
+_rt::string_lift(bytes104)
+};
+V105::Other(e105)
+}
+};
+v105
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result106
+}
+}
 }
 /// Crons: rules that make runs again and again. Needs the grant `crons`.
 ///
@@ -25137,9 +27047,9 @@ const _ : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe
 (link_section =
 "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks:imports and exports")]
 #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-__WIT_BINDGEN_COMPONENT_TYPE : [u8; 6863] = *
+__WIT_BINDGEN_COMPONENT_TYPE : [u8; 6948] = *
 b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd34\x01A\x02\x01A\x16\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa85\x01A\x02\x01A\x16\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -25208,7 +27118,7 @@ n.set-retention\x013\x01k\x05\x01@\x04\x04self\"\x03keys\x02at\x01\x05input4\0\x
 \x04\0$[method]task-definition.add-schedule\x015\x01k\x14\x01@\x04\x04self\"\x03\
 keys\x0aexpressions\x07options6\0\x15\x04\0\x20[method]task-definition.add-cron\x01\
 7\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\x03\0\
-\0\x06status\x01B\x82\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\
+\0\x06status\x01B\x86\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\
 \x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x04\
 \x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\x04\0\x03due\
 \x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\x01\x03\x04\
@@ -25254,39 +27164,41 @@ due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\x11schedule
 !\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\x06fi\
 lter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\0\x01\
 @\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06filter0\x03\
-due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunlater:schedul\
-er/runs@0.1.0\x05\x0b\x02\x03\0\x02\x0ccron-options\x01BC\x02\x03\x02\x01\x01\x04\
-\0\x07instant\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\
-\x01\x02\x04\0\x06run-id\x03\0\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x06\
-\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x0ccron-\
-options\x03\0\x0a\x04\0\x04cron\x03\x01\x01i\x0c\x01p\x0d\x01ks\x01r\x02\x05cron\
-s\x0e\x04next\x0f\x04\0\x09cron-page\x03\0\x10\x01h\x0c\x01@\x01\x04self\x12\0s\x04\
-\0\x11[method]cron.name\x01\x13\x04\0\x11[method]cron.task\x01\x13\x04\0\x17[met\
-hod]cron.expression\x01\x13\x04\0\x15[method]cron.timezone\x01\x13\x01k\x01\x01@\
-\x01\x04self\x12\0\x14\x04\0\x14[method]cron.next-at\x01\x15\x01@\x01\x04self\x12\
-\0y\x04\0\x12[method]cron.fired\x01\x16\x01@\x01\x04self\x12\0\x0f\x04\0\x13[met\
-hod]cron.paused\x01\x17\x01@\x01\x04self\x12\0\x07\x04\0\x13[method]cron.origin\x01\
-\x18\x01@\x01\x04self\x12\0\x03\x04\0\x12[method]cron.input\x01\x19\x01o\x02ss\x01\
-p\x1a\x01@\x01\x04self\x12\0\x1b\x04\0\x15[method]cron.metadata\x01\x1c\x01h\x0b\
-\x01k\x1d\x01j\0\x01\x09\x01@\x04\x04names\x04tasks\x0aexpressions\x07options\x1e\
-\0\x1f\x04\0\x06create\x01\x20\x01j\x01\x0d\x01\x09\x01@\x01\x04names\0!\x04\0\x03\
-get\x01\"\x01j\x01\x11\x01\x09\x01@\x03\x04task\x0f\x04sizey\x06cursor\x0f\0#\x04\
-\0\x04list\x01$\x01@\x03\x04names\x0aexpression\x0f\x07options\x1e\0\x1f\x04\0\x06\
-update\x01%\x01@\x03\x04names\x05until\x14\x04notes\0\x1f\x04\0\x05pause\x01&\x01\
-@\x01\x04names\0\x1f\x04\0\x06resume\x01'\x04\0\x06delete\x01'\x01p\x01\x01j\x01\
-(\x01\x09\x01@\x02\x04names\x05county\0)\x04\0\x04next\x01*\x01j\x01\x05\x01\x09\
-\x01@\x01\x04names\0+\x04\0\x07trigger\x01,\x01j\x01y\x01\x09\x01@\x03\x04names\x04\
-from\x01\x05until\x01\0-\x04\0\x08backfill\x01.\x03\0\x1erunlater:scheduler/cron\
-s@0.1.0\x05\x0d\x02\x03\0\x02\x0ftask-definition\x01B\x15\x02\x03\x02\x01\x05\x04\
-\0\x08duration\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\
-\x01\x0e\x04\0\x0ftask-definition\x03\0\x04\x01k\x03\x01q\x02\x04done\x01\x06\0\x06\
-snooze\x01\x01\0\x04\0\x07outcome\x03\0\x07\x01k\x01\x01r\x02\x06reasons\x05afte\
-r\x09\x04\0\x05retry\x03\0\x0a\x01q\x03\x05retry\x01\x0b\0\x06reject\x01s\0\x05o\
-ther\x01s\0\x04\0\x07failure\x03\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\x0f\x04\0\x08d\
-escribe\x01\x10\x01j\x01\x08\x01\x0d\x01@\x02\x04tasks\x05input\x03\0\x11\x04\0\x06\
-handle\x01\x12\x04\0\x1drunlater:scheduler/task@0.1.0\x05\x0f\x04\0\x1erunlater:\
-scheduler/tasks@0.1.0\x04\0\x0b\x0b\x01\0\x05tasks\x03\0\0\0G\x09producers\x01\x0c\
-processed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x01@\x02\x06filter0\x02by\
+x\0\xd3\0\x04\0\x13bulk-shift-matching\x01Z\x04\0\x0cbulk-trigger\x01T\x04\0\x15\
+bulk-trigger-matching\x01U\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\x0b\x02\x03\
+\0\x02\x0ccron-options\x01BC\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\
+\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\
+\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x06\x02\x03\x02\x01\x07\x04\0\x05\
+error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x0ccron-options\x03\0\x0a\x04\0\x04cro\
+n\x03\x01\x01i\x0c\x01p\x0d\x01ks\x01r\x02\x05crons\x0e\x04next\x0f\x04\0\x09cro\
+n-page\x03\0\x10\x01h\x0c\x01@\x01\x04self\x12\0s\x04\0\x11[method]cron.name\x01\
+\x13\x04\0\x11[method]cron.task\x01\x13\x04\0\x17[method]cron.expression\x01\x13\
+\x04\0\x15[method]cron.timezone\x01\x13\x01k\x01\x01@\x01\x04self\x12\0\x14\x04\0\
+\x14[method]cron.next-at\x01\x15\x01@\x01\x04self\x12\0y\x04\0\x12[method]cron.f\
+ired\x01\x16\x01@\x01\x04self\x12\0\x0f\x04\0\x13[method]cron.paused\x01\x17\x01\
+@\x01\x04self\x12\0\x07\x04\0\x13[method]cron.origin\x01\x18\x01@\x01\x04self\x12\
+\0\x03\x04\0\x12[method]cron.input\x01\x19\x01o\x02ss\x01p\x1a\x01@\x01\x04self\x12\
+\0\x1b\x04\0\x15[method]cron.metadata\x01\x1c\x01h\x0b\x01k\x1d\x01j\0\x01\x09\x01\
+@\x04\x04names\x04tasks\x0aexpressions\x07options\x1e\0\x1f\x04\0\x06create\x01\x20\
+\x01j\x01\x0d\x01\x09\x01@\x01\x04names\0!\x04\0\x03get\x01\"\x01j\x01\x11\x01\x09\
+\x01@\x03\x04task\x0f\x04sizey\x06cursor\x0f\0#\x04\0\x04list\x01$\x01@\x03\x04n\
+ames\x0aexpression\x0f\x07options\x1e\0\x1f\x04\0\x06update\x01%\x01@\x03\x04nam\
+es\x05until\x14\x04notes\0\x1f\x04\0\x05pause\x01&\x01@\x01\x04names\0\x1f\x04\0\
+\x06resume\x01'\x04\0\x06delete\x01'\x01p\x01\x01j\x01(\x01\x09\x01@\x02\x04name\
+s\x05county\0)\x04\0\x04next\x01*\x01j\x01\x05\x01\x09\x01@\x01\x04names\0+\x04\0\
+\x07trigger\x01,\x01j\x01y\x01\x09\x01@\x03\x04names\x04from\x01\x05until\x01\0-\
+\x04\0\x08backfill\x01.\x03\0\x1erunlater:scheduler/crons@0.1.0\x05\x0d\x02\x03\0\
+\x02\x0ftask-definition\x01B\x15\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\0\x02\
+\x03\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\x01\x0e\x04\0\x0ftask-de\
+finition\x03\0\x04\x01k\x03\x01q\x02\x04done\x01\x06\0\x06snooze\x01\x01\0\x04\0\
+\x07outcome\x03\0\x07\x01k\x01\x01r\x02\x06reasons\x05after\x09\x04\0\x05retry\x03\
+\0\x0a\x01q\x03\x05retry\x01\x0b\0\x06reject\x01s\0\x05other\x01s\0\x04\0\x07fai\
+lure\x03\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\x0f\x04\0\x08describe\x01\x10\x01j\x01\
+\x08\x01\x0d\x01@\x02\x04tasks\x05input\x03\0\x11\x04\0\x06handle\x01\x12\x04\0\x1d\
+runlater:scheduler/task@0.1.0\x05\x0f\x04\0\x1erunlater:scheduler/tasks@0.1.0\x04\
+\0\x0b\x0b\x01\0\x05tasks\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit\
+-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 };
 };
 }
@@ -25299,8 +27211,8 @@ link_section = "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 6635] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xcf2\x01A\x02\x01A\x13\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 6720] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa43\x01A\x02\x01A\x13\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -25369,7 +27281,7 @@ n.set-retention\x013\x01k\x05\x01@\x04\x04self\"\x03keys\x02at\x01\x05input4\0\x
 \x04\0$[method]task-definition.add-schedule\x015\x01k\x14\x01@\x04\x04self\"\x03\
 keys\x0aexpressions\x07options6\0\x15\x04\0\x20[method]task-definition.add-cron\x01\
 7\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\x03\0\
-\0\x06status\x01B\x82\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\
+\0\x06status\x01B\x86\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\
 \x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x04\
 \x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\x04\0\x03due\
 \x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\x01\x03\x04\
@@ -25415,33 +27327,34 @@ due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\x11schedule
 !\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\x06fi\
 lter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\0\x01\
 @\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06filter0\x03\
-due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunlater:schedul\
-er/runs@0.1.0\x05\x0b\x02\x03\0\x02\x0ccron-options\x01BC\x02\x03\x02\x01\x01\x04\
-\0\x07instant\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\
-\x01\x02\x04\0\x06run-id\x03\0\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x06\
-\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x0ccron-\
-options\x03\0\x0a\x04\0\x04cron\x03\x01\x01i\x0c\x01p\x0d\x01ks\x01r\x02\x05cron\
-s\x0e\x04next\x0f\x04\0\x09cron-page\x03\0\x10\x01h\x0c\x01@\x01\x04self\x12\0s\x04\
-\0\x11[method]cron.name\x01\x13\x04\0\x11[method]cron.task\x01\x13\x04\0\x17[met\
-hod]cron.expression\x01\x13\x04\0\x15[method]cron.timezone\x01\x13\x01k\x01\x01@\
-\x01\x04self\x12\0\x14\x04\0\x14[method]cron.next-at\x01\x15\x01@\x01\x04self\x12\
-\0y\x04\0\x12[method]cron.fired\x01\x16\x01@\x01\x04self\x12\0\x0f\x04\0\x13[met\
-hod]cron.paused\x01\x17\x01@\x01\x04self\x12\0\x07\x04\0\x13[method]cron.origin\x01\
-\x18\x01@\x01\x04self\x12\0\x03\x04\0\x12[method]cron.input\x01\x19\x01o\x02ss\x01\
-p\x1a\x01@\x01\x04self\x12\0\x1b\x04\0\x15[method]cron.metadata\x01\x1c\x01h\x0b\
-\x01k\x1d\x01j\0\x01\x09\x01@\x04\x04names\x04tasks\x0aexpressions\x07options\x1e\
-\0\x1f\x04\0\x06create\x01\x20\x01j\x01\x0d\x01\x09\x01@\x01\x04names\0!\x04\0\x03\
-get\x01\"\x01j\x01\x11\x01\x09\x01@\x03\x04task\x0f\x04sizey\x06cursor\x0f\0#\x04\
-\0\x04list\x01$\x01@\x03\x04names\x0aexpression\x0f\x07options\x1e\0\x1f\x04\0\x06\
-update\x01%\x01@\x03\x04names\x05until\x14\x04notes\0\x1f\x04\0\x05pause\x01&\x01\
-@\x01\x04names\0\x1f\x04\0\x06resume\x01'\x04\0\x06delete\x01'\x01p\x01\x01j\x01\
-(\x01\x09\x01@\x02\x04names\x05county\0)\x04\0\x04next\x01*\x01j\x01\x05\x01\x09\
-\x01@\x01\x04names\0+\x04\0\x07trigger\x01,\x01j\x01y\x01\x09\x01@\x03\x04names\x04\
-from\x01\x05until\x01\0-\x04\0\x08backfill\x01.\x03\0\x1erunlater:scheduler/cron\
-s@0.1.0\x05\x0d\x04\0>runlater:scheduler/tasks-with-all-of-its-exports-removed@0\
-.1.0\x04\0\x0b+\x01\0%tasks-with-all-of-its-exports-removed\x03\0\0\0G\x09produc\
-ers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060\
-.61.1";
+due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x01@\x02\x06filter0\x02by\
+x\0\xd3\0\x04\0\x13bulk-shift-matching\x01Z\x04\0\x0cbulk-trigger\x01T\x04\0\x15\
+bulk-trigger-matching\x01U\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\x0b\x02\x03\
+\0\x02\x0ccron-options\x01BC\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\
+\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\
+\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x06\x02\x03\x02\x01\x07\x04\0\x05\
+error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x0ccron-options\x03\0\x0a\x04\0\x04cro\
+n\x03\x01\x01i\x0c\x01p\x0d\x01ks\x01r\x02\x05crons\x0e\x04next\x0f\x04\0\x09cro\
+n-page\x03\0\x10\x01h\x0c\x01@\x01\x04self\x12\0s\x04\0\x11[method]cron.name\x01\
+\x13\x04\0\x11[method]cron.task\x01\x13\x04\0\x17[method]cron.expression\x01\x13\
+\x04\0\x15[method]cron.timezone\x01\x13\x01k\x01\x01@\x01\x04self\x12\0\x14\x04\0\
+\x14[method]cron.next-at\x01\x15\x01@\x01\x04self\x12\0y\x04\0\x12[method]cron.f\
+ired\x01\x16\x01@\x01\x04self\x12\0\x0f\x04\0\x13[method]cron.paused\x01\x17\x01\
+@\x01\x04self\x12\0\x07\x04\0\x13[method]cron.origin\x01\x18\x01@\x01\x04self\x12\
+\0\x03\x04\0\x12[method]cron.input\x01\x19\x01o\x02ss\x01p\x1a\x01@\x01\x04self\x12\
+\0\x1b\x04\0\x15[method]cron.metadata\x01\x1c\x01h\x0b\x01k\x1d\x01j\0\x01\x09\x01\
+@\x04\x04names\x04tasks\x0aexpressions\x07options\x1e\0\x1f\x04\0\x06create\x01\x20\
+\x01j\x01\x0d\x01\x09\x01@\x01\x04names\0!\x04\0\x03get\x01\"\x01j\x01\x11\x01\x09\
+\x01@\x03\x04task\x0f\x04sizey\x06cursor\x0f\0#\x04\0\x04list\x01$\x01@\x03\x04n\
+ames\x0aexpression\x0f\x07options\x1e\0\x1f\x04\0\x06update\x01%\x01@\x03\x04nam\
+es\x05until\x14\x04notes\0\x1f\x04\0\x05pause\x01&\x01@\x01\x04names\0\x1f\x04\0\
+\x06resume\x01'\x04\0\x06delete\x01'\x01p\x01\x01j\x01(\x01\x09\x01@\x02\x04name\
+s\x05county\0)\x04\0\x04next\x01*\x01j\x01\x05\x01\x09\x01@\x01\x04names\0+\x04\0\
+\x07trigger\x01,\x01j\x01y\x01\x09\x01@\x03\x04names\x04from\x01\x05until\x01\0-\
+\x04\0\x08backfill\x01.\x03\0\x1erunlater:scheduler/crons@0.1.0\x05\x0d\x04\0>ru\
+nlater:scheduler/tasks-with-all-of-its-exports-removed@0.1.0\x04\0\x0b+\x01\0%ta\
+sks-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\
+\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -69,7 +69,7 @@ pub use schedule::{Schedule, schedule};
 pub use schema::{JsonSchema, Schema};
 pub use task::{CodeCron, CodeSchedule, Definition, Task};
 pub use time::{Duration, Instant};
-pub use values::{Due, Level, Origin, RunId, Status, UniqueMode};
+pub use values::{Due, Level, Origin, RunId, Shift, Status, UniqueMode};
 
 /// Makes these tasks the component's. Once for each component, at the top level of its crate.
 #[macro_export]

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::policy::CatchUp;
 use crate::runs::{BulkOutcome, Filter, Order};
 use crate::time::{Duration, Instant};
-use crate::values::{Due, Level, Origin, RunId, Status, UniqueMode};
+use crate::values::{Due, Level, Origin, RunId, Shift, Status, UniqueMode};
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::fake::Fake as Here;
@@ -84,6 +84,9 @@ pub(crate) trait Host {
     fn bulk_delete_matching(filter: &Filter) -> Result<BulkOutcome, Error>;
     fn bulk_reschedule(moves: &[(RunId, Due)]) -> Result<BulkOutcome, Error>;
     fn bulk_reschedule_matching(filter: &Filter, due: Due) -> Result<BulkOutcome, Error>;
+    fn bulk_shift_matching(filter: &Filter, by: Shift) -> Result<BulkOutcome, Error>;
+    fn bulk_trigger(ids: &[RunId]) -> Result<BulkOutcome, Error>;
+    fn bulk_trigger_matching(filter: &Filter) -> Result<BulkOutcome, Error>;
 
     fn create_cron(name: &str, task: &str, cron: &NewCron) -> Result<(), Error>;
     fn cron(name: &str) -> Result<Self::CronView, Error>;

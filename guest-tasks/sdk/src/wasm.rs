@@ -8,7 +8,7 @@ use crate::policy::CatchUp;
 use crate::runs::{BulkOutcome, Filter, Order};
 use crate::seam::{CronView, Host, NewCron, NewRun, Options, Page, View};
 use crate::time::{Duration, Instant};
-use crate::values::{Due, Level, Origin, RunId, Status, UniqueMode};
+use crate::values::{Due, Level, Origin, RunId, Shift, Status, UniqueMode};
 
 pub(crate) struct Wasm;
 
@@ -74,6 +74,25 @@ impl Host for Wasm {
 
     fn bulk_reschedule_matching(which: &Filter, then: Due) -> Result<BulkOutcome, Error> {
         runs::bulk_reschedule_matching(&filter(which)?, due(then)).map(bulk_outcome).map_err(error)
+    }
+
+    fn bulk_shift_matching(which: &Filter, by: Shift) -> Result<BulkOutcome, Error> {
+        // A span that is too long for the contract is too long for the host as well, which says so.
+        let nanos = |span: Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
+        let by = match by {
+            Shift::Later(span) => nanos(span),
+            Shift::Earlier(span) => -nanos(span),
+        };
+        runs::bulk_shift_matching(&filter(which)?, by).map(bulk_outcome).map_err(error)
+    }
+
+    fn bulk_trigger(ids: &[RunId]) -> Result<BulkOutcome, Error> {
+        let ids: Vec<_> = ids.iter().map(|id| id.as_str().to_owned()).collect();
+        runs::bulk_trigger(&ids).map(bulk_outcome).map_err(error)
+    }
+
+    fn bulk_trigger_matching(which: &Filter) -> Result<BulkOutcome, Error> {
+        runs::bulk_trigger_matching(&filter(which)?).map(bulk_outcome).map_err(error)
     }
 
     fn create_cron(name: &str, task: &str, cron: &NewCron) -> Result<(), Error> {

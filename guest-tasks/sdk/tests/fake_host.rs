@@ -101,6 +101,27 @@ fn bulk_calls_change_and_refuse_one_by_one() {
 }
 
 #[test]
+fn bulk_calls_shift_each_by_the_same_and_make_due_what_went_wrong() {
+    let host = FakeHost::new();
+    let ids: Vec<_> = (1..4).map(|n| schedule("a").after(hours(n)).send(&n).unwrap()).collect();
+    assert_eq!(runs::bulk_shift_matching(&runs::filter(), Shift::Later(minutes(30))).unwrap().changed, 3);
+    let early = runs::filter().trigger_before(host.now() + hours(2));
+    assert_eq!(runs::bulk_shift_matching(&early, Shift::Earlier(minutes(10))).unwrap().changed, 1);
+    let due: Vec<_> = host.scheduled().iter().map(|run| run.trigger_at).collect();
+    assert_eq!(due, [80, 150, 210].map(|after| host.now() + minutes(after)));
+
+    host.set_status(&ids[0], Status::Failed);
+    host.set_status(&ids[1], Status::Cancelled);
+    assert_eq!(runs::bulk_trigger_matching(&runs::filter()).unwrap().changed, 1);
+    assert_eq!(host.triggered(), [ids[0].clone()]);
+    assert_eq!(runs::bulk_trigger_matching(&runs::filter().status(Status::Cancelled)).unwrap().changed, 1);
+    let outcome = runs::bulk_trigger(&ids).unwrap();
+    let under_way = |id: &RunId| (id.clone(), Error::AlreadyTriggered(id.clone()));
+    assert_eq!((outcome.changed, outcome.refused), (1, ids[..2].iter().map(under_way).collect()));
+    assert!(runs::bulk_trigger(&[]).is_err());
+}
+
+#[test]
 fn only_registered_tasks_can_be_scheduled_once_one_is() {
     let host = FakeHost::new();
     host.register("a");

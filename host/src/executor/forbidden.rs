@@ -36,6 +36,10 @@ impl HostCalls for Forbidden {
         Err(FORBIDDEN)
     }
 
+    fn shift(&mut self, _run: RunId, _micros: i64) -> Result<(), CallError> {
+        Err(FORBIDDEN)
+    }
+
     fn delete(&mut self, _run: RunId) -> Result<(), CallError> {
         Err(FORBIDDEN)
     }
@@ -49,6 +53,10 @@ impl HostCalls for Forbidden {
     }
 
     fn changeable(&mut self, _filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
+        Err(FORBIDDEN)
+    }
+
+    fn triggerable(&mut self, _filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
         Err(FORBIDDEN)
     }
 

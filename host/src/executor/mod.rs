@@ -97,6 +97,9 @@ pub trait HostCalls: CronCalls + Send + 'static {
     /// Buffers a move.
     fn reschedule(&mut self, run: RunId, due: Due) -> Result<(), CallError>;
 
+    /// Buffers a move by so many microseconds from its trigger time: later, or earlier if negative.
+    fn shift(&mut self, run: RunId, micros: i64) -> Result<(), CallError>;
+
     /// Buffers a deletion.
     fn delete(&mut self, run: RunId) -> Result<(), CallError>;
 
@@ -108,6 +111,9 @@ pub trait HostCalls: CronCalls + Send + 'static {
 
     /// The scheduled runs that match now and that the API may change: at most as many as there is room for writes, else the limit.
     fn changeable(&mut self, filter: &RunFilter) -> Result<Vec<RunId>, CallError>;
+
+    /// The runs that match now and can be made due: as many at most. Without a status those that failed or were missed.
+    fn triggerable(&mut self, filter: &RunFilter) -> Result<Vec<RunId>, CallError>;
 
     /// Shows how far the attempt has come.
     fn progress(&mut self, progress: Progress);

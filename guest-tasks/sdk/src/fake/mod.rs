@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::runs::{BulkOutcome, Filter, Order};
 use crate::seam::{CronView, Host, NewCron, NewRun, Options, Page, View};
 use crate::time::{Duration, Instant, minutes};
-use crate::values::{Due, Level, Origin, RunId, Status, UniqueMode};
+use crate::values::{Due, Level, Origin, RunId, Shift, Status, UniqueMode};
 
 mod check;
 mod crons;
@@ -172,12 +172,25 @@ impl State {
 
     fn reschedule(&mut self, id: &RunId, due: Due) -> Result<(), Error> {
         self.scheduled(id)?;
-        let at = self.moment(due);
+        self.move_to(id, self.moment(due));
+        Ok(())
+    }
+
+    fn shift(&mut self, id: &RunId, by: Shift) -> Result<(), Error> {
+        let from = self.scheduled(id)?.trigger_at;
+        let to = match by {
+            Shift::Later(span) => from + span,
+            Shift::Earlier(span) => from - span,
+        };
+        self.move_to(id, to);
+        Ok(())
+    }
+
+    fn move_to(&mut self, id: &RunId, at: Instant) {
         if let Some(run) = self.writes.runs.get_mut(id) {
             run.trigger_at = at;
         }
         self.writes.moved.push((id.clone(), at));
-        Ok(())
     }
 
     fn cancel(&mut self, id: &RunId) -> Result<(), Error> {
@@ -216,6 +229,16 @@ impl State {
     /// Those that a bulk call by filter may change: the others are left alone without a word.
     fn changeable(&self, filter: &Filter) -> Vec<RunId> {
         self.matching(filter).map(|run| run.id.clone()).filter(|id| self.scheduled(id).is_ok()).collect()
+    }
+
+    /// Those that one may make due. Without a status that is what went wrong.
+    fn triggerable(&self, filter: &Filter) -> Vec<RunId> {
+        let wanted = |run: &&FakeRun| match run.status {
+            Status::Failed | Status::Missed => true,
+            Status::Scheduled | Status::Backoff | Status::Cancelled => !filter.statuses.is_empty(),
+            _ => false,
+        };
+        self.matching(filter).filter(wanted).map(|run| run.id.clone()).collect()
     }
 }
 
@@ -306,6 +329,19 @@ impl Host for Fake {
 
     fn bulk_reschedule_matching(filter: &Filter, due: Due) -> Result<BulkOutcome, Error> {
         with(|state| Ok(bulk(state.changeable(filter), |id| (id.clone(), state.reschedule(id, due)))))
+    }
+
+    fn bulk_shift_matching(filter: &Filter, by: Shift) -> Result<BulkOutcome, Error> {
+        with(|state| Ok(bulk(state.changeable(filter), |id| (id.clone(), state.shift(id, by)))))
+    }
+
+    fn bulk_trigger(ids: &[RunId]) -> Result<BulkOutcome, Error> {
+        check::bulk("ids", ids.len())?;
+        with(|state| Ok(bulk(ids, |id| ((*id).clone(), state.trigger(id)))))
+    }
+
+    fn bulk_trigger_matching(filter: &Filter) -> Result<BulkOutcome, Error> {
+        with(|state| Ok(bulk(state.triggerable(filter), |id| (id.clone(), state.trigger(id)))))
     }
 
     fn create_cron(name: &str, task: &str, cron: &NewCron) -> Result<(), Error> {

@@ -207,6 +207,10 @@ impl HostCalls for Recorder {
         Err(CallError::Unavailable)
     }
 
+    fn shift(&mut self, _run: RunId, _micros: i64) -> Result<(), CallError> {
+        Err(CallError::Unavailable)
+    }
+
     fn delete(&mut self, run: RunId) -> Result<(), CallError> {
         self.0.push(Write::Delete(run)).map_err(|(limit, max, asked)| CallError::Limit { limit, max, asked })
     }
@@ -220,6 +224,10 @@ impl HostCalls for Recorder {
     }
 
     fn changeable(&mut self, _filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
+        Ok(Vec::new())
+    }
+
+    fn triggerable(&mut self, _filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
         Ok(Vec::new())
     }
 
