@@ -3918,6 +3918,116 @@ result55
 }
 }
 }
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// It has no end. For a cron that has one: a new one has none anyway, and so it is with all that can be lifted.
+#[allow(async_fn_in_trait)]
+pub fn lift_end(&self) -> () {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.lift-end"]
+fn wit_import0(_: i32);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0(_: i32) {
+unreachable!()
+}
+wit_import0((self).handle() as i32);
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// It fires as often as its rule says.
+#[allow(async_fn_in_trait)]
+pub fn lift_max_count(&self) -> () {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.lift-max-count"]
+fn wit_import0(_: i32);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0(_: i32) {
+unreachable!()
+}
+wit_import0((self).handle() as i32);
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// Its runs have no additional metadata.
+#[allow(async_fn_in_trait)]
+pub fn lift_metadata(&self) -> () {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.lift-metadata"]
+fn wit_import0(_: i32);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0(_: i32) {
+unreachable!()
+}
+wit_import0((self).handle() as i32);
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// The priority of its runs is the task's.
+#[allow(async_fn_in_trait)]
+pub fn lift_priority(&self) -> () {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.lift-priority"]
+fn wit_import0(_: i32);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0(_: i32) {
+unreachable!()
+}
+wit_import0((self).handle() as i32);
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// What becomes of missed occurrences is as the task says.
+#[allow(async_fn_in_trait)]
+pub fn lift_missed(&self) -> () {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.lift-missed"]
+fn wit_import0(_: i32);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0(_: i32) {
+unreachable!()
+}
+wit_import0((self).handle() as i32);
+}
+}
+}
 impl TaskDefinition {
 #[allow(unused_unsafe, clippy::all)]
 /// A task of this name: 1 to 128 of `a-z 0-9 . _ -`. A bad name is reported when `describe` returns.
@@ -22563,11 +22673,35 @@ pub mod crons {
 static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
 use super::super::super::_rt;
 pub type Instant = super::super::super::runlater::scheduler::types::Instant;
+pub type Duration = super::super::super::runlater::scheduler::types::Duration;
 pub type Payload = super::super::super::runlater::scheduler::types::Payload;
 pub type RunId = super::super::super::runlater::scheduler::types::RunId;
 pub type Origin = super::super::super::runlater::scheduler::types::Origin;
 pub type Error = super::super::super::runlater::scheduler::types::Error;
+pub type CatchUp = super::super::super::runlater::scheduler::definition::CatchUp;
 pub type CronOptions = super::super::super::runlater::scheduler::definition::CronOptions;
+/// What becomes of occurrences that pass while no host is running.
+#[derive(Clone)]
+pub struct MissedPolicy {
+/// Which of them run.
+pub catch_up: CatchUp,
+/// Of at most how long ago.
+pub window: Duration,
+/// At most how many, the latest ones.
+pub max: u32,
+}
+impl ::core::fmt::Debug for MissedPolicy {
+fn fmt(
+&self,
+f: &mut ::core::fmt::Formatter<'_>,
+) -> ::core::fmt::Result {
+f.debug_struct("MissedPolicy")
+.field("catch-up", &self.catch_up)
+.field("window", &self.window)
+.field("max", &self.max)
+.finish()
+}
+}
 /// A cron as it stood when it was read.
 #[derive(Debug)]
 #[repr(transparent)]
@@ -22788,6 +22922,260 @@ result5
 }
 impl Cron {
 #[allow(unused_unsafe, clippy::all)]
+/// It does not fire before this, and an interval counts from here.
+#[allow(async_fn_in_trait)]
+pub fn start(&self) -> Instant {
+unsafe {
+#[repr(align(8))]
+struct RetArea([::core::mem::MaybeUninit<u8>; 16]);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 16],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.start"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = *ptr0.add(0).cast::<i64>();
+let l3 = *ptr0.add(8).cast::<i32>();
+let result4 = super::super::super::runlater::scheduler::types::Instant {
+seconds: l2,
+nanoseconds: l3 as u32,
+};
+result4
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// It fires before this only; none if it has no end.
+#[allow(async_fn_in_trait)]
+pub fn end(&self) -> ::core::option::Option<Instant> {
+unsafe {
+#[repr(align(8))]
+struct RetArea([::core::mem::MaybeUninit<u8>; 24]);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 24],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.end"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result5 = match l2 {
+0 => None,
+1 => {
+let e = {
+let l3 = *ptr0.add(8).cast::<i64>();
+let l4 = *ptr0.add(16).cast::<i32>();
+super::super::super::runlater::scheduler::types::Instant {
+seconds: l3,
+nanoseconds: l4 as u32,
+}
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result5
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// Its runs are spread evenly over this span behind their planned times.
+#[allow(async_fn_in_trait)]
+pub fn jitter(&self) -> Duration {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.jitter"]
+fn wit_import0(_: i32) -> i64;
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0(_: i32) -> i64 {
+unreachable!()
+}
+let ret = wit_import0((self).handle() as i32);
+ret as u64
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// It fires so often and no more; none if there is no limit.
+#[allow(async_fn_in_trait)]
+pub fn max_count(&self) -> ::core::option::Option<u32> {
+unsafe {
+#[repr(align(4))]
+struct RetArea([::core::mem::MaybeUninit<u8>; 8]);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 8],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.max-count"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result4 = match l2 {
+0 => None,
+1 => {
+let e = {
+let l3 = *ptr0.add(4).cast::<i32>();
+l3 as u32
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result4
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// The priority of its runs; none if it is the task's.
+#[allow(async_fn_in_trait)]
+pub fn priority(&self) -> ::core::option::Option<u8> {
+unsafe {
+#[repr(align(1))]
+struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 2],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.priority"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result4 = match l2 {
+0 => None,
+1 => {
+let e = {
+let l3 = i32::from(*ptr0.add(1).cast::<u8>());
+l3 as u8
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result4
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// Its own policy for missed occurrences; none if it is the task's.
+#[allow(async_fn_in_trait)]
+pub fn missed(&self) -> ::core::option::Option<MissedPolicy> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.missed"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result10 = match l2 {
+0 => None,
+1 => {
+let e = {
+let l3 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::definition::CatchUp as V7;
+let v7 = match l3 {
+0 => V7::Skip,
+1 => V7::Latest,
+2 => V7::All,
+n => {
+debug_assert_eq!(n, 3, "invalid enum discriminant");
+let e7 = {
+let l4 = *ptr0
+.add(8 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l5 = *ptr0
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len6 = l5;
+let bytes6 = _rt::Vec::from_raw_parts(
+l4.cast(),
+len6,
+len6,
+);
+_rt::string_lift(bytes6)
+};
+V7::Other(e7)
+}
+};
+let l8 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l9 = *ptr0
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i32>();
+MissedPolicy {
+catch_up: v7,
+window: l8 as u64,
+max: l9 as u32,
+}
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result10
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
 /// Its next planned time; none while it is paused without an end, and when it will not fire any more.
 #[allow(async_fn_in_trait)]
 pub fn next_at(&self) -> ::core::option::Option<Instant> {
@@ -22903,6 +23291,70 @@ Some(e)
 _ => _rt::invalid_enum_discriminant(),
 };
 result6
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// When its pause ends by itself; none if it is not paused, and if it is until somebody resumes it.
+#[allow(async_fn_in_trait)]
+pub fn paused_until(&self) -> ::core::option::Option<Instant> {
+unsafe {
+#[repr(align(8))]
+struct RetArea([::core::mem::MaybeUninit<u8>; 24]);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 24],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.paused-until"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result5 = match l2 {
+0 => None,
+1 => {
+let e = {
+let l3 = *ptr0.add(8).cast::<i64>();
+let l4 = *ptr0.add(16).cast::<i32>();
+super::super::super::runlater::scheduler::types::Instant {
+seconds: l3,
+nanoseconds: l4 as u32,
+}
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result5
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// Rises with every change of it.
+#[allow(async_fn_in_trait)]
+pub fn version(&self) -> u32 {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.version"]
+fn wit_import0(_: i32) -> i32;
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0(_: i32) -> i32 {
+unreachable!()
+}
+let ret = wit_import0((self).handle() as i32);
+ret as u32
 }
 }
 }
@@ -24144,7 +24596,8 @@ result63
 }
 }
 #[allow(unused_unsafe, clippy::all)]
-/// Changes what is given and leaves the rest. Its runs that have not triggered are made anew. Metadata replaces all there was.
+/// Changes what is given and leaves the rest, or takes it back where the options lift it. Its runs that have not triggered are made
+/// anew. Metadata replaces all there was.
 ///
 /// Refused for crons defined by code.
 #[allow(async_fn_in_trait)]
@@ -27047,9 +27500,9 @@ const _ : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe
 (link_section =
 "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks:imports and exports")]
 #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-__WIT_BINDGEN_COMPONENT_TYPE : [u8; 6948] = *
+__WIT_BINDGEN_COMPONENT_TYPE : [u8; 7508] = *
 b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa85\x01A\x02\x01A\x16\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd89\x01A\x02\x01A\x17\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -27075,130 +27528,141 @@ id\x01\x08\x01@\0\0s\x04\0\x04task\x01\x09\x01@\0\0y\x04\0\x07attempt\x01\x0a\x0
 \0\x0cis-cancelled\x01\x12\x01@\x03\x04donew\x05totalw\x04notes\x01\0\x04\0\x0cs\
 et-progress\x01\x13\x01@\x02\x05level\x07\x07messages\x01\0\x04\0\x03log\x01\x14\
 \x03\0\x20runlater:scheduler/context@0.1.0\x05\x04\x02\x03\0\0\x08duration\x02\x03\
-\0\0\x07payload\x02\x03\0\0\x05error\x01BV\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
-\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07\
-payload\x03\0\x04\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x06\x01q\x05\x05queue\
-\0\0\x08skip-new\0\0\x0ecancel-running\0\0\x0abuffer-one\0\0\x05other\x01s\0\x04\
-\0\x07overlap\x03\0\x08\x01q\x04\x08constant\0\0\x05input\x01s\0\x08metadata\x01\
-s\0\x05other\x01s\0\x04\0\x04lane\x03\0\x0a\x01q\x04\x06second\0\0\x06minute\0\0\
-\x04hour\0\0\x05other\x01s\0\x04\0\x09rate-unit\x03\0\x0c\x01q\x04\x04skip\0\0\x06\
-latest\0\0\x03all\0\0\x05other\x01s\0\x04\0\x08catch-up\x03\0\x0e\x04\0\x0ccron-\
-options\x03\x01\x04\0\x0ftask-definition\x03\x01\x01i\x10\x01@\0\0\x12\x04\0\x19\
-[constructor]cron-options\x01\x13\x01h\x10\x01j\0\x01\x07\x01@\x02\x04self\x14\x04\
-names\0\x15\x04\0![method]cron-options.set-timezone\x01\x16\x01@\x02\x04self\x14\
-\x02at\x01\0\x15\x04\0\x1e[method]cron-options.set-start\x01\x17\x04\0\x1c[metho\
-d]cron-options.set-end\x01\x17\x01@\x02\x04self\x14\x05county\0\x15\x04\0\"[meth\
-od]cron-options.set-max-count\x01\x18\x01@\x02\x04self\x14\x06jitter\x03\0\x15\x04\
-\0\x1f[method]cron-options.set-jitter\x01\x19\x01@\x02\x04self\x14\x05input\x05\0\
-\x15\x04\0\x1e[method]cron-options.set-input\x01\x1a\x01@\x03\x04self\x14\x03key\
-s\x05values\0\x15\x04\0![method]cron-options.set-metadata\x01\x1b\x01@\x02\x04se\
-lf\x14\x08priority}\0\x15\x04\0![method]cron-options.set-priority\x01\x1c\x01k\x03\
-\x01ky\x01@\x04\x04self\x14\x08catch-up\x0f\x06window\x1d\x03max\x1e\0\x15\x04\0\
-\x1f[method]cron-options.set-missed\x01\x1f\x01i\x11\x01@\x01\x04names\0\x20\x04\
-\0\x1c[constructor]task-definition\x01!\x01h\x11\x01@\x02\x04self\"\x04texts\0\x15\
-\x04\0'[method]task-definition.set-description\x01#\x01@\x02\x04self\"\x0bjson-s\
-chemas\0\x15\x04\0([method]task-definition.set-input-schema\x01$\x01@\x02\x04sel\
-f\"\x08attemptsy\0\x15\x04\0([method]task-definition.set-max-attempts\x01%\x01@\x03\
-\x04self\"\x04base\x03\x03max\x03\0\x15\x04\0'[method]task-definition.set-retry-\
-delay\x01&\x01p\x03\x01@\x02\x04self\"\x06delays'\0\x15\x04\0([method]task-defin\
-ition.set-retry-delays\x01(\x01@\x02\x04self\"\x07timeout\x03\0\x15\x04\0#[metho\
-d]task-definition.set-timeout\x01)\x01@\x02\x04self\"\x08priority}\0\x15\x04\0$[\
-method]task-definition.set-priority\x01*\x04\0'[method]task-definition.set-concu\
-rrency\x01%\x04\00[method]task-definition.set-concurrency-per-task\x01%\x01@\x02\
-\x04self\"\x07overlap\x09\0\x15\x04\0#[method]task-definition.set-overlap\x01+\x01\
-@\x02\x04self\"\x04lane\x0b\0\x15\x04\0\x20[method]task-definition.set-lane\x01,\
-\x01@\x03\x04self\"\x05county\x03per\x0d\0\x15\x04\0\x20[method]task-definition.\
-set-rate\x01-\x01@\x04\x04self\"\x08catch-up\x0f\x06window\x1d\x03max\x1e\0\x15\x04\
-\0\"[method]task-definition.set-missed\x01.\x01@\x02\x04self\"\x08deadline\x03\0\
-\x15\x04\0*[method]task-definition.set-start-deadline\x01/\x01@\x02\x04self\"\x05\
-grace\x03\0\x15\x04\0([method]task-definition.set-cancel-grace\x010\x01@\x02\x04\
-self\"\x04tasks\0\x15\x04\0&[method]task-definition.set-on-failure\x011\x01kw\x01\
-@\x03\x04self\"\x08keep-for\x1d\x09keep-last2\0\x15\x04\0%[method]task-definitio\
-n.set-retention\x013\x01k\x05\x01@\x04\x04self\"\x03keys\x02at\x01\x05input4\0\x15\
-\x04\0$[method]task-definition.add-schedule\x015\x01k\x14\x01@\x04\x04self\"\x03\
-keys\x0aexpressions\x07options6\0\x15\x04\0\x20[method]task-definition.add-cron\x01\
-7\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\x03\0\
-\0\x06status\x01B\x86\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\
-\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x04\
-\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\x04\0\x03due\
-\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\x01\x03\x04\
-\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x01q\x04\x08\
-existing\0\0\x06reject\0\0\x07replace\0\0\x05other\x01s\0\x04\0\x0bunique-mode\x03\
-\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\0\x03ru\
-n\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\x05orde\
-r\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04page\x03\
-\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-page\x03\0\
-\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x02\x07changedw\x07refused\x1f\x04\0\x0cbulk\
--outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[constructor]schedule-options\x01\
-#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05values\0%\x04\0%[method]s\
-chedule-options.set-metadata\x01&\x01@\x02\x04self$\x03keys\0%\x04\0'[method]sch\
-edule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04self$\x03keys\x04mode\x11\
-\x08held-for(\0%\x04\0#[method]schedule-options.set-unique\x01)\x01@\x04\x04self\
-$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]schedule-options.set-debo\
-unce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[method]schedule-options.set-m\
-ax-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\0$[method]schedule-opti\
-ons.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\0%[method]schedule-op\
-tions.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[constructor]run-filter\x01/\
-\x01h\x13\x01@\x02\x04self0\x04names\0%\x04\0\x1b[method]run-filter.add-task\x01\
-1\x01@\x02\x04self0\x06status\x0b\0%\x04\0\x1d[method]run-filter.add-status\x012\
-\x01@\x03\x04self0\x03keys\x05values\0%\x04\0\x1f[method]run-filter.add-metadata\
-\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\0\x1d[method]run-filter.set-parent\x01\
-4\x01@\x02\x04self0\x02at\x01\0%\x04\0#[method]run-filter.set-trigger-from\x015\x04\
-\0%[method]run-filter.set-trigger-before\x015\x01h\x14\x01@\x01\x04self6\0\x05\x04\
-\0\x0e[method]run.id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]run.task\x018\x01\
-@\x01\x04self6\0\x0b\x04\0\x12[method]run.status\x019\x01@\x01\x04self6\0\x17\x04\
-\0\x12[method]run.reason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[method]run.trigg\
-er-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01\x04self6\0<\x04\
-\0\x17[method]run.finished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14[method]run.att\
-empts\x01>\x01@\x01\x04self6\0\x0d\x04\0\x12[method]run.origin\x01?\x01k\x05\x01\
-@\x01\x04self6\0\xc0\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\x01p\xc2\0\x01\
-@\x01\x04self6\0\xc3\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\x04self6\0\x07\
-\x04\0\x11[method]run.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\0\x04\0\x12[me\
-thod]run.output\x01G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\x03due\x09\x05\
-input\xc6\0\x07options\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\x04tasks\x03\
-due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\x11schedule\
--detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\x03get\x01M\
-\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04list\x01O\
-\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02id\x05\0%\
-\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\x01j\x01\
-!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\x06fi\
-lter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\0\x01\
-@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06filter0\x03\
-due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x01@\x02\x06filter0\x02by\
-x\0\xd3\0\x04\0\x13bulk-shift-matching\x01Z\x04\0\x0cbulk-trigger\x01T\x04\0\x15\
-bulk-trigger-matching\x01U\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\x0b\x02\x03\
-\0\x02\x0ccron-options\x01BC\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\
-\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\
-\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x06\x02\x03\x02\x01\x07\x04\0\x05\
-error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x0ccron-options\x03\0\x0a\x04\0\x04cro\
-n\x03\x01\x01i\x0c\x01p\x0d\x01ks\x01r\x02\x05crons\x0e\x04next\x0f\x04\0\x09cro\
-n-page\x03\0\x10\x01h\x0c\x01@\x01\x04self\x12\0s\x04\0\x11[method]cron.name\x01\
-\x13\x04\0\x11[method]cron.task\x01\x13\x04\0\x17[method]cron.expression\x01\x13\
-\x04\0\x15[method]cron.timezone\x01\x13\x01k\x01\x01@\x01\x04self\x12\0\x14\x04\0\
-\x14[method]cron.next-at\x01\x15\x01@\x01\x04self\x12\0y\x04\0\x12[method]cron.f\
-ired\x01\x16\x01@\x01\x04self\x12\0\x0f\x04\0\x13[method]cron.paused\x01\x17\x01\
-@\x01\x04self\x12\0\x07\x04\0\x13[method]cron.origin\x01\x18\x01@\x01\x04self\x12\
-\0\x03\x04\0\x12[method]cron.input\x01\x19\x01o\x02ss\x01p\x1a\x01@\x01\x04self\x12\
-\0\x1b\x04\0\x15[method]cron.metadata\x01\x1c\x01h\x0b\x01k\x1d\x01j\0\x01\x09\x01\
-@\x04\x04names\x04tasks\x0aexpressions\x07options\x1e\0\x1f\x04\0\x06create\x01\x20\
-\x01j\x01\x0d\x01\x09\x01@\x01\x04names\0!\x04\0\x03get\x01\"\x01j\x01\x11\x01\x09\
-\x01@\x03\x04task\x0f\x04sizey\x06cursor\x0f\0#\x04\0\x04list\x01$\x01@\x03\x04n\
-ames\x0aexpression\x0f\x07options\x1e\0\x1f\x04\0\x06update\x01%\x01@\x03\x04nam\
-es\x05until\x14\x04notes\0\x1f\x04\0\x05pause\x01&\x01@\x01\x04names\0\x1f\x04\0\
-\x06resume\x01'\x04\0\x06delete\x01'\x01p\x01\x01j\x01(\x01\x09\x01@\x02\x04name\
-s\x05county\0)\x04\0\x04next\x01*\x01j\x01\x05\x01\x09\x01@\x01\x04names\0+\x04\0\
-\x07trigger\x01,\x01j\x01y\x01\x09\x01@\x03\x04names\x04from\x01\x05until\x01\0-\
-\x04\0\x08backfill\x01.\x03\0\x1erunlater:scheduler/crons@0.1.0\x05\x0d\x02\x03\0\
-\x02\x0ftask-definition\x01B\x15\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\0\x02\
-\x03\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\x01\x0e\x04\0\x0ftask-de\
-finition\x03\0\x04\x01k\x03\x01q\x02\x04done\x01\x06\0\x06snooze\x01\x01\0\x04\0\
-\x07outcome\x03\0\x07\x01k\x01\x01r\x02\x06reasons\x05after\x09\x04\0\x05retry\x03\
-\0\x0a\x01q\x03\x05retry\x01\x0b\0\x06reject\x01s\0\x05other\x01s\0\x04\0\x07fai\
-lure\x03\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\x0f\x04\0\x08describe\x01\x10\x01j\x01\
-\x08\x01\x0d\x01@\x02\x04tasks\x05input\x03\0\x11\x04\0\x06handle\x01\x12\x04\0\x1d\
-runlater:scheduler/task@0.1.0\x05\x0f\x04\0\x1erunlater:scheduler/tasks@0.1.0\x04\
-\0\x0b\x0b\x01\0\x05tasks\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit\
--component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\0\0\x07payload\x02\x03\0\0\x05error\x01B\\\x02\x03\x02\x01\x01\x04\0\x07instant\
+\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\
+\0\x07payload\x03\0\x04\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x06\x01q\x05\x05\
+queue\0\0\x08skip-new\0\0\x0ecancel-running\0\0\x0abuffer-one\0\0\x05other\x01s\0\
+\x04\0\x07overlap\x03\0\x08\x01q\x04\x08constant\0\0\x05input\x01s\0\x08metadata\
+\x01s\0\x05other\x01s\0\x04\0\x04lane\x03\0\x0a\x01q\x04\x06second\0\0\x06minute\
+\0\0\x04hour\0\0\x05other\x01s\0\x04\0\x09rate-unit\x03\0\x0c\x01q\x04\x04skip\0\
+\0\x06latest\0\0\x03all\0\0\x05other\x01s\0\x04\0\x08catch-up\x03\0\x0e\x04\0\x0c\
+cron-options\x03\x01\x04\0\x0ftask-definition\x03\x01\x01i\x10\x01@\0\0\x12\x04\0\
+\x19[constructor]cron-options\x01\x13\x01h\x10\x01j\0\x01\x07\x01@\x02\x04self\x14\
+\x04names\0\x15\x04\0![method]cron-options.set-timezone\x01\x16\x01@\x02\x04self\
+\x14\x02at\x01\0\x15\x04\0\x1e[method]cron-options.set-start\x01\x17\x04\0\x1c[m\
+ethod]cron-options.set-end\x01\x17\x01@\x02\x04self\x14\x05county\0\x15\x04\0\"[\
+method]cron-options.set-max-count\x01\x18\x01@\x02\x04self\x14\x06jitter\x03\0\x15\
+\x04\0\x1f[method]cron-options.set-jitter\x01\x19\x01@\x02\x04self\x14\x05input\x05\
+\0\x15\x04\0\x1e[method]cron-options.set-input\x01\x1a\x01@\x03\x04self\x14\x03k\
+eys\x05values\0\x15\x04\0![method]cron-options.set-metadata\x01\x1b\x01@\x02\x04\
+self\x14\x08priority}\0\x15\x04\0![method]cron-options.set-priority\x01\x1c\x01k\
+\x03\x01ky\x01@\x04\x04self\x14\x08catch-up\x0f\x06window\x1d\x03max\x1e\0\x15\x04\
+\0\x1f[method]cron-options.set-missed\x01\x1f\x01@\x01\x04self\x14\x01\0\x04\0\x1d\
+[method]cron-options.lift-end\x01\x20\x04\0#[method]cron-options.lift-max-count\x01\
+\x20\x04\0\"[method]cron-options.lift-metadata\x01\x20\x04\0\"[method]cron-optio\
+ns.lift-priority\x01\x20\x04\0\x20[method]cron-options.lift-missed\x01\x20\x01i\x11\
+\x01@\x01\x04names\0!\x04\0\x1c[constructor]task-definition\x01\"\x01h\x11\x01@\x02\
+\x04self#\x04texts\0\x15\x04\0'[method]task-definition.set-description\x01$\x01@\
+\x02\x04self#\x0bjson-schemas\0\x15\x04\0([method]task-definition.set-input-sche\
+ma\x01%\x01@\x02\x04self#\x08attemptsy\0\x15\x04\0([method]task-definition.set-m\
+ax-attempts\x01&\x01@\x03\x04self#\x04base\x03\x03max\x03\0\x15\x04\0'[method]ta\
+sk-definition.set-retry-delay\x01'\x01p\x03\x01@\x02\x04self#\x06delays(\0\x15\x04\
+\0([method]task-definition.set-retry-delays\x01)\x01@\x02\x04self#\x07timeout\x03\
+\0\x15\x04\0#[method]task-definition.set-timeout\x01*\x01@\x02\x04self#\x08prior\
+ity}\0\x15\x04\0$[method]task-definition.set-priority\x01+\x04\0'[method]task-de\
+finition.set-concurrency\x01&\x04\00[method]task-definition.set-concurrency-per-\
+task\x01&\x01@\x02\x04self#\x07overlap\x09\0\x15\x04\0#[method]task-definition.s\
+et-overlap\x01,\x01@\x02\x04self#\x04lane\x0b\0\x15\x04\0\x20[method]task-defini\
+tion.set-lane\x01-\x01@\x03\x04self#\x05county\x03per\x0d\0\x15\x04\0\x20[method\
+]task-definition.set-rate\x01.\x01@\x04\x04self#\x08catch-up\x0f\x06window\x1d\x03\
+max\x1e\0\x15\x04\0\"[method]task-definition.set-missed\x01/\x01@\x02\x04self#\x08\
+deadline\x03\0\x15\x04\0*[method]task-definition.set-start-deadline\x010\x01@\x02\
+\x04self#\x05grace\x03\0\x15\x04\0([method]task-definition.set-cancel-grace\x011\
+\x01@\x02\x04self#\x04tasks\0\x15\x04\0&[method]task-definition.set-on-failure\x01\
+2\x01kw\x01@\x03\x04self#\x08keep-for\x1d\x09keep-last3\0\x15\x04\0%[method]task\
+-definition.set-retention\x014\x01k\x05\x01@\x04\x04self#\x03keys\x02at\x01\x05i\
+nput5\0\x15\x04\0$[method]task-definition.add-schedule\x016\x01k\x14\x01@\x04\x04\
+self#\x03keys\x0aexpressions\x07options7\0\x15\x04\0\x20[method]task-definition.\
+add-cron\x018\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03d\
+ue\x02\x03\0\0\x06status\x01B\x86\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
+\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06\
+run-id\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\
+\x04\0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\
+\x01\x03\x04\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x01\
+q\x04\x08existing\0\0\x06reject\0\0\x07replace\0\0\x05other\x01s\0\x04\0\x0buniq\
+ue-mode\x03\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\
+\0\x03run\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\
+\x05order\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04\
+page\x03\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-p\
+age\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x02\x07changedw\x07refused\x1f\x04\0\
+\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[constructor]schedule-op\
+tions\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05values\0%\x04\0%\
+[method]schedule-options.set-metadata\x01&\x01@\x02\x04self$\x03keys\0%\x04\0'[m\
+ethod]schedule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04self$\x03keys\x04\
+mode\x11\x08held-for(\0%\x04\0#[method]schedule-options.set-unique\x01)\x01@\x04\
+\x04self$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]schedule-options.\
+set-debounce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[method]schedule-optio\
+ns.set-max-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\0$[method]sched\
+ule-options.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\0%[method]sch\
+edule-options.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[constructor]run-fil\
+ter\x01/\x01h\x13\x01@\x02\x04self0\x04names\0%\x04\0\x1b[method]run-filter.add-\
+task\x011\x01@\x02\x04self0\x06status\x0b\0%\x04\0\x1d[method]run-filter.add-sta\
+tus\x012\x01@\x03\x04self0\x03keys\x05values\0%\x04\0\x1f[method]run-filter.add-\
+metadata\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\0\x1d[method]run-filter.set\
+-parent\x014\x01@\x02\x04self0\x02at\x01\0%\x04\0#[method]run-filter.set-trigger\
+-from\x015\x04\0%[method]run-filter.set-trigger-before\x015\x01h\x14\x01@\x01\x04\
+self6\0\x05\x04\0\x0e[method]run.id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]r\
+un.task\x018\x01@\x01\x04self6\0\x0b\x04\0\x12[method]run.status\x019\x01@\x01\x04\
+self6\0\x17\x04\0\x12[method]run.reason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[m\
+ethod]run.trigger-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01\
+\x04self6\0<\x04\0\x17[method]run.finished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14\
+[method]run.attempts\x01>\x01@\x01\x04self6\0\x0d\x04\0\x12[method]run.origin\x01\
+?\x01k\x05\x01@\x01\x04self6\0\xc0\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\
+\x01p\xc2\0\x01@\x01\x04self6\0\xc3\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\
+\x04self6\0\x07\x04\0\x11[method]run.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\
+\0\x04\0\x12[method]run.output\x01G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\
+\x03due\x09\x05input\xc6\0\x07options\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\
+\x04tasks\x03due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\
+\x11schedule-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\
+\x03get\x01M\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04\
+list\x01O\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02\
+id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\
+\x01j\x01!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\
+\x06filter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\
+\0\x01@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06fil\
+ter0\x03due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x01@\x02\x06filte\
+r0\x02byx\0\xd3\0\x04\0\x13bulk-shift-matching\x01Z\x04\0\x0cbulk-trigger\x01T\x04\
+\0\x15bulk-trigger-matching\x01U\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\x0b\x02\
+\x03\0\x02\x08catch-up\x02\x03\0\x02\x0ccron-options\x01BY\x02\x03\x02\x01\x01\x04\
+\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\
+\x01\x06\x04\0\x07payload\x03\0\x04\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x06\
+\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x08\x02\x03\x02\x01\x07\x04\0\x05erro\
+r\x03\0\x0a\x02\x03\x02\x01\x0c\x04\0\x08catch-up\x03\0\x0c\x02\x03\x02\x01\x0d\x04\
+\0\x0ccron-options\x03\0\x0e\x01r\x03\x08catch-up\x0d\x06window\x03\x03maxy\x04\0\
+\x0dmissed-policy\x03\0\x10\x04\0\x04cron\x03\x01\x01i\x12\x01p\x13\x01ks\x01r\x02\
+\x05crons\x14\x04next\x15\x04\0\x09cron-page\x03\0\x16\x01h\x12\x01@\x01\x04self\
+\x18\0s\x04\0\x11[method]cron.name\x01\x19\x04\0\x11[method]cron.task\x01\x19\x04\
+\0\x17[method]cron.expression\x01\x19\x04\0\x15[method]cron.timezone\x01\x19\x01\
+@\x01\x04self\x18\0\x01\x04\0\x12[method]cron.start\x01\x1a\x01k\x01\x01@\x01\x04\
+self\x18\0\x1b\x04\0\x10[method]cron.end\x01\x1c\x01@\x01\x04self\x18\0\x03\x04\0\
+\x13[method]cron.jitter\x01\x1d\x01ky\x01@\x01\x04self\x18\0\x1e\x04\0\x16[metho\
+d]cron.max-count\x01\x1f\x01k}\x01@\x01\x04self\x18\0\x20\x04\0\x15[method]cron.\
+priority\x01!\x01k\x11\x01@\x01\x04self\x18\0\"\x04\0\x13[method]cron.missed\x01\
+#\x04\0\x14[method]cron.next-at\x01\x1c\x01@\x01\x04self\x18\0y\x04\0\x12[method\
+]cron.fired\x01$\x01@\x01\x04self\x18\0\x15\x04\0\x13[method]cron.paused\x01%\x04\
+\0\x19[method]cron.paused-until\x01\x1c\x04\0\x14[method]cron.version\x01$\x01@\x01\
+\x04self\x18\0\x09\x04\0\x13[method]cron.origin\x01&\x01@\x01\x04self\x18\0\x05\x04\
+\0\x12[method]cron.input\x01'\x01o\x02ss\x01p(\x01@\x01\x04self\x18\0)\x04\0\x15\
+[method]cron.metadata\x01*\x01h\x0f\x01k+\x01j\0\x01\x0b\x01@\x04\x04names\x04ta\
+sks\x0aexpressions\x07options,\0-\x04\0\x06create\x01.\x01j\x01\x13\x01\x0b\x01@\
+\x01\x04names\0/\x04\0\x03get\x010\x01j\x01\x17\x01\x0b\x01@\x03\x04task\x15\x04\
+sizey\x06cursor\x15\01\x04\0\x04list\x012\x01@\x03\x04names\x0aexpression\x15\x07\
+options,\0-\x04\0\x06update\x013\x01@\x03\x04names\x05until\x1b\x04notes\0-\x04\0\
+\x05pause\x014\x01@\x01\x04names\0-\x04\0\x06resume\x015\x04\0\x06delete\x015\x01\
+p\x01\x01j\x016\x01\x0b\x01@\x02\x04names\x05county\07\x04\0\x04next\x018\x01j\x01\
+\x07\x01\x0b\x01@\x01\x04names\09\x04\0\x07trigger\x01:\x01j\x01y\x01\x0b\x01@\x03\
+\x04names\x04from\x01\x05until\x01\0;\x04\0\x08backfill\x01<\x03\0\x1erunlater:s\
+cheduler/crons@0.1.0\x05\x0e\x02\x03\0\x02\x0ftask-definition\x01B\x15\x02\x03\x02\
+\x01\x05\x04\0\x08duration\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x02\
+\x02\x03\x02\x01\x0f\x04\0\x0ftask-definition\x03\0\x04\x01k\x03\x01q\x02\x04don\
+e\x01\x06\0\x06snooze\x01\x01\0\x04\0\x07outcome\x03\0\x07\x01k\x01\x01r\x02\x06\
+reasons\x05after\x09\x04\0\x05retry\x03\0\x0a\x01q\x03\x05retry\x01\x0b\0\x06rej\
+ect\x01s\0\x05other\x01s\0\x04\0\x07failure\x03\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\
+\x0f\x04\0\x08describe\x01\x10\x01j\x01\x08\x01\x0d\x01@\x02\x04tasks\x05input\x03\
+\0\x11\x04\0\x06handle\x01\x12\x04\0\x1drunlater:scheduler/task@0.1.0\x05\x10\x04\
+\0\x1erunlater:scheduler/tasks@0.1.0\x04\0\x0b\x0b\x01\0\x05tasks\x03\0\0\0G\x09\
+producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rus\
+t\x060.61.1";
 };
 };
 }
@@ -27211,8 +27675,8 @@ link_section = "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 6720] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa43\x01A\x02\x01A\x13\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 7280] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd47\x01A\x02\x01A\x14\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -27238,123 +27702,134 @@ id\x01\x08\x01@\0\0s\x04\0\x04task\x01\x09\x01@\0\0y\x04\0\x07attempt\x01\x0a\x0
 \0\x0cis-cancelled\x01\x12\x01@\x03\x04donew\x05totalw\x04notes\x01\0\x04\0\x0cs\
 et-progress\x01\x13\x01@\x02\x05level\x07\x07messages\x01\0\x04\0\x03log\x01\x14\
 \x03\0\x20runlater:scheduler/context@0.1.0\x05\x04\x02\x03\0\0\x08duration\x02\x03\
-\0\0\x07payload\x02\x03\0\0\x05error\x01BV\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
-\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07\
-payload\x03\0\x04\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x06\x01q\x05\x05queue\
-\0\0\x08skip-new\0\0\x0ecancel-running\0\0\x0abuffer-one\0\0\x05other\x01s\0\x04\
-\0\x07overlap\x03\0\x08\x01q\x04\x08constant\0\0\x05input\x01s\0\x08metadata\x01\
-s\0\x05other\x01s\0\x04\0\x04lane\x03\0\x0a\x01q\x04\x06second\0\0\x06minute\0\0\
-\x04hour\0\0\x05other\x01s\0\x04\0\x09rate-unit\x03\0\x0c\x01q\x04\x04skip\0\0\x06\
-latest\0\0\x03all\0\0\x05other\x01s\0\x04\0\x08catch-up\x03\0\x0e\x04\0\x0ccron-\
-options\x03\x01\x04\0\x0ftask-definition\x03\x01\x01i\x10\x01@\0\0\x12\x04\0\x19\
-[constructor]cron-options\x01\x13\x01h\x10\x01j\0\x01\x07\x01@\x02\x04self\x14\x04\
-names\0\x15\x04\0![method]cron-options.set-timezone\x01\x16\x01@\x02\x04self\x14\
-\x02at\x01\0\x15\x04\0\x1e[method]cron-options.set-start\x01\x17\x04\0\x1c[metho\
-d]cron-options.set-end\x01\x17\x01@\x02\x04self\x14\x05county\0\x15\x04\0\"[meth\
-od]cron-options.set-max-count\x01\x18\x01@\x02\x04self\x14\x06jitter\x03\0\x15\x04\
-\0\x1f[method]cron-options.set-jitter\x01\x19\x01@\x02\x04self\x14\x05input\x05\0\
-\x15\x04\0\x1e[method]cron-options.set-input\x01\x1a\x01@\x03\x04self\x14\x03key\
-s\x05values\0\x15\x04\0![method]cron-options.set-metadata\x01\x1b\x01@\x02\x04se\
-lf\x14\x08priority}\0\x15\x04\0![method]cron-options.set-priority\x01\x1c\x01k\x03\
-\x01ky\x01@\x04\x04self\x14\x08catch-up\x0f\x06window\x1d\x03max\x1e\0\x15\x04\0\
-\x1f[method]cron-options.set-missed\x01\x1f\x01i\x11\x01@\x01\x04names\0\x20\x04\
-\0\x1c[constructor]task-definition\x01!\x01h\x11\x01@\x02\x04self\"\x04texts\0\x15\
-\x04\0'[method]task-definition.set-description\x01#\x01@\x02\x04self\"\x0bjson-s\
-chemas\0\x15\x04\0([method]task-definition.set-input-schema\x01$\x01@\x02\x04sel\
-f\"\x08attemptsy\0\x15\x04\0([method]task-definition.set-max-attempts\x01%\x01@\x03\
-\x04self\"\x04base\x03\x03max\x03\0\x15\x04\0'[method]task-definition.set-retry-\
-delay\x01&\x01p\x03\x01@\x02\x04self\"\x06delays'\0\x15\x04\0([method]task-defin\
-ition.set-retry-delays\x01(\x01@\x02\x04self\"\x07timeout\x03\0\x15\x04\0#[metho\
-d]task-definition.set-timeout\x01)\x01@\x02\x04self\"\x08priority}\0\x15\x04\0$[\
-method]task-definition.set-priority\x01*\x04\0'[method]task-definition.set-concu\
-rrency\x01%\x04\00[method]task-definition.set-concurrency-per-task\x01%\x01@\x02\
-\x04self\"\x07overlap\x09\0\x15\x04\0#[method]task-definition.set-overlap\x01+\x01\
-@\x02\x04self\"\x04lane\x0b\0\x15\x04\0\x20[method]task-definition.set-lane\x01,\
-\x01@\x03\x04self\"\x05county\x03per\x0d\0\x15\x04\0\x20[method]task-definition.\
-set-rate\x01-\x01@\x04\x04self\"\x08catch-up\x0f\x06window\x1d\x03max\x1e\0\x15\x04\
-\0\"[method]task-definition.set-missed\x01.\x01@\x02\x04self\"\x08deadline\x03\0\
-\x15\x04\0*[method]task-definition.set-start-deadline\x01/\x01@\x02\x04self\"\x05\
-grace\x03\0\x15\x04\0([method]task-definition.set-cancel-grace\x010\x01@\x02\x04\
-self\"\x04tasks\0\x15\x04\0&[method]task-definition.set-on-failure\x011\x01kw\x01\
-@\x03\x04self\"\x08keep-for\x1d\x09keep-last2\0\x15\x04\0%[method]task-definitio\
-n.set-retention\x013\x01k\x05\x01@\x04\x04self\"\x03keys\x02at\x01\x05input4\0\x15\
-\x04\0$[method]task-definition.add-schedule\x015\x01k\x14\x01@\x04\x04self\"\x03\
-keys\x0aexpressions\x07options6\0\x15\x04\0\x20[method]task-definition.add-cron\x01\
-7\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\x03\0\
-\0\x06status\x01B\x86\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\
-\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x04\
-\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\x04\0\x03due\
-\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\x01\x03\x04\
-\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x01q\x04\x08\
-existing\0\0\x06reject\0\0\x07replace\0\0\x05other\x01s\0\x04\0\x0bunique-mode\x03\
-\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\0\x03ru\
-n\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\x05orde\
-r\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04page\x03\
-\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-page\x03\0\
-\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x02\x07changedw\x07refused\x1f\x04\0\x0cbulk\
--outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[constructor]schedule-options\x01\
-#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05values\0%\x04\0%[method]s\
-chedule-options.set-metadata\x01&\x01@\x02\x04self$\x03keys\0%\x04\0'[method]sch\
-edule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04self$\x03keys\x04mode\x11\
-\x08held-for(\0%\x04\0#[method]schedule-options.set-unique\x01)\x01@\x04\x04self\
-$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]schedule-options.set-debo\
-unce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[method]schedule-options.set-m\
-ax-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\0$[method]schedule-opti\
-ons.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\0%[method]schedule-op\
-tions.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[constructor]run-filter\x01/\
-\x01h\x13\x01@\x02\x04self0\x04names\0%\x04\0\x1b[method]run-filter.add-task\x01\
-1\x01@\x02\x04self0\x06status\x0b\0%\x04\0\x1d[method]run-filter.add-status\x012\
-\x01@\x03\x04self0\x03keys\x05values\0%\x04\0\x1f[method]run-filter.add-metadata\
-\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\0\x1d[method]run-filter.set-parent\x01\
-4\x01@\x02\x04self0\x02at\x01\0%\x04\0#[method]run-filter.set-trigger-from\x015\x04\
-\0%[method]run-filter.set-trigger-before\x015\x01h\x14\x01@\x01\x04self6\0\x05\x04\
-\0\x0e[method]run.id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]run.task\x018\x01\
-@\x01\x04self6\0\x0b\x04\0\x12[method]run.status\x019\x01@\x01\x04self6\0\x17\x04\
-\0\x12[method]run.reason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[method]run.trigg\
-er-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01\x04self6\0<\x04\
-\0\x17[method]run.finished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14[method]run.att\
-empts\x01>\x01@\x01\x04self6\0\x0d\x04\0\x12[method]run.origin\x01?\x01k\x05\x01\
-@\x01\x04self6\0\xc0\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\x01p\xc2\0\x01\
-@\x01\x04self6\0\xc3\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\x04self6\0\x07\
-\x04\0\x11[method]run.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\0\x04\0\x12[me\
-thod]run.output\x01G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\x03due\x09\x05\
-input\xc6\0\x07options\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\x04tasks\x03\
-due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\x11schedule\
--detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\x03get\x01M\
-\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04list\x01O\
-\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02id\x05\0%\
-\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\x01j\x01\
-!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\x06fi\
-lter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\0\x01\
-@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06filter0\x03\
-due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x01@\x02\x06filter0\x02by\
-x\0\xd3\0\x04\0\x13bulk-shift-matching\x01Z\x04\0\x0cbulk-trigger\x01T\x04\0\x15\
-bulk-trigger-matching\x01U\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\x0b\x02\x03\
-\0\x02\x0ccron-options\x01BC\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\
-\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\
-\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x06\x02\x03\x02\x01\x07\x04\0\x05\
-error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x0ccron-options\x03\0\x0a\x04\0\x04cro\
-n\x03\x01\x01i\x0c\x01p\x0d\x01ks\x01r\x02\x05crons\x0e\x04next\x0f\x04\0\x09cro\
-n-page\x03\0\x10\x01h\x0c\x01@\x01\x04self\x12\0s\x04\0\x11[method]cron.name\x01\
-\x13\x04\0\x11[method]cron.task\x01\x13\x04\0\x17[method]cron.expression\x01\x13\
-\x04\0\x15[method]cron.timezone\x01\x13\x01k\x01\x01@\x01\x04self\x12\0\x14\x04\0\
-\x14[method]cron.next-at\x01\x15\x01@\x01\x04self\x12\0y\x04\0\x12[method]cron.f\
-ired\x01\x16\x01@\x01\x04self\x12\0\x0f\x04\0\x13[method]cron.paused\x01\x17\x01\
-@\x01\x04self\x12\0\x07\x04\0\x13[method]cron.origin\x01\x18\x01@\x01\x04self\x12\
-\0\x03\x04\0\x12[method]cron.input\x01\x19\x01o\x02ss\x01p\x1a\x01@\x01\x04self\x12\
-\0\x1b\x04\0\x15[method]cron.metadata\x01\x1c\x01h\x0b\x01k\x1d\x01j\0\x01\x09\x01\
-@\x04\x04names\x04tasks\x0aexpressions\x07options\x1e\0\x1f\x04\0\x06create\x01\x20\
-\x01j\x01\x0d\x01\x09\x01@\x01\x04names\0!\x04\0\x03get\x01\"\x01j\x01\x11\x01\x09\
-\x01@\x03\x04task\x0f\x04sizey\x06cursor\x0f\0#\x04\0\x04list\x01$\x01@\x03\x04n\
-ames\x0aexpression\x0f\x07options\x1e\0\x1f\x04\0\x06update\x01%\x01@\x03\x04nam\
-es\x05until\x14\x04notes\0\x1f\x04\0\x05pause\x01&\x01@\x01\x04names\0\x1f\x04\0\
-\x06resume\x01'\x04\0\x06delete\x01'\x01p\x01\x01j\x01(\x01\x09\x01@\x02\x04name\
-s\x05county\0)\x04\0\x04next\x01*\x01j\x01\x05\x01\x09\x01@\x01\x04names\0+\x04\0\
-\x07trigger\x01,\x01j\x01y\x01\x09\x01@\x03\x04names\x04from\x01\x05until\x01\0-\
-\x04\0\x08backfill\x01.\x03\0\x1erunlater:scheduler/crons@0.1.0\x05\x0d\x04\0>ru\
-nlater:scheduler/tasks-with-all-of-its-exports-removed@0.1.0\x04\0\x0b+\x01\0%ta\
-sks-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\
-\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\0\0\x07payload\x02\x03\0\0\x05error\x01B\\\x02\x03\x02\x01\x01\x04\0\x07instant\
+\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\
+\0\x07payload\x03\0\x04\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x06\x01q\x05\x05\
+queue\0\0\x08skip-new\0\0\x0ecancel-running\0\0\x0abuffer-one\0\0\x05other\x01s\0\
+\x04\0\x07overlap\x03\0\x08\x01q\x04\x08constant\0\0\x05input\x01s\0\x08metadata\
+\x01s\0\x05other\x01s\0\x04\0\x04lane\x03\0\x0a\x01q\x04\x06second\0\0\x06minute\
+\0\0\x04hour\0\0\x05other\x01s\0\x04\0\x09rate-unit\x03\0\x0c\x01q\x04\x04skip\0\
+\0\x06latest\0\0\x03all\0\0\x05other\x01s\0\x04\0\x08catch-up\x03\0\x0e\x04\0\x0c\
+cron-options\x03\x01\x04\0\x0ftask-definition\x03\x01\x01i\x10\x01@\0\0\x12\x04\0\
+\x19[constructor]cron-options\x01\x13\x01h\x10\x01j\0\x01\x07\x01@\x02\x04self\x14\
+\x04names\0\x15\x04\0![method]cron-options.set-timezone\x01\x16\x01@\x02\x04self\
+\x14\x02at\x01\0\x15\x04\0\x1e[method]cron-options.set-start\x01\x17\x04\0\x1c[m\
+ethod]cron-options.set-end\x01\x17\x01@\x02\x04self\x14\x05county\0\x15\x04\0\"[\
+method]cron-options.set-max-count\x01\x18\x01@\x02\x04self\x14\x06jitter\x03\0\x15\
+\x04\0\x1f[method]cron-options.set-jitter\x01\x19\x01@\x02\x04self\x14\x05input\x05\
+\0\x15\x04\0\x1e[method]cron-options.set-input\x01\x1a\x01@\x03\x04self\x14\x03k\
+eys\x05values\0\x15\x04\0![method]cron-options.set-metadata\x01\x1b\x01@\x02\x04\
+self\x14\x08priority}\0\x15\x04\0![method]cron-options.set-priority\x01\x1c\x01k\
+\x03\x01ky\x01@\x04\x04self\x14\x08catch-up\x0f\x06window\x1d\x03max\x1e\0\x15\x04\
+\0\x1f[method]cron-options.set-missed\x01\x1f\x01@\x01\x04self\x14\x01\0\x04\0\x1d\
+[method]cron-options.lift-end\x01\x20\x04\0#[method]cron-options.lift-max-count\x01\
+\x20\x04\0\"[method]cron-options.lift-metadata\x01\x20\x04\0\"[method]cron-optio\
+ns.lift-priority\x01\x20\x04\0\x20[method]cron-options.lift-missed\x01\x20\x01i\x11\
+\x01@\x01\x04names\0!\x04\0\x1c[constructor]task-definition\x01\"\x01h\x11\x01@\x02\
+\x04self#\x04texts\0\x15\x04\0'[method]task-definition.set-description\x01$\x01@\
+\x02\x04self#\x0bjson-schemas\0\x15\x04\0([method]task-definition.set-input-sche\
+ma\x01%\x01@\x02\x04self#\x08attemptsy\0\x15\x04\0([method]task-definition.set-m\
+ax-attempts\x01&\x01@\x03\x04self#\x04base\x03\x03max\x03\0\x15\x04\0'[method]ta\
+sk-definition.set-retry-delay\x01'\x01p\x03\x01@\x02\x04self#\x06delays(\0\x15\x04\
+\0([method]task-definition.set-retry-delays\x01)\x01@\x02\x04self#\x07timeout\x03\
+\0\x15\x04\0#[method]task-definition.set-timeout\x01*\x01@\x02\x04self#\x08prior\
+ity}\0\x15\x04\0$[method]task-definition.set-priority\x01+\x04\0'[method]task-de\
+finition.set-concurrency\x01&\x04\00[method]task-definition.set-concurrency-per-\
+task\x01&\x01@\x02\x04self#\x07overlap\x09\0\x15\x04\0#[method]task-definition.s\
+et-overlap\x01,\x01@\x02\x04self#\x04lane\x0b\0\x15\x04\0\x20[method]task-defini\
+tion.set-lane\x01-\x01@\x03\x04self#\x05county\x03per\x0d\0\x15\x04\0\x20[method\
+]task-definition.set-rate\x01.\x01@\x04\x04self#\x08catch-up\x0f\x06window\x1d\x03\
+max\x1e\0\x15\x04\0\"[method]task-definition.set-missed\x01/\x01@\x02\x04self#\x08\
+deadline\x03\0\x15\x04\0*[method]task-definition.set-start-deadline\x010\x01@\x02\
+\x04self#\x05grace\x03\0\x15\x04\0([method]task-definition.set-cancel-grace\x011\
+\x01@\x02\x04self#\x04tasks\0\x15\x04\0&[method]task-definition.set-on-failure\x01\
+2\x01kw\x01@\x03\x04self#\x08keep-for\x1d\x09keep-last3\0\x15\x04\0%[method]task\
+-definition.set-retention\x014\x01k\x05\x01@\x04\x04self#\x03keys\x02at\x01\x05i\
+nput5\0\x15\x04\0$[method]task-definition.add-schedule\x016\x01k\x14\x01@\x04\x04\
+self#\x03keys\x0aexpressions\x07options7\0\x15\x04\0\x20[method]task-definition.\
+add-cron\x018\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03d\
+ue\x02\x03\0\0\x06status\x01B\x86\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
+\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06\
+run-id\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\
+\x04\0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\
+\x01\x03\x04\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x01\
+q\x04\x08existing\0\0\x06reject\0\0\x07replace\0\0\x05other\x01s\0\x04\0\x0buniq\
+ue-mode\x03\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\
+\0\x03run\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\
+\x05order\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04\
+page\x03\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-p\
+age\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x02\x07changedw\x07refused\x1f\x04\0\
+\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[constructor]schedule-op\
+tions\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05values\0%\x04\0%\
+[method]schedule-options.set-metadata\x01&\x01@\x02\x04self$\x03keys\0%\x04\0'[m\
+ethod]schedule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04self$\x03keys\x04\
+mode\x11\x08held-for(\0%\x04\0#[method]schedule-options.set-unique\x01)\x01@\x04\
+\x04self$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]schedule-options.\
+set-debounce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[method]schedule-optio\
+ns.set-max-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\0$[method]sched\
+ule-options.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\0%[method]sch\
+edule-options.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[constructor]run-fil\
+ter\x01/\x01h\x13\x01@\x02\x04self0\x04names\0%\x04\0\x1b[method]run-filter.add-\
+task\x011\x01@\x02\x04self0\x06status\x0b\0%\x04\0\x1d[method]run-filter.add-sta\
+tus\x012\x01@\x03\x04self0\x03keys\x05values\0%\x04\0\x1f[method]run-filter.add-\
+metadata\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\0\x1d[method]run-filter.set\
+-parent\x014\x01@\x02\x04self0\x02at\x01\0%\x04\0#[method]run-filter.set-trigger\
+-from\x015\x04\0%[method]run-filter.set-trigger-before\x015\x01h\x14\x01@\x01\x04\
+self6\0\x05\x04\0\x0e[method]run.id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]r\
+un.task\x018\x01@\x01\x04self6\0\x0b\x04\0\x12[method]run.status\x019\x01@\x01\x04\
+self6\0\x17\x04\0\x12[method]run.reason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[m\
+ethod]run.trigger-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01\
+\x04self6\0<\x04\0\x17[method]run.finished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14\
+[method]run.attempts\x01>\x01@\x01\x04self6\0\x0d\x04\0\x12[method]run.origin\x01\
+?\x01k\x05\x01@\x01\x04self6\0\xc0\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\
+\x01p\xc2\0\x01@\x01\x04self6\0\xc3\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\
+\x04self6\0\x07\x04\0\x11[method]run.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\
+\0\x04\0\x12[method]run.output\x01G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\
+\x03due\x09\x05input\xc6\0\x07options\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\
+\x04tasks\x03due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\
+\x11schedule-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\
+\x03get\x01M\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04\
+list\x01O\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02\
+id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\
+\x01j\x01!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\
+\x06filter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\
+\0\x01@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06fil\
+ter0\x03due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x01@\x02\x06filte\
+r0\x02byx\0\xd3\0\x04\0\x13bulk-shift-matching\x01Z\x04\0\x0cbulk-trigger\x01T\x04\
+\0\x15bulk-trigger-matching\x01U\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\x0b\x02\
+\x03\0\x02\x08catch-up\x02\x03\0\x02\x0ccron-options\x01BY\x02\x03\x02\x01\x01\x04\
+\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\
+\x01\x06\x04\0\x07payload\x03\0\x04\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x06\
+\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x08\x02\x03\x02\x01\x07\x04\0\x05erro\
+r\x03\0\x0a\x02\x03\x02\x01\x0c\x04\0\x08catch-up\x03\0\x0c\x02\x03\x02\x01\x0d\x04\
+\0\x0ccron-options\x03\0\x0e\x01r\x03\x08catch-up\x0d\x06window\x03\x03maxy\x04\0\
+\x0dmissed-policy\x03\0\x10\x04\0\x04cron\x03\x01\x01i\x12\x01p\x13\x01ks\x01r\x02\
+\x05crons\x14\x04next\x15\x04\0\x09cron-page\x03\0\x16\x01h\x12\x01@\x01\x04self\
+\x18\0s\x04\0\x11[method]cron.name\x01\x19\x04\0\x11[method]cron.task\x01\x19\x04\
+\0\x17[method]cron.expression\x01\x19\x04\0\x15[method]cron.timezone\x01\x19\x01\
+@\x01\x04self\x18\0\x01\x04\0\x12[method]cron.start\x01\x1a\x01k\x01\x01@\x01\x04\
+self\x18\0\x1b\x04\0\x10[method]cron.end\x01\x1c\x01@\x01\x04self\x18\0\x03\x04\0\
+\x13[method]cron.jitter\x01\x1d\x01ky\x01@\x01\x04self\x18\0\x1e\x04\0\x16[metho\
+d]cron.max-count\x01\x1f\x01k}\x01@\x01\x04self\x18\0\x20\x04\0\x15[method]cron.\
+priority\x01!\x01k\x11\x01@\x01\x04self\x18\0\"\x04\0\x13[method]cron.missed\x01\
+#\x04\0\x14[method]cron.next-at\x01\x1c\x01@\x01\x04self\x18\0y\x04\0\x12[method\
+]cron.fired\x01$\x01@\x01\x04self\x18\0\x15\x04\0\x13[method]cron.paused\x01%\x04\
+\0\x19[method]cron.paused-until\x01\x1c\x04\0\x14[method]cron.version\x01$\x01@\x01\
+\x04self\x18\0\x09\x04\0\x13[method]cron.origin\x01&\x01@\x01\x04self\x18\0\x05\x04\
+\0\x12[method]cron.input\x01'\x01o\x02ss\x01p(\x01@\x01\x04self\x18\0)\x04\0\x15\
+[method]cron.metadata\x01*\x01h\x0f\x01k+\x01j\0\x01\x0b\x01@\x04\x04names\x04ta\
+sks\x0aexpressions\x07options,\0-\x04\0\x06create\x01.\x01j\x01\x13\x01\x0b\x01@\
+\x01\x04names\0/\x04\0\x03get\x010\x01j\x01\x17\x01\x0b\x01@\x03\x04task\x15\x04\
+sizey\x06cursor\x15\01\x04\0\x04list\x012\x01@\x03\x04names\x0aexpression\x15\x07\
+options,\0-\x04\0\x06update\x013\x01@\x03\x04names\x05until\x1b\x04notes\0-\x04\0\
+\x05pause\x014\x01@\x01\x04names\0-\x04\0\x06resume\x015\x04\0\x06delete\x015\x01\
+p\x01\x01j\x016\x01\x0b\x01@\x02\x04names\x05county\07\x04\0\x04next\x018\x01j\x01\
+\x07\x01\x0b\x01@\x01\x04names\09\x04\0\x07trigger\x01:\x01j\x01y\x01\x0b\x01@\x03\
+\x04names\x04from\x01\x05until\x01\0;\x04\0\x08backfill\x01<\x03\0\x1erunlater:s\
+cheduler/crons@0.1.0\x05\x0e\x04\0>runlater:scheduler/tasks-with-all-of-its-expo\
+rts-removed@0.1.0\x04\0\x0b+\x01\0%tasks-with-all-of-its-exports-removed\x03\0\0\
+\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bind\
+gen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -62,7 +62,7 @@ pub mod testing;
 pub use crons::cron;
 pub use error::Error;
 pub use outcome::{Failure, Outcome};
-pub use policy::{CatchUp, Lane, Overlap, Rate, RateUnit};
+pub use policy::{CatchUp, Lane, MissedPolicy, Overlap, Rate, RateUnit};
 pub use run::Run;
 pub use runlater_task_macros::{JsonSchema, task};
 pub use schedule::{Schedule, schedule};

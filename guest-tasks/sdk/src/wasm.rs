@@ -4,7 +4,7 @@
 
 use crate::bindings::runlater::scheduler::{context, crons, definition, runs, types};
 use crate::error::Error;
-use crate::policy::CatchUp;
+use crate::policy::{CatchUp, MissedPolicy};
 use crate::runs::{BulkOutcome, Filter, Order};
 use crate::seam::{CronView, Host, NewCron, NewRun, Options, Page, View};
 use crate::time::{Duration, Instant};
@@ -274,6 +274,37 @@ impl CronView for crons::Cron {
         crons::Cron::timezone(self)
     }
 
+    fn start(&self) -> Instant {
+        moment(crons::Cron::start(self))
+    }
+
+    fn end(&self) -> Option<Instant> {
+        crons::Cron::end(self).map(moment)
+    }
+
+    fn jitter(&self) -> Duration {
+        Duration::from_nanos(crons::Cron::jitter(self))
+    }
+
+    fn max_count(&self) -> Option<u32> {
+        crons::Cron::max_count(self)
+    }
+
+    fn priority(&self) -> Option<u8> {
+        crons::Cron::priority(self)
+    }
+
+    fn missed(&self) -> Result<Option<MissedPolicy>, Error> {
+        let Some(policy) = crons::Cron::missed(self) else { return Ok(None) };
+        let catch_up = match policy.catch_up {
+            definition::CatchUp::Skip => CatchUp::Skip,
+            definition::CatchUp::Latest => CatchUp::Latest,
+            definition::CatchUp::All => CatchUp::All,
+            definition::CatchUp::Other(word) => return Err(Error::Other(word)),
+        };
+        Ok(Some(MissedPolicy { catch_up, window: Duration::from_nanos(policy.window), max: policy.max }))
+    }
+
     fn next_at(&self) -> Option<Instant> {
         crons::Cron::next_at(self).map(moment)
     }
@@ -284,6 +315,14 @@ impl CronView for crons::Cron {
 
     fn paused(&self) -> Option<String> {
         crons::Cron::paused(self)
+    }
+
+    fn paused_until(&self) -> Option<Instant> {
+        crons::Cron::paused_until(self).map(moment)
+    }
+
+    fn version(&self) -> u32 {
+        crons::Cron::version(self)
     }
 
     fn origin(&self) -> Origin {
@@ -307,11 +346,15 @@ pub(crate) fn cron_options(cron: &NewCron) -> Result<definition::CronOptions, ty
     if let Some(start) = cron.start {
         made.set_start(instant(start))?;
     }
-    if let Some(end) = cron.end {
-        made.set_end(instant(end))?;
+    match cron.end {
+        Some(Some(end)) => made.set_end(instant(end))?,
+        Some(None) => made.lift_end(),
+        None => {}
     }
-    if let Some(count) = cron.max_count {
-        made.set_max_count(count)?;
+    match cron.max_count {
+        Some(Some(count)) => made.set_max_count(count)?,
+        Some(None) => made.lift_max_count(),
+        None => {}
     }
     if let Some(jitter) = cron.jitter {
         made.set_jitter(jitter.as_nanos())?;
@@ -319,19 +362,28 @@ pub(crate) fn cron_options(cron: &NewCron) -> Result<definition::CronOptions, ty
     if let Some(input) = &cron.input {
         made.set_input(&json_payload(input))?;
     }
-    for (key, value) in &cron.metadata {
+    if cron.metadata.as_ref().is_some_and(Vec::is_empty) {
+        made.lift_metadata();
+    }
+    for (key, value) in cron.metadata.iter().flatten() {
         made.set_metadata(key, value)?;
     }
-    if let Some(priority) = cron.priority {
-        made.set_priority(priority)?;
+    match cron.priority {
+        Some(Some(priority)) => made.set_priority(priority)?,
+        Some(None) => made.lift_priority(),
+        None => {}
     }
-    if let Some((which, window, max)) = cron.missed {
-        let which = match which {
-            CatchUp::Skip => definition::CatchUp::Skip,
-            CatchUp::Latest => definition::CatchUp::Latest,
-            CatchUp::All => definition::CatchUp::All,
-        };
-        made.set_missed(&which, window.map(Duration::as_nanos), max)?;
+    match cron.missed {
+        Some(Some((which, window, max))) => {
+            let which = match which {
+                CatchUp::Skip => definition::CatchUp::Skip,
+                CatchUp::Latest => definition::CatchUp::Latest,
+                CatchUp::All => definition::CatchUp::All,
+            };
+            made.set_missed(&which, window.map(Duration::as_nanos), max)?;
+        }
+        Some(None) => made.lift_missed(),
+        None => {}
     }
     Ok(made)
 }

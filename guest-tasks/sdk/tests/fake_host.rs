@@ -2,7 +2,7 @@
 
 use runlater_task::prelude::*;
 use runlater_task::testing::FakeHost;
-use runlater_task::{Error, Origin, UniqueMode};
+use runlater_task::{CatchUp, Error, MissedPolicy, Origin, UniqueMode};
 
 /// Schedules one run with its attempt and one at once, then fails if it is told to.
 #[task(name = "plan-two")]
@@ -151,4 +151,25 @@ fn crons_are_kept_changed_and_taken_back() {
     crons::resume("nightly").unwrap();
     crons::delete("nightly").unwrap();
     assert!(crons::list(None).unwrap().is_empty() && cron("b").create("a").is_err());
+}
+
+#[test]
+fn all_that_is_said_of_a_cron_is_read_again_and_lifted() {
+    let host = FakeHost::new();
+    let (now, until) = (host.now(), host.now() + hours(1));
+    let setting = cron("c").expression("@daily").end(now + days(9)).max_count(3).jitter(seconds(5)).priority(2).metadata("k", "v");
+    setting.missed(CatchUp::All, None, Some(7)).create("a").unwrap();
+    crons::pause("c", Some(until), "").unwrap();
+    let seen = crons::get("c").unwrap();
+    assert_eq!((seen.start(), seen.end(), seen.jitter()), (now, Some(now + days(9)), seconds(5)));
+    assert_eq!((seen.max_count(), seen.priority(), seen.version()), (Some(3), Some(2), 2));
+    assert_eq!(seen.missed(), Ok(Some(MissedPolicy { catch_up: CatchUp::All, window: hours(24), max: 7 })));
+    assert_eq!(seen.paused_until(), Some(until));
+
+    cron("c").jitter(seconds(1)).update().unwrap();
+    assert_eq!(crons::get("c").unwrap().end(), Some(now + days(9)), "what is not said stays");
+    cron("c").lift_end().lift_max_count().lift_priority().lift_missed().lift_metadata().update().unwrap();
+    let seen = crons::get("c").unwrap();
+    assert_eq!((seen.end(), seen.max_count(), seen.priority(), seen.missed()), (None, None, None, Ok(None)));
+    assert_eq!((seen.metadata(), seen.jitter(), seen.version()), (Vec::new(), seconds(1), 4));
 }

@@ -370,17 +370,11 @@ impl Host for Fake {
     }
 
     fn pause_cron(name: &str, until: Option<Instant>, note: &str) -> Result<(), Error> {
-        with(|state| {
-            state.cron(name)?.paused = Some((until, note.to_owned()));
-            Ok(())
-        })
+        with(|state| state.pause_cron(name, Some((until, note.to_owned()))))
     }
 
     fn resume_cron(name: &str) -> Result<(), Error> {
-        with(|state| {
-            state.cron(name)?.paused = None;
-            Ok(())
-        })
+        with(|state| state.pause_cron(name, None))
     }
 
     fn delete_cron(name: &str) -> Result<(), Error> {
@@ -395,7 +389,7 @@ impl Host for Fake {
     fn trigger_cron(name: &str) -> Result<RunId, Error> {
         with(|state| {
             let cron = state.cron(name)?;
-            let options = Options { metadata: cron.cron.metadata.clone(), priority: cron.cron.priority, ..Options::default() };
+            let options = Options { metadata: CronView::metadata(cron), priority: CronView::priority(cron), ..Options::default() };
             let run = NewRun { task: cron.task.clone(), due: Due::Now, input: CronView::input(cron), options };
             state.schedule(&run, false)
         })
