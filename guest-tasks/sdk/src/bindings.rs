@@ -26872,6 +26872,999 @@ result55
 }
 }
 }
+/// Pausing tasks: while a task is paused none of its runs starts, and none is lost. Needs the grant `pauses`.
+///
+/// **What commits when** is as in `runs`: every write is checked when it is called, is seen by this attempt's own reads, and is committed with
+/// the attempt's success or not at all. So it is not the attempt that fails which can pause its task, but one that is told of it: see
+/// `set-on-failure` of a definition. They count towards the same limits. All tasks are those of the guest's own namespace, whatever component
+/// they belong to; the guest's own task is one of them.
+#[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+pub mod pauses {
+#[used]
+#[doc(hidden)]
+static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+use super::super::super::_rt;
+pub type Instant = super::super::super::runlater::scheduler::types::Instant;
+pub type Error = super::super::super::runlater::scheduler::types::Error;
+#[allow(unused_unsafe, clippy::all)]
+/// The note of a task that is paused; none if it is not.
+#[allow(async_fn_in_trait)]
+pub fn get(
+task: &str,
+) -> ::core::result::Result<::core::option::Option<_rt::String>, Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = task;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/pauses@0.1.0")]
+unsafe extern "C" {
+#[link_name = "get"]
+fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+unreachable!()
+}
+wit_import2(ptr0.cast_mut(), len0, ptr1);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result56 = match l3 {
+0 => {
+let e = {
+let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+match l4 {
+0 => None,
+1 => {
+let e = {
+let l5 = *ptr1
+.add(8 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l6 = *ptr1
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let bytes7 = _rt::Vec::from_raw_parts(
+l5.cast(),
+len7,
+len7,
+);
+_rt::string_lift(bytes7)
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+Ok(e)
+}
+1 => {
+let e = {
+let l8 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V55;
+let v55 = match l8 {
+0 => {
+let e55 = {
+let l9 = *ptr1.add(16).cast::<*mut u8>();
+let l10 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len11 = l10;
+let bytes11 = _rt::Vec::from_raw_parts(
+l9.cast(),
+len11,
+len11,
+);
+let l12 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l13 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len14 = l13;
+let bytes14 = _rt::Vec::from_raw_parts(
+l12.cast(),
+len14,
+len14,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes11),
+reason: _rt::string_lift(bytes14),
+}
+};
+V55::Invalid(e55)
+}
+1 => {
+let e55 = {
+let l15 = *ptr1.add(16).cast::<*mut u8>();
+let l16 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len17 = l16;
+let bytes17 = _rt::Vec::from_raw_parts(
+l15.cast(),
+len17,
+len17,
+);
+let l18 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l19 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes17),
+max: l18 as u64,
+asked: l19 as u64,
+}
+};
+V55::Limit(e55)
+}
+2 => {
+let e55 = {
+let l20 = *ptr1.add(16).cast::<*mut u8>();
+let l21 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len22 = l21;
+let bytes22 = _rt::Vec::from_raw_parts(
+l20.cast(),
+len22,
+len22,
+);
+_rt::string_lift(bytes22)
+};
+V55::TaskNotFound(e55)
+}
+3 => {
+let e55 = {
+let l23 = *ptr1.add(16).cast::<*mut u8>();
+let l24 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len25 = l24;
+let bytes25 = _rt::Vec::from_raw_parts(
+l23.cast(),
+len25,
+len25,
+);
+_rt::string_lift(bytes25)
+};
+V55::RunNotFound(e55)
+}
+4 => {
+let e55 = {
+let l26 = *ptr1.add(16).cast::<*mut u8>();
+let l27 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len28 = l27;
+let bytes28 = _rt::Vec::from_raw_parts(
+l26.cast(),
+len28,
+len28,
+);
+_rt::string_lift(bytes28)
+};
+V55::AlreadyTriggered(e55)
+}
+5 => {
+let e55 = {
+let l29 = *ptr1.add(16).cast::<*mut u8>();
+let l30 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len31 = l30;
+let bytes31 = _rt::Vec::from_raw_parts(
+l29.cast(),
+len31,
+len31,
+);
+_rt::string_lift(bytes31)
+};
+V55::DefinedByCode(e55)
+}
+6 => {
+let e55 = {
+let l32 = *ptr1.add(16).cast::<*mut u8>();
+let l33 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len34 = l33;
+let bytes34 = _rt::Vec::from_raw_parts(
+l32.cast(),
+len34,
+len34,
+);
+_rt::string_lift(bytes34)
+};
+V55::AlreadyEnded(e55)
+}
+7 => {
+let e55 = {
+let l35 = *ptr1.add(16).cast::<*mut u8>();
+let l36 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len37 = l36;
+let bytes37 = _rt::Vec::from_raw_parts(
+l35.cast(),
+len37,
+len37,
+);
+_rt::string_lift(bytes37)
+};
+V55::UniqueKeyTaken(e55)
+}
+8 => {
+let e55 = {
+let l38 = *ptr1.add(16).cast::<*mut u8>();
+let l39 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V55::CronNotFound(e55)
+}
+9 => {
+let e55 = {
+let l41 = *ptr1.add(16).cast::<*mut u8>();
+let l42 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len43 = l42;
+let bytes43 = _rt::Vec::from_raw_parts(
+l41.cast(),
+len43,
+len43,
+);
+_rt::string_lift(bytes43)
+};
+V55::CronExists(e55)
+}
+10 => {
+let e55 = {
+let l44 = *ptr1.add(16).cast::<*mut u8>();
+let l45 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len46 = l45;
+let bytes46 = _rt::Vec::from_raw_parts(
+l44.cast(),
+len46,
+len46,
+);
+_rt::string_lift(bytes46)
+};
+V55::CronDefinedByCode(e55)
+}
+11 => {
+let e55 = {
+let l47 = *ptr1.add(16).cast::<*mut u8>();
+let l48 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
+);
+_rt::string_lift(bytes49)
+};
+V55::Forbidden(e55)
+}
+12 => {
+let e55 = {
+let l50 = i32::from(*ptr1.add(16).cast::<u8>());
+match l50 {
+0 => None,
+1 => {
+let e = {
+let l51 = *ptr1.add(24).cast::<i64>();
+l51 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V55::Unavailable(e55)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e55 = {
+let l52 = *ptr1.add(16).cast::<*mut u8>();
+let l53 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len54 = l53;
+let bytes54 = _rt::Vec::from_raw_parts(
+l52.cast(),
+len54,
+len54,
+);
+_rt::string_lift(bytes54)
+};
+V55::Other(e55)
+}
+};
+v55
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result56
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Pauses a task until it is resumed, or until this time: its runs wait, attempts in flight go on. The note has at most 256 bytes.
+///
+/// Of a task that is paused already it replaces end and note. Later registrations keep the pause.
+#[allow(async_fn_in_trait)]
+pub fn pause(
+task: &str,
+until: ::core::option::Option<Instant>,
+note: &str,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = task;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let (result2_0, result2_1, result2_2) = match until {
+Some(e) => {
+let super::super::super::runlater::scheduler::types::Instant {
+seconds: seconds1,
+nanoseconds: nanoseconds1,
+} = e;
+(1i32, _rt::as_i64(seconds1), _rt::as_i32(nanoseconds1))
+}
+None => (0i32, 0i64, 0i32),
+};
+let vec3 = note;
+let ptr3 = vec3.as_ptr().cast::<u8>();
+let len3 = vec3.len();
+let ptr4 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/pauses@0.1.0")]
+unsafe extern "C" {
+#[link_name = "pause"]
+fn wit_import5(
+_: *mut u8,
+_: usize,
+_: i32,
+_: i64,
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import5(
+_: *mut u8,
+_: usize,
+_: i32,
+_: i64,
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import5(
+ptr0.cast_mut(),
+len0,
+result2_0,
+result2_1,
+result2_2,
+ptr3.cast_mut(),
+len3,
+ptr4,
+);
+let l6 = i32::from(*ptr4.add(0).cast::<u8>());
+let result55 = match l6 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l7 = i32::from(*ptr4.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V54;
+let v54 = match l7 {
+0 => {
+let e54 = {
+let l8 = *ptr4.add(16).cast::<*mut u8>();
+let l9 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+let l11 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l12 = *ptr4
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes10),
+reason: _rt::string_lift(bytes13),
+}
+};
+V54::Invalid(e54)
+}
+1 => {
+let e54 = {
+let l14 = *ptr4.add(16).cast::<*mut u8>();
+let l15 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len16 = l15;
+let bytes16 = _rt::Vec::from_raw_parts(
+l14.cast(),
+len16,
+len16,
+);
+let l17 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l18 = *ptr4
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes16),
+max: l17 as u64,
+asked: l18 as u64,
+}
+};
+V54::Limit(e54)
+}
+2 => {
+let e54 = {
+let l19 = *ptr4.add(16).cast::<*mut u8>();
+let l20 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V54::TaskNotFound(e54)
+}
+3 => {
+let e54 = {
+let l22 = *ptr4.add(16).cast::<*mut u8>();
+let l23 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V54::RunNotFound(e54)
+}
+4 => {
+let e54 = {
+let l25 = *ptr4.add(16).cast::<*mut u8>();
+let l26 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V54::AlreadyTriggered(e54)
+}
+5 => {
+let e54 = {
+let l28 = *ptr4.add(16).cast::<*mut u8>();
+let l29 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V54::DefinedByCode(e54)
+}
+6 => {
+let e54 = {
+let l31 = *ptr4.add(16).cast::<*mut u8>();
+let l32 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V54::AlreadyEnded(e54)
+}
+7 => {
+let e54 = {
+let l34 = *ptr4.add(16).cast::<*mut u8>();
+let l35 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V54::UniqueKeyTaken(e54)
+}
+8 => {
+let e54 = {
+let l37 = *ptr4.add(16).cast::<*mut u8>();
+let l38 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V54::CronNotFound(e54)
+}
+9 => {
+let e54 = {
+let l40 = *ptr4.add(16).cast::<*mut u8>();
+let l41 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V54::CronExists(e54)
+}
+10 => {
+let e54 = {
+let l43 = *ptr4.add(16).cast::<*mut u8>();
+let l44 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V54::CronDefinedByCode(e54)
+}
+11 => {
+let e54 = {
+let l46 = *ptr4.add(16).cast::<*mut u8>();
+let l47 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len48 = l47;
+let bytes48 = _rt::Vec::from_raw_parts(
+l46.cast(),
+len48,
+len48,
+);
+_rt::string_lift(bytes48)
+};
+V54::Forbidden(e54)
+}
+12 => {
+let e54 = {
+let l49 = i32::from(*ptr4.add(16).cast::<u8>());
+match l49 {
+0 => None,
+1 => {
+let e = {
+let l50 = *ptr4.add(24).cast::<i64>();
+l50 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V54::Unavailable(e54)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e54 = {
+let l51 = *ptr4.add(16).cast::<*mut u8>();
+let l52 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len53 = l52;
+let bytes53 = _rt::Vec::from_raw_parts(
+l51.cast(),
+len53,
+len53,
+);
+_rt::string_lift(bytes53)
+};
+V54::Other(e54)
+}
+};
+v54
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result55
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Lets a task go on: what has become due meanwhile starts in its order. One that is not paused stays as it is.
+#[allow(async_fn_in_trait)]
+pub fn resume(task: &str) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = task;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/pauses@0.1.0")]
+unsafe extern "C" {
+#[link_name = "resume"]
+fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+unreachable!()
+}
+wit_import2(ptr0.cast_mut(), len0, ptr1);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result52 = match l3 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
+0 => {
+let e51 = {
+let l5 = *ptr1.add(16).cast::<*mut u8>();
+let l6 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let bytes7 = _rt::Vec::from_raw_parts(
+l5.cast(),
+len7,
+len7,
+);
+let l8 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l9 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes7),
+reason: _rt::string_lift(bytes10),
+}
+};
+V51::Invalid(e51)
+}
+1 => {
+let e51 = {
+let l11 = *ptr1.add(16).cast::<*mut u8>();
+let l12 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+let l14 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l15 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes13),
+max: l14 as u64,
+asked: l15 as u64,
+}
+};
+V51::Limit(e51)
+}
+2 => {
+let e51 = {
+let l16 = *ptr1.add(16).cast::<*mut u8>();
+let l17 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+_rt::string_lift(bytes18)
+};
+V51::TaskNotFound(e51)
+}
+3 => {
+let e51 = {
+let l19 = *ptr1.add(16).cast::<*mut u8>();
+let l20 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V51::RunNotFound(e51)
+}
+4 => {
+let e51 = {
+let l22 = *ptr1.add(16).cast::<*mut u8>();
+let l23 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V51::AlreadyTriggered(e51)
+}
+5 => {
+let e51 = {
+let l25 = *ptr1.add(16).cast::<*mut u8>();
+let l26 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V51::DefinedByCode(e51)
+}
+6 => {
+let e51 = {
+let l28 = *ptr1.add(16).cast::<*mut u8>();
+let l29 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V51::AlreadyEnded(e51)
+}
+7 => {
+let e51 = {
+let l31 = *ptr1.add(16).cast::<*mut u8>();
+let l32 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V51::UniqueKeyTaken(e51)
+}
+8 => {
+let e51 = {
+let l34 = *ptr1.add(16).cast::<*mut u8>();
+let l35 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V51::CronNotFound(e51)
+}
+9 => {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
+0 => None,
+1 => {
+let e = {
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V51::Unavailable(e51)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V51::Other(e51)
+}
+};
+v51
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result52
+}
+}
+}
 }
 }
 #[rustfmt::skip]
@@ -27500,9 +28493,9 @@ const _ : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe
 (link_section =
 "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks:imports and exports")]
 #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-__WIT_BINDGEN_COMPONENT_TYPE : [u8; 7508] = *
+__WIT_BINDGEN_COMPONENT_TYPE : [u8; 7673] = *
 b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd89\x01A\x02\x01A\x17\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfd:\x01A\x02\x01A\x19\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -27652,17 +28645,21 @@ options,\0-\x04\0\x06update\x013\x01@\x03\x04names\x05until\x1b\x04notes\0-\x04\
 p\x01\x01j\x016\x01\x0b\x01@\x02\x04names\x05county\07\x04\0\x04next\x018\x01j\x01\
 \x07\x01\x0b\x01@\x01\x04names\09\x04\0\x07trigger\x01:\x01j\x01y\x01\x0b\x01@\x03\
 \x04names\x04from\x01\x05until\x01\0;\x04\0\x08backfill\x01<\x03\0\x1erunlater:s\
-cheduler/crons@0.1.0\x05\x0e\x02\x03\0\x02\x0ftask-definition\x01B\x15\x02\x03\x02\
-\x01\x05\x04\0\x08duration\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x02\
-\x02\x03\x02\x01\x0f\x04\0\x0ftask-definition\x03\0\x04\x01k\x03\x01q\x02\x04don\
-e\x01\x06\0\x06snooze\x01\x01\0\x04\0\x07outcome\x03\0\x07\x01k\x01\x01r\x02\x06\
-reasons\x05after\x09\x04\0\x05retry\x03\0\x0a\x01q\x03\x05retry\x01\x0b\0\x06rej\
-ect\x01s\0\x05other\x01s\0\x04\0\x07failure\x03\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\
-\x0f\x04\0\x08describe\x01\x10\x01j\x01\x08\x01\x0d\x01@\x02\x04tasks\x05input\x03\
-\0\x11\x04\0\x06handle\x01\x12\x04\0\x1drunlater:scheduler/task@0.1.0\x05\x10\x04\
-\0\x1erunlater:scheduler/tasks@0.1.0\x04\0\x0b\x0b\x01\0\x05tasks\x03\0\0\0G\x09\
-producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rus\
-t\x060.61.1";
+cheduler/crons@0.1.0\x05\x0e\x01B\x0e\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
+\0\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x02\x01ks\x01j\x01\x04\x01\x03\x01@\x01\
+\x04tasks\0\x05\x04\0\x03get\x01\x06\x01k\x01\x01j\0\x01\x03\x01@\x03\x04tasks\x05\
+until\x07\x04notes\0\x08\x04\0\x05pause\x01\x09\x01@\x01\x04tasks\0\x08\x04\0\x06\
+resume\x01\x0a\x03\0\x1frunlater:scheduler/pauses@0.1.0\x05\x0f\x02\x03\0\x02\x0f\
+task-definition\x01B\x15\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\0\x02\x03\x02\
+\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\x01\x10\x04\0\x0ftask-definition\
+\x03\0\x04\x01k\x03\x01q\x02\x04done\x01\x06\0\x06snooze\x01\x01\0\x04\0\x07outc\
+ome\x03\0\x07\x01k\x01\x01r\x02\x06reasons\x05after\x09\x04\0\x05retry\x03\0\x0a\
+\x01q\x03\x05retry\x01\x0b\0\x06reject\x01s\0\x05other\x01s\0\x04\0\x07failure\x03\
+\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\x0f\x04\0\x08describe\x01\x10\x01j\x01\x08\x01\
+\x0d\x01@\x02\x04tasks\x05input\x03\0\x11\x04\0\x06handle\x01\x12\x04\0\x1drunla\
+ter:scheduler/task@0.1.0\x05\x11\x04\0\x1erunlater:scheduler/tasks@0.1.0\x04\0\x0b\
+\x0b\x01\0\x05tasks\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-compo\
+nent\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 };
 };
 }
@@ -27675,8 +28672,8 @@ link_section = "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 7280] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd47\x01A\x02\x01A\x14\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 7445] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf98\x01A\x02\x01A\x16\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -27826,10 +28823,14 @@ options,\0-\x04\0\x06update\x013\x01@\x03\x04names\x05until\x1b\x04notes\0-\x04\
 p\x01\x01j\x016\x01\x0b\x01@\x02\x04names\x05county\07\x04\0\x04next\x018\x01j\x01\
 \x07\x01\x0b\x01@\x01\x04names\09\x04\0\x07trigger\x01:\x01j\x01y\x01\x0b\x01@\x03\
 \x04names\x04from\x01\x05until\x01\0;\x04\0\x08backfill\x01<\x03\0\x1erunlater:s\
-cheduler/crons@0.1.0\x05\x0e\x04\0>runlater:scheduler/tasks-with-all-of-its-expo\
-rts-removed@0.1.0\x04\0\x0b+\x01\0%tasks-with-all-of-its-exports-removed\x03\0\0\
-\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bind\
-gen-rust\x060.61.1";
+cheduler/crons@0.1.0\x05\x0e\x01B\x0e\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
+\0\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x02\x01ks\x01j\x01\x04\x01\x03\x01@\x01\
+\x04tasks\0\x05\x04\0\x03get\x01\x06\x01k\x01\x01j\0\x01\x03\x01@\x03\x04tasks\x05\
+until\x07\x04notes\0\x08\x04\0\x05pause\x01\x09\x01@\x01\x04tasks\0\x08\x04\0\x06\
+resume\x01\x0a\x03\0\x1frunlater:scheduler/pauses@0.1.0\x05\x0f\x04\0>runlater:s\
+cheduler/tasks-with-all-of-its-exports-removed@0.1.0\x04\0\x0b+\x01\0%tasks-with\
+-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dw\
+it-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

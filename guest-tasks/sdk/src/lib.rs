@@ -40,6 +40,7 @@ mod values;
 
 pub mod crons;
 pub mod log;
+pub mod pauses;
 pub mod prelude;
 pub mod runs;
 pub mod time;

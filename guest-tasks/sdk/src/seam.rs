@@ -100,6 +100,10 @@ pub(crate) trait Host {
     fn trigger_cron(name: &str) -> Result<RunId, Error>;
     fn backfill_cron(name: &str, from: Instant, until: Instant) -> Result<u32, Error>;
 
+    fn pause(task: &str) -> Result<Option<String>, Error>;
+    fn pause_task(task: &str, until: Option<Instant>, note: &str) -> Result<(), Error>;
+    fn resume_task(task: &str) -> Result<(), Error>;
+
     fn id() -> RunId;
     fn task() -> String;
     fn attempt() -> u32;

@@ -2,7 +2,7 @@
 //!
 //! Nothing here is called unless a task calls it, and what is not called is not imported.
 
-use crate::bindings::runlater::scheduler::{context, crons, definition, runs, types};
+use crate::bindings::runlater::scheduler::{context, crons, definition, pauses, runs, types};
 use crate::error::Error;
 use crate::policy::{CatchUp, MissedPolicy};
 use crate::runs::{BulkOutcome, Filter, Order};
@@ -136,6 +136,18 @@ impl Host for Wasm {
 
     fn backfill_cron(name: &str, from: Instant, until: Instant) -> Result<u32, Error> {
         crons::backfill(name, instant(from), instant(until)).map_err(error)
+    }
+
+    fn pause(task: &str) -> Result<Option<String>, Error> {
+        pauses::get(task).map_err(error)
+    }
+
+    fn pause_task(task: &str, until: Option<Instant>, note: &str) -> Result<(), Error> {
+        pauses::pause(task, until.map(instant), note).map_err(error)
+    }
+
+    fn resume_task(task: &str) -> Result<(), Error> {
+        pauses::resume(task).map_err(error)
     }
 
     fn id() -> RunId {

@@ -153,6 +153,37 @@ fn crons_are_kept_changed_and_taken_back() {
     assert!(crons::list(None).unwrap().is_empty() && cron("b").create("a").is_err());
 }
 
+/// Pauses a task for ten minutes, then fails if it is told to.
+#[task]
+fn trip(fails: bool, run: &Run) -> Result<(), Failure> {
+    pauses::pause("charge", Some(run.now() + minutes(10)), "the gateway is down")?;
+    if fails { Err(Failure::retry("told to")) } else { Ok(()) }
+}
+
+#[test]
+fn tasks_are_paused_and_go_on() {
+    let host = FakeHost::new();
+    assert!(host.execute::<trip>(&true).is_err());
+    assert_eq!(pauses::get("charge"), Ok(None), "a failed attempt pauses nothing");
+    host.execute::<trip>(&false).unwrap();
+    assert_eq!(pauses::get("charge"), Ok(Some("the gateway is down".into())));
+    host.advance(minutes(10));
+    assert_eq!(pauses::get("charge"), Ok(None), "it ends by itself");
+    pauses::pause("charge", None, "").unwrap();
+    assert_eq!(pauses::get("charge"), Ok(Some(String::new())));
+    pauses::resume("charge").unwrap();
+    assert_eq!(pauses::get("charge"), Ok(None));
+
+    let field = |paused: Result<(), Error>| match paused {
+        Err(Error::Invalid { field, .. }) => field,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(field(pauses::pause("charge", Some(host.now()), "")), "until");
+    assert_eq!(field(pauses::pause("charge", None, &"x".repeat(257))), "note");
+    host.register("charge");
+    assert_eq!(pauses::pause("other", None, ""), Err(Error::TaskNotFound("other".into())));
+}
+
 #[test]
 fn all_that_is_said_of_a_cron_is_read_again_and_lifted() {
     let host = FakeHost::new();

@@ -5,12 +5,14 @@
 
 mod cron_calls;
 mod forbidden;
+mod pause_calls;
 #[cfg(any(test, feature = "test-util"))]
 pub mod scripted;
 pub mod wasm;
 
 pub use cron_calls::CronCalls;
 pub use forbidden::forbidden_calls;
+pub use pause_calls::PauseCalls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,7 +83,7 @@ pub struct AttemptReport {
 ///
 /// Writes are validated at once and buffered; reads see them. All but the detached form answer without waiting for a commit.
 #[async_trait]
-pub trait HostCalls: CronCalls + Send + 'static {
+pub trait HostCalls: CronCalls + PauseCalls + Send + 'static {
     /// Buffers a new run; its id is final.
     fn schedule(&mut self, request: ScheduleRequest) -> Result<RunId, CallError>;
 

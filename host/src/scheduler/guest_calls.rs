@@ -11,6 +11,7 @@ use super::bulk;
 use super::creates::GuestCreates;
 use super::cron_calls::OwnCrons;
 use super::own_writes::{OwnWrites, merge};
+use super::pause_calls::OwnPauses;
 use crate::clock::Clock;
 use crate::executor::{CallError, HostCalls, ScheduleRequest};
 use crate::model::limits::{DEPTH_MAX, LIVE_PER_ROOT_MAX, PAGE_SIZE_MAX, WRITES_PER_ATTEMPT_MAX};
@@ -32,6 +33,7 @@ pub(super) struct GuestCalls {
     /// The same, as reads see it.
     own: OwnWrites,
     pub(super) own_crons: OwnCrons,
+    pub(super) own_pauses: OwnPauses,
 }
 
 impl GuestCalls {
@@ -51,6 +53,7 @@ impl GuestCalls {
             writes: WriteSet::default(),
             own: OwnWrites::default(),
             own_crons: OwnCrons::new(),
+            own_pauses: OwnPauses::new(),
         }
     }
 
@@ -343,6 +346,7 @@ impl HostCalls for GuestCalls {
     fn take_writes(&mut self) -> WriteSet {
         self.own = OwnWrites::default();
         self.own_crons.clear();
+        self.own_pauses.clear();
         std::mem::take(&mut self.writes)
     }
 }

@@ -22,9 +22,7 @@ pub(crate) struct FakeCron {
 
 impl State {
     pub(super) fn create_cron(&mut self, name: &str, task: &str, cron: &NewCron) -> Result<(), Error> {
-        if self.tasks.as_ref().is_some_and(|tasks| !tasks.contains(task)) {
-            return Err(Error::TaskNotFound(task.to_owned()));
-        }
+        self.registered(task)?;
         if self.writes.crons.contains_key(name) {
             return Err(Error::CronExists(name.to_owned()));
         }

@@ -47,6 +47,7 @@ pub(crate) struct Writes {
     pub(crate) cancelled: Vec<RunId>,
     pub(crate) triggered: Vec<RunId>,
     pub(crate) crons: BTreeMap<String, FakeCron>,
+    pub(crate) pauses: BTreeMap<String, (Option<Instant>, String)>,
 }
 
 /// Everything of one fake scheduler, and the attempt that it plays.
@@ -98,11 +99,21 @@ impl State {
         }
     }
 
+    fn registered(&self, task: &str) -> Result<(), Error> {
+        let is_unknown = self.tasks.as_ref().is_some_and(|tasks| !tasks.contains(task));
+        if is_unknown { Err(Error::TaskNotFound(task.to_owned())) } else { Ok(()) }
+    }
+
+    fn pause_task(&mut self, task: &str, until: Option<Instant>, note: &str) -> Result<(), Error> {
+        check::pause(self.now, until, note)?;
+        self.registered(task)?;
+        self.writes.pauses.insert(task.to_owned(), (until, note.to_owned()));
+        Ok(())
+    }
+
     fn schedule(&mut self, new: &NewRun, detached: bool) -> Result<RunId, Error> {
         check::run(new)?;
-        if self.tasks.as_ref().is_some_and(|tasks| !tasks.contains(&new.task)) {
-            return Err(Error::TaskNotFound(new.task.clone()));
-        }
+        self.registered(&new.task)?;
         let mut metadata: Vec<_> = new.options.metadata.iter().cloned().collect::<BTreeMap<_, _>>().into_iter().collect();
         metadata.sort();
         if let Some(key) = &new.options.unique_key
@@ -400,6 +411,26 @@ impl Host for Fake {
             let is_past = from <= until && until <= state.now;
             state.cron(name)?;
             if is_past { Ok(0) } else { Err(Error::invalid("until", "a backfill covers a range of the past")) }
+        })
+    }
+
+    fn pause(task: &str) -> Result<Option<String>, Error> {
+        with(|state| {
+            state.registered(task)?;
+            let pause = state.writes.pauses.get(task).filter(|(until, _)| until.is_none_or(|until| state.now < until));
+            Ok(pause.map(|(_, note)| note.clone()))
+        })
+    }
+
+    fn pause_task(task: &str, until: Option<Instant>, note: &str) -> Result<(), Error> {
+        with(|state| state.pause_task(task, until, note))
+    }
+
+    fn resume_task(task: &str) -> Result<(), Error> {
+        with(|state| {
+            state.registered(task)?;
+            state.writes.pauses.remove(task);
+            Ok(())
         })
     }
 

@@ -10,6 +10,7 @@ mod forecast;
 mod gates;
 mod guest_cron_options;
 mod guest_crons;
+mod guest_pauses;
 mod hostile;
 mod policies;
 mod registration;
