@@ -104,11 +104,11 @@ async fn one_that_somebody_made_under_its_name_stays_theirs() {
     let world = world().await;
     world.scheduler.cron("tick.boat", "tick").expression("@yearly").create().await.unwrap();
     let renamed = saying(&guests::component("crontab"), "beat", "boat");
-    world.scheduler.register(renamed.clone()).grant(Grant::Crons).send().await.unwrap();
+    assert!(world.scheduler.register(renamed.clone()).grant(Grant::Crons).send().await.is_err(), "it is in the way");
     let theirs = world.scheduler.get_cron("tick.boat").await.unwrap();
     assert_eq!((theirs.origin, theirs.version, theirs.spec.rule.text()), (Origin::Api, 1, "@yearly"));
     // Once it is out of the way, the code has its own at the next registration.
     world.scheduler.delete_cron("tick.boat").await.unwrap();
-    assert_eq!(register(&world, &renamed).await, ["tick.boat added"]);
+    assert_eq!(register(&world, &renamed).await, ["tick.beat removed", "tick.boat added"]);
     assert_eq!(world.scheduler.get_cron("tick.boat").await.unwrap().origin, Origin::Code);
 }
