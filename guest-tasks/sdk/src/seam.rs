@@ -47,6 +47,9 @@ impl Options {
     }
 }
 
+/// Which missed occurrences run, of at most how long ago, and at most how many; what is not said is the host's default.
+pub(crate) type Missed = (CatchUp, Option<Duration>, Option<u32>);
+
 /// What is said of a cron beside its name and its task; what is not set is the host's default, or stays as it is, and `Some(None)` lifts it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct NewCron {
@@ -60,7 +63,7 @@ pub(crate) struct NewCron {
     /// All of it, in place of what there was.
     pub(crate) metadata: Option<Vec<(String, String)>>,
     pub(crate) priority: Option<Option<u8>>,
-    pub(crate) missed: Option<Option<(CatchUp, Option<Duration>, Option<u32>)>>,
+    pub(crate) missed: Option<Option<Missed>>,
 }
 
 /// One page of a list, and the cursor of the next.

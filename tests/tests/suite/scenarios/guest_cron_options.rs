@@ -234,7 +234,7 @@ async fn the_last_page_is_the_last_one_also_if_it_is_full() {
             "3, then Some(\"tick.cron\")",
             "ok",
             "3, then None",
-            "refused",
+            "no page of 0",
         ]
     );
 }
