@@ -170,11 +170,22 @@ pub(crate) enum Bulk {
     Reschedule { ids: Vec<RunId>, after: Duration },
     /// Moves the runs whose metadata has this entry.
     RescheduleMatching { key: String, value: String, after: Duration },
+    /// Moves the runs whose metadata has this entry, each from its own time.
+    ShiftMatching { key: String, value: String, later: Option<Duration>, earlier: Option<Duration> },
+    /// Makes the runs of these ids due.
+    Trigger { ids: Vec<RunId> },
+    /// Makes the runs whose metadata has this entry due, of these statuses if there are any.
+    TriggerMatching {
+        key: String,
+        value: String,
+        #[serde(default)]
+        scheduled: bool,
+    },
 }
 
-/// Changes many runs in one call, and returns what was changed and what was refused.
+/// Changes many runs in one call, and returns what was changed, what was refused, and how those stand then that it meant by their metadata.
 #[task]
-pub(crate) fn bulk(input: Bulk) -> Result<Value, Failure> {
+pub(crate) fn bulk(input: Bulk, run: &Run) -> Result<Value, Failure> {
     let with = |key: &str, value: &str| runs::filter().metadata(key, value);
     let outcome = match &input {
         Bulk::Delete { ids } => runs::bulk_delete(ids)?,
@@ -184,9 +195,26 @@ pub(crate) fn bulk(input: Bulk) -> Result<Value, Failure> {
             runs::bulk_reschedule(&moves)?
         }
         Bulk::RescheduleMatching { key, value, after } => runs::bulk_reschedule_matching(&with(key, value), *after)?,
+        Bulk::ShiftMatching { key, value, later, earlier } => {
+            let mut outcome = runs::BulkOutcome::default();
+            for by in [later.map(Shift::Later), earlier.map(Shift::Earlier)].into_iter().flatten() {
+                outcome = runs::bulk_shift_matching(&with(key, value), by)?;
+            }
+            outcome
+        }
+        Bulk::Trigger { ids } => runs::bulk_trigger(ids)?,
+        Bulk::TriggerMatching { key, value, scheduled: false } => runs::bulk_trigger_matching(&with(key, value))?,
+        Bulk::TriggerMatching { key, value, scheduled: true } => runs::bulk_trigger_matching(&with(key, value).status(Status::Scheduled))?,
     };
+    let mut seen = Vec::new();
+    if let Bulk::ShiftMatching { key, value, .. } | Bulk::TriggerMatching { key, value, .. } = &input {
+        for found in runs::list(with(key, value)).order(runs::Order::OldestFirst) {
+            let found = found?;
+            seen.push(json!([found.status().to_string(), found.trigger_at().unix_seconds() - run.now().unix_seconds()]));
+        }
+    }
     let refused: Vec<_> = outcome.refused.iter().map(|(id, why)| json!({ "id": id, "error": why.to_string() })).collect();
-    Ok(json!({ "changed": outcome.changed, "refused": refused }))
+    Ok(json!({ "changed": outcome.changed, "refused": refused, "seen": seen }))
 }
 
 /// Does what its input says in a word and a number, such as `fan 2`: what the host is killed under. Says on stdout which of its detached

@@ -31,6 +31,9 @@ struct Step {
     max: Option<u32>,
     until: Option<u32>,
     n: Option<u32>,
+    /// What is taken back.
+    #[serde(default)]
+    lift: Vec<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -79,6 +82,15 @@ impl Step {
             };
             setting = setting.missed(which, self.window.map(|window| seconds(window.into())), self.max);
         }
+        for lift in &self.lift {
+            setting = match lift.as_str() {
+                "end" => setting.lift_end(),
+                "max-count" => setting.lift_max_count(),
+                "priority" => setting.lift_priority(),
+                "missed" => setting.lift_missed(),
+                _ => setting.lift_metadata(),
+            };
+        }
         if let Some(n) = self.n {
             setting = setting.input(&serde_json::json!({ "n": n })).metadata("n", &n.to_string());
         }
@@ -103,23 +115,50 @@ impl Step {
             "backfill" => {
                 return crons::backfill(&self.name, now - seconds(self.n.unwrap_or(0).into()), now).map(|made| made.to_string());
             }
+            "terms" => return terms(&crons::get(&self.name)?, now),
             "show" => return shown(&crons::get(&self.name)?, now),
             // All of them, and whether each comes after the one before.
             "count" => {
                 let names = crons::list(None)?.iter().map(crons::Cron::name).collect::<Vec<_>>();
                 return Ok(format!("{} {}", names.len(), if names.is_sorted_by(|one, next| one < next) { "in order" } else { "mixed" }));
             }
+            "page" => return Ok(page(self.n.unwrap_or(0))),
             _ => crons::get(&self.name).map(drop),
         }?;
         Ok("ok".to_owned())
     }
 }
 
+/// The first page of this size, and where the next one begins: what the SDK's lists hide.
+fn page(size: u32) -> String {
+    #[cfg(target_family = "wasm")]
+    if let Ok(page) = runlater_task::bindings::runlater::scheduler::crons::list(None, size, None) {
+        return format!("{}, then {:?}", page.crons.len(), page.next);
+    }
+    format!("no page of {size}")
+}
+
 fn from_now(at: Instant, now: Instant) -> String {
     format!("{:+}", at.unix_seconds() - now.unix_seconds())
 }
 
-/// Everything that can be read of a cron.
+/// Everything else that can be read of a cron.
+fn terms(cron: &crons::Cron, now: Instant) -> Result<String, runlater_task::Error> {
+    let shown = |at: Option<Instant>| at.map_or("never".to_owned(), |at| from_now(at, now));
+    let missed = cron.missed()?.map(|policy| (policy.catch_up, policy.window.as_millis() / 1000, policy.max));
+    Ok(format!(
+        "from {}, until {}, jitter {} ms, count {:?}, priority {:?}, missed {missed:?}, paused until {}, version {}",
+        from_now(cron.start(), now),
+        shown(cron.end()),
+        cron.jitter().as_millis(),
+        cron.max_count(),
+        cron.priority(),
+        shown(cron.paused_until()),
+        cron.version(),
+    ))
+}
+
+/// What it does, and what it has done.
 fn shown(cron: &crons::Cron, now: Instant) -> Result<String, runlater_task::Error> {
     let next = cron.next_at().map_or("never".to_owned(), |at| from_now(at, now));
     let (input, metadata) = (cron.input::<serde_json::Value>()?, cron.metadata());

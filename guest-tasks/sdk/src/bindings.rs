@@ -3918,6 +3918,116 @@ result55
 }
 }
 }
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// It has no end. For a cron that has one: a new one has none anyway, and so it is with all that can be lifted.
+#[allow(async_fn_in_trait)]
+pub fn lift_end(&self) -> () {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.lift-end"]
+fn wit_import0(_: i32);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0(_: i32) {
+unreachable!()
+}
+wit_import0((self).handle() as i32);
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// It fires as often as its rule says.
+#[allow(async_fn_in_trait)]
+pub fn lift_max_count(&self) -> () {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.lift-max-count"]
+fn wit_import0(_: i32);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0(_: i32) {
+unreachable!()
+}
+wit_import0((self).handle() as i32);
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// Its runs have no additional metadata.
+#[allow(async_fn_in_trait)]
+pub fn lift_metadata(&self) -> () {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.lift-metadata"]
+fn wit_import0(_: i32);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0(_: i32) {
+unreachable!()
+}
+wit_import0((self).handle() as i32);
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// The priority of its runs is the task's.
+#[allow(async_fn_in_trait)]
+pub fn lift_priority(&self) -> () {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.lift-priority"]
+fn wit_import0(_: i32);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0(_: i32) {
+unreachable!()
+}
+wit_import0((self).handle() as i32);
+}
+}
+}
+impl CronOptions {
+#[allow(unused_unsafe, clippy::all)]
+/// What becomes of missed occurrences is as the task says.
+#[allow(async_fn_in_trait)]
+pub fn lift_missed(&self) -> () {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(
+wasm_import_module = "runlater:scheduler/definition@0.1.0"
+)]
+unsafe extern "C" {
+#[link_name = "[method]cron-options.lift-missed"]
+fn wit_import0(_: i32);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0(_: i32) {
+unreachable!()
+}
+wit_import0((self).handle() as i32);
+}
+}
+}
 impl TaskDefinition {
 #[allow(unused_unsafe, clippy::all)]
 /// A task of this name: 1 to 128 of `a-z 0-9 . _ -`. A bad name is reported when `describe` returns.
@@ -20637,6 +20747,1916 @@ _ => _rt::invalid_enum_discriminant(),
 result109
 }
 }
+#[allow(unused_unsafe, clippy::all)]
+/// Moves the scheduled runs that match now, each by so many nanoseconds from its own trigger time as this attempt sees it: later, or
+/// earlier if negative. At most 100 years; finer parts than microseconds are cut off. Counts writes as `bulk-delete-matching` does.
+///
+/// A run that would be moved out of the years 1970 to 9999 is refused by itself.
+#[allow(async_fn_in_trait)]
+pub fn bulk_shift_matching(
+filter: &RunFilter,
+by: i64,
+) -> ::core::result::Result<BulkOutcome, Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/runs@0.1.0")]
+unsafe extern "C" {
+#[link_name = "bulk-shift-matching"]
+fn wit_import1(_: i32, _: i64, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: i64, _: *mut u8) {
+unreachable!()
+}
+wit_import1((filter).handle() as i32, _rt::as_i64(&by), ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result106 = match l2 {
+0 => {
+let e = {
+let l3 = *ptr0.add(8).cast::<i64>();
+let l4 = *ptr0.add(16).cast::<*mut u8>();
+let l5 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let base57 = l4;
+let len57 = l5;
+let mut result57 = _rt::Vec::with_capacity(len57);
+for i in 0..len57 {
+let base = base57
+.add(i * (24 + 4 * ::core::mem::size_of::<*const u8>()));
+let e57 = {
+let l6 = *base.add(0).cast::<*mut u8>();
+let l7 = *base
+.add(::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len8 = l7;
+let bytes8 = _rt::Vec::from_raw_parts(
+l6.cast(),
+len8,
+len8,
+);
+let l9 = i32::from(
+*base
+.add(2 * ::core::mem::size_of::<*const u8>())
+.cast::<u8>(),
+);
+use super::super::super::runlater::scheduler::types::Error as V56;
+let v56 = match l9 {
+0 => {
+let e56 = {
+let l10 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l11 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len12 = l11;
+let bytes12 = _rt::Vec::from_raw_parts(
+l10.cast(),
+len12,
+len12,
+);
+let l13 = *base
+.add(8 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l14 = *base
+.add(8 + 5 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len15 = l14;
+let bytes15 = _rt::Vec::from_raw_parts(
+l13.cast(),
+len15,
+len15,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes12),
+reason: _rt::string_lift(bytes15),
+}
+};
+V56::Invalid(e56)
+}
+1 => {
+let e56 = {
+let l16 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l17 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+let l19 = *base
+.add(8 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l20 = *base
+.add(16 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes18),
+max: l19 as u64,
+asked: l20 as u64,
+}
+};
+V56::Limit(e56)
+}
+2 => {
+let e56 = {
+let l21 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l22 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len23 = l22;
+let bytes23 = _rt::Vec::from_raw_parts(
+l21.cast(),
+len23,
+len23,
+);
+_rt::string_lift(bytes23)
+};
+V56::TaskNotFound(e56)
+}
+3 => {
+let e56 = {
+let l24 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l25 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len26 = l25;
+let bytes26 = _rt::Vec::from_raw_parts(
+l24.cast(),
+len26,
+len26,
+);
+_rt::string_lift(bytes26)
+};
+V56::RunNotFound(e56)
+}
+4 => {
+let e56 = {
+let l27 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l28 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
+);
+_rt::string_lift(bytes29)
+};
+V56::AlreadyTriggered(e56)
+}
+5 => {
+let e56 = {
+let l30 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l31 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
+);
+_rt::string_lift(bytes32)
+};
+V56::DefinedByCode(e56)
+}
+6 => {
+let e56 = {
+let l33 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l34 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
+);
+_rt::string_lift(bytes35)
+};
+V56::AlreadyEnded(e56)
+}
+7 => {
+let e56 = {
+let l36 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l37 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V56::UniqueKeyTaken(e56)
+}
+8 => {
+let e56 = {
+let l39 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l40 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V56::CronNotFound(e56)
+}
+9 => {
+let e56 = {
+let l42 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l43 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V56::CronExists(e56)
+}
+10 => {
+let e56 = {
+let l45 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l46 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len47 = l46;
+let bytes47 = _rt::Vec::from_raw_parts(
+l45.cast(),
+len47,
+len47,
+);
+_rt::string_lift(bytes47)
+};
+V56::CronDefinedByCode(e56)
+}
+11 => {
+let e56 = {
+let l48 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l49 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V56::Forbidden(e56)
+}
+12 => {
+let e56 = {
+let l51 = i32::from(
+*base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<u8>(),
+);
+match l51 {
+0 => None,
+1 => {
+let e = {
+let l52 = *base
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+l52 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V56::Unavailable(e56)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e56 = {
+let l53 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l54 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len55 = l54;
+let bytes55 = _rt::Vec::from_raw_parts(
+l53.cast(),
+len55,
+len55,
+);
+_rt::string_lift(bytes55)
+};
+V56::Other(e56)
+}
+};
+(_rt::string_lift(bytes8), v56)
+};
+result57.push(e57);
+}
+_rt::cabi_dealloc(
+base57,
+len57 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
+8,
+);
+BulkOutcome {
+changed: l3 as u64,
+refused: result57,
+}
+};
+Ok(e)
+}
+1 => {
+let e = {
+let l58 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V105;
+let v105 = match l58 {
+0 => {
+let e105 = {
+let l59 = *ptr0.add(16).cast::<*mut u8>();
+let l60 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len61 = l60;
+let bytes61 = _rt::Vec::from_raw_parts(
+l59.cast(),
+len61,
+len61,
+);
+let l62 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l63 = *ptr0
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len64 = l63;
+let bytes64 = _rt::Vec::from_raw_parts(
+l62.cast(),
+len64,
+len64,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes61),
+reason: _rt::string_lift(bytes64),
+}
+};
+V105::Invalid(e105)
+}
+1 => {
+let e105 = {
+let l65 = *ptr0.add(16).cast::<*mut u8>();
+let l66 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len67 = l66;
+let bytes67 = _rt::Vec::from_raw_parts(
+l65.cast(),
+len67,
+len67,
+);
+let l68 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l69 = *ptr0
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes67),
+max: l68 as u64,
+asked: l69 as u64,
+}
+};
+V105::Limit(e105)
+}
+2 => {
+let e105 = {
+let l70 = *ptr0.add(16).cast::<*mut u8>();
+let l71 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len72 = l71;
+let bytes72 = _rt::Vec::from_raw_parts(
+l70.cast(),
+len72,
+len72,
+);
+_rt::string_lift(bytes72)
+};
+V105::TaskNotFound(e105)
+}
+3 => {
+let e105 = {
+let l73 = *ptr0.add(16).cast::<*mut u8>();
+let l74 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len75 = l74;
+let bytes75 = _rt::Vec::from_raw_parts(
+l73.cast(),
+len75,
+len75,
+);
+_rt::string_lift(bytes75)
+};
+V105::RunNotFound(e105)
+}
+4 => {
+let e105 = {
+let l76 = *ptr0.add(16).cast::<*mut u8>();
+let l77 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len78 = l77;
+let bytes78 = _rt::Vec::from_raw_parts(
+l76.cast(),
+len78,
+len78,
+);
+_rt::string_lift(bytes78)
+};
+V105::AlreadyTriggered(e105)
+}
+5 => {
+let e105 = {
+let l79 = *ptr0.add(16).cast::<*mut u8>();
+let l80 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len81 = l80;
+let bytes81 = _rt::Vec::from_raw_parts(
+l79.cast(),
+len81,
+len81,
+);
+_rt::string_lift(bytes81)
+};
+V105::DefinedByCode(e105)
+}
+6 => {
+let e105 = {
+let l82 = *ptr0.add(16).cast::<*mut u8>();
+let l83 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len84 = l83;
+let bytes84 = _rt::Vec::from_raw_parts(
+l82.cast(),
+len84,
+len84,
+);
+_rt::string_lift(bytes84)
+};
+V105::AlreadyEnded(e105)
+}
+7 => {
+let e105 = {
+let l85 = *ptr0.add(16).cast::<*mut u8>();
+let l86 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len87 = l86;
+let bytes87 = _rt::Vec::from_raw_parts(
+l85.cast(),
+len87,
+len87,
+);
+_rt::string_lift(bytes87)
+};
+V105::UniqueKeyTaken(e105)
+}
+8 => {
+let e105 = {
+let l88 = *ptr0.add(16).cast::<*mut u8>();
+let l89 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len90 = l89;
+let bytes90 = _rt::Vec::from_raw_parts(
+l88.cast(),
+len90,
+len90,
+);
+_rt::string_lift(bytes90)
+};
+V105::CronNotFound(e105)
+}
+9 => {
+let e105 = {
+let l91 = *ptr0.add(16).cast::<*mut u8>();
+let l92 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len93 = l92;
+let bytes93 = _rt::Vec::from_raw_parts(
+l91.cast(),
+len93,
+len93,
+);
+_rt::string_lift(bytes93)
+};
+V105::CronExists(e105)
+}
+10 => {
+let e105 = {
+let l94 = *ptr0.add(16).cast::<*mut u8>();
+let l95 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len96 = l95;
+let bytes96 = _rt::Vec::from_raw_parts(
+l94.cast(),
+len96,
+len96,
+);
+_rt::string_lift(bytes96)
+};
+V105::CronDefinedByCode(e105)
+}
+11 => {
+let e105 = {
+let l97 = *ptr0.add(16).cast::<*mut u8>();
+let l98 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len99 = l98;
+let bytes99 = _rt::Vec::from_raw_parts(
+l97.cast(),
+len99,
+len99,
+);
+_rt::string_lift(bytes99)
+};
+V105::Forbidden(e105)
+}
+12 => {
+let e105 = {
+let l100 = i32::from(*ptr0.add(16).cast::<u8>());
+match l100 {
+0 => None,
+1 => {
+let e = {
+let l101 = *ptr0.add(24).cast::<i64>();
+l101 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V105::Unavailable(e105)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e105 = {
+let l102 = *ptr0.add(16).cast::<*mut u8>();
+let l103 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len104 = l103;
+let bytes104 = _rt::Vec::from_raw_parts(
+l102.cast(),
+len104,
+len104,
+);
+_rt::string_lift(bytes104)
+};
+V105::Other(e105)
+}
+};
+v105
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result106
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Makes the runs of these ids due as `trigger` does: 1 to 500. What can't be is refused by itself.
+#[allow(async_fn_in_trait)]
+pub fn bulk_trigger(
+ids: &[RunId],
+) -> ::core::result::Result<BulkOutcome, Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec1 = ids;
+let len1 = vec1.len();
+let layout1 = _rt::alloc::Layout::from_size_align(
+vec1.len() * (2 * ::core::mem::size_of::<*const u8>()),
+::core::mem::size_of::<*const u8>(),
+)
+.unwrap();
+let (result1, _cleanup1) = wit_bindgen::rt::Cleanup::new(layout1);
+for (i, e) in vec1.into_iter().enumerate() {
+let base = result1
+.add(i * (2 * ::core::mem::size_of::<*const u8>()));
+{
+let vec0 = e;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+*base
+.add(::core::mem::size_of::<*const u8>())
+.cast::<usize>() = len0;
+*base.add(0).cast::<*mut u8>() = ptr0.cast_mut();
+}
+}
+let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/runs@0.1.0")]
+unsafe extern "C" {
+#[link_name = "bulk-trigger"]
+fn wit_import3(_: *mut u8, _: usize, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import3(_: *mut u8, _: usize, _: *mut u8) {
+unreachable!()
+}
+wit_import3(result1, len1, ptr2);
+let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+let result108 = match l4 {
+0 => {
+let e = {
+let l5 = *ptr2.add(8).cast::<i64>();
+let l6 = *ptr2.add(16).cast::<*mut u8>();
+let l7 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let base59 = l6;
+let len59 = l7;
+let mut result59 = _rt::Vec::with_capacity(len59);
+for i in 0..len59 {
+let base = base59
+.add(i * (24 + 4 * ::core::mem::size_of::<*const u8>()));
+let e59 = {
+let l8 = *base.add(0).cast::<*mut u8>();
+let l9 = *base
+.add(::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+let l11 = i32::from(
+*base
+.add(2 * ::core::mem::size_of::<*const u8>())
+.cast::<u8>(),
+);
+use super::super::super::runlater::scheduler::types::Error as V58;
+let v58 = match l11 {
+0 => {
+let e58 = {
+let l12 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l13 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len14 = l13;
+let bytes14 = _rt::Vec::from_raw_parts(
+l12.cast(),
+len14,
+len14,
+);
+let l15 = *base
+.add(8 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l16 = *base
+.add(8 + 5 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len17 = l16;
+let bytes17 = _rt::Vec::from_raw_parts(
+l15.cast(),
+len17,
+len17,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes14),
+reason: _rt::string_lift(bytes17),
+}
+};
+V58::Invalid(e58)
+}
+1 => {
+let e58 = {
+let l18 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l19 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len20 = l19;
+let bytes20 = _rt::Vec::from_raw_parts(
+l18.cast(),
+len20,
+len20,
+);
+let l21 = *base
+.add(8 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l22 = *base
+.add(16 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes20),
+max: l21 as u64,
+asked: l22 as u64,
+}
+};
+V58::Limit(e58)
+}
+2 => {
+let e58 = {
+let l23 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l24 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len25 = l24;
+let bytes25 = _rt::Vec::from_raw_parts(
+l23.cast(),
+len25,
+len25,
+);
+_rt::string_lift(bytes25)
+};
+V58::TaskNotFound(e58)
+}
+3 => {
+let e58 = {
+let l26 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l27 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len28 = l27;
+let bytes28 = _rt::Vec::from_raw_parts(
+l26.cast(),
+len28,
+len28,
+);
+_rt::string_lift(bytes28)
+};
+V58::RunNotFound(e58)
+}
+4 => {
+let e58 = {
+let l29 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l30 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len31 = l30;
+let bytes31 = _rt::Vec::from_raw_parts(
+l29.cast(),
+len31,
+len31,
+);
+_rt::string_lift(bytes31)
+};
+V58::AlreadyTriggered(e58)
+}
+5 => {
+let e58 = {
+let l32 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l33 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len34 = l33;
+let bytes34 = _rt::Vec::from_raw_parts(
+l32.cast(),
+len34,
+len34,
+);
+_rt::string_lift(bytes34)
+};
+V58::DefinedByCode(e58)
+}
+6 => {
+let e58 = {
+let l35 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l36 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len37 = l36;
+let bytes37 = _rt::Vec::from_raw_parts(
+l35.cast(),
+len37,
+len37,
+);
+_rt::string_lift(bytes37)
+};
+V58::AlreadyEnded(e58)
+}
+7 => {
+let e58 = {
+let l38 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l39 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V58::UniqueKeyTaken(e58)
+}
+8 => {
+let e58 = {
+let l41 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l42 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len43 = l42;
+let bytes43 = _rt::Vec::from_raw_parts(
+l41.cast(),
+len43,
+len43,
+);
+_rt::string_lift(bytes43)
+};
+V58::CronNotFound(e58)
+}
+9 => {
+let e58 = {
+let l44 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l45 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len46 = l45;
+let bytes46 = _rt::Vec::from_raw_parts(
+l44.cast(),
+len46,
+len46,
+);
+_rt::string_lift(bytes46)
+};
+V58::CronExists(e58)
+}
+10 => {
+let e58 = {
+let l47 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l48 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
+);
+_rt::string_lift(bytes49)
+};
+V58::CronDefinedByCode(e58)
+}
+11 => {
+let e58 = {
+let l50 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l51 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len52 = l51;
+let bytes52 = _rt::Vec::from_raw_parts(
+l50.cast(),
+len52,
+len52,
+);
+_rt::string_lift(bytes52)
+};
+V58::Forbidden(e58)
+}
+12 => {
+let e58 = {
+let l53 = i32::from(
+*base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<u8>(),
+);
+match l53 {
+0 => None,
+1 => {
+let e = {
+let l54 = *base
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+l54 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V58::Unavailable(e58)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e58 = {
+let l55 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l56 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len57 = l56;
+let bytes57 = _rt::Vec::from_raw_parts(
+l55.cast(),
+len57,
+len57,
+);
+_rt::string_lift(bytes57)
+};
+V58::Other(e58)
+}
+};
+(_rt::string_lift(bytes10), v58)
+};
+result59.push(e59);
+}
+_rt::cabi_dealloc(
+base59,
+len59 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
+8,
+);
+BulkOutcome {
+changed: l5 as u64,
+refused: result59,
+}
+};
+Ok(e)
+}
+1 => {
+let e = {
+let l60 = i32::from(*ptr2.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V107;
+let v107 = match l60 {
+0 => {
+let e107 = {
+let l61 = *ptr2.add(16).cast::<*mut u8>();
+let l62 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len63 = l62;
+let bytes63 = _rt::Vec::from_raw_parts(
+l61.cast(),
+len63,
+len63,
+);
+let l64 = *ptr2
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l65 = *ptr2
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len66 = l65;
+let bytes66 = _rt::Vec::from_raw_parts(
+l64.cast(),
+len66,
+len66,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes63),
+reason: _rt::string_lift(bytes66),
+}
+};
+V107::Invalid(e107)
+}
+1 => {
+let e107 = {
+let l67 = *ptr2.add(16).cast::<*mut u8>();
+let l68 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len69 = l68;
+let bytes69 = _rt::Vec::from_raw_parts(
+l67.cast(),
+len69,
+len69,
+);
+let l70 = *ptr2
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l71 = *ptr2
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes69),
+max: l70 as u64,
+asked: l71 as u64,
+}
+};
+V107::Limit(e107)
+}
+2 => {
+let e107 = {
+let l72 = *ptr2.add(16).cast::<*mut u8>();
+let l73 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len74 = l73;
+let bytes74 = _rt::Vec::from_raw_parts(
+l72.cast(),
+len74,
+len74,
+);
+_rt::string_lift(bytes74)
+};
+V107::TaskNotFound(e107)
+}
+3 => {
+let e107 = {
+let l75 = *ptr2.add(16).cast::<*mut u8>();
+let l76 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len77 = l76;
+let bytes77 = _rt::Vec::from_raw_parts(
+l75.cast(),
+len77,
+len77,
+);
+_rt::string_lift(bytes77)
+};
+V107::RunNotFound(e107)
+}
+4 => {
+let e107 = {
+let l78 = *ptr2.add(16).cast::<*mut u8>();
+let l79 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len80 = l79;
+let bytes80 = _rt::Vec::from_raw_parts(
+l78.cast(),
+len80,
+len80,
+);
+_rt::string_lift(bytes80)
+};
+V107::AlreadyTriggered(e107)
+}
+5 => {
+let e107 = {
+let l81 = *ptr2.add(16).cast::<*mut u8>();
+let l82 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len83 = l82;
+let bytes83 = _rt::Vec::from_raw_parts(
+l81.cast(),
+len83,
+len83,
+);
+_rt::string_lift(bytes83)
+};
+V107::DefinedByCode(e107)
+}
+6 => {
+let e107 = {
+let l84 = *ptr2.add(16).cast::<*mut u8>();
+let l85 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len86 = l85;
+let bytes86 = _rt::Vec::from_raw_parts(
+l84.cast(),
+len86,
+len86,
+);
+_rt::string_lift(bytes86)
+};
+V107::AlreadyEnded(e107)
+}
+7 => {
+let e107 = {
+let l87 = *ptr2.add(16).cast::<*mut u8>();
+let l88 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len89 = l88;
+let bytes89 = _rt::Vec::from_raw_parts(
+l87.cast(),
+len89,
+len89,
+);
+_rt::string_lift(bytes89)
+};
+V107::UniqueKeyTaken(e107)
+}
+8 => {
+let e107 = {
+let l90 = *ptr2.add(16).cast::<*mut u8>();
+let l91 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len92 = l91;
+let bytes92 = _rt::Vec::from_raw_parts(
+l90.cast(),
+len92,
+len92,
+);
+_rt::string_lift(bytes92)
+};
+V107::CronNotFound(e107)
+}
+9 => {
+let e107 = {
+let l93 = *ptr2.add(16).cast::<*mut u8>();
+let l94 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len95 = l94;
+let bytes95 = _rt::Vec::from_raw_parts(
+l93.cast(),
+len95,
+len95,
+);
+_rt::string_lift(bytes95)
+};
+V107::CronExists(e107)
+}
+10 => {
+let e107 = {
+let l96 = *ptr2.add(16).cast::<*mut u8>();
+let l97 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len98 = l97;
+let bytes98 = _rt::Vec::from_raw_parts(
+l96.cast(),
+len98,
+len98,
+);
+_rt::string_lift(bytes98)
+};
+V107::CronDefinedByCode(e107)
+}
+11 => {
+let e107 = {
+let l99 = *ptr2.add(16).cast::<*mut u8>();
+let l100 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len101 = l100;
+let bytes101 = _rt::Vec::from_raw_parts(
+l99.cast(),
+len101,
+len101,
+);
+_rt::string_lift(bytes101)
+};
+V107::Forbidden(e107)
+}
+12 => {
+let e107 = {
+let l102 = i32::from(*ptr2.add(16).cast::<u8>());
+match l102 {
+0 => None,
+1 => {
+let e = {
+let l103 = *ptr2.add(24).cast::<i64>();
+l103 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V107::Unavailable(e107)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e107 = {
+let l104 = *ptr2.add(16).cast::<*mut u8>();
+let l105 = *ptr2
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len106 = l105;
+let bytes106 = _rt::Vec::from_raw_parts(
+l104.cast(),
+len106,
+len106,
+);
+_rt::string_lift(bytes106)
+};
+V107::Other(e107)
+}
+};
+v107
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result108
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Makes the runs that match now due as `trigger` does, and leaves alone those for which that is refused. Without a status in the filter
+/// that is what went wrong: failed and missed ones. Counts writes as `bulk-delete-matching` does.
+#[allow(async_fn_in_trait)]
+pub fn bulk_trigger_matching(
+filter: &RunFilter,
+) -> ::core::result::Result<BulkOutcome, Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/runs@0.1.0")]
+unsafe extern "C" {
+#[link_name = "bulk-trigger-matching"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((filter).handle() as i32, ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result106 = match l2 {
+0 => {
+let e = {
+let l3 = *ptr0.add(8).cast::<i64>();
+let l4 = *ptr0.add(16).cast::<*mut u8>();
+let l5 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let base57 = l4;
+let len57 = l5;
+let mut result57 = _rt::Vec::with_capacity(len57);
+for i in 0..len57 {
+let base = base57
+.add(i * (24 + 4 * ::core::mem::size_of::<*const u8>()));
+let e57 = {
+let l6 = *base.add(0).cast::<*mut u8>();
+let l7 = *base
+.add(::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len8 = l7;
+let bytes8 = _rt::Vec::from_raw_parts(
+l6.cast(),
+len8,
+len8,
+);
+let l9 = i32::from(
+*base
+.add(2 * ::core::mem::size_of::<*const u8>())
+.cast::<u8>(),
+);
+use super::super::super::runlater::scheduler::types::Error as V56;
+let v56 = match l9 {
+0 => {
+let e56 = {
+let l10 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l11 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len12 = l11;
+let bytes12 = _rt::Vec::from_raw_parts(
+l10.cast(),
+len12,
+len12,
+);
+let l13 = *base
+.add(8 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l14 = *base
+.add(8 + 5 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len15 = l14;
+let bytes15 = _rt::Vec::from_raw_parts(
+l13.cast(),
+len15,
+len15,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes12),
+reason: _rt::string_lift(bytes15),
+}
+};
+V56::Invalid(e56)
+}
+1 => {
+let e56 = {
+let l16 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l17 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+let l19 = *base
+.add(8 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l20 = *base
+.add(16 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes18),
+max: l19 as u64,
+asked: l20 as u64,
+}
+};
+V56::Limit(e56)
+}
+2 => {
+let e56 = {
+let l21 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l22 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len23 = l22;
+let bytes23 = _rt::Vec::from_raw_parts(
+l21.cast(),
+len23,
+len23,
+);
+_rt::string_lift(bytes23)
+};
+V56::TaskNotFound(e56)
+}
+3 => {
+let e56 = {
+let l24 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l25 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len26 = l25;
+let bytes26 = _rt::Vec::from_raw_parts(
+l24.cast(),
+len26,
+len26,
+);
+_rt::string_lift(bytes26)
+};
+V56::RunNotFound(e56)
+}
+4 => {
+let e56 = {
+let l27 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l28 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len29 = l28;
+let bytes29 = _rt::Vec::from_raw_parts(
+l27.cast(),
+len29,
+len29,
+);
+_rt::string_lift(bytes29)
+};
+V56::AlreadyTriggered(e56)
+}
+5 => {
+let e56 = {
+let l30 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l31 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len32 = l31;
+let bytes32 = _rt::Vec::from_raw_parts(
+l30.cast(),
+len32,
+len32,
+);
+_rt::string_lift(bytes32)
+};
+V56::DefinedByCode(e56)
+}
+6 => {
+let e56 = {
+let l33 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l34 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len35 = l34;
+let bytes35 = _rt::Vec::from_raw_parts(
+l33.cast(),
+len35,
+len35,
+);
+_rt::string_lift(bytes35)
+};
+V56::AlreadyEnded(e56)
+}
+7 => {
+let e56 = {
+let l36 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l37 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len38 = l37;
+let bytes38 = _rt::Vec::from_raw_parts(
+l36.cast(),
+len38,
+len38,
+);
+_rt::string_lift(bytes38)
+};
+V56::UniqueKeyTaken(e56)
+}
+8 => {
+let e56 = {
+let l39 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l40 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len41 = l40;
+let bytes41 = _rt::Vec::from_raw_parts(
+l39.cast(),
+len41,
+len41,
+);
+_rt::string_lift(bytes41)
+};
+V56::CronNotFound(e56)
+}
+9 => {
+let e56 = {
+let l42 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l43 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len44 = l43;
+let bytes44 = _rt::Vec::from_raw_parts(
+l42.cast(),
+len44,
+len44,
+);
+_rt::string_lift(bytes44)
+};
+V56::CronExists(e56)
+}
+10 => {
+let e56 = {
+let l45 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l46 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len47 = l46;
+let bytes47 = _rt::Vec::from_raw_parts(
+l45.cast(),
+len47,
+len47,
+);
+_rt::string_lift(bytes47)
+};
+V56::CronDefinedByCode(e56)
+}
+11 => {
+let e56 = {
+let l48 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l49 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V56::Forbidden(e56)
+}
+12 => {
+let e56 = {
+let l51 = i32::from(
+*base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<u8>(),
+);
+match l51 {
+0 => None,
+1 => {
+let e = {
+let l52 = *base
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+l52 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V56::Unavailable(e56)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e56 = {
+let l53 = *base
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l54 = *base
+.add(8 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len55 = l54;
+let bytes55 = _rt::Vec::from_raw_parts(
+l53.cast(),
+len55,
+len55,
+);
+_rt::string_lift(bytes55)
+};
+V56::Other(e56)
+}
+};
+(_rt::string_lift(bytes8), v56)
+};
+result57.push(e57);
+}
+_rt::cabi_dealloc(
+base57,
+len57 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
+8,
+);
+BulkOutcome {
+changed: l3 as u64,
+refused: result57,
+}
+};
+Ok(e)
+}
+1 => {
+let e = {
+let l58 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V105;
+let v105 = match l58 {
+0 => {
+let e105 = {
+let l59 = *ptr0.add(16).cast::<*mut u8>();
+let l60 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len61 = l60;
+let bytes61 = _rt::Vec::from_raw_parts(
+l59.cast(),
+len61,
+len61,
+);
+let l62 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l63 = *ptr0
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len64 = l63;
+let bytes64 = _rt::Vec::from_raw_parts(
+l62.cast(),
+len64,
+len64,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes61),
+reason: _rt::string_lift(bytes64),
+}
+};
+V105::Invalid(e105)
+}
+1 => {
+let e105 = {
+let l65 = *ptr0.add(16).cast::<*mut u8>();
+let l66 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len67 = l66;
+let bytes67 = _rt::Vec::from_raw_parts(
+l65.cast(),
+len67,
+len67,
+);
+let l68 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l69 = *ptr0
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes67),
+max: l68 as u64,
+asked: l69 as u64,
+}
+};
+V105::Limit(e105)
+}
+2 => {
+let e105 = {
+let l70 = *ptr0.add(16).cast::<*mut u8>();
+let l71 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len72 = l71;
+let bytes72 = _rt::Vec::from_raw_parts(
+l70.cast(),
+len72,
+len72,
+);
+_rt::string_lift(bytes72)
+};
+V105::TaskNotFound(e105)
+}
+3 => {
+let e105 = {
+let l73 = *ptr0.add(16).cast::<*mut u8>();
+let l74 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len75 = l74;
+let bytes75 = _rt::Vec::from_raw_parts(
+l73.cast(),
+len75,
+len75,
+);
+_rt::string_lift(bytes75)
+};
+V105::RunNotFound(e105)
+}
+4 => {
+let e105 = {
+let l76 = *ptr0.add(16).cast::<*mut u8>();
+let l77 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len78 = l77;
+let bytes78 = _rt::Vec::from_raw_parts(
+l76.cast(),
+len78,
+len78,
+);
+_rt::string_lift(bytes78)
+};
+V105::AlreadyTriggered(e105)
+}
+5 => {
+let e105 = {
+let l79 = *ptr0.add(16).cast::<*mut u8>();
+let l80 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len81 = l80;
+let bytes81 = _rt::Vec::from_raw_parts(
+l79.cast(),
+len81,
+len81,
+);
+_rt::string_lift(bytes81)
+};
+V105::DefinedByCode(e105)
+}
+6 => {
+let e105 = {
+let l82 = *ptr0.add(16).cast::<*mut u8>();
+let l83 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len84 = l83;
+let bytes84 = _rt::Vec::from_raw_parts(
+l82.cast(),
+len84,
+len84,
+);
+_rt::string_lift(bytes84)
+};
+V105::AlreadyEnded(e105)
+}
+7 => {
+let e105 = {
+let l85 = *ptr0.add(16).cast::<*mut u8>();
+let l86 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len87 = l86;
+let bytes87 = _rt::Vec::from_raw_parts(
+l85.cast(),
+len87,
+len87,
+);
+_rt::string_lift(bytes87)
+};
+V105::UniqueKeyTaken(e105)
+}
+8 => {
+let e105 = {
+let l88 = *ptr0.add(16).cast::<*mut u8>();
+let l89 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len90 = l89;
+let bytes90 = _rt::Vec::from_raw_parts(
+l88.cast(),
+len90,
+len90,
+);
+_rt::string_lift(bytes90)
+};
+V105::CronNotFound(e105)
+}
+9 => {
+let e105 = {
+let l91 = *ptr0.add(16).cast::<*mut u8>();
+let l92 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len93 = l92;
+let bytes93 = _rt::Vec::from_raw_parts(
+l91.cast(),
+len93,
+len93,
+);
+_rt::string_lift(bytes93)
+};
+V105::CronExists(e105)
+}
+10 => {
+let e105 = {
+let l94 = *ptr0.add(16).cast::<*mut u8>();
+let l95 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len96 = l95;
+let bytes96 = _rt::Vec::from_raw_parts(
+l94.cast(),
+len96,
+len96,
+);
+_rt::string_lift(bytes96)
+};
+V105::CronDefinedByCode(e105)
+}
+11 => {
+let e105 = {
+let l97 = *ptr0.add(16).cast::<*mut u8>();
+let l98 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len99 = l98;
+let bytes99 = _rt::Vec::from_raw_parts(
+l97.cast(),
+len99,
+len99,
+);
+_rt::string_lift(bytes99)
+};
+V105::Forbidden(e105)
+}
+12 => {
+let e105 = {
+let l100 = i32::from(*ptr0.add(16).cast::<u8>());
+match l100 {
+0 => None,
+1 => {
+let e = {
+let l101 = *ptr0.add(24).cast::<i64>();
+l101 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V105::Unavailable(e105)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e105 = {
+let l102 = *ptr0.add(16).cast::<*mut u8>();
+let l103 = *ptr0
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len104 = l103;
+let bytes104 = _rt::Vec::from_raw_parts(
+l102.cast(),
+len104,
+len104,
+);
+_rt::string_lift(bytes104)
+};
+V105::Other(e105)
+}
+};
+v105
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result106
+}
+}
 }
 /// Crons: rules that make runs again and again. Needs the grant `crons`.
 ///
@@ -20653,11 +22673,35 @@ pub mod crons {
 static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
 use super::super::super::_rt;
 pub type Instant = super::super::super::runlater::scheduler::types::Instant;
+pub type Duration = super::super::super::runlater::scheduler::types::Duration;
 pub type Payload = super::super::super::runlater::scheduler::types::Payload;
 pub type RunId = super::super::super::runlater::scheduler::types::RunId;
 pub type Origin = super::super::super::runlater::scheduler::types::Origin;
 pub type Error = super::super::super::runlater::scheduler::types::Error;
+pub type CatchUp = super::super::super::runlater::scheduler::definition::CatchUp;
 pub type CronOptions = super::super::super::runlater::scheduler::definition::CronOptions;
+/// What becomes of occurrences that pass while no host is running.
+#[derive(Clone)]
+pub struct MissedPolicy {
+/// Which of them run.
+pub catch_up: CatchUp,
+/// Of at most how long ago.
+pub window: Duration,
+/// At most how many, the latest ones.
+pub max: u32,
+}
+impl ::core::fmt::Debug for MissedPolicy {
+fn fmt(
+&self,
+f: &mut ::core::fmt::Formatter<'_>,
+) -> ::core::fmt::Result {
+f.debug_struct("MissedPolicy")
+.field("catch-up", &self.catch_up)
+.field("window", &self.window)
+.field("max", &self.max)
+.finish()
+}
+}
 /// A cron as it stood when it was read.
 #[derive(Debug)]
 #[repr(transparent)]
@@ -20878,6 +22922,260 @@ result5
 }
 impl Cron {
 #[allow(unused_unsafe, clippy::all)]
+/// It does not fire before this, and an interval counts from here.
+#[allow(async_fn_in_trait)]
+pub fn start(&self) -> Instant {
+unsafe {
+#[repr(align(8))]
+struct RetArea([::core::mem::MaybeUninit<u8>; 16]);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 16],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.start"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = *ptr0.add(0).cast::<i64>();
+let l3 = *ptr0.add(8).cast::<i32>();
+let result4 = super::super::super::runlater::scheduler::types::Instant {
+seconds: l2,
+nanoseconds: l3 as u32,
+};
+result4
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// It fires before this only; none if it has no end.
+#[allow(async_fn_in_trait)]
+pub fn end(&self) -> ::core::option::Option<Instant> {
+unsafe {
+#[repr(align(8))]
+struct RetArea([::core::mem::MaybeUninit<u8>; 24]);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 24],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.end"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result5 = match l2 {
+0 => None,
+1 => {
+let e = {
+let l3 = *ptr0.add(8).cast::<i64>();
+let l4 = *ptr0.add(16).cast::<i32>();
+super::super::super::runlater::scheduler::types::Instant {
+seconds: l3,
+nanoseconds: l4 as u32,
+}
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result5
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// Its runs are spread evenly over this span behind their planned times.
+#[allow(async_fn_in_trait)]
+pub fn jitter(&self) -> Duration {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.jitter"]
+fn wit_import0(_: i32) -> i64;
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0(_: i32) -> i64 {
+unreachable!()
+}
+let ret = wit_import0((self).handle() as i32);
+ret as u64
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// It fires so often and no more; none if there is no limit.
+#[allow(async_fn_in_trait)]
+pub fn max_count(&self) -> ::core::option::Option<u32> {
+unsafe {
+#[repr(align(4))]
+struct RetArea([::core::mem::MaybeUninit<u8>; 8]);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 8],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.max-count"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result4 = match l2 {
+0 => None,
+1 => {
+let e = {
+let l3 = *ptr0.add(4).cast::<i32>();
+l3 as u32
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result4
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// The priority of its runs; none if it is the task's.
+#[allow(async_fn_in_trait)]
+pub fn priority(&self) -> ::core::option::Option<u8> {
+unsafe {
+#[repr(align(1))]
+struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 2],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.priority"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result4 = match l2 {
+0 => None,
+1 => {
+let e = {
+let l3 = i32::from(*ptr0.add(1).cast::<u8>());
+l3 as u8
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result4
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// Its own policy for missed occurrences; none if it is the task's.
+#[allow(async_fn_in_trait)]
+pub fn missed(&self) -> ::core::option::Option<MissedPolicy> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.missed"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result10 = match l2 {
+0 => None,
+1 => {
+let e = {
+let l3 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::definition::CatchUp as V7;
+let v7 = match l3 {
+0 => V7::Skip,
+1 => V7::Latest,
+2 => V7::All,
+n => {
+debug_assert_eq!(n, 3, "invalid enum discriminant");
+let e7 = {
+let l4 = *ptr0
+.add(8 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l5 = *ptr0
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len6 = l5;
+let bytes6 = _rt::Vec::from_raw_parts(
+l4.cast(),
+len6,
+len6,
+);
+_rt::string_lift(bytes6)
+};
+V7::Other(e7)
+}
+};
+let l8 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l9 = *ptr0
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i32>();
+MissedPolicy {
+catch_up: v7,
+window: l8 as u64,
+max: l9 as u32,
+}
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result10
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
 /// Its next planned time; none while it is paused without an end, and when it will not fire any more.
 #[allow(async_fn_in_trait)]
 pub fn next_at(&self) -> ::core::option::Option<Instant> {
@@ -20993,6 +23291,70 @@ Some(e)
 _ => _rt::invalid_enum_discriminant(),
 };
 result6
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// When its pause ends by itself; none if it is not paused, and if it is until somebody resumes it.
+#[allow(async_fn_in_trait)]
+pub fn paused_until(&self) -> ::core::option::Option<Instant> {
+unsafe {
+#[repr(align(8))]
+struct RetArea([::core::mem::MaybeUninit<u8>; 24]);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 24],
+);
+let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.paused-until"]
+fn wit_import1(_: i32, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+unreachable!()
+}
+wit_import1((self).handle() as i32, ptr0);
+let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+let result5 = match l2 {
+0 => None,
+1 => {
+let e = {
+let l3 = *ptr0.add(8).cast::<i64>();
+let l4 = *ptr0.add(16).cast::<i32>();
+super::super::super::runlater::scheduler::types::Instant {
+seconds: l3,
+nanoseconds: l4 as u32,
+}
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result5
+}
+}
+}
+impl Cron {
+#[allow(unused_unsafe, clippy::all)]
+/// Rises with every change of it.
+#[allow(async_fn_in_trait)]
+pub fn version(&self) -> u32 {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/crons@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[method]cron.version"]
+fn wit_import0(_: i32) -> i32;
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0(_: i32) -> i32 {
+unreachable!()
+}
+let ret = wit_import0((self).handle() as i32);
+ret as u32
 }
 }
 }
@@ -22234,7 +24596,8 @@ result63
 }
 }
 #[allow(unused_unsafe, clippy::all)]
-/// Changes what is given and leaves the rest. Its runs that have not triggered are made anew. Metadata replaces all there was.
+/// Changes what is given and leaves the rest, or takes it back where the options lift it. Its runs that have not triggered are made
+/// anew. Metadata replaces all there was.
 ///
 /// Refused for crons defined by code.
 #[allow(async_fn_in_trait)]
@@ -24509,6 +26872,999 @@ result55
 }
 }
 }
+/// Pausing tasks: while a task is paused none of its runs starts, and none is lost. Needs the grant `pauses`.
+///
+/// **What commits when** is as in `runs`: every write is checked when it is called, is seen by this attempt's own reads, and is committed with
+/// the attempt's success or not at all. So it is not the attempt that fails which can pause its task, but one that is told of it: see
+/// `set-on-failure` of a definition. They count towards the same limits. All tasks are those of the guest's own namespace, whatever component
+/// they belong to; the guest's own task is one of them.
+#[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+pub mod pauses {
+#[used]
+#[doc(hidden)]
+static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+use super::super::super::_rt;
+pub type Instant = super::super::super::runlater::scheduler::types::Instant;
+pub type Error = super::super::super::runlater::scheduler::types::Error;
+#[allow(unused_unsafe, clippy::all)]
+/// The note of a task that is paused; none if it is not.
+#[allow(async_fn_in_trait)]
+pub fn get(
+task: &str,
+) -> ::core::result::Result<::core::option::Option<_rt::String>, Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = task;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/pauses@0.1.0")]
+unsafe extern "C" {
+#[link_name = "get"]
+fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+unreachable!()
+}
+wit_import2(ptr0.cast_mut(), len0, ptr1);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result56 = match l3 {
+0 => {
+let e = {
+let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+match l4 {
+0 => None,
+1 => {
+let e = {
+let l5 = *ptr1
+.add(8 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l6 = *ptr1
+.add(8 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let bytes7 = _rt::Vec::from_raw_parts(
+l5.cast(),
+len7,
+len7,
+);
+_rt::string_lift(bytes7)
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+Ok(e)
+}
+1 => {
+let e = {
+let l8 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V55;
+let v55 = match l8 {
+0 => {
+let e55 = {
+let l9 = *ptr1.add(16).cast::<*mut u8>();
+let l10 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len11 = l10;
+let bytes11 = _rt::Vec::from_raw_parts(
+l9.cast(),
+len11,
+len11,
+);
+let l12 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l13 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len14 = l13;
+let bytes14 = _rt::Vec::from_raw_parts(
+l12.cast(),
+len14,
+len14,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes11),
+reason: _rt::string_lift(bytes14),
+}
+};
+V55::Invalid(e55)
+}
+1 => {
+let e55 = {
+let l15 = *ptr1.add(16).cast::<*mut u8>();
+let l16 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len17 = l16;
+let bytes17 = _rt::Vec::from_raw_parts(
+l15.cast(),
+len17,
+len17,
+);
+let l18 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l19 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes17),
+max: l18 as u64,
+asked: l19 as u64,
+}
+};
+V55::Limit(e55)
+}
+2 => {
+let e55 = {
+let l20 = *ptr1.add(16).cast::<*mut u8>();
+let l21 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len22 = l21;
+let bytes22 = _rt::Vec::from_raw_parts(
+l20.cast(),
+len22,
+len22,
+);
+_rt::string_lift(bytes22)
+};
+V55::TaskNotFound(e55)
+}
+3 => {
+let e55 = {
+let l23 = *ptr1.add(16).cast::<*mut u8>();
+let l24 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len25 = l24;
+let bytes25 = _rt::Vec::from_raw_parts(
+l23.cast(),
+len25,
+len25,
+);
+_rt::string_lift(bytes25)
+};
+V55::RunNotFound(e55)
+}
+4 => {
+let e55 = {
+let l26 = *ptr1.add(16).cast::<*mut u8>();
+let l27 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len28 = l27;
+let bytes28 = _rt::Vec::from_raw_parts(
+l26.cast(),
+len28,
+len28,
+);
+_rt::string_lift(bytes28)
+};
+V55::AlreadyTriggered(e55)
+}
+5 => {
+let e55 = {
+let l29 = *ptr1.add(16).cast::<*mut u8>();
+let l30 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len31 = l30;
+let bytes31 = _rt::Vec::from_raw_parts(
+l29.cast(),
+len31,
+len31,
+);
+_rt::string_lift(bytes31)
+};
+V55::DefinedByCode(e55)
+}
+6 => {
+let e55 = {
+let l32 = *ptr1.add(16).cast::<*mut u8>();
+let l33 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len34 = l33;
+let bytes34 = _rt::Vec::from_raw_parts(
+l32.cast(),
+len34,
+len34,
+);
+_rt::string_lift(bytes34)
+};
+V55::AlreadyEnded(e55)
+}
+7 => {
+let e55 = {
+let l35 = *ptr1.add(16).cast::<*mut u8>();
+let l36 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len37 = l36;
+let bytes37 = _rt::Vec::from_raw_parts(
+l35.cast(),
+len37,
+len37,
+);
+_rt::string_lift(bytes37)
+};
+V55::UniqueKeyTaken(e55)
+}
+8 => {
+let e55 = {
+let l38 = *ptr1.add(16).cast::<*mut u8>();
+let l39 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len40 = l39;
+let bytes40 = _rt::Vec::from_raw_parts(
+l38.cast(),
+len40,
+len40,
+);
+_rt::string_lift(bytes40)
+};
+V55::CronNotFound(e55)
+}
+9 => {
+let e55 = {
+let l41 = *ptr1.add(16).cast::<*mut u8>();
+let l42 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len43 = l42;
+let bytes43 = _rt::Vec::from_raw_parts(
+l41.cast(),
+len43,
+len43,
+);
+_rt::string_lift(bytes43)
+};
+V55::CronExists(e55)
+}
+10 => {
+let e55 = {
+let l44 = *ptr1.add(16).cast::<*mut u8>();
+let l45 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len46 = l45;
+let bytes46 = _rt::Vec::from_raw_parts(
+l44.cast(),
+len46,
+len46,
+);
+_rt::string_lift(bytes46)
+};
+V55::CronDefinedByCode(e55)
+}
+11 => {
+let e55 = {
+let l47 = *ptr1.add(16).cast::<*mut u8>();
+let l48 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len49 = l48;
+let bytes49 = _rt::Vec::from_raw_parts(
+l47.cast(),
+len49,
+len49,
+);
+_rt::string_lift(bytes49)
+};
+V55::Forbidden(e55)
+}
+12 => {
+let e55 = {
+let l50 = i32::from(*ptr1.add(16).cast::<u8>());
+match l50 {
+0 => None,
+1 => {
+let e = {
+let l51 = *ptr1.add(24).cast::<i64>();
+l51 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V55::Unavailable(e55)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e55 = {
+let l52 = *ptr1.add(16).cast::<*mut u8>();
+let l53 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len54 = l53;
+let bytes54 = _rt::Vec::from_raw_parts(
+l52.cast(),
+len54,
+len54,
+);
+_rt::string_lift(bytes54)
+};
+V55::Other(e55)
+}
+};
+v55
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result56
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Pauses a task until it is resumed, or until this time: its runs wait, attempts in flight go on. The note has at most 256 bytes.
+///
+/// Of a task that is paused already it replaces end and note. Later registrations keep the pause.
+#[allow(async_fn_in_trait)]
+pub fn pause(
+task: &str,
+until: ::core::option::Option<Instant>,
+note: &str,
+) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = task;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let (result2_0, result2_1, result2_2) = match until {
+Some(e) => {
+let super::super::super::runlater::scheduler::types::Instant {
+seconds: seconds1,
+nanoseconds: nanoseconds1,
+} = e;
+(1i32, _rt::as_i64(seconds1), _rt::as_i32(nanoseconds1))
+}
+None => (0i32, 0i64, 0i32),
+};
+let vec3 = note;
+let ptr3 = vec3.as_ptr().cast::<u8>();
+let len3 = vec3.len();
+let ptr4 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/pauses@0.1.0")]
+unsafe extern "C" {
+#[link_name = "pause"]
+fn wit_import5(
+_: *mut u8,
+_: usize,
+_: i32,
+_: i64,
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import5(
+_: *mut u8,
+_: usize,
+_: i32,
+_: i64,
+_: i32,
+_: *mut u8,
+_: usize,
+_: *mut u8,
+) {
+unreachable!()
+}
+wit_import5(
+ptr0.cast_mut(),
+len0,
+result2_0,
+result2_1,
+result2_2,
+ptr3.cast_mut(),
+len3,
+ptr4,
+);
+let l6 = i32::from(*ptr4.add(0).cast::<u8>());
+let result55 = match l6 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l7 = i32::from(*ptr4.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V54;
+let v54 = match l7 {
+0 => {
+let e54 = {
+let l8 = *ptr4.add(16).cast::<*mut u8>();
+let l9 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+let l11 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l12 = *ptr4
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes10),
+reason: _rt::string_lift(bytes13),
+}
+};
+V54::Invalid(e54)
+}
+1 => {
+let e54 = {
+let l14 = *ptr4.add(16).cast::<*mut u8>();
+let l15 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len16 = l15;
+let bytes16 = _rt::Vec::from_raw_parts(
+l14.cast(),
+len16,
+len16,
+);
+let l17 = *ptr4
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l18 = *ptr4
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes16),
+max: l17 as u64,
+asked: l18 as u64,
+}
+};
+V54::Limit(e54)
+}
+2 => {
+let e54 = {
+let l19 = *ptr4.add(16).cast::<*mut u8>();
+let l20 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V54::TaskNotFound(e54)
+}
+3 => {
+let e54 = {
+let l22 = *ptr4.add(16).cast::<*mut u8>();
+let l23 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V54::RunNotFound(e54)
+}
+4 => {
+let e54 = {
+let l25 = *ptr4.add(16).cast::<*mut u8>();
+let l26 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V54::AlreadyTriggered(e54)
+}
+5 => {
+let e54 = {
+let l28 = *ptr4.add(16).cast::<*mut u8>();
+let l29 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V54::DefinedByCode(e54)
+}
+6 => {
+let e54 = {
+let l31 = *ptr4.add(16).cast::<*mut u8>();
+let l32 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V54::AlreadyEnded(e54)
+}
+7 => {
+let e54 = {
+let l34 = *ptr4.add(16).cast::<*mut u8>();
+let l35 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V54::UniqueKeyTaken(e54)
+}
+8 => {
+let e54 = {
+let l37 = *ptr4.add(16).cast::<*mut u8>();
+let l38 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V54::CronNotFound(e54)
+}
+9 => {
+let e54 = {
+let l40 = *ptr4.add(16).cast::<*mut u8>();
+let l41 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V54::CronExists(e54)
+}
+10 => {
+let e54 = {
+let l43 = *ptr4.add(16).cast::<*mut u8>();
+let l44 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V54::CronDefinedByCode(e54)
+}
+11 => {
+let e54 = {
+let l46 = *ptr4.add(16).cast::<*mut u8>();
+let l47 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len48 = l47;
+let bytes48 = _rt::Vec::from_raw_parts(
+l46.cast(),
+len48,
+len48,
+);
+_rt::string_lift(bytes48)
+};
+V54::Forbidden(e54)
+}
+12 => {
+let e54 = {
+let l49 = i32::from(*ptr4.add(16).cast::<u8>());
+match l49 {
+0 => None,
+1 => {
+let e = {
+let l50 = *ptr4.add(24).cast::<i64>();
+l50 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V54::Unavailable(e54)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e54 = {
+let l51 = *ptr4.add(16).cast::<*mut u8>();
+let l52 = *ptr4
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len53 = l52;
+let bytes53 = _rt::Vec::from_raw_parts(
+l51.cast(),
+len53,
+len53,
+);
+_rt::string_lift(bytes53)
+};
+V54::Other(e54)
+}
+};
+v54
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result55
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Lets a task go on: what has become due meanwhile starts in its order. One that is not paused stays as it is.
+#[allow(async_fn_in_trait)]
+pub fn resume(task: &str) -> ::core::result::Result<(), Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 32 + 2 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 32
++ 2 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = task;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/pauses@0.1.0")]
+unsafe extern "C" {
+#[link_name = "resume"]
+fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+unreachable!()
+}
+wit_import2(ptr0.cast_mut(), len0, ptr1);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result52 = match l3 {
+0 => {
+let e = ();
+Ok(e)
+}
+1 => {
+let e = {
+let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V51;
+let v51 = match l4 {
+0 => {
+let e51 = {
+let l5 = *ptr1.add(16).cast::<*mut u8>();
+let l6 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let bytes7 = _rt::Vec::from_raw_parts(
+l5.cast(),
+len7,
+len7,
+);
+let l8 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l9 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len10 = l9;
+let bytes10 = _rt::Vec::from_raw_parts(
+l8.cast(),
+len10,
+len10,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes7),
+reason: _rt::string_lift(bytes10),
+}
+};
+V51::Invalid(e51)
+}
+1 => {
+let e51 = {
+let l11 = *ptr1.add(16).cast::<*mut u8>();
+let l12 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len13 = l12;
+let bytes13 = _rt::Vec::from_raw_parts(
+l11.cast(),
+len13,
+len13,
+);
+let l14 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l15 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes13),
+max: l14 as u64,
+asked: l15 as u64,
+}
+};
+V51::Limit(e51)
+}
+2 => {
+let e51 = {
+let l16 = *ptr1.add(16).cast::<*mut u8>();
+let l17 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len18 = l17;
+let bytes18 = _rt::Vec::from_raw_parts(
+l16.cast(),
+len18,
+len18,
+);
+_rt::string_lift(bytes18)
+};
+V51::TaskNotFound(e51)
+}
+3 => {
+let e51 = {
+let l19 = *ptr1.add(16).cast::<*mut u8>();
+let l20 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len21 = l20;
+let bytes21 = _rt::Vec::from_raw_parts(
+l19.cast(),
+len21,
+len21,
+);
+_rt::string_lift(bytes21)
+};
+V51::RunNotFound(e51)
+}
+4 => {
+let e51 = {
+let l22 = *ptr1.add(16).cast::<*mut u8>();
+let l23 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len24 = l23;
+let bytes24 = _rt::Vec::from_raw_parts(
+l22.cast(),
+len24,
+len24,
+);
+_rt::string_lift(bytes24)
+};
+V51::AlreadyTriggered(e51)
+}
+5 => {
+let e51 = {
+let l25 = *ptr1.add(16).cast::<*mut u8>();
+let l26 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len27 = l26;
+let bytes27 = _rt::Vec::from_raw_parts(
+l25.cast(),
+len27,
+len27,
+);
+_rt::string_lift(bytes27)
+};
+V51::DefinedByCode(e51)
+}
+6 => {
+let e51 = {
+let l28 = *ptr1.add(16).cast::<*mut u8>();
+let l29 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len30 = l29;
+let bytes30 = _rt::Vec::from_raw_parts(
+l28.cast(),
+len30,
+len30,
+);
+_rt::string_lift(bytes30)
+};
+V51::AlreadyEnded(e51)
+}
+7 => {
+let e51 = {
+let l31 = *ptr1.add(16).cast::<*mut u8>();
+let l32 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len33 = l32;
+let bytes33 = _rt::Vec::from_raw_parts(
+l31.cast(),
+len33,
+len33,
+);
+_rt::string_lift(bytes33)
+};
+V51::UniqueKeyTaken(e51)
+}
+8 => {
+let e51 = {
+let l34 = *ptr1.add(16).cast::<*mut u8>();
+let l35 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len36 = l35;
+let bytes36 = _rt::Vec::from_raw_parts(
+l34.cast(),
+len36,
+len36,
+);
+_rt::string_lift(bytes36)
+};
+V51::CronNotFound(e51)
+}
+9 => {
+let e51 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V51::CronExists(e51)
+}
+10 => {
+let e51 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V51::CronDefinedByCode(e51)
+}
+11 => {
+let e51 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V51::Forbidden(e51)
+}
+12 => {
+let e51 = {
+let l46 = i32::from(*ptr1.add(16).cast::<u8>());
+match l46 {
+0 => None,
+1 => {
+let e = {
+let l47 = *ptr1.add(24).cast::<i64>();
+l47 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V51::Unavailable(e51)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e51 = {
+let l48 = *ptr1.add(16).cast::<*mut u8>();
+let l49 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len50 = l49;
+let bytes50 = _rt::Vec::from_raw_parts(
+l48.cast(),
+len50,
+len50,
+);
+_rt::string_lift(bytes50)
+};
+V51::Other(e51)
+}
+};
+v51
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result52
+}
+}
+}
 }
 }
 #[rustfmt::skip]
@@ -25137,9 +28493,9 @@ const _ : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe
 (link_section =
 "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks:imports and exports")]
 #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-__WIT_BINDGEN_COMPONENT_TYPE : [u8; 6863] = *
+__WIT_BINDGEN_COMPONENT_TYPE : [u8; 7673] = *
 b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd34\x01A\x02\x01A\x16\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfd:\x01A\x02\x01A\x19\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -25165,128 +28521,145 @@ id\x01\x08\x01@\0\0s\x04\0\x04task\x01\x09\x01@\0\0y\x04\0\x07attempt\x01\x0a\x0
 \0\x0cis-cancelled\x01\x12\x01@\x03\x04donew\x05totalw\x04notes\x01\0\x04\0\x0cs\
 et-progress\x01\x13\x01@\x02\x05level\x07\x07messages\x01\0\x04\0\x03log\x01\x14\
 \x03\0\x20runlater:scheduler/context@0.1.0\x05\x04\x02\x03\0\0\x08duration\x02\x03\
-\0\0\x07payload\x02\x03\0\0\x05error\x01BV\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
-\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07\
-payload\x03\0\x04\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x06\x01q\x05\x05queue\
-\0\0\x08skip-new\0\0\x0ecancel-running\0\0\x0abuffer-one\0\0\x05other\x01s\0\x04\
-\0\x07overlap\x03\0\x08\x01q\x04\x08constant\0\0\x05input\x01s\0\x08metadata\x01\
-s\0\x05other\x01s\0\x04\0\x04lane\x03\0\x0a\x01q\x04\x06second\0\0\x06minute\0\0\
-\x04hour\0\0\x05other\x01s\0\x04\0\x09rate-unit\x03\0\x0c\x01q\x04\x04skip\0\0\x06\
-latest\0\0\x03all\0\0\x05other\x01s\0\x04\0\x08catch-up\x03\0\x0e\x04\0\x0ccron-\
-options\x03\x01\x04\0\x0ftask-definition\x03\x01\x01i\x10\x01@\0\0\x12\x04\0\x19\
-[constructor]cron-options\x01\x13\x01h\x10\x01j\0\x01\x07\x01@\x02\x04self\x14\x04\
-names\0\x15\x04\0![method]cron-options.set-timezone\x01\x16\x01@\x02\x04self\x14\
-\x02at\x01\0\x15\x04\0\x1e[method]cron-options.set-start\x01\x17\x04\0\x1c[metho\
-d]cron-options.set-end\x01\x17\x01@\x02\x04self\x14\x05county\0\x15\x04\0\"[meth\
-od]cron-options.set-max-count\x01\x18\x01@\x02\x04self\x14\x06jitter\x03\0\x15\x04\
-\0\x1f[method]cron-options.set-jitter\x01\x19\x01@\x02\x04self\x14\x05input\x05\0\
-\x15\x04\0\x1e[method]cron-options.set-input\x01\x1a\x01@\x03\x04self\x14\x03key\
-s\x05values\0\x15\x04\0![method]cron-options.set-metadata\x01\x1b\x01@\x02\x04se\
-lf\x14\x08priority}\0\x15\x04\0![method]cron-options.set-priority\x01\x1c\x01k\x03\
-\x01ky\x01@\x04\x04self\x14\x08catch-up\x0f\x06window\x1d\x03max\x1e\0\x15\x04\0\
-\x1f[method]cron-options.set-missed\x01\x1f\x01i\x11\x01@\x01\x04names\0\x20\x04\
-\0\x1c[constructor]task-definition\x01!\x01h\x11\x01@\x02\x04self\"\x04texts\0\x15\
-\x04\0'[method]task-definition.set-description\x01#\x01@\x02\x04self\"\x0bjson-s\
-chemas\0\x15\x04\0([method]task-definition.set-input-schema\x01$\x01@\x02\x04sel\
-f\"\x08attemptsy\0\x15\x04\0([method]task-definition.set-max-attempts\x01%\x01@\x03\
-\x04self\"\x04base\x03\x03max\x03\0\x15\x04\0'[method]task-definition.set-retry-\
-delay\x01&\x01p\x03\x01@\x02\x04self\"\x06delays'\0\x15\x04\0([method]task-defin\
-ition.set-retry-delays\x01(\x01@\x02\x04self\"\x07timeout\x03\0\x15\x04\0#[metho\
-d]task-definition.set-timeout\x01)\x01@\x02\x04self\"\x08priority}\0\x15\x04\0$[\
-method]task-definition.set-priority\x01*\x04\0'[method]task-definition.set-concu\
-rrency\x01%\x04\00[method]task-definition.set-concurrency-per-task\x01%\x01@\x02\
-\x04self\"\x07overlap\x09\0\x15\x04\0#[method]task-definition.set-overlap\x01+\x01\
-@\x02\x04self\"\x04lane\x0b\0\x15\x04\0\x20[method]task-definition.set-lane\x01,\
-\x01@\x03\x04self\"\x05county\x03per\x0d\0\x15\x04\0\x20[method]task-definition.\
-set-rate\x01-\x01@\x04\x04self\"\x08catch-up\x0f\x06window\x1d\x03max\x1e\0\x15\x04\
-\0\"[method]task-definition.set-missed\x01.\x01@\x02\x04self\"\x08deadline\x03\0\
-\x15\x04\0*[method]task-definition.set-start-deadline\x01/\x01@\x02\x04self\"\x05\
-grace\x03\0\x15\x04\0([method]task-definition.set-cancel-grace\x010\x01@\x02\x04\
-self\"\x04tasks\0\x15\x04\0&[method]task-definition.set-on-failure\x011\x01kw\x01\
-@\x03\x04self\"\x08keep-for\x1d\x09keep-last2\0\x15\x04\0%[method]task-definitio\
-n.set-retention\x013\x01k\x05\x01@\x04\x04self\"\x03keys\x02at\x01\x05input4\0\x15\
-\x04\0$[method]task-definition.add-schedule\x015\x01k\x14\x01@\x04\x04self\"\x03\
-keys\x0aexpressions\x07options6\0\x15\x04\0\x20[method]task-definition.add-cron\x01\
-7\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\x03\0\
-\0\x06status\x01B\x82\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\
-\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x04\
-\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\x04\0\x03due\
-\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\x01\x03\x04\
-\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x01q\x04\x08\
-existing\0\0\x06reject\0\0\x07replace\0\0\x05other\x01s\0\x04\0\x0bunique-mode\x03\
-\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\0\x03ru\
-n\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\x05orde\
-r\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04page\x03\
-\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-page\x03\0\
-\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x02\x07changedw\x07refused\x1f\x04\0\x0cbulk\
--outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[constructor]schedule-options\x01\
-#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05values\0%\x04\0%[method]s\
-chedule-options.set-metadata\x01&\x01@\x02\x04self$\x03keys\0%\x04\0'[method]sch\
-edule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04self$\x03keys\x04mode\x11\
-\x08held-for(\0%\x04\0#[method]schedule-options.set-unique\x01)\x01@\x04\x04self\
-$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]schedule-options.set-debo\
-unce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[method]schedule-options.set-m\
-ax-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\0$[method]schedule-opti\
-ons.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\0%[method]schedule-op\
-tions.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[constructor]run-filter\x01/\
-\x01h\x13\x01@\x02\x04self0\x04names\0%\x04\0\x1b[method]run-filter.add-task\x01\
-1\x01@\x02\x04self0\x06status\x0b\0%\x04\0\x1d[method]run-filter.add-status\x012\
-\x01@\x03\x04self0\x03keys\x05values\0%\x04\0\x1f[method]run-filter.add-metadata\
-\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\0\x1d[method]run-filter.set-parent\x01\
-4\x01@\x02\x04self0\x02at\x01\0%\x04\0#[method]run-filter.set-trigger-from\x015\x04\
-\0%[method]run-filter.set-trigger-before\x015\x01h\x14\x01@\x01\x04self6\0\x05\x04\
-\0\x0e[method]run.id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]run.task\x018\x01\
-@\x01\x04self6\0\x0b\x04\0\x12[method]run.status\x019\x01@\x01\x04self6\0\x17\x04\
-\0\x12[method]run.reason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[method]run.trigg\
-er-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01\x04self6\0<\x04\
-\0\x17[method]run.finished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14[method]run.att\
-empts\x01>\x01@\x01\x04self6\0\x0d\x04\0\x12[method]run.origin\x01?\x01k\x05\x01\
-@\x01\x04self6\0\xc0\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\x01p\xc2\0\x01\
-@\x01\x04self6\0\xc3\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\x04self6\0\x07\
-\x04\0\x11[method]run.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\0\x04\0\x12[me\
-thod]run.output\x01G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\x03due\x09\x05\
-input\xc6\0\x07options\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\x04tasks\x03\
-due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\x11schedule\
--detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\x03get\x01M\
-\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04list\x01O\
-\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02id\x05\0%\
-\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\x01j\x01\
-!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\x06fi\
-lter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\0\x01\
-@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06filter0\x03\
-due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunlater:schedul\
-er/runs@0.1.0\x05\x0b\x02\x03\0\x02\x0ccron-options\x01BC\x02\x03\x02\x01\x01\x04\
-\0\x07instant\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\
-\x01\x02\x04\0\x06run-id\x03\0\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x06\
-\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x0ccron-\
-options\x03\0\x0a\x04\0\x04cron\x03\x01\x01i\x0c\x01p\x0d\x01ks\x01r\x02\x05cron\
-s\x0e\x04next\x0f\x04\0\x09cron-page\x03\0\x10\x01h\x0c\x01@\x01\x04self\x12\0s\x04\
-\0\x11[method]cron.name\x01\x13\x04\0\x11[method]cron.task\x01\x13\x04\0\x17[met\
-hod]cron.expression\x01\x13\x04\0\x15[method]cron.timezone\x01\x13\x01k\x01\x01@\
-\x01\x04self\x12\0\x14\x04\0\x14[method]cron.next-at\x01\x15\x01@\x01\x04self\x12\
-\0y\x04\0\x12[method]cron.fired\x01\x16\x01@\x01\x04self\x12\0\x0f\x04\0\x13[met\
-hod]cron.paused\x01\x17\x01@\x01\x04self\x12\0\x07\x04\0\x13[method]cron.origin\x01\
-\x18\x01@\x01\x04self\x12\0\x03\x04\0\x12[method]cron.input\x01\x19\x01o\x02ss\x01\
-p\x1a\x01@\x01\x04self\x12\0\x1b\x04\0\x15[method]cron.metadata\x01\x1c\x01h\x0b\
-\x01k\x1d\x01j\0\x01\x09\x01@\x04\x04names\x04tasks\x0aexpressions\x07options\x1e\
-\0\x1f\x04\0\x06create\x01\x20\x01j\x01\x0d\x01\x09\x01@\x01\x04names\0!\x04\0\x03\
-get\x01\"\x01j\x01\x11\x01\x09\x01@\x03\x04task\x0f\x04sizey\x06cursor\x0f\0#\x04\
-\0\x04list\x01$\x01@\x03\x04names\x0aexpression\x0f\x07options\x1e\0\x1f\x04\0\x06\
-update\x01%\x01@\x03\x04names\x05until\x14\x04notes\0\x1f\x04\0\x05pause\x01&\x01\
-@\x01\x04names\0\x1f\x04\0\x06resume\x01'\x04\0\x06delete\x01'\x01p\x01\x01j\x01\
-(\x01\x09\x01@\x02\x04names\x05county\0)\x04\0\x04next\x01*\x01j\x01\x05\x01\x09\
-\x01@\x01\x04names\0+\x04\0\x07trigger\x01,\x01j\x01y\x01\x09\x01@\x03\x04names\x04\
-from\x01\x05until\x01\0-\x04\0\x08backfill\x01.\x03\0\x1erunlater:scheduler/cron\
-s@0.1.0\x05\x0d\x02\x03\0\x02\x0ftask-definition\x01B\x15\x02\x03\x02\x01\x05\x04\
-\0\x08duration\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\
-\x01\x0e\x04\0\x0ftask-definition\x03\0\x04\x01k\x03\x01q\x02\x04done\x01\x06\0\x06\
-snooze\x01\x01\0\x04\0\x07outcome\x03\0\x07\x01k\x01\x01r\x02\x06reasons\x05afte\
-r\x09\x04\0\x05retry\x03\0\x0a\x01q\x03\x05retry\x01\x0b\0\x06reject\x01s\0\x05o\
-ther\x01s\0\x04\0\x07failure\x03\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\x0f\x04\0\x08d\
-escribe\x01\x10\x01j\x01\x08\x01\x0d\x01@\x02\x04tasks\x05input\x03\0\x11\x04\0\x06\
-handle\x01\x12\x04\0\x1drunlater:scheduler/task@0.1.0\x05\x0f\x04\0\x1erunlater:\
-scheduler/tasks@0.1.0\x04\0\x0b\x0b\x01\0\x05tasks\x03\0\0\0G\x09producers\x01\x0c\
-processed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\0\0\x07payload\x02\x03\0\0\x05error\x01B\\\x02\x03\x02\x01\x01\x04\0\x07instant\
+\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\
+\0\x07payload\x03\0\x04\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x06\x01q\x05\x05\
+queue\0\0\x08skip-new\0\0\x0ecancel-running\0\0\x0abuffer-one\0\0\x05other\x01s\0\
+\x04\0\x07overlap\x03\0\x08\x01q\x04\x08constant\0\0\x05input\x01s\0\x08metadata\
+\x01s\0\x05other\x01s\0\x04\0\x04lane\x03\0\x0a\x01q\x04\x06second\0\0\x06minute\
+\0\0\x04hour\0\0\x05other\x01s\0\x04\0\x09rate-unit\x03\0\x0c\x01q\x04\x04skip\0\
+\0\x06latest\0\0\x03all\0\0\x05other\x01s\0\x04\0\x08catch-up\x03\0\x0e\x04\0\x0c\
+cron-options\x03\x01\x04\0\x0ftask-definition\x03\x01\x01i\x10\x01@\0\0\x12\x04\0\
+\x19[constructor]cron-options\x01\x13\x01h\x10\x01j\0\x01\x07\x01@\x02\x04self\x14\
+\x04names\0\x15\x04\0![method]cron-options.set-timezone\x01\x16\x01@\x02\x04self\
+\x14\x02at\x01\0\x15\x04\0\x1e[method]cron-options.set-start\x01\x17\x04\0\x1c[m\
+ethod]cron-options.set-end\x01\x17\x01@\x02\x04self\x14\x05county\0\x15\x04\0\"[\
+method]cron-options.set-max-count\x01\x18\x01@\x02\x04self\x14\x06jitter\x03\0\x15\
+\x04\0\x1f[method]cron-options.set-jitter\x01\x19\x01@\x02\x04self\x14\x05input\x05\
+\0\x15\x04\0\x1e[method]cron-options.set-input\x01\x1a\x01@\x03\x04self\x14\x03k\
+eys\x05values\0\x15\x04\0![method]cron-options.set-metadata\x01\x1b\x01@\x02\x04\
+self\x14\x08priority}\0\x15\x04\0![method]cron-options.set-priority\x01\x1c\x01k\
+\x03\x01ky\x01@\x04\x04self\x14\x08catch-up\x0f\x06window\x1d\x03max\x1e\0\x15\x04\
+\0\x1f[method]cron-options.set-missed\x01\x1f\x01@\x01\x04self\x14\x01\0\x04\0\x1d\
+[method]cron-options.lift-end\x01\x20\x04\0#[method]cron-options.lift-max-count\x01\
+\x20\x04\0\"[method]cron-options.lift-metadata\x01\x20\x04\0\"[method]cron-optio\
+ns.lift-priority\x01\x20\x04\0\x20[method]cron-options.lift-missed\x01\x20\x01i\x11\
+\x01@\x01\x04names\0!\x04\0\x1c[constructor]task-definition\x01\"\x01h\x11\x01@\x02\
+\x04self#\x04texts\0\x15\x04\0'[method]task-definition.set-description\x01$\x01@\
+\x02\x04self#\x0bjson-schemas\0\x15\x04\0([method]task-definition.set-input-sche\
+ma\x01%\x01@\x02\x04self#\x08attemptsy\0\x15\x04\0([method]task-definition.set-m\
+ax-attempts\x01&\x01@\x03\x04self#\x04base\x03\x03max\x03\0\x15\x04\0'[method]ta\
+sk-definition.set-retry-delay\x01'\x01p\x03\x01@\x02\x04self#\x06delays(\0\x15\x04\
+\0([method]task-definition.set-retry-delays\x01)\x01@\x02\x04self#\x07timeout\x03\
+\0\x15\x04\0#[method]task-definition.set-timeout\x01*\x01@\x02\x04self#\x08prior\
+ity}\0\x15\x04\0$[method]task-definition.set-priority\x01+\x04\0'[method]task-de\
+finition.set-concurrency\x01&\x04\00[method]task-definition.set-concurrency-per-\
+task\x01&\x01@\x02\x04self#\x07overlap\x09\0\x15\x04\0#[method]task-definition.s\
+et-overlap\x01,\x01@\x02\x04self#\x04lane\x0b\0\x15\x04\0\x20[method]task-defini\
+tion.set-lane\x01-\x01@\x03\x04self#\x05county\x03per\x0d\0\x15\x04\0\x20[method\
+]task-definition.set-rate\x01.\x01@\x04\x04self#\x08catch-up\x0f\x06window\x1d\x03\
+max\x1e\0\x15\x04\0\"[method]task-definition.set-missed\x01/\x01@\x02\x04self#\x08\
+deadline\x03\0\x15\x04\0*[method]task-definition.set-start-deadline\x010\x01@\x02\
+\x04self#\x05grace\x03\0\x15\x04\0([method]task-definition.set-cancel-grace\x011\
+\x01@\x02\x04self#\x04tasks\0\x15\x04\0&[method]task-definition.set-on-failure\x01\
+2\x01kw\x01@\x03\x04self#\x08keep-for\x1d\x09keep-last3\0\x15\x04\0%[method]task\
+-definition.set-retention\x014\x01k\x05\x01@\x04\x04self#\x03keys\x02at\x01\x05i\
+nput5\0\x15\x04\0$[method]task-definition.add-schedule\x016\x01k\x14\x01@\x04\x04\
+self#\x03keys\x0aexpressions\x07options7\0\x15\x04\0\x20[method]task-definition.\
+add-cron\x018\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03d\
+ue\x02\x03\0\0\x06status\x01B\x86\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
+\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06\
+run-id\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\
+\x04\0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\
+\x01\x03\x04\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x01\
+q\x04\x08existing\0\0\x06reject\0\0\x07replace\0\0\x05other\x01s\0\x04\0\x0buniq\
+ue-mode\x03\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\
+\0\x03run\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\
+\x05order\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04\
+page\x03\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-p\
+age\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x02\x07changedw\x07refused\x1f\x04\0\
+\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[constructor]schedule-op\
+tions\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05values\0%\x04\0%\
+[method]schedule-options.set-metadata\x01&\x01@\x02\x04self$\x03keys\0%\x04\0'[m\
+ethod]schedule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04self$\x03keys\x04\
+mode\x11\x08held-for(\0%\x04\0#[method]schedule-options.set-unique\x01)\x01@\x04\
+\x04self$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]schedule-options.\
+set-debounce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[method]schedule-optio\
+ns.set-max-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\0$[method]sched\
+ule-options.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\0%[method]sch\
+edule-options.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[constructor]run-fil\
+ter\x01/\x01h\x13\x01@\x02\x04self0\x04names\0%\x04\0\x1b[method]run-filter.add-\
+task\x011\x01@\x02\x04self0\x06status\x0b\0%\x04\0\x1d[method]run-filter.add-sta\
+tus\x012\x01@\x03\x04self0\x03keys\x05values\0%\x04\0\x1f[method]run-filter.add-\
+metadata\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\0\x1d[method]run-filter.set\
+-parent\x014\x01@\x02\x04self0\x02at\x01\0%\x04\0#[method]run-filter.set-trigger\
+-from\x015\x04\0%[method]run-filter.set-trigger-before\x015\x01h\x14\x01@\x01\x04\
+self6\0\x05\x04\0\x0e[method]run.id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]r\
+un.task\x018\x01@\x01\x04self6\0\x0b\x04\0\x12[method]run.status\x019\x01@\x01\x04\
+self6\0\x17\x04\0\x12[method]run.reason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[m\
+ethod]run.trigger-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01\
+\x04self6\0<\x04\0\x17[method]run.finished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14\
+[method]run.attempts\x01>\x01@\x01\x04self6\0\x0d\x04\0\x12[method]run.origin\x01\
+?\x01k\x05\x01@\x01\x04self6\0\xc0\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\
+\x01p\xc2\0\x01@\x01\x04self6\0\xc3\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\
+\x04self6\0\x07\x04\0\x11[method]run.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\
+\0\x04\0\x12[method]run.output\x01G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\
+\x03due\x09\x05input\xc6\0\x07options\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\
+\x04tasks\x03due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\
+\x11schedule-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\
+\x03get\x01M\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04\
+list\x01O\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02\
+id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\
+\x01j\x01!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\
+\x06filter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\
+\0\x01@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06fil\
+ter0\x03due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x01@\x02\x06filte\
+r0\x02byx\0\xd3\0\x04\0\x13bulk-shift-matching\x01Z\x04\0\x0cbulk-trigger\x01T\x04\
+\0\x15bulk-trigger-matching\x01U\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\x0b\x02\
+\x03\0\x02\x08catch-up\x02\x03\0\x02\x0ccron-options\x01BY\x02\x03\x02\x01\x01\x04\
+\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\
+\x01\x06\x04\0\x07payload\x03\0\x04\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x06\
+\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x08\x02\x03\x02\x01\x07\x04\0\x05erro\
+r\x03\0\x0a\x02\x03\x02\x01\x0c\x04\0\x08catch-up\x03\0\x0c\x02\x03\x02\x01\x0d\x04\
+\0\x0ccron-options\x03\0\x0e\x01r\x03\x08catch-up\x0d\x06window\x03\x03maxy\x04\0\
+\x0dmissed-policy\x03\0\x10\x04\0\x04cron\x03\x01\x01i\x12\x01p\x13\x01ks\x01r\x02\
+\x05crons\x14\x04next\x15\x04\0\x09cron-page\x03\0\x16\x01h\x12\x01@\x01\x04self\
+\x18\0s\x04\0\x11[method]cron.name\x01\x19\x04\0\x11[method]cron.task\x01\x19\x04\
+\0\x17[method]cron.expression\x01\x19\x04\0\x15[method]cron.timezone\x01\x19\x01\
+@\x01\x04self\x18\0\x01\x04\0\x12[method]cron.start\x01\x1a\x01k\x01\x01@\x01\x04\
+self\x18\0\x1b\x04\0\x10[method]cron.end\x01\x1c\x01@\x01\x04self\x18\0\x03\x04\0\
+\x13[method]cron.jitter\x01\x1d\x01ky\x01@\x01\x04self\x18\0\x1e\x04\0\x16[metho\
+d]cron.max-count\x01\x1f\x01k}\x01@\x01\x04self\x18\0\x20\x04\0\x15[method]cron.\
+priority\x01!\x01k\x11\x01@\x01\x04self\x18\0\"\x04\0\x13[method]cron.missed\x01\
+#\x04\0\x14[method]cron.next-at\x01\x1c\x01@\x01\x04self\x18\0y\x04\0\x12[method\
+]cron.fired\x01$\x01@\x01\x04self\x18\0\x15\x04\0\x13[method]cron.paused\x01%\x04\
+\0\x19[method]cron.paused-until\x01\x1c\x04\0\x14[method]cron.version\x01$\x01@\x01\
+\x04self\x18\0\x09\x04\0\x13[method]cron.origin\x01&\x01@\x01\x04self\x18\0\x05\x04\
+\0\x12[method]cron.input\x01'\x01o\x02ss\x01p(\x01@\x01\x04self\x18\0)\x04\0\x15\
+[method]cron.metadata\x01*\x01h\x0f\x01k+\x01j\0\x01\x0b\x01@\x04\x04names\x04ta\
+sks\x0aexpressions\x07options,\0-\x04\0\x06create\x01.\x01j\x01\x13\x01\x0b\x01@\
+\x01\x04names\0/\x04\0\x03get\x010\x01j\x01\x17\x01\x0b\x01@\x03\x04task\x15\x04\
+sizey\x06cursor\x15\01\x04\0\x04list\x012\x01@\x03\x04names\x0aexpression\x15\x07\
+options,\0-\x04\0\x06update\x013\x01@\x03\x04names\x05until\x1b\x04notes\0-\x04\0\
+\x05pause\x014\x01@\x01\x04names\0-\x04\0\x06resume\x015\x04\0\x06delete\x015\x01\
+p\x01\x01j\x016\x01\x0b\x01@\x02\x04names\x05county\07\x04\0\x04next\x018\x01j\x01\
+\x07\x01\x0b\x01@\x01\x04names\09\x04\0\x07trigger\x01:\x01j\x01y\x01\x0b\x01@\x03\
+\x04names\x04from\x01\x05until\x01\0;\x04\0\x08backfill\x01<\x03\0\x1erunlater:s\
+cheduler/crons@0.1.0\x05\x0e\x01B\x0e\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
+\0\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x02\x01ks\x01j\x01\x04\x01\x03\x01@\x01\
+\x04tasks\0\x05\x04\0\x03get\x01\x06\x01k\x01\x01j\0\x01\x03\x01@\x03\x04tasks\x05\
+until\x07\x04notes\0\x08\x04\0\x05pause\x01\x09\x01@\x01\x04tasks\0\x08\x04\0\x06\
+resume\x01\x0a\x03\0\x1frunlater:scheduler/pauses@0.1.0\x05\x0f\x02\x03\0\x02\x0f\
+task-definition\x01B\x15\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\0\x02\x03\x02\
+\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\x01\x10\x04\0\x0ftask-definition\
+\x03\0\x04\x01k\x03\x01q\x02\x04done\x01\x06\0\x06snooze\x01\x01\0\x04\0\x07outc\
+ome\x03\0\x07\x01k\x01\x01r\x02\x06reasons\x05after\x09\x04\0\x05retry\x03\0\x0a\
+\x01q\x03\x05retry\x01\x0b\0\x06reject\x01s\0\x05other\x01s\0\x04\0\x07failure\x03\
+\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\x0f\x04\0\x08describe\x01\x10\x01j\x01\x08\x01\
+\x0d\x01@\x02\x04tasks\x05input\x03\0\x11\x04\0\x06handle\x01\x12\x04\0\x1drunla\
+ter:scheduler/task@0.1.0\x05\x11\x04\0\x1erunlater:scheduler/tasks@0.1.0\x04\0\x0b\
+\x0b\x01\0\x05tasks\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-compo\
+nent\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 };
 };
 }
@@ -25299,8 +28672,8 @@ link_section = "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 6635] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xcf2\x01A\x02\x01A\x13\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 7445] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf98\x01A\x02\x01A\x16\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -25326,122 +28699,138 @@ id\x01\x08\x01@\0\0s\x04\0\x04task\x01\x09\x01@\0\0y\x04\0\x07attempt\x01\x0a\x0
 \0\x0cis-cancelled\x01\x12\x01@\x03\x04donew\x05totalw\x04notes\x01\0\x04\0\x0cs\
 et-progress\x01\x13\x01@\x02\x05level\x07\x07messages\x01\0\x04\0\x03log\x01\x14\
 \x03\0\x20runlater:scheduler/context@0.1.0\x05\x04\x02\x03\0\0\x08duration\x02\x03\
-\0\0\x07payload\x02\x03\0\0\x05error\x01BV\x02\x03\x02\x01\x01\x04\0\x07instant\x03\
-\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07\
-payload\x03\0\x04\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x06\x01q\x05\x05queue\
-\0\0\x08skip-new\0\0\x0ecancel-running\0\0\x0abuffer-one\0\0\x05other\x01s\0\x04\
-\0\x07overlap\x03\0\x08\x01q\x04\x08constant\0\0\x05input\x01s\0\x08metadata\x01\
-s\0\x05other\x01s\0\x04\0\x04lane\x03\0\x0a\x01q\x04\x06second\0\0\x06minute\0\0\
-\x04hour\0\0\x05other\x01s\0\x04\0\x09rate-unit\x03\0\x0c\x01q\x04\x04skip\0\0\x06\
-latest\0\0\x03all\0\0\x05other\x01s\0\x04\0\x08catch-up\x03\0\x0e\x04\0\x0ccron-\
-options\x03\x01\x04\0\x0ftask-definition\x03\x01\x01i\x10\x01@\0\0\x12\x04\0\x19\
-[constructor]cron-options\x01\x13\x01h\x10\x01j\0\x01\x07\x01@\x02\x04self\x14\x04\
-names\0\x15\x04\0![method]cron-options.set-timezone\x01\x16\x01@\x02\x04self\x14\
-\x02at\x01\0\x15\x04\0\x1e[method]cron-options.set-start\x01\x17\x04\0\x1c[metho\
-d]cron-options.set-end\x01\x17\x01@\x02\x04self\x14\x05county\0\x15\x04\0\"[meth\
-od]cron-options.set-max-count\x01\x18\x01@\x02\x04self\x14\x06jitter\x03\0\x15\x04\
-\0\x1f[method]cron-options.set-jitter\x01\x19\x01@\x02\x04self\x14\x05input\x05\0\
-\x15\x04\0\x1e[method]cron-options.set-input\x01\x1a\x01@\x03\x04self\x14\x03key\
-s\x05values\0\x15\x04\0![method]cron-options.set-metadata\x01\x1b\x01@\x02\x04se\
-lf\x14\x08priority}\0\x15\x04\0![method]cron-options.set-priority\x01\x1c\x01k\x03\
-\x01ky\x01@\x04\x04self\x14\x08catch-up\x0f\x06window\x1d\x03max\x1e\0\x15\x04\0\
-\x1f[method]cron-options.set-missed\x01\x1f\x01i\x11\x01@\x01\x04names\0\x20\x04\
-\0\x1c[constructor]task-definition\x01!\x01h\x11\x01@\x02\x04self\"\x04texts\0\x15\
-\x04\0'[method]task-definition.set-description\x01#\x01@\x02\x04self\"\x0bjson-s\
-chemas\0\x15\x04\0([method]task-definition.set-input-schema\x01$\x01@\x02\x04sel\
-f\"\x08attemptsy\0\x15\x04\0([method]task-definition.set-max-attempts\x01%\x01@\x03\
-\x04self\"\x04base\x03\x03max\x03\0\x15\x04\0'[method]task-definition.set-retry-\
-delay\x01&\x01p\x03\x01@\x02\x04self\"\x06delays'\0\x15\x04\0([method]task-defin\
-ition.set-retry-delays\x01(\x01@\x02\x04self\"\x07timeout\x03\0\x15\x04\0#[metho\
-d]task-definition.set-timeout\x01)\x01@\x02\x04self\"\x08priority}\0\x15\x04\0$[\
-method]task-definition.set-priority\x01*\x04\0'[method]task-definition.set-concu\
-rrency\x01%\x04\00[method]task-definition.set-concurrency-per-task\x01%\x01@\x02\
-\x04self\"\x07overlap\x09\0\x15\x04\0#[method]task-definition.set-overlap\x01+\x01\
-@\x02\x04self\"\x04lane\x0b\0\x15\x04\0\x20[method]task-definition.set-lane\x01,\
-\x01@\x03\x04self\"\x05county\x03per\x0d\0\x15\x04\0\x20[method]task-definition.\
-set-rate\x01-\x01@\x04\x04self\"\x08catch-up\x0f\x06window\x1d\x03max\x1e\0\x15\x04\
-\0\"[method]task-definition.set-missed\x01.\x01@\x02\x04self\"\x08deadline\x03\0\
-\x15\x04\0*[method]task-definition.set-start-deadline\x01/\x01@\x02\x04self\"\x05\
-grace\x03\0\x15\x04\0([method]task-definition.set-cancel-grace\x010\x01@\x02\x04\
-self\"\x04tasks\0\x15\x04\0&[method]task-definition.set-on-failure\x011\x01kw\x01\
-@\x03\x04self\"\x08keep-for\x1d\x09keep-last2\0\x15\x04\0%[method]task-definitio\
-n.set-retention\x013\x01k\x05\x01@\x04\x04self\"\x03keys\x02at\x01\x05input4\0\x15\
-\x04\0$[method]task-definition.add-schedule\x015\x01k\x14\x01@\x04\x04self\"\x03\
-keys\x0aexpressions\x07options6\0\x15\x04\0\x20[method]task-definition.add-cron\x01\
-7\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03due\x02\x03\0\
-\0\x06status\x01B\x82\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\
-\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x04\
-\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\x04\0\x03due\
-\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\x01\x03\x04\
-\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x01q\x04\x08\
-existing\0\0\x06reject\0\0\x07replace\0\0\x05other\x01s\0\x04\0\x0bunique-mode\x03\
-\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\0\x03ru\
-n\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\x05orde\
-r\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04page\x03\
-\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-page\x03\0\
-\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x02\x07changedw\x07refused\x1f\x04\0\x0cbulk\
--outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[constructor]schedule-options\x01\
-#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05values\0%\x04\0%[method]s\
-chedule-options.set-metadata\x01&\x01@\x02\x04self$\x03keys\0%\x04\0'[method]sch\
-edule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04self$\x03keys\x04mode\x11\
-\x08held-for(\0%\x04\0#[method]schedule-options.set-unique\x01)\x01@\x04\x04self\
-$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]schedule-options.set-debo\
-unce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[method]schedule-options.set-m\
-ax-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\0$[method]schedule-opti\
-ons.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\0%[method]schedule-op\
-tions.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[constructor]run-filter\x01/\
-\x01h\x13\x01@\x02\x04self0\x04names\0%\x04\0\x1b[method]run-filter.add-task\x01\
-1\x01@\x02\x04self0\x06status\x0b\0%\x04\0\x1d[method]run-filter.add-status\x012\
-\x01@\x03\x04self0\x03keys\x05values\0%\x04\0\x1f[method]run-filter.add-metadata\
-\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\0\x1d[method]run-filter.set-parent\x01\
-4\x01@\x02\x04self0\x02at\x01\0%\x04\0#[method]run-filter.set-trigger-from\x015\x04\
-\0%[method]run-filter.set-trigger-before\x015\x01h\x14\x01@\x01\x04self6\0\x05\x04\
-\0\x0e[method]run.id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]run.task\x018\x01\
-@\x01\x04self6\0\x0b\x04\0\x12[method]run.status\x019\x01@\x01\x04self6\0\x17\x04\
-\0\x12[method]run.reason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[method]run.trigg\
-er-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01\x04self6\0<\x04\
-\0\x17[method]run.finished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14[method]run.att\
-empts\x01>\x01@\x01\x04self6\0\x0d\x04\0\x12[method]run.origin\x01?\x01k\x05\x01\
-@\x01\x04self6\0\xc0\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\x01p\xc2\0\x01\
-@\x01\x04self6\0\xc3\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\x04self6\0\x07\
-\x04\0\x11[method]run.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\0\x04\0\x12[me\
-thod]run.output\x01G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\x03due\x09\x05\
-input\xc6\0\x07options\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\x04tasks\x03\
-due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\x11schedule\
--detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\x03get\x01M\
-\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04list\x01O\
-\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02id\x05\0%\
-\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\x01j\x01\
-!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\x06fi\
-lter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\0\x01\
-@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06filter0\x03\
-due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x03\0\x1drunlater:schedul\
-er/runs@0.1.0\x05\x0b\x02\x03\0\x02\x0ccron-options\x01BC\x02\x03\x02\x01\x01\x04\
-\0\x07instant\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\
-\x01\x02\x04\0\x06run-id\x03\0\x04\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x06\
-\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x08\x02\x03\x02\x01\x0c\x04\0\x0ccron-\
-options\x03\0\x0a\x04\0\x04cron\x03\x01\x01i\x0c\x01p\x0d\x01ks\x01r\x02\x05cron\
-s\x0e\x04next\x0f\x04\0\x09cron-page\x03\0\x10\x01h\x0c\x01@\x01\x04self\x12\0s\x04\
-\0\x11[method]cron.name\x01\x13\x04\0\x11[method]cron.task\x01\x13\x04\0\x17[met\
-hod]cron.expression\x01\x13\x04\0\x15[method]cron.timezone\x01\x13\x01k\x01\x01@\
-\x01\x04self\x12\0\x14\x04\0\x14[method]cron.next-at\x01\x15\x01@\x01\x04self\x12\
-\0y\x04\0\x12[method]cron.fired\x01\x16\x01@\x01\x04self\x12\0\x0f\x04\0\x13[met\
-hod]cron.paused\x01\x17\x01@\x01\x04self\x12\0\x07\x04\0\x13[method]cron.origin\x01\
-\x18\x01@\x01\x04self\x12\0\x03\x04\0\x12[method]cron.input\x01\x19\x01o\x02ss\x01\
-p\x1a\x01@\x01\x04self\x12\0\x1b\x04\0\x15[method]cron.metadata\x01\x1c\x01h\x0b\
-\x01k\x1d\x01j\0\x01\x09\x01@\x04\x04names\x04tasks\x0aexpressions\x07options\x1e\
-\0\x1f\x04\0\x06create\x01\x20\x01j\x01\x0d\x01\x09\x01@\x01\x04names\0!\x04\0\x03\
-get\x01\"\x01j\x01\x11\x01\x09\x01@\x03\x04task\x0f\x04sizey\x06cursor\x0f\0#\x04\
-\0\x04list\x01$\x01@\x03\x04names\x0aexpression\x0f\x07options\x1e\0\x1f\x04\0\x06\
-update\x01%\x01@\x03\x04names\x05until\x14\x04notes\0\x1f\x04\0\x05pause\x01&\x01\
-@\x01\x04names\0\x1f\x04\0\x06resume\x01'\x04\0\x06delete\x01'\x01p\x01\x01j\x01\
-(\x01\x09\x01@\x02\x04names\x05county\0)\x04\0\x04next\x01*\x01j\x01\x05\x01\x09\
-\x01@\x01\x04names\0+\x04\0\x07trigger\x01,\x01j\x01y\x01\x09\x01@\x03\x04names\x04\
-from\x01\x05until\x01\0-\x04\0\x08backfill\x01.\x03\0\x1erunlater:scheduler/cron\
-s@0.1.0\x05\x0d\x04\0>runlater:scheduler/tasks-with-all-of-its-exports-removed@0\
-.1.0\x04\0\x0b+\x01\0%tasks-with-all-of-its-exports-removed\x03\0\0\0G\x09produc\
-ers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060\
-.61.1";
+\0\0\x07payload\x02\x03\0\0\x05error\x01B\\\x02\x03\x02\x01\x01\x04\0\x07instant\
+\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\
+\0\x07payload\x03\0\x04\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x06\x01q\x05\x05\
+queue\0\0\x08skip-new\0\0\x0ecancel-running\0\0\x0abuffer-one\0\0\x05other\x01s\0\
+\x04\0\x07overlap\x03\0\x08\x01q\x04\x08constant\0\0\x05input\x01s\0\x08metadata\
+\x01s\0\x05other\x01s\0\x04\0\x04lane\x03\0\x0a\x01q\x04\x06second\0\0\x06minute\
+\0\0\x04hour\0\0\x05other\x01s\0\x04\0\x09rate-unit\x03\0\x0c\x01q\x04\x04skip\0\
+\0\x06latest\0\0\x03all\0\0\x05other\x01s\0\x04\0\x08catch-up\x03\0\x0e\x04\0\x0c\
+cron-options\x03\x01\x04\0\x0ftask-definition\x03\x01\x01i\x10\x01@\0\0\x12\x04\0\
+\x19[constructor]cron-options\x01\x13\x01h\x10\x01j\0\x01\x07\x01@\x02\x04self\x14\
+\x04names\0\x15\x04\0![method]cron-options.set-timezone\x01\x16\x01@\x02\x04self\
+\x14\x02at\x01\0\x15\x04\0\x1e[method]cron-options.set-start\x01\x17\x04\0\x1c[m\
+ethod]cron-options.set-end\x01\x17\x01@\x02\x04self\x14\x05county\0\x15\x04\0\"[\
+method]cron-options.set-max-count\x01\x18\x01@\x02\x04self\x14\x06jitter\x03\0\x15\
+\x04\0\x1f[method]cron-options.set-jitter\x01\x19\x01@\x02\x04self\x14\x05input\x05\
+\0\x15\x04\0\x1e[method]cron-options.set-input\x01\x1a\x01@\x03\x04self\x14\x03k\
+eys\x05values\0\x15\x04\0![method]cron-options.set-metadata\x01\x1b\x01@\x02\x04\
+self\x14\x08priority}\0\x15\x04\0![method]cron-options.set-priority\x01\x1c\x01k\
+\x03\x01ky\x01@\x04\x04self\x14\x08catch-up\x0f\x06window\x1d\x03max\x1e\0\x15\x04\
+\0\x1f[method]cron-options.set-missed\x01\x1f\x01@\x01\x04self\x14\x01\0\x04\0\x1d\
+[method]cron-options.lift-end\x01\x20\x04\0#[method]cron-options.lift-max-count\x01\
+\x20\x04\0\"[method]cron-options.lift-metadata\x01\x20\x04\0\"[method]cron-optio\
+ns.lift-priority\x01\x20\x04\0\x20[method]cron-options.lift-missed\x01\x20\x01i\x11\
+\x01@\x01\x04names\0!\x04\0\x1c[constructor]task-definition\x01\"\x01h\x11\x01@\x02\
+\x04self#\x04texts\0\x15\x04\0'[method]task-definition.set-description\x01$\x01@\
+\x02\x04self#\x0bjson-schemas\0\x15\x04\0([method]task-definition.set-input-sche\
+ma\x01%\x01@\x02\x04self#\x08attemptsy\0\x15\x04\0([method]task-definition.set-m\
+ax-attempts\x01&\x01@\x03\x04self#\x04base\x03\x03max\x03\0\x15\x04\0'[method]ta\
+sk-definition.set-retry-delay\x01'\x01p\x03\x01@\x02\x04self#\x06delays(\0\x15\x04\
+\0([method]task-definition.set-retry-delays\x01)\x01@\x02\x04self#\x07timeout\x03\
+\0\x15\x04\0#[method]task-definition.set-timeout\x01*\x01@\x02\x04self#\x08prior\
+ity}\0\x15\x04\0$[method]task-definition.set-priority\x01+\x04\0'[method]task-de\
+finition.set-concurrency\x01&\x04\00[method]task-definition.set-concurrency-per-\
+task\x01&\x01@\x02\x04self#\x07overlap\x09\0\x15\x04\0#[method]task-definition.s\
+et-overlap\x01,\x01@\x02\x04self#\x04lane\x0b\0\x15\x04\0\x20[method]task-defini\
+tion.set-lane\x01-\x01@\x03\x04self#\x05county\x03per\x0d\0\x15\x04\0\x20[method\
+]task-definition.set-rate\x01.\x01@\x04\x04self#\x08catch-up\x0f\x06window\x1d\x03\
+max\x1e\0\x15\x04\0\"[method]task-definition.set-missed\x01/\x01@\x02\x04self#\x08\
+deadline\x03\0\x15\x04\0*[method]task-definition.set-start-deadline\x010\x01@\x02\
+\x04self#\x05grace\x03\0\x15\x04\0([method]task-definition.set-cancel-grace\x011\
+\x01@\x02\x04self#\x04tasks\0\x15\x04\0&[method]task-definition.set-on-failure\x01\
+2\x01kw\x01@\x03\x04self#\x08keep-for\x1d\x09keep-last3\0\x15\x04\0%[method]task\
+-definition.set-retention\x014\x01k\x05\x01@\x04\x04self#\x03keys\x02at\x01\x05i\
+nput5\0\x15\x04\0$[method]task-definition.add-schedule\x016\x01k\x14\x01@\x04\x04\
+self#\x03keys\x0aexpressions\x07options7\0\x15\x04\0\x20[method]task-definition.\
+add-cron\x018\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03d\
+ue\x02\x03\0\0\x06status\x01B\x86\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
+\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06\
+run-id\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\
+\x04\0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\
+\x01\x03\x04\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x01\
+q\x04\x08existing\0\0\x06reject\0\0\x07replace\0\0\x05other\x01s\0\x04\0\x0buniq\
+ue-mode\x03\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\
+\0\x03run\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\
+\x05order\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04\
+page\x03\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-p\
+age\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x02\x07changedw\x07refused\x1f\x04\0\
+\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[constructor]schedule-op\
+tions\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05values\0%\x04\0%\
+[method]schedule-options.set-metadata\x01&\x01@\x02\x04self$\x03keys\0%\x04\0'[m\
+ethod]schedule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04self$\x03keys\x04\
+mode\x11\x08held-for(\0%\x04\0#[method]schedule-options.set-unique\x01)\x01@\x04\
+\x04self$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]schedule-options.\
+set-debounce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[method]schedule-optio\
+ns.set-max-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\0$[method]sched\
+ule-options.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\0%[method]sch\
+edule-options.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[constructor]run-fil\
+ter\x01/\x01h\x13\x01@\x02\x04self0\x04names\0%\x04\0\x1b[method]run-filter.add-\
+task\x011\x01@\x02\x04self0\x06status\x0b\0%\x04\0\x1d[method]run-filter.add-sta\
+tus\x012\x01@\x03\x04self0\x03keys\x05values\0%\x04\0\x1f[method]run-filter.add-\
+metadata\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\0\x1d[method]run-filter.set\
+-parent\x014\x01@\x02\x04self0\x02at\x01\0%\x04\0#[method]run-filter.set-trigger\
+-from\x015\x04\0%[method]run-filter.set-trigger-before\x015\x01h\x14\x01@\x01\x04\
+self6\0\x05\x04\0\x0e[method]run.id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]r\
+un.task\x018\x01@\x01\x04self6\0\x0b\x04\0\x12[method]run.status\x019\x01@\x01\x04\
+self6\0\x17\x04\0\x12[method]run.reason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[m\
+ethod]run.trigger-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01\
+\x04self6\0<\x04\0\x17[method]run.finished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14\
+[method]run.attempts\x01>\x01@\x01\x04self6\0\x0d\x04\0\x12[method]run.origin\x01\
+?\x01k\x05\x01@\x01\x04self6\0\xc0\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\
+\x01p\xc2\0\x01@\x01\x04self6\0\xc3\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\
+\x04self6\0\x07\x04\0\x11[method]run.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\
+\0\x04\0\x12[method]run.output\x01G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\
+\x03due\x09\x05input\xc6\0\x07options\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\
+\x04tasks\x03due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\
+\x11schedule-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\
+\x03get\x01M\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04\
+list\x01O\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02\
+id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\
+\x01j\x01!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\
+\x06filter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\
+\0\x01@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06fil\
+ter0\x03due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x01@\x02\x06filte\
+r0\x02byx\0\xd3\0\x04\0\x13bulk-shift-matching\x01Z\x04\0\x0cbulk-trigger\x01T\x04\
+\0\x15bulk-trigger-matching\x01U\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\x0b\x02\
+\x03\0\x02\x08catch-up\x02\x03\0\x02\x0ccron-options\x01BY\x02\x03\x02\x01\x01\x04\
+\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\
+\x01\x06\x04\0\x07payload\x03\0\x04\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x06\
+\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x08\x02\x03\x02\x01\x07\x04\0\x05erro\
+r\x03\0\x0a\x02\x03\x02\x01\x0c\x04\0\x08catch-up\x03\0\x0c\x02\x03\x02\x01\x0d\x04\
+\0\x0ccron-options\x03\0\x0e\x01r\x03\x08catch-up\x0d\x06window\x03\x03maxy\x04\0\
+\x0dmissed-policy\x03\0\x10\x04\0\x04cron\x03\x01\x01i\x12\x01p\x13\x01ks\x01r\x02\
+\x05crons\x14\x04next\x15\x04\0\x09cron-page\x03\0\x16\x01h\x12\x01@\x01\x04self\
+\x18\0s\x04\0\x11[method]cron.name\x01\x19\x04\0\x11[method]cron.task\x01\x19\x04\
+\0\x17[method]cron.expression\x01\x19\x04\0\x15[method]cron.timezone\x01\x19\x01\
+@\x01\x04self\x18\0\x01\x04\0\x12[method]cron.start\x01\x1a\x01k\x01\x01@\x01\x04\
+self\x18\0\x1b\x04\0\x10[method]cron.end\x01\x1c\x01@\x01\x04self\x18\0\x03\x04\0\
+\x13[method]cron.jitter\x01\x1d\x01ky\x01@\x01\x04self\x18\0\x1e\x04\0\x16[metho\
+d]cron.max-count\x01\x1f\x01k}\x01@\x01\x04self\x18\0\x20\x04\0\x15[method]cron.\
+priority\x01!\x01k\x11\x01@\x01\x04self\x18\0\"\x04\0\x13[method]cron.missed\x01\
+#\x04\0\x14[method]cron.next-at\x01\x1c\x01@\x01\x04self\x18\0y\x04\0\x12[method\
+]cron.fired\x01$\x01@\x01\x04self\x18\0\x15\x04\0\x13[method]cron.paused\x01%\x04\
+\0\x19[method]cron.paused-until\x01\x1c\x04\0\x14[method]cron.version\x01$\x01@\x01\
+\x04self\x18\0\x09\x04\0\x13[method]cron.origin\x01&\x01@\x01\x04self\x18\0\x05\x04\
+\0\x12[method]cron.input\x01'\x01o\x02ss\x01p(\x01@\x01\x04self\x18\0)\x04\0\x15\
+[method]cron.metadata\x01*\x01h\x0f\x01k+\x01j\0\x01\x0b\x01@\x04\x04names\x04ta\
+sks\x0aexpressions\x07options,\0-\x04\0\x06create\x01.\x01j\x01\x13\x01\x0b\x01@\
+\x01\x04names\0/\x04\0\x03get\x010\x01j\x01\x17\x01\x0b\x01@\x03\x04task\x15\x04\
+sizey\x06cursor\x15\01\x04\0\x04list\x012\x01@\x03\x04names\x0aexpression\x15\x07\
+options,\0-\x04\0\x06update\x013\x01@\x03\x04names\x05until\x1b\x04notes\0-\x04\0\
+\x05pause\x014\x01@\x01\x04names\0-\x04\0\x06resume\x015\x04\0\x06delete\x015\x01\
+p\x01\x01j\x016\x01\x0b\x01@\x02\x04names\x05county\07\x04\0\x04next\x018\x01j\x01\
+\x07\x01\x0b\x01@\x01\x04names\09\x04\0\x07trigger\x01:\x01j\x01y\x01\x0b\x01@\x03\
+\x04names\x04from\x01\x05until\x01\0;\x04\0\x08backfill\x01<\x03\0\x1erunlater:s\
+cheduler/crons@0.1.0\x05\x0e\x01B\x0e\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
+\0\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x02\x01ks\x01j\x01\x04\x01\x03\x01@\x01\
+\x04tasks\0\x05\x04\0\x03get\x01\x06\x01k\x01\x01j\0\x01\x03\x01@\x03\x04tasks\x05\
+until\x07\x04notes\0\x08\x04\0\x05pause\x01\x09\x01@\x01\x04tasks\0\x08\x04\0\x06\
+resume\x01\x0a\x03\0\x1frunlater:scheduler/pauses@0.1.0\x05\x0f\x04\0>runlater:s\
+cheduler/tasks-with-all-of-its-exports-removed@0.1.0\x04\0\x0b+\x01\0%tasks-with\
+-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dw\
+it-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
-use crate::policy::CatchUp;
+use crate::policy::{CatchUp, MissedPolicy};
 use crate::seam::{CronView, Here, Host, NewCron};
 use crate::time::{Duration, Instant};
 use crate::values::{Origin, RunId};
@@ -49,13 +49,25 @@ impl Setting {
 
     /// It fires before this only.
     pub fn end(mut self, at: Instant) -> Self {
-        self.cron.end = Some(at);
+        self.cron.end = Some(Some(at));
+        self
+    }
+
+    /// It has no end any more.
+    pub fn lift_end(mut self) -> Self {
+        self.cron.end = Some(None);
         self
     }
 
     /// It fires so often and no more.
     pub fn max_count(mut self, count: u32) -> Self {
-        self.cron.max_count = Some(count);
+        self.cron.max_count = Some(Some(count));
+        self
+    }
+
+    /// It fires as often as its rule says again.
+    pub fn lift_max_count(mut self) -> Self {
+        self.cron.max_count = Some(None);
         self
     }
 
@@ -76,19 +88,37 @@ impl Setting {
 
     /// Adds one entry of additional metadata to each run. Of a cron that there is, what is said replaces all there was.
     pub fn metadata(mut self, key: &str, value: &str) -> Self {
-        self.cron.metadata.push((key.to_owned(), value.to_owned()));
+        self.cron.metadata.get_or_insert_default().push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Its runs have no additional metadata any more.
+    pub fn lift_metadata(mut self) -> Self {
+        self.cron.metadata = Some(Vec::new());
         self
     }
 
     /// The priority of its runs, 1 to 3, instead of the task's.
     pub fn priority(mut self, priority: u8) -> Self {
-        self.cron.priority = Some(priority);
+        self.cron.priority = Some(Some(priority));
+        self
+    }
+
+    /// The priority of its runs is the task's again.
+    pub fn lift_priority(mut self) -> Self {
+        self.cron.priority = Some(None);
         self
     }
 
     /// Which of the occurrences run that pass while no host is running, of at most how long ago, and at most how many.
     pub fn missed(mut self, which: CatchUp, window: Option<Duration>, max: Option<u32>) -> Self {
-        self.cron.missed = Some((which, window, max));
+        self.cron.missed = Some(Some((which, window, max)));
+        self
+    }
+
+    /// What becomes of missed occurrences is as the task says again.
+    pub fn lift_missed(mut self) -> Self {
+        self.cron.missed = Some(None);
         self
     }
 
@@ -100,7 +130,7 @@ impl Setting {
         }
     }
 
-    /// Changes what is said, and leaves the rest.
+    /// Changes what is said, takes back what is lifted, and leaves the rest.
     pub fn update(self) -> Result<(), Error> {
         match self.wrong {
             Some(error) => Err(error),
@@ -135,6 +165,36 @@ impl Cron {
         CronView::timezone(&self.0)
     }
 
+    /// It does not fire before this, and an interval counts from here.
+    pub fn start(&self) -> Instant {
+        CronView::start(&self.0)
+    }
+
+    /// It fires before this only; none if it has no end.
+    pub fn end(&self) -> Option<Instant> {
+        CronView::end(&self.0)
+    }
+
+    /// Its runs are spread evenly over this span behind their planned times.
+    pub fn jitter(&self) -> Duration {
+        CronView::jitter(&self.0)
+    }
+
+    /// It fires so often and no more; none if there is no limit.
+    pub fn max_count(&self) -> Option<u32> {
+        CronView::max_count(&self.0)
+    }
+
+    /// The priority of its runs; none if it is the task's.
+    pub fn priority(&self) -> Option<u8> {
+        CronView::priority(&self.0)
+    }
+
+    /// Its own policy for missed occurrences; none if it is the task's. Fails with [`Error::Other`] if it is one that this version does not name.
+    pub fn missed(&self) -> Result<Option<MissedPolicy>, Error> {
+        CronView::missed(&self.0)
+    }
+
     /// Its next planned time; none while it is paused without an end, and when it will not fire any more.
     pub fn next_at(&self) -> Option<Instant> {
         CronView::next_at(&self.0)
@@ -148,6 +208,16 @@ impl Cron {
     /// The note that was left when it was paused; none if it is not.
     pub fn paused(&self) -> Option<String> {
         CronView::paused(&self.0)
+    }
+
+    /// When its pause ends by itself; none if it is not paused, and if it is until somebody resumes it.
+    pub fn paused_until(&self) -> Option<Instant> {
+        CronView::paused_until(&self.0)
+    }
+
+    /// Rises with every change of it.
+    pub fn version(&self) -> u32 {
+        CronView::version(&self.0)
     }
 
     /// Who made it.

@@ -40,6 +40,7 @@ mod values;
 
 pub mod crons;
 pub mod log;
+pub mod pauses;
 pub mod prelude;
 pub mod runs;
 pub mod time;
@@ -62,14 +63,14 @@ pub mod testing;
 pub use crons::cron;
 pub use error::Error;
 pub use outcome::{Failure, Outcome};
-pub use policy::{CatchUp, Lane, Overlap, Rate, RateUnit};
+pub use policy::{CatchUp, Lane, MissedPolicy, Overlap, Rate, RateUnit};
 pub use run::Run;
 pub use runlater_task_macros::{JsonSchema, task};
 pub use schedule::{Schedule, schedule};
 pub use schema::{JsonSchema, Schema};
 pub use task::{CodeCron, CodeSchedule, Definition, Task};
 pub use time::{Duration, Instant};
-pub use values::{Due, Level, Origin, RunId, Status, UniqueMode};
+pub use values::{Due, Level, Origin, RunId, Shift, Status, UniqueMode};
 
 /// Makes these tasks the component's. Once for each component, at the top level of its crate.
 #[macro_export]

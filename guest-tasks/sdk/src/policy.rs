@@ -1,5 +1,7 @@
 //! What a task says of how its runs are treated, beyond numbers and spans. The attribute makes these of text.
 
+use crate::time::Duration;
+
 /// What becomes of a run that is due while its lane is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlap {
@@ -42,6 +44,17 @@ pub enum RateUnit {
     Minute,
     /// An hour.
     Hour,
+}
+
+/// What becomes of occurrences that pass while no host is running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MissedPolicy {
+    /// Which of them run.
+    pub catch_up: CatchUp,
+    /// Of at most how long ago.
+    pub window: Duration,
+    /// At most how many, the latest ones.
+    pub max: u32,
 }
 
 /// Which runs are made up for when their time passed while no host was running.

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::error::Error;
 use crate::seam::{Here, Host, View};
 use crate::time::Instant;
-use crate::values::{Due, Origin, RunId, Status};
+use crate::values::{Due, Origin, RunId, Shift, Status};
 
 /// How many runs a page has unless something else is asked for: a compromise of calls and memory.
 const PAGE_SIZE: u32 = 100;
@@ -269,4 +269,20 @@ pub fn bulk_reschedule(moves: &[(RunId, Due)]) -> Result<BulkOutcome, Error> {
 /// Moves the scheduled runs that match now to one time.
 pub fn bulk_reschedule_matching(filter: &Filter, due: impl Into<Due>) -> Result<BulkOutcome, Error> {
     Here::bulk_reschedule_matching(filter, due.into())
+}
+
+/// Moves the scheduled runs that match now, each by this from its own trigger time: `bulk_shift_matching(&all, Shift::Later(hours(2)))`.
+pub fn bulk_shift_matching(filter: &Filter, by: Shift) -> Result<BulkOutcome, Error> {
+    Here::bulk_shift_matching(filter, by)
+}
+
+/// Makes the runs of these ids due, as [`trigger`] does: 1 to 500.
+pub fn bulk_trigger(ids: &[RunId]) -> Result<BulkOutcome, Error> {
+    Here::bulk_trigger(ids)
+}
+
+/// Makes the runs that match now due, as [`trigger`] does, and leaves alone those for which that is refused. Without a status in the filter
+/// that is what went wrong: failed and missed ones.
+pub fn bulk_trigger_matching(filter: &Filter) -> Result<BulkOutcome, Error> {
+    Here::bulk_trigger_matching(filter)
 }

@@ -4,10 +4,10 @@
 //! native unit tests. What each call promises is written down once, in the contract's WIT; it holds for both.
 
 use crate::error::Error;
-use crate::policy::CatchUp;
+use crate::policy::{CatchUp, MissedPolicy};
 use crate::runs::{BulkOutcome, Filter, Order};
 use crate::time::{Duration, Instant};
-use crate::values::{Due, Level, Origin, RunId, Status, UniqueMode};
+use crate::values::{Due, Level, Origin, RunId, Shift, Status, UniqueMode};
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::fake::Fake as Here;
@@ -47,19 +47,23 @@ impl Options {
     }
 }
 
-/// What is said of a cron beside its name and its task; what is not set is the host's default, or stays as it is.
+/// Which missed occurrences run, of at most how long ago, and at most how many; what is not said is the host's default.
+pub(crate) type Missed = (CatchUp, Option<Duration>, Option<u32>);
+
+/// What is said of a cron beside its name and its task; what is not set is the host's default, or stays as it is, and `Some(None)` lifts it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct NewCron {
     pub(crate) expression: Option<String>,
     pub(crate) timezone: Option<String>,
     pub(crate) start: Option<Instant>,
-    pub(crate) end: Option<Instant>,
-    pub(crate) max_count: Option<u32>,
+    pub(crate) end: Option<Option<Instant>>,
+    pub(crate) max_count: Option<Option<u32>>,
     pub(crate) jitter: Option<Duration>,
     pub(crate) input: Option<Vec<u8>>,
-    pub(crate) metadata: Vec<(String, String)>,
-    pub(crate) priority: Option<u8>,
-    pub(crate) missed: Option<(CatchUp, Option<Duration>, Option<u32>)>,
+    /// All of it, in place of what there was.
+    pub(crate) metadata: Option<Vec<(String, String)>>,
+    pub(crate) priority: Option<Option<u8>>,
+    pub(crate) missed: Option<Option<Missed>>,
 }
 
 /// One page of a list, and the cursor of the next.
@@ -84,6 +88,9 @@ pub(crate) trait Host {
     fn bulk_delete_matching(filter: &Filter) -> Result<BulkOutcome, Error>;
     fn bulk_reschedule(moves: &[(RunId, Due)]) -> Result<BulkOutcome, Error>;
     fn bulk_reschedule_matching(filter: &Filter, due: Due) -> Result<BulkOutcome, Error>;
+    fn bulk_shift_matching(filter: &Filter, by: Shift) -> Result<BulkOutcome, Error>;
+    fn bulk_trigger(ids: &[RunId]) -> Result<BulkOutcome, Error>;
+    fn bulk_trigger_matching(filter: &Filter) -> Result<BulkOutcome, Error>;
 
     fn create_cron(name: &str, task: &str, cron: &NewCron) -> Result<(), Error>;
     fn cron(name: &str) -> Result<Self::CronView, Error>;
@@ -95,6 +102,10 @@ pub(crate) trait Host {
     fn next_of_cron(name: &str, count: u32) -> Result<Vec<Instant>, Error>;
     fn trigger_cron(name: &str) -> Result<RunId, Error>;
     fn backfill_cron(name: &str, from: Instant, until: Instant) -> Result<u32, Error>;
+
+    fn pause(task: &str) -> Result<Option<String>, Error>;
+    fn pause_task(task: &str, until: Option<Instant>, note: &str) -> Result<(), Error>;
+    fn resume_task(task: &str) -> Result<(), Error>;
 
     fn id() -> RunId;
     fn task() -> String;
@@ -133,9 +144,17 @@ pub(crate) trait CronView {
     fn task(&self) -> String;
     fn expression(&self) -> String;
     fn timezone(&self) -> String;
+    fn start(&self) -> Instant;
+    fn end(&self) -> Option<Instant>;
+    fn jitter(&self) -> Duration;
+    fn max_count(&self) -> Option<u32>;
+    fn priority(&self) -> Option<u8>;
+    fn missed(&self) -> Result<Option<MissedPolicy>, Error>;
     fn next_at(&self) -> Option<Instant>;
     fn fired(&self) -> u32;
     fn paused(&self) -> Option<String>;
+    fn paused_until(&self) -> Option<Instant>;
+    fn version(&self) -> u32;
     fn origin(&self) -> Origin;
     fn input(&self) -> Vec<u8>;
     fn metadata(&self) -> Vec<(String, String)>;

@@ -107,17 +107,18 @@ pub struct CodeCron {
 impl CodeCron {
     /// What is said of it beside its key.
     pub(crate) fn settings(&self) -> crate::seam::NewCron {
+        let metadata = self.metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         crate::seam::NewCron {
             expression: Some(self.expression.to_owned()),
             timezone: self.timezone.map(str::to_owned),
             start: self.start,
-            end: self.end,
-            max_count: self.max_count,
+            end: self.end.map(Some),
+            max_count: self.max_count.map(Some),
             jitter: self.jitter,
             input: self.input.map(|json| json.as_bytes().to_vec()),
-            metadata: self.metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
-            priority: self.priority,
-            missed: self.missed,
+            metadata: Some(metadata).filter(|entries: &Vec<_>| !entries.is_empty()),
+            priority: self.priority.map(Some),
+            missed: self.missed.map(Some),
         }
     }
 }

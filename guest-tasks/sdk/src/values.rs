@@ -73,6 +73,15 @@ impl From<Duration> for Due {
     }
 }
 
+/// How far runs are moved, each from its own trigger time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shift {
+    /// To a later time.
+    Later(Duration),
+    /// To an earlier time.
+    Earlier(Duration),
+}
+
 /// What a request does whose unique key is held by another run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UniqueMode {

@@ -2,13 +2,13 @@
 //!
 //! Nothing here is called unless a task calls it, and what is not called is not imported.
 
-use crate::bindings::runlater::scheduler::{context, crons, definition, runs, types};
+use crate::bindings::runlater::scheduler::{context, crons, definition, pauses, runs, types};
 use crate::error::Error;
-use crate::policy::CatchUp;
+use crate::policy::{CatchUp, MissedPolicy};
 use crate::runs::{BulkOutcome, Filter, Order};
 use crate::seam::{CronView, Host, NewCron, NewRun, Options, Page, View};
 use crate::time::{Duration, Instant};
-use crate::values::{Due, Level, Origin, RunId, Status, UniqueMode};
+use crate::values::{Due, Level, Origin, RunId, Shift, Status, UniqueMode};
 
 pub(crate) struct Wasm;
 
@@ -76,6 +76,25 @@ impl Host for Wasm {
         runs::bulk_reschedule_matching(&filter(which)?, due(then)).map(bulk_outcome).map_err(error)
     }
 
+    fn bulk_shift_matching(which: &Filter, by: Shift) -> Result<BulkOutcome, Error> {
+        // A span that is too long for the contract is too long for the host as well, which says so.
+        let nanos = |span: Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
+        let by = match by {
+            Shift::Later(span) => nanos(span),
+            Shift::Earlier(span) => -nanos(span),
+        };
+        runs::bulk_shift_matching(&filter(which)?, by).map(bulk_outcome).map_err(error)
+    }
+
+    fn bulk_trigger(ids: &[RunId]) -> Result<BulkOutcome, Error> {
+        let ids: Vec<_> = ids.iter().map(|id| id.as_str().to_owned()).collect();
+        runs::bulk_trigger(&ids).map(bulk_outcome).map_err(error)
+    }
+
+    fn bulk_trigger_matching(which: &Filter) -> Result<BulkOutcome, Error> {
+        runs::bulk_trigger_matching(&filter(which)?).map(bulk_outcome).map_err(error)
+    }
+
     fn create_cron(name: &str, task: &str, cron: &NewCron) -> Result<(), Error> {
         let options = cron_options(cron).map_err(error)?;
         crons::create(name, task, cron.expression.as_deref().unwrap_or_default(), Some(&options)).map_err(error)
@@ -117,6 +136,18 @@ impl Host for Wasm {
 
     fn backfill_cron(name: &str, from: Instant, until: Instant) -> Result<u32, Error> {
         crons::backfill(name, instant(from), instant(until)).map_err(error)
+    }
+
+    fn pause(task: &str) -> Result<Option<String>, Error> {
+        pauses::get(task).map_err(error)
+    }
+
+    fn pause_task(task: &str, until: Option<Instant>, note: &str) -> Result<(), Error> {
+        pauses::pause(task, until.map(instant), note).map_err(error)
+    }
+
+    fn resume_task(task: &str) -> Result<(), Error> {
+        pauses::resume(task).map_err(error)
     }
 
     fn id() -> RunId {
@@ -255,6 +286,37 @@ impl CronView for crons::Cron {
         crons::Cron::timezone(self)
     }
 
+    fn start(&self) -> Instant {
+        moment(crons::Cron::start(self))
+    }
+
+    fn end(&self) -> Option<Instant> {
+        crons::Cron::end(self).map(moment)
+    }
+
+    fn jitter(&self) -> Duration {
+        Duration::from_nanos(crons::Cron::jitter(self))
+    }
+
+    fn max_count(&self) -> Option<u32> {
+        crons::Cron::max_count(self)
+    }
+
+    fn priority(&self) -> Option<u8> {
+        crons::Cron::priority(self)
+    }
+
+    fn missed(&self) -> Result<Option<MissedPolicy>, Error> {
+        let Some(policy) = crons::Cron::missed(self) else { return Ok(None) };
+        let catch_up = match policy.catch_up {
+            definition::CatchUp::Skip => CatchUp::Skip,
+            definition::CatchUp::Latest => CatchUp::Latest,
+            definition::CatchUp::All => CatchUp::All,
+            definition::CatchUp::Other(word) => return Err(Error::Other(word)),
+        };
+        Ok(Some(MissedPolicy { catch_up, window: Duration::from_nanos(policy.window), max: policy.max }))
+    }
+
     fn next_at(&self) -> Option<Instant> {
         crons::Cron::next_at(self).map(moment)
     }
@@ -265,6 +327,14 @@ impl CronView for crons::Cron {
 
     fn paused(&self) -> Option<String> {
         crons::Cron::paused(self)
+    }
+
+    fn paused_until(&self) -> Option<Instant> {
+        crons::Cron::paused_until(self).map(moment)
+    }
+
+    fn version(&self) -> u32 {
+        crons::Cron::version(self)
     }
 
     fn origin(&self) -> Origin {
@@ -288,11 +358,15 @@ pub(crate) fn cron_options(cron: &NewCron) -> Result<definition::CronOptions, ty
     if let Some(start) = cron.start {
         made.set_start(instant(start))?;
     }
-    if let Some(end) = cron.end {
-        made.set_end(instant(end))?;
+    match cron.end {
+        Some(Some(end)) => made.set_end(instant(end))?,
+        Some(None) => made.lift_end(),
+        None => {}
     }
-    if let Some(count) = cron.max_count {
-        made.set_max_count(count)?;
+    match cron.max_count {
+        Some(Some(count)) => made.set_max_count(count)?,
+        Some(None) => made.lift_max_count(),
+        None => {}
     }
     if let Some(jitter) = cron.jitter {
         made.set_jitter(jitter.as_nanos())?;
@@ -300,19 +374,28 @@ pub(crate) fn cron_options(cron: &NewCron) -> Result<definition::CronOptions, ty
     if let Some(input) = &cron.input {
         made.set_input(&json_payload(input))?;
     }
-    for (key, value) in &cron.metadata {
+    if cron.metadata.as_ref().is_some_and(Vec::is_empty) {
+        made.lift_metadata();
+    }
+    for (key, value) in cron.metadata.iter().flatten() {
         made.set_metadata(key, value)?;
     }
-    if let Some(priority) = cron.priority {
-        made.set_priority(priority)?;
+    match cron.priority {
+        Some(Some(priority)) => made.set_priority(priority)?,
+        Some(None) => made.lift_priority(),
+        None => {}
     }
-    if let Some((which, window, max)) = cron.missed {
-        let which = match which {
-            CatchUp::Skip => definition::CatchUp::Skip,
-            CatchUp::Latest => definition::CatchUp::Latest,
-            CatchUp::All => definition::CatchUp::All,
-        };
-        made.set_missed(&which, window.map(Duration::as_nanos), max)?;
+    match cron.missed {
+        Some(Some((which, window, max))) => {
+            let which = match which {
+                CatchUp::Skip => definition::CatchUp::Skip,
+                CatchUp::Latest => definition::CatchUp::Latest,
+                CatchUp::All => definition::CatchUp::All,
+            };
+            made.set_missed(&which, window.map(Duration::as_nanos), max)?;
+        }
+        Some(None) => made.lift_missed(),
+        None => {}
     }
     Ok(made)
 }

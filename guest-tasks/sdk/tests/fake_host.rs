@@ -2,7 +2,7 @@
 
 use runlater_task::prelude::*;
 use runlater_task::testing::FakeHost;
-use runlater_task::{Error, Origin, UniqueMode};
+use runlater_task::{CatchUp, Error, MissedPolicy, Origin, UniqueMode};
 
 /// Schedules one run with its attempt and one at once, then fails if it is told to.
 #[task(name = "plan-two")]
@@ -101,6 +101,27 @@ fn bulk_calls_change_and_refuse_one_by_one() {
 }
 
 #[test]
+fn bulk_calls_shift_each_by_the_same_and_make_due_what_went_wrong() {
+    let host = FakeHost::new();
+    let ids: Vec<_> = (1..4).map(|n| schedule("a").after(hours(n)).send(&n).unwrap()).collect();
+    assert_eq!(runs::bulk_shift_matching(&runs::filter(), Shift::Later(minutes(30))).unwrap().changed, 3);
+    let early = runs::filter().trigger_before(host.now() + hours(2));
+    assert_eq!(runs::bulk_shift_matching(&early, Shift::Earlier(minutes(10))).unwrap().changed, 1);
+    let due: Vec<_> = host.scheduled().iter().map(|run| run.trigger_at).collect();
+    assert_eq!(due, [80, 150, 210].map(|after| host.now() + minutes(after)));
+
+    host.set_status(&ids[0], Status::Failed);
+    host.set_status(&ids[1], Status::Cancelled);
+    assert_eq!(runs::bulk_trigger_matching(&runs::filter()).unwrap().changed, 1);
+    assert_eq!(host.triggered(), [ids[0].clone()]);
+    assert_eq!(runs::bulk_trigger_matching(&runs::filter().status(Status::Cancelled)).unwrap().changed, 1);
+    let outcome = runs::bulk_trigger(&ids).unwrap();
+    let under_way = |id: &RunId| (id.clone(), Error::AlreadyTriggered(id.clone()));
+    assert_eq!((outcome.changed, outcome.refused), (1, ids[..2].iter().map(under_way).collect()));
+    assert!(runs::bulk_trigger(&[]).is_err());
+}
+
+#[test]
 fn only_registered_tasks_can_be_scheduled_once_one_is() {
     let host = FakeHost::new();
     host.register("a");
@@ -130,4 +151,56 @@ fn crons_are_kept_changed_and_taken_back() {
     crons::resume("nightly").unwrap();
     crons::delete("nightly").unwrap();
     assert!(crons::list(None).unwrap().is_empty() && cron("b").create("a").is_err());
+}
+
+/// Pauses a task for ten minutes, then fails if it is told to.
+#[task]
+fn trip(fails: bool, run: &Run) -> Result<(), Failure> {
+    pauses::pause("charge", Some(run.now() + minutes(10)), "the gateway is down")?;
+    if fails { Err(Failure::retry("told to")) } else { Ok(()) }
+}
+
+#[test]
+fn tasks_are_paused_and_go_on() {
+    let host = FakeHost::new();
+    assert!(host.execute::<trip>(&true).is_err());
+    assert_eq!(pauses::get("charge"), Ok(None), "a failed attempt pauses nothing");
+    host.execute::<trip>(&false).unwrap();
+    assert_eq!(pauses::get("charge"), Ok(Some("the gateway is down".into())));
+    host.advance(minutes(10));
+    assert_eq!(pauses::get("charge"), Ok(None), "it ends by itself");
+    pauses::pause("charge", None, "").unwrap();
+    assert_eq!(pauses::get("charge"), Ok(Some(String::new())));
+    pauses::resume("charge").unwrap();
+    assert_eq!(pauses::get("charge"), Ok(None));
+
+    let field = |paused: Result<(), Error>| match paused {
+        Err(Error::Invalid { field, .. }) => field,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(field(pauses::pause("charge", Some(host.now()), "")), "until");
+    assert_eq!(field(pauses::pause("charge", None, &"x".repeat(257))), "note");
+    host.register("charge");
+    assert_eq!(pauses::pause("other", None, ""), Err(Error::TaskNotFound("other".into())));
+}
+
+#[test]
+fn all_that_is_said_of_a_cron_is_read_again_and_lifted() {
+    let host = FakeHost::new();
+    let (now, until) = (host.now(), host.now() + hours(1));
+    let setting = cron("c").expression("@daily").end(now + days(9)).max_count(3).jitter(seconds(5)).priority(2).metadata("k", "v");
+    setting.missed(CatchUp::All, None, Some(7)).create("a").unwrap();
+    crons::pause("c", Some(until), "").unwrap();
+    let seen = crons::get("c").unwrap();
+    assert_eq!((seen.start(), seen.end(), seen.jitter()), (now, Some(now + days(9)), seconds(5)));
+    assert_eq!((seen.max_count(), seen.priority(), seen.version()), (Some(3), Some(2), 2));
+    assert_eq!(seen.missed(), Ok(Some(MissedPolicy { catch_up: CatchUp::All, window: hours(24), max: 7 })));
+    assert_eq!(seen.paused_until(), Some(until));
+
+    cron("c").jitter(seconds(1)).update().unwrap();
+    assert_eq!(crons::get("c").unwrap().end(), Some(now + days(9)), "what is not said stays");
+    cron("c").lift_end().lift_max_count().lift_priority().lift_missed().lift_metadata().update().unwrap();
+    let seen = crons::get("c").unwrap();
+    assert_eq!((seen.end(), seen.max_count(), seen.priority(), seen.missed()), (None, None, None, Ok(None)));
+    assert_eq!((seen.metadata(), seen.jitter(), seen.version()), (Vec::new(), seconds(1), 4));
 }

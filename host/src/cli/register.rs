@@ -22,7 +22,7 @@ use crate::model::limits::COMPONENT_BYTES_MAX;
 pub(super) struct Register {
     /// The component, as built for wasm32-wasip2
     file: PathBuf,
-    /// Allow it something beyond computing: `runs`, `crons` or `tcp=ADDRESS:PORT` (repeat for several)
+    /// Allow it something beyond computing: `runs`, `crons`, `pauses` or `tcp=ADDRESS:PORT` (repeat for several)
     #[arg(long, value_name = "GRANT")]
     grant: Vec<String>,
     /// Say otherwise than the component does of a task's policy, now and at later registrations; the value `default` takes it back

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::{CallError, CronCalls, HostCalls, ScheduleRequest};
-use crate::model::{Cron, CronFilter, CronSettings, Cursor, Due, Name, Page, Progress, Run, RunFilter, RunId, Timestamp, WriteSet};
+use super::{CallError, CronCalls, HostCalls, PauseCalls, ScheduleRequest};
+use crate::model::{Cron, CronFilter, CronSettings, Cursor, Due, Name, Page, Pause, Progress, Run, RunFilter, RunId, Timestamp, WriteSet};
 
 /// Refuses every call of a guest.
 pub fn forbidden_calls() -> Box<dyn HostCalls> {
@@ -36,6 +36,10 @@ impl HostCalls for Forbidden {
         Err(FORBIDDEN)
     }
 
+    fn shift(&mut self, _run: RunId, _micros: i64) -> Result<(), CallError> {
+        Err(FORBIDDEN)
+    }
+
     fn delete(&mut self, _run: RunId) -> Result<(), CallError> {
         Err(FORBIDDEN)
     }
@@ -49,6 +53,10 @@ impl HostCalls for Forbidden {
     }
 
     fn changeable(&mut self, _filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
+        Err(FORBIDDEN)
+    }
+
+    fn triggerable(&mut self, _filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
         Err(FORBIDDEN)
     }
 
@@ -93,6 +101,20 @@ impl CronCalls for Forbidden {
     }
 
     fn backfill_cron(&mut self, _name: &Name, _from: Timestamp, _until: Timestamp) -> Result<u32, CallError> {
+        Err(FORBIDDEN)
+    }
+}
+
+impl PauseCalls for Forbidden {
+    fn pause(&mut self, _task: &Name) -> Result<Option<Pause>, CallError> {
+        Err(FORBIDDEN)
+    }
+
+    fn pause_task(&mut self, _task: &Name, _until: Option<Timestamp>, _note: &str) -> Result<(), CallError> {
+        Err(FORBIDDEN)
+    }
+
+    fn resume_task(&mut self, _task: &Name) -> Result<(), CallError> {
         Err(FORBIDDEN)
     }
 }

@@ -5,12 +5,14 @@
 
 mod cron_calls;
 mod forbidden;
+mod pause_calls;
 #[cfg(any(test, feature = "test-util"))]
 pub mod scripted;
 pub mod wasm;
 
 pub use cron_calls::CronCalls;
 pub use forbidden::forbidden_calls;
+pub use pause_calls::PauseCalls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,7 +83,7 @@ pub struct AttemptReport {
 ///
 /// Writes are validated at once and buffered; reads see them. All but the detached form answer without waiting for a commit.
 #[async_trait]
-pub trait HostCalls: CronCalls + Send + 'static {
+pub trait HostCalls: CronCalls + PauseCalls + Send + 'static {
     /// Buffers a new run; its id is final.
     fn schedule(&mut self, request: ScheduleRequest) -> Result<RunId, CallError>;
 
@@ -97,6 +99,9 @@ pub trait HostCalls: CronCalls + Send + 'static {
     /// Buffers a move.
     fn reschedule(&mut self, run: RunId, due: Due) -> Result<(), CallError>;
 
+    /// Buffers a move by so many microseconds from its trigger time: later, or earlier if negative.
+    fn shift(&mut self, run: RunId, micros: i64) -> Result<(), CallError>;
+
     /// Buffers a deletion.
     fn delete(&mut self, run: RunId) -> Result<(), CallError>;
 
@@ -108,6 +113,9 @@ pub trait HostCalls: CronCalls + Send + 'static {
 
     /// The scheduled runs that match now and that the API may change: at most as many as there is room for writes, else the limit.
     fn changeable(&mut self, filter: &RunFilter) -> Result<Vec<RunId>, CallError>;
+
+    /// The runs that match now and can be made due: as many at most. Without a status those that failed or were missed.
+    fn triggerable(&mut self, filter: &RunFilter) -> Result<Vec<RunId>, CallError>;
 
     /// Shows how far the attempt has come.
     fn progress(&mut self, progress: Progress);

@@ -13,6 +13,8 @@ pub enum Grant {
     Runs,
     /// `crons`: make, read and change the crons of its namespace.
     Crons,
+    /// `pauses`: pause the tasks of its namespace, and let them go on.
+    Pauses,
     /// `tcp=ADDRESS:PORT`: open TCP connections to exactly this address. No name lookup comes with it.
     Tcp(SocketAddr),
 }
@@ -24,11 +26,12 @@ impl Grant {
         match text.split_once('=') {
             None if text == "runs" => Ok(Self::Runs),
             None if text == "crons" => Ok(Self::Crons),
+            None if text == "pauses" => Ok(Self::Pauses),
             Some(("tcp", address)) => match address.parse() {
                 Ok(address) => Ok(Self::Tcp(address)),
                 Err(_) => refused("tcp takes a numeric address and a port, for example tcp=192.0.2.7:5432"),
             },
-            _ => refused("unknown; there are `runs`, `crons` and `tcp=ADDRESS:PORT`"),
+            _ => refused("unknown; there are `runs`, `crons`, `pauses` and `tcp=ADDRESS:PORT`"),
         }
     }
 }
@@ -38,6 +41,7 @@ impl fmt::Display for Grant {
         match self {
             Self::Runs => f.write_str("runs"),
             Self::Crons => f.write_str("crons"),
+            Self::Pauses => f.write_str("pauses"),
             Self::Tcp(address) => write!(f, "tcp={address}"),
         }
     }
@@ -75,11 +79,16 @@ impl Grants {
         self.0.contains(&Grant::Crons)
     }
 
+    /// Whether the interface `pauses` may be linked.
+    pub fn pauses(&self) -> bool {
+        self.0.contains(&Grant::Pauses)
+    }
+
     /// The addresses that may be connected to.
     pub fn tcp(&self) -> impl Iterator<Item = SocketAddr> {
         self.0.iter().filter_map(|grant| match grant {
             Grant::Tcp(address) => Some(*address),
-            Grant::Runs | Grant::Crons => None,
+            Grant::Runs | Grant::Crons | Grant::Pauses => None,
         })
     }
 
@@ -101,7 +110,7 @@ mod tests {
 
     #[test]
     fn text_forms() {
-        for text in ["runs", "crons", "tcp=192.0.2.7:5432", "tcp=[::1]:80"] {
+        for text in ["runs", "crons", "pauses", "tcp=192.0.2.7:5432", "tcp=[::1]:80"] {
             assert_eq!(Grant::parse(text).unwrap().to_string(), text);
         }
         for text in ["", "Runs", "tcp", "tcp=", "tcp=localhost:80", "tcp=1.2.3.4", "env=X", "runs=1"] {

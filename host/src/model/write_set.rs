@@ -24,15 +24,17 @@ pub enum Write {
     PauseCron(Name, Option<Pause>),
     /// Delete this cron.
     DeleteCron(Name),
+    /// Pause this task, or let it go on.
+    PauseTask(Name, Option<Pause>),
 }
 
 impl Write {
-    /// The run that it concerns; `None` if it concerns a cron.
+    /// The run that it concerns; `None` if it concerns a cron or a task.
     pub fn run(&self) -> Option<RunId> {
         match self {
             Self::Schedule(run) => Some(run.id),
             Self::Reschedule(run, _) | Self::Delete(run) | Self::Cancel(run) | Self::Trigger(run) => Some(*run),
-            Self::CreateCron(..) | Self::ChangeCron(..) | Self::PauseCron(..) | Self::DeleteCron(_) => None,
+            Self::CreateCron(..) | Self::ChangeCron(..) | Self::PauseCron(..) | Self::DeleteCron(_) | Self::PauseTask(..) => None,
         }
     }
 

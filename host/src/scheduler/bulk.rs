@@ -178,7 +178,7 @@ fn unfinished(mut filter: RunFilter) -> Option<RunFilter> {
 }
 
 /// The part of `filter` that can be made due by hand. Without a status that is what went wrong: nobody means all that is still to come.
-fn triggerable(mut filter: RunFilter) -> Option<RunFilter> {
+pub(super) fn triggerable(mut filter: RunFilter) -> Option<RunFilter> {
     if filter.statuses.is_empty() {
         filter.statuses = vec![Status::Failed, Status::Missed];
     }

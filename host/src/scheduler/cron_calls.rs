@@ -40,7 +40,8 @@ impl GuestCalls {
 
     /// Keeps a changed cron as the attempt's reads see it.
     fn see_cron(&mut self, cron: Cron, now: Timestamp) {
-        let next_at = cron.fires_after(now).and_then(|after| cron.spec.rule.next_after(after));
+        let may_fire = cron.spec.max_count.is_none_or(|count| cron.fired < count);
+        let next_at = cron.fires_after(now).filter(|_| may_fire).and_then(|after| cron.spec.rule.next_after(after));
         let seen = Cron { next_at, version: cron.version + 1, updated_at: now, ..cron };
         self.own_crons.insert(seen.name.clone(), Some(seen));
     }
@@ -100,23 +101,32 @@ impl CronCalls for GuestCalls {
     }
 
     fn crons(&mut self, filter: &CronFilter) -> Result<(Vec<Cron>, Option<Name>), CallError> {
-        let stored = self.storage.crons(self.namespace, filter, self.clock.now()).map_err(unavailable)?;
-        // Storage has shown everything up to here, and nothing beyond.
-        let shown = (stored.len() == filter.limit).then(|| stored.last().map(|cron| cron.name.clone())).flatten();
-        let mut crons: Vec<Cron> = stored.into_iter().filter(|cron| !self.own_crons.contains_key(&cron.name)).collect();
+        // One more than fits, to know whether the page is the last one.
+        let wanted = filter.limit + 1;
+        let mut asked = CronFilter { limit: wanted, ..filter.clone() };
+        let mut crons: Vec<Cron> = Vec::new();
+        loop {
+            let stored = self.storage.crons(self.namespace, &asked, self.clock.now()).map_err(unavailable)?;
+            let is_whole = stored.len() < wanted;
+            asked.after = stored.last().map(|cron| cron.name.clone());
+            crons.extend(stored.into_iter().filter(|cron| !self.own_crons.contains_key(&cron.name)));
+            if is_whole || crons.len() >= wanted {
+                break;
+            }
+        }
+        // What the attempt put beyond a full page belongs to a later one.
+        let end = (crons.len() >= wanted).then(|| crons.last().map(|cron| cron.name.clone())).flatten();
         let own = self.own_crons.values().flatten().filter(|cron| {
             filter.task.as_ref().is_none_or(|task| cron.spec.task == *task)
                 && filter.after.as_ref().is_none_or(|after| cron.name > *after)
-                && shown.as_ref().is_none_or(|shown| cron.name <= *shown)
+                && end.as_ref().is_none_or(|end| cron.name <= *end)
         });
         crons.extend(own.cloned());
         crons.sort_by(|a, b| a.name.cmp(&b.name));
-        if crons.len() > filter.limit {
-            crons.truncate(filter.limit);
-            let last = crons.last().map(|cron| cron.name.clone());
-            return Ok((crons, last));
-        }
-        Ok((crons, shown))
+        let is_last = crons.len() <= filter.limit;
+        crons.truncate(filter.limit);
+        let next = crons.last().map(|cron| cron.name.clone()).filter(|_| !is_last);
+        Ok((crons, next))
     }
 
     fn update_cron(&mut self, name: &Name, settings: CronSettings) -> Result<(), CallError> {

@@ -11,6 +11,7 @@ use super::bulk;
 use super::creates::GuestCreates;
 use super::cron_calls::OwnCrons;
 use super::own_writes::{OwnWrites, merge};
+use super::pause_calls::OwnPauses;
 use crate::clock::Clock;
 use crate::executor::{CallError, HostCalls, ScheduleRequest};
 use crate::model::limits::{DEPTH_MAX, LIVE_PER_ROOT_MAX, PAGE_SIZE_MAX, WRITES_PER_ATTEMPT_MAX};
@@ -18,7 +19,7 @@ use crate::model::{
     Cursor, Due, Invalid, Lineage, NamespaceId, NewRun, Order, Origin, Page, ParentRun, Progress, RateLimit, Run, RunFilter, RunId, Status,
     Timestamp, Unique, UniqueMode, Verdict, Write, WriteSet, check_max_attempts, check_priority, check_timeout,
 };
-use crate::storage::{CreateError, Storage, StorageError};
+use crate::storage::{ChangeError, CreateError, Storage, StorageError};
 
 /// The calls of one attempt, bound to its run and namespace.
 pub(super) struct GuestCalls {
@@ -32,6 +33,7 @@ pub(super) struct GuestCalls {
     /// The same, as reads see it.
     own: OwnWrites,
     pub(super) own_crons: OwnCrons,
+    pub(super) own_pauses: OwnPauses,
 }
 
 impl GuestCalls {
@@ -51,6 +53,7 @@ impl GuestCalls {
             writes: WriteSet::default(),
             own: OwnWrites::default(),
             own_crons: OwnCrons::new(),
+            own_pauses: OwnPauses::new(),
         }
     }
 
@@ -136,6 +139,43 @@ impl GuestCalls {
             (Status::Scheduled, Origin::Code) => Err(CallError::DefinedByCode(run)),
             (Status::Scheduled, _) => Ok(seen),
             _ => Err(CallError::AlreadyTriggered(run)),
+        }
+    }
+
+    /// Moves a run that this attempt saw so, and that may be moved.
+    fn move_to(&mut self, seen: Run, to: Timestamp, now: Timestamp) -> Result<(), CallError> {
+        let run = seen.id;
+        if self.own.is_new(run) {
+            let lineage = self.lineage(to, now)?;
+            let own = self.supersede(run).expect("a scheduled run of the attempt's own is among its writes");
+            let own = NewRun { trigger_at: to, lineage: Some(lineage), ..own };
+            self.push(Write::Schedule(Box::new(own)))?;
+        } else {
+            self.supersede(run);
+            self.push(Write::Reschedule(run, to))?;
+        }
+        self.own.reschedule(seen, to);
+        Ok(())
+    }
+
+    /// The runs that match now: at most as many as there is room for writes, else the limit.
+    fn matching(&self, filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
+        let room = self.writes.room();
+        let mut ids: Vec<_> = self.own.matching(filter).map(|run| run.id).collect();
+        let mut cursor = None;
+        loop {
+            let page = Page::new(PAGE_SIZE_MAX, cursor, Order::OldestFirst)?;
+            let (stored, next) = self.storage.list_ids(self.namespace, filter, &page, self.clock.now()).map_err(unavailable)?;
+            ids.extend(stored.into_iter().filter(|run| !self.own.concern(*run)));
+            if ids.len() > room {
+                let asked = (WRITES_PER_ATTEMPT_MAX - room + ids.len()) as u64;
+                return Err(CallError::Limit { limit: "writes-per-attempt", max: WRITES_PER_ATTEMPT_MAX as u64, asked });
+            }
+            if next.is_none() {
+                ids.sort_unstable();
+                return Ok(ids);
+            }
+            cursor = next;
         }
     }
 
@@ -239,19 +279,15 @@ impl HostCalls for GuestCalls {
 
     fn reschedule(&mut self, run: RunId, due: Due) -> Result<(), CallError> {
         let now = self.clock.now();
-        let to = due.trigger_at(now);
         let seen = self.movable(run)?;
-        if self.own.is_new(run) {
-            let lineage = self.lineage(to, now)?;
-            let own = self.supersede(run).expect("a scheduled run of the attempt's own is among its writes");
-            let own = NewRun { trigger_at: to, lineage: Some(lineage), ..own };
-            self.push(Write::Schedule(Box::new(own)))?;
-        } else {
-            self.supersede(run);
-            self.push(Write::Reschedule(run, to))?;
-        }
-        self.own.reschedule(seen, to);
-        Ok(())
+        self.move_to(seen, due.trigger_at(now), now)
+    }
+
+    fn shift(&mut self, run: RunId, micros: i64) -> Result<(), CallError> {
+        let seen = self.movable(run)?;
+        let to = seen.trigger_at.as_micros().checked_add(micros).and_then(Timestamp::from_micros);
+        let out_of_range = || Invalid::new("invalid-time", "by", ChangeError::OutOfRange(run).to_string());
+        self.move_to(seen, to.ok_or_else(out_of_range)?, self.clock.now())
     }
 
     fn delete(&mut self, run: RunId) -> Result<(), CallError> {
@@ -296,24 +332,11 @@ impl HostCalls for GuestCalls {
     }
 
     fn changeable(&mut self, filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
-        let Some(filter) = bulk::changeable(filter.clone().checked()?) else { return Ok(Vec::new()) };
-        let room = self.writes.room();
-        let mut ids: Vec<_> = self.own.matching(&filter).map(|run| run.id).collect();
-        let mut cursor = None;
-        loop {
-            let page = Page::new(PAGE_SIZE_MAX, cursor, Order::OldestFirst)?;
-            let (stored, next) = self.storage.list_ids(self.namespace, &filter, &page, self.clock.now()).map_err(unavailable)?;
-            ids.extend(stored.into_iter().filter(|run| !self.own.concern(*run)));
-            if ids.len() > room {
-                let asked = (WRITES_PER_ATTEMPT_MAX - room + ids.len()) as u64;
-                return Err(CallError::Limit { limit: "writes-per-attempt", max: WRITES_PER_ATTEMPT_MAX as u64, asked });
-            }
-            if next.is_none() {
-                ids.sort_unstable();
-                return Ok(ids);
-            }
-            cursor = next;
-        }
+        bulk::changeable(filter.clone().checked()?).map_or(Ok(Vec::new()), |filter| self.matching(&filter))
+    }
+
+    fn triggerable(&mut self, filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
+        bulk::triggerable(filter.clone().checked()?).map_or(Ok(Vec::new()), |filter| self.matching(&filter))
     }
 
     fn progress(&mut self, progress: Progress) {
@@ -323,6 +346,7 @@ impl HostCalls for GuestCalls {
     fn take_writes(&mut self) -> WriteSet {
         self.own = OwnWrites::default();
         self.own_crons.clear();
+        self.own_pauses.clear();
         std::mem::take(&mut self.writes)
     }
 }

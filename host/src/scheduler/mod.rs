@@ -24,6 +24,7 @@ mod guest_calls;
 mod keeper;
 mod own_writes;
 mod pause;
+mod pause_calls;
 mod plan;
 mod prune;
 mod pulse;

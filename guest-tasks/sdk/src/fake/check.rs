@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::seam::NewRun;
-use crate::time::{hours, milliseconds};
+use crate::time::{Instant, hours, milliseconds};
 use crate::values::UniqueMode;
 
 const METADATA_ENTRIES_MAX: usize = 32;
@@ -10,6 +10,7 @@ const METADATA_BYTES_MAX: usize = 128;
 const UNIQUE_KEY_BYTES_MAX: usize = 256;
 const INPUT_BYTES_MAX: usize = 256 * 1024;
 const BULK_MAX: usize = 500;
+const NOTE_BYTES_MAX: usize = 256;
 
 pub(super) fn run(run: &NewRun) -> Result<(), Error> {
     let options = &run.options;
@@ -41,6 +42,16 @@ pub(super) fn run(run: &NewRun) -> Result<(), Error> {
     }
     if options.priority.is_some_and(|priority| !(1..=3).contains(&priority)) {
         return Err(Error::invalid("priority", "1 to 3"));
+    }
+    Ok(())
+}
+
+pub(super) fn pause(now: Instant, until: Option<Instant>, note: &str) -> Result<(), Error> {
+    if note.len() > NOTE_BYTES_MAX {
+        return Err(Error::invalid("note", "at most 256 bytes"));
+    }
+    if until.is_some_and(|until| until <= now) {
+        return Err(Error::invalid("until", "a pause ends in the future"));
     }
     Ok(())
 }

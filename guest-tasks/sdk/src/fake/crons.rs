@@ -1,8 +1,9 @@
 //! The crons of the fake scheduler: kept, changed and taken back, and never fired.
 
 use crate::error::Error;
+use crate::policy::MissedPolicy;
 use crate::seam::{CronView, NewCron};
-use crate::time::Instant;
+use crate::time::{Duration, Instant, hours};
 use crate::values::Origin;
 
 use super::State;
@@ -15,13 +16,13 @@ pub(crate) struct FakeCron {
     pub(crate) cron: NewCron,
     pub(crate) paused: Option<(Option<Instant>, String)>,
     pub(crate) origin: Origin,
+    pub(crate) created_at: Instant,
+    pub(crate) version: u32,
 }
 
 impl State {
     pub(super) fn create_cron(&mut self, name: &str, task: &str, cron: &NewCron) -> Result<(), Error> {
-        if self.tasks.as_ref().is_some_and(|tasks| !tasks.contains(task)) {
-            return Err(Error::TaskNotFound(task.to_owned()));
-        }
+        self.registered(task)?;
         if self.writes.crons.contains_key(name) {
             return Err(Error::CronExists(name.to_owned()));
         }
@@ -30,7 +31,8 @@ impl State {
             return Err(Error::invalid("expression", "a cron needs one, for example `0 9 * * 1-5`"));
         }
         let (name, task) = (name.to_owned(), task.to_owned());
-        let made = FakeCron { name: name.clone(), task, cron: cron.clone(), paused: None, origin: Origin::Guest };
+        let (origin, created_at) = (Origin::Guest, self.now);
+        let made = FakeCron { name: name.clone(), task, cron: cron.clone(), paused: None, origin, created_at, version: 1 };
         self.writes.crons.insert(name, made);
         Ok(())
     }
@@ -47,7 +49,9 @@ impl State {
     }
 
     pub(super) fn update_cron(&mut self, name: &str, change: &NewCron) -> Result<(), Error> {
-        let cron = &mut self.changeable_cron(name)?.cron;
+        let cron = self.changeable_cron(name)?;
+        cron.version += 1;
+        let cron = &mut cron.cron;
         let change = change.clone();
         *cron = NewCron {
             expression: change.expression.or(cron.expression.take()),
@@ -57,10 +61,16 @@ impl State {
             max_count: change.max_count.or(cron.max_count),
             jitter: change.jitter.or(cron.jitter),
             input: change.input.or(cron.input.take()),
-            metadata: if change.metadata.is_empty() { std::mem::take(&mut cron.metadata) } else { change.metadata },
+            metadata: change.metadata.or(cron.metadata.take()),
             priority: change.priority.or(cron.priority),
             missed: change.missed.or(cron.missed),
         };
+        Ok(())
+    }
+
+    pub(super) fn pause_cron(&mut self, name: &str, pause: Option<(Option<Instant>, String)>) -> Result<(), Error> {
+        let cron = self.cron(name)?;
+        (cron.paused, cron.version) = (pause, cron.version + 1);
         Ok(())
     }
 
@@ -88,6 +98,32 @@ impl CronView for FakeCron {
         self.cron.timezone.clone().unwrap_or_else(|| "UTC".to_owned())
     }
 
+    fn start(&self) -> Instant {
+        self.cron.start.unwrap_or(self.created_at)
+    }
+
+    fn end(&self) -> Option<Instant> {
+        self.cron.end.flatten()
+    }
+
+    fn jitter(&self) -> Duration {
+        self.cron.jitter.unwrap_or_default()
+    }
+
+    fn max_count(&self) -> Option<u32> {
+        self.cron.max_count.flatten()
+    }
+
+    fn priority(&self) -> Option<u8> {
+        self.cron.priority.flatten()
+    }
+
+    fn missed(&self) -> Result<Option<MissedPolicy>, Error> {
+        let said = self.cron.missed.flatten();
+        let policy = said.map(|(catch_up, window, max)| (catch_up, window.unwrap_or(hours(24)), max.unwrap_or(100)));
+        Ok(policy.map(|(catch_up, window, max)| MissedPolicy { catch_up, window, max }))
+    }
+
     fn next_at(&self) -> Option<Instant> {
         None
     }
@@ -100,6 +136,14 @@ impl CronView for FakeCron {
         self.paused.as_ref().map(|(_, note)| note.clone())
     }
 
+    fn paused_until(&self) -> Option<Instant> {
+        self.paused.as_ref().and_then(|(until, _)| *until)
+    }
+
+    fn version(&self) -> u32 {
+        self.version
+    }
+
     fn origin(&self) -> Origin {
         self.origin.clone()
     }
@@ -109,7 +153,7 @@ impl CronView for FakeCron {
     }
 
     fn metadata(&self) -> Vec<(String, String)> {
-        let entries: std::collections::BTreeMap<_, _> = self.cron.metadata.iter().cloned().collect();
+        let entries: std::collections::BTreeMap<_, _> = self.cron.metadata.iter().flatten().cloned().collect();
         entries.into_iter().collect()
     }
 }

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::runs::{BulkOutcome, Filter, Order};
 use crate::seam::{CronView, Host, NewCron, NewRun, Options, Page, View};
 use crate::time::{Duration, Instant, minutes};
-use crate::values::{Due, Level, Origin, RunId, Status, UniqueMode};
+use crate::values::{Due, Level, Origin, RunId, Shift, Status, UniqueMode};
 
 mod check;
 mod crons;
@@ -47,6 +47,7 @@ pub(crate) struct Writes {
     pub(crate) cancelled: Vec<RunId>,
     pub(crate) triggered: Vec<RunId>,
     pub(crate) crons: BTreeMap<String, FakeCron>,
+    pub(crate) pauses: BTreeMap<String, (Option<Instant>, String)>,
 }
 
 /// Everything of one fake scheduler, and the attempt that it plays.
@@ -98,11 +99,21 @@ impl State {
         }
     }
 
+    fn registered(&self, task: &str) -> Result<(), Error> {
+        let is_unknown = self.tasks.as_ref().is_some_and(|tasks| !tasks.contains(task));
+        if is_unknown { Err(Error::TaskNotFound(task.to_owned())) } else { Ok(()) }
+    }
+
+    fn pause_task(&mut self, task: &str, until: Option<Instant>, note: &str) -> Result<(), Error> {
+        check::pause(self.now, until, note)?;
+        self.registered(task)?;
+        self.writes.pauses.insert(task.to_owned(), (until, note.to_owned()));
+        Ok(())
+    }
+
     fn schedule(&mut self, new: &NewRun, detached: bool) -> Result<RunId, Error> {
         check::run(new)?;
-        if self.tasks.as_ref().is_some_and(|tasks| !tasks.contains(&new.task)) {
-            return Err(Error::TaskNotFound(new.task.clone()));
-        }
+        self.registered(&new.task)?;
         let mut metadata: Vec<_> = new.options.metadata.iter().cloned().collect::<BTreeMap<_, _>>().into_iter().collect();
         metadata.sort();
         if let Some(key) = &new.options.unique_key
@@ -172,12 +183,25 @@ impl State {
 
     fn reschedule(&mut self, id: &RunId, due: Due) -> Result<(), Error> {
         self.scheduled(id)?;
-        let at = self.moment(due);
+        self.move_to(id, self.moment(due));
+        Ok(())
+    }
+
+    fn shift(&mut self, id: &RunId, by: Shift) -> Result<(), Error> {
+        let from = self.scheduled(id)?.trigger_at;
+        let to = match by {
+            Shift::Later(span) => from + span,
+            Shift::Earlier(span) => from - span,
+        };
+        self.move_to(id, to);
+        Ok(())
+    }
+
+    fn move_to(&mut self, id: &RunId, at: Instant) {
         if let Some(run) = self.writes.runs.get_mut(id) {
             run.trigger_at = at;
         }
         self.writes.moved.push((id.clone(), at));
-        Ok(())
     }
 
     fn cancel(&mut self, id: &RunId) -> Result<(), Error> {
@@ -216,6 +240,16 @@ impl State {
     /// Those that a bulk call by filter may change: the others are left alone without a word.
     fn changeable(&self, filter: &Filter) -> Vec<RunId> {
         self.matching(filter).map(|run| run.id.clone()).filter(|id| self.scheduled(id).is_ok()).collect()
+    }
+
+    /// Those that one may make due. Without a status that is what went wrong.
+    fn triggerable(&self, filter: &Filter) -> Vec<RunId> {
+        let wanted = |run: &&FakeRun| match run.status {
+            Status::Failed | Status::Missed => true,
+            Status::Scheduled | Status::Backoff | Status::Cancelled => !filter.statuses.is_empty(),
+            _ => false,
+        };
+        self.matching(filter).filter(wanted).map(|run| run.id.clone()).collect()
     }
 }
 
@@ -308,6 +342,19 @@ impl Host for Fake {
         with(|state| Ok(bulk(state.changeable(filter), |id| (id.clone(), state.reschedule(id, due)))))
     }
 
+    fn bulk_shift_matching(filter: &Filter, by: Shift) -> Result<BulkOutcome, Error> {
+        with(|state| Ok(bulk(state.changeable(filter), |id| (id.clone(), state.shift(id, by)))))
+    }
+
+    fn bulk_trigger(ids: &[RunId]) -> Result<BulkOutcome, Error> {
+        check::bulk("ids", ids.len())?;
+        with(|state| Ok(bulk(ids, |id| ((*id).clone(), state.trigger(id)))))
+    }
+
+    fn bulk_trigger_matching(filter: &Filter) -> Result<BulkOutcome, Error> {
+        with(|state| Ok(bulk(state.triggerable(filter), |id| (id.clone(), state.trigger(id)))))
+    }
+
     fn create_cron(name: &str, task: &str, cron: &NewCron) -> Result<(), Error> {
         with(|state| state.create_cron(name, task, cron))
     }
@@ -334,17 +381,11 @@ impl Host for Fake {
     }
 
     fn pause_cron(name: &str, until: Option<Instant>, note: &str) -> Result<(), Error> {
-        with(|state| {
-            state.cron(name)?.paused = Some((until, note.to_owned()));
-            Ok(())
-        })
+        with(|state| state.pause_cron(name, Some((until, note.to_owned()))))
     }
 
     fn resume_cron(name: &str) -> Result<(), Error> {
-        with(|state| {
-            state.cron(name)?.paused = None;
-            Ok(())
-        })
+        with(|state| state.pause_cron(name, None))
     }
 
     fn delete_cron(name: &str) -> Result<(), Error> {
@@ -359,7 +400,7 @@ impl Host for Fake {
     fn trigger_cron(name: &str) -> Result<RunId, Error> {
         with(|state| {
             let cron = state.cron(name)?;
-            let options = Options { metadata: cron.cron.metadata.clone(), priority: cron.cron.priority, ..Options::default() };
+            let options = Options { metadata: CronView::metadata(cron), priority: CronView::priority(cron), ..Options::default() };
             let run = NewRun { task: cron.task.clone(), due: Due::Now, input: CronView::input(cron), options };
             state.schedule(&run, false)
         })
@@ -370,6 +411,26 @@ impl Host for Fake {
             let is_past = from <= until && until <= state.now;
             state.cron(name)?;
             if is_past { Ok(0) } else { Err(Error::invalid("until", "a backfill covers a range of the past")) }
+        })
+    }
+
+    fn pause(task: &str) -> Result<Option<String>, Error> {
+        with(|state| {
+            state.registered(task)?;
+            let pause = state.writes.pauses.get(task).filter(|(until, _)| until.is_none_or(|until| state.now < until));
+            Ok(pause.map(|(_, note)| note.clone()))
+        })
+    }
+
+    fn pause_task(task: &str, until: Option<Instant>, note: &str) -> Result<(), Error> {
+        with(|state| state.pause_task(task, until, note))
+    }
+
+    fn resume_task(task: &str) -> Result<(), Error> {
+        with(|state| {
+            state.registered(task)?;
+            state.writes.pauses.remove(task);
+            Ok(())
         })
     }
 

@@ -23,5 +23,5 @@ wasmtime::component::bindgen!({
     },
 });
 
-pub(super) use self::runlater::scheduler::{context, crons, definition, runs, types};
+pub(super) use self::runlater::scheduler::{context, crons, definition, pauses, runs, types};
 pub(super) use exports::runlater::scheduler::task;

@@ -21,28 +21,29 @@ const WASI: [&str; 5] = ["cli", "io", "clocks", "filesystem", "random"];
 pub(super) struct LinkSet {
     pub(super) runs: bool,
     pub(super) crons: bool,
+    pub(super) pauses: bool,
     pub(super) sockets: bool,
 }
 
 impl LinkSet {
-    pub(super) const COUNT: usize = 8;
+    pub(super) const COUNT: usize = 16;
     pub(super) const ALL: [Self; Self::COUNT] = {
-        let mut all = [Self { runs: false, crons: false, sockets: false }; Self::COUNT];
+        let mut all = [Self { runs: false, crons: false, pauses: false, sockets: false }; Self::COUNT];
         let mut index = 0;
         while index < Self::COUNT {
-            all[index] = Self { runs: index & 1 != 0, crons: index & 2 != 0, sockets: index & 4 != 0 };
+            all[index] = Self { runs: index & 1 != 0, crons: index & 2 != 0, pauses: index & 4 != 0, sockets: index & 8 != 0 };
             index += 1;
         }
         all
     };
 
     pub(super) fn of(grants: &Grants) -> Self {
-        Self { runs: grants.runs(), crons: grants.crons(), sockets: grants.tcp().next().is_some() }
+        Self { runs: grants.runs(), crons: grants.crons(), pauses: grants.pauses(), sockets: grants.tcp().next().is_some() }
     }
 
     /// Its place in [`ALL`](Self::ALL).
     pub(super) const fn index(self) -> usize {
-        self.runs as usize | (self.crons as usize) << 1 | (self.sockets as usize) << 2
+        self.runs as usize | (self.crons as usize) << 1 | (self.pauses as usize) << 2 | (self.sockets as usize) << 3
     }
 }
 
@@ -86,11 +87,12 @@ fn verdict(import: &str, linked: LinkSet) -> Verdict {
     match package {
         "runlater:scheduler" if interface == "runs" && !linked.runs => refused("needs a grant; register with --grant runs"),
         "runlater:scheduler" if interface == "crons" && !linked.crons => refused("needs a grant; register with --grant crons"),
+        "runlater:scheduler" if interface == "pauses" && !linked.pauses => refused("needs a grant; register with --grant pauses"),
         "runlater:scheduler" if version != Some(VERSION) => {
             let reason = format!("this host offers version {VERSION}; build against its wit/");
             Verdict::Refused("unsupported-version", reason)
         }
-        "runlater:scheduler" if OURS.contains(&interface) || ["runs", "crons"].contains(&interface) => Verdict::Linked,
+        "runlater:scheduler" if OURS.contains(&interface) || ["runs", "crons", "pauses"].contains(&interface) => Verdict::Linked,
         "runlater:scheduler" => refused("there is no such interface; build against the host's wit/"),
         "wasi:sockets" if linked.sockets => Verdict::Linked,
         "wasi:sockets" => refused("needs a grant; register with --grant tcp=ADDRESS:PORT for each address it connects to"),
@@ -156,6 +158,7 @@ mod tests {
         }
         assert_eq!(of("runlater:scheduler/runs@0.1.0", &["runs"]), "linked");
         assert_eq!(of("runlater:scheduler/crons@0.1.0", &["crons"]), "linked");
+        assert_eq!(of("runlater:scheduler/pauses@0.1.0", &["pauses"]), "linked");
         assert_eq!(of("wasi:sockets/tcp@0.2.3", &["tcp=192.0.2.7:80"]), "linked");
         for foreign in ["acme:billing/api@1.0.0", "wasi:http/outgoing-handler@0.2.3", "log", "wasi:keyvalue/store@0.2.0"] {
             assert_eq!(of(foreign, &["runs"]), "foreign");
@@ -173,6 +176,7 @@ mod tests {
                 "unsupported-version: imports runlater:scheduler/types@0.2.0: this host offers version 0.1.0",
             ),
             ("runlater:scheduler/crons@0.1.0", &["runs"], "register with --grant crons"),
+            ("runlater:scheduler/pauses@0.1.0", &["runs", "crons"], "register with --grant pauses"),
             ("runlater:scheduler/state@0.1.0", &[], "no such interface"),
             ("wasi:io/streams@0.3.0", &[], "unsupported-version"),
         ] {

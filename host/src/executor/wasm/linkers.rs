@@ -13,7 +13,7 @@ use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 
 use super::attempt::AttemptState;
-use super::bindings::{context, crons, definition, runs, types};
+use super::bindings::{context, crons, definition, pauses, runs, types};
 use super::imports::LinkSet;
 
 /// Adds an embedder's own imports. Called once for each linker that guests are linked with.
@@ -36,6 +36,9 @@ fn linker(engine: &Engine, set: LinkSet, extend: &[ExtendLinker]) -> wasmtime::R
     }
     if set.crons {
         crons::add_to_linker::<_, Own>(l, |state| state)?;
+    }
+    if set.pauses {
+        pauses::add_to_linker::<_, Own>(l, |state| state)?;
     }
     wasi(l)?;
     if set.sockets {

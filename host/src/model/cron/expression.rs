@@ -40,8 +40,22 @@ const FIELDS: [(&str, &str); 6] = [
     ("day of week", "0 to 7 or SUN to SAT"),
 ];
 
-/// Parses `text`; `field` names it in the error.
+/// Parses `text`, and refuses what has no meaning although it can be read; `field` names it in the error.
 pub(super) fn parse(text: &str, field: &str) -> Result<Expression, Invalid> {
+    let expression = restore(text, field)?;
+    let parts: Vec<&str> = text.split_whitespace().collect();
+    // A nickname and an interval are whole words.
+    if parts.len() > 4
+        && let Some(index) = (0..parts.len()).find(|index| !has_meaning(parts[*index], index + 6 - parts.len()))
+    {
+        let reason = named(&parts, index, "no value, range or step, and no list of them");
+        return Err(Invalid::new("invalid-cron", field, reason).seen(text));
+    }
+    Ok(expression)
+}
+
+/// Parses what [`parse`] has accepted before, or an older version of it.
+pub(super) fn restore(text: &str, field: &str) -> Result<Expression, Invalid> {
     let refused = |reason: String| Invalid::new("invalid-cron", field, reason).seen(text);
     if text.len() > CRON_BYTES_MAX {
         return Err(refused(format!("{} bytes, the limit is {CRON_BYTES_MAX}", text.len())));
@@ -74,10 +88,7 @@ pub(super) fn parse(text: &str, field: &str) -> Result<Expression, Invalid> {
             parts.len()
         )));
     }
-    let wrong = |index: usize, error: &str| {
-        let (name, values) = FIELDS[index + 6 - parts.len()];
-        refused(format!("field {} ({name}, {values}) \"{}\": {error}", index + 1, parts[index]))
-    };
+    let wrong = |index: usize, error: &str| refused(named(&parts, index, error));
     // Croner reads nothing between two commas as nothing: a field without a value would never match, and be searched for all the same.
     if let Some(index) = parts.iter().position(|part| part.split(',').any(str::is_empty)) {
         return Err(wrong(index, "a comma stands between two values"));
@@ -90,6 +101,40 @@ pub(super) fn parse(text: &str, field: &str) -> Result<Expression, Invalid> {
     let fixed = !of_the_day.iter().any(|part| part.contains(['*', '/']));
     let times = if fixed { times(&days) } else { Vec::new() };
     Ok(Expression::Calendar(Box::new(Calendar { days, times, fixed })))
+}
+
+/// What is wrong with a field, with its name.
+fn named(parts: &[&str], index: usize, error: &str) -> String {
+    let (name, values) = FIELDS[index + 6 - parts.len()];
+    format!("field {} ({name}, {values}) \"{}\": {error}", index + 1, parts[index])
+}
+
+/// Whether a field, by its place among six, has one of the forms that it may have. Croner replaces names wherever they stand and looks for letters
+/// anywhere, so that it reads `JANFEB` as the twelfth month and `15WW` as `15W`.
+fn has_meaning(part: &str, place: usize) -> bool {
+    const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+    const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+    let (is_day_of_month, is_day_of_week) = (place == 3, place == 5);
+    let names: &[&str] = match place {
+        4 => &MONTHS,
+        5 => &DAYS,
+        _ => &[],
+    };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_value = |text: &str| is_number(text) || names.contains(&text);
+    let is_range = |text: &str| text.split_once('-').is_some_and(|(from, to)| is_value(from) && is_value(to));
+    let is_step = |text: &str| text.split_once('/').is_some_and(|(of, step)| (of == "*" || is_range(of)) && is_number(step));
+    let is_plain = |text: &str| is_value(text) || is_range(text) || is_step(text);
+    let is_any = |text: &str| text == "*" || (text == "?" && (is_day_of_month || is_day_of_week));
+    let is_nearest = |text: &str| text == "L" || text == "LW" || text.strip_suffix('W').is_some_and(is_number);
+    let is_nth = |text: &str| match text.split_once('#') {
+        Some((days, nth)) => is_plain(days) && ["1", "2", "3", "4", "5", "L"].contains(&nth),
+        None => text.strip_suffix('L').is_some_and(is_value),
+    };
+    let upper = part.to_uppercase();
+    // Before the days of the week a plus says that those of the month must match, too.
+    let items = if is_day_of_week { upper.strip_prefix('+').unwrap_or(&upper) } else { &upper };
+    items.split(',').all(|item| is_any(item) || is_plain(item) || (is_day_of_month && is_nearest(item)) || (is_day_of_week && is_nth(item)))
 }
 
 /// Every time of the day that is named.
@@ -121,4 +166,67 @@ fn culprit(parts: &[&str]) -> Option<(usize, String)> {
         alone[index] = parts[index];
         read(&alone).err().map(|error| (index, error))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The verdict on an expression: `sound`, or the number of the field that is wrong.
+    fn of(text: &str) -> String {
+        match parse(text, "expression") {
+            Ok(_) => "sound".into(),
+            Err(refused) => refused.reason.split([' ', '(']).take(2).collect::<Vec<_>>().join(" "),
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused_with_its_field() {
+        for (text, field) in [
+            ("0 0 15WW * *", "field 3"),
+            ("0 0 15W5 * *", "field 3"),
+            ("0 0 LW5 * *", "field 3"),
+            ("0 0 LWW * *", "field 3"),
+            ("0 0 LL * *", "field 3"),
+            ("0 0 1,15WW * *", "field 3"),
+            ("0 0 MON * *", "field 3"),
+            ("0 0 * JANFEB *", "field 4"),
+            ("0 0 * JAN2 *", "field 4"),
+            ("0 0 * 1JAN *", "field 4"),
+            ("0 0 * MON *", "field 4"),
+            ("0 0 * * 1LL", "field 5"),
+            ("0 0 * * L", "field 5"),
+            ("0 0 * * MONTUE", "field 5"),
+            ("0 0 * * JAN", "field 5"),
+            ("0 0 * * 1#2L", "field 5"),
+            ("0 0 1 * L", "field 5"),
+            ("JAN * * * *", "field 1"),
+            ("0 SUN * * * *", "field 2"),
+            ("0 0 0 * * 1LL", "field 6"),
+        ] {
+            assert_eq!(of(text), field, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_means_something_is_not() {
+        for text in [
+            "*/5 * * * *",
+            "0 0-30/10 1,2,5-9 * * *",
+            "0 0 L * *",
+            "0 0 LW * *",
+            "0 0 15W,L * *",
+            "0 0 ? * mon-fri",
+            "0 0 * jan,MAR-jun,OCT-12 *",
+            "0 0 * */3 FRI-SUN",
+            "0 0 * * 5L",
+            "0 0 * * FRIL,MON#2,SUN#L,1-5#1",
+            "0 0 13 * +FRI",
+            "0 0 1 JAN ?",
+            " @daily ",
+            "@every 90s",
+        ] {
+            assert_eq!(of(text), "sound", "{text}");
+        }
+    }
 }

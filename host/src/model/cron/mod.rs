@@ -99,7 +99,7 @@ impl CronRule {
 
     /// What [`new`](Self::new) accepted once, also if it has ended since.
     pub(crate) fn restored(text: &str, zone: &str, start: Timestamp, end: Option<Timestamp>, jitter: Duration) -> Result<Self, Invalid> {
-        let expression = expression::parse(text, "expression")?;
+        let expression = expression::restore(text, "expression")?;
         let zone =
             Tz::from_str(zone).map_err(|_| Invalid::new("invalid-timezone", "timezone", "not a time zone of this version").seen(zone))?;
         Ok(Self { text: text.into(), expression, zone, start, end, jitter })

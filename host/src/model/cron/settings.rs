@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{CronChange, CronRule, CronSpec};
 use crate::model::{Invalid, Metadata, MissedPolicy, Name, Payload, Timestamp, check_priority};
 
-/// What is said of a cron beside its name. For a new one what is `None` is the default; for one that there is it stays as it is.
+/// What is said of a cron beside its name. For a new one what is `None` is the default; for one that there is it stays as it is, and
+/// `Some(None)` lifts it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CronSettings {
     /// Its rule.
@@ -15,9 +16,9 @@ pub struct CronSettings {
     /// When it begins.
     pub start: Option<Timestamp>,
     /// Before when it fires.
-    pub end: Option<Timestamp>,
+    pub end: Option<Option<Timestamp>>,
     /// How often it fires.
-    pub max_count: Option<u32>,
+    pub max_count: Option<Option<u32>>,
     /// How far its runs are spread.
     pub jitter: Option<Duration>,
     /// What each run is given.
@@ -25,9 +26,9 @@ pub struct CronSettings {
     /// What each run can be found by: all of it.
     pub metadata: Option<Metadata>,
     /// Overrides the task's.
-    pub priority: Option<u8>,
+    pub priority: Option<Option<u8>>,
     /// Overrides the task's.
-    pub missed: Option<MissedPolicy>,
+    pub missed: Option<Option<MissedPolicy>>,
 }
 
 impl CronSettings {
@@ -35,16 +36,16 @@ impl CronSettings {
     pub fn create(self, task: Name, now: Timestamp) -> Result<CronSpec, Invalid> {
         let expression = self.expression.as_deref().unwrap_or_default();
         let timezone = self.timezone.as_deref().unwrap_or("UTC");
-        let rule = CronRule::new(expression, timezone, self.start.unwrap_or(now), self.end, self.jitter.unwrap_or_default())?;
+        let rule = CronRule::new(expression, timezone, self.start.unwrap_or(now), self.end.flatten(), self.jitter.unwrap_or_default())?;
         self.check()?;
         Ok(CronSpec {
             task,
             rule,
-            max_count: self.max_count,
+            max_count: self.max_count.flatten(),
             input: self.input.unwrap_or_else(Payload::null),
             metadata: self.metadata.unwrap_or_default(),
-            priority: self.priority,
-            missed: self.missed,
+            priority: self.priority.flatten(),
+            missed: self.missed.flatten(),
         })
     }
 
@@ -59,27 +60,27 @@ impl CronSettings {
             let (text, zone) = (self.expression.as_deref().unwrap_or(old.text()), self.timezone.as_deref().unwrap_or(old.zone()));
             // An interval that is new counts from now; one that stays keeps its beat.
             let start = self.start.unwrap_or(if text.trim() == old.text() { old.start() } else { now.max(old.start()) });
-            Some(CronRule::new(text, zone, start, self.end.or(old.end()), self.jitter.unwrap_or(old.jitter()))?)
+            Some(CronRule::new(text, zone, start, self.end.unwrap_or(old.end()), self.jitter.unwrap_or(old.jitter()))?)
         };
         Ok(CronChange {
             rule,
-            max_count: self.max_count.map(Some),
+            max_count: self.max_count,
             input: self.input,
             metadata: self.metadata,
-            priority: self.priority.map(Some),
-            missed: self.missed.map(Some),
+            priority: self.priority,
+            missed: self.missed,
             if_version: Some(version),
         })
     }
 
     fn check(&self) -> Result<(), Invalid> {
-        if self.max_count == Some(0) {
+        if self.max_count.flatten() == Some(0) {
             return Err(Invalid::new("invalid-max-count", "max-count", "a cron fires at least once; leave it out for no limit").seen("0"));
         }
-        if let Some(priority) = self.priority {
+        if let Some(priority) = self.priority.flatten() {
             check_priority(priority, "priority")?;
         }
-        self.missed.map(MissedPolicy::checked).transpose()?;
+        self.missed.flatten().map(MissedPolicy::checked).transpose()?;
         Ok(())
     }
 }
@@ -94,20 +95,24 @@ mod tests {
         let (start, now) = (at("2027-01-01T00:00:10Z"), at("2027-02-01T00:00:00Z"));
         let every = |text: &str| CronSettings { expression: Some(text.into()), ..CronSettings::default() };
         let task = Name::parse("t", "task").unwrap();
-        let before = CronSettings { max_count: Some(7), ..every("@every 90s") }.create(task.clone(), start).unwrap();
+        let before = CronSettings { max_count: Some(Some(7)), ..every("@every 90s") }.create(task.clone(), start).unwrap();
 
         let slower = before.clone().with(every("@every 5m").change(&before, 1, now).unwrap());
         assert_eq!((slower.rule.text(), slower.rule.start(), slower.max_count), ("@every 5m", now, Some(7)));
-        let ended = CronSettings { end: Some(at("2028-01-01T00:00:00Z")), ..CronSettings::default() };
+        let ended = CronSettings { end: Some(Some(at("2028-01-01T00:00:00Z"))), ..CronSettings::default() };
         let ended = before.clone().with(ended.change(&before, 1, now).unwrap());
         assert_eq!((ended.rule.text(), ended.rule.start()), ("@every 90s", start), "the beat is kept");
-        let louder = CronSettings { priority: Some(2), ..CronSettings::default() }.change(&before, 3, now).unwrap();
+        let lifted = CronSettings { end: Some(None), max_count: Some(None), ..CronSettings::default() };
+        let lifted = ended.clone().with(lifted.change(&ended, 1, now).unwrap());
+        assert_eq!((lifted.rule.start(), lifted.rule.end(), lifted.max_count), (start, None, None));
+        assert_eq!((ended.rule.end().is_some(), ended.max_count), (true, Some(7)));
+        let louder = CronSettings { priority: Some(Some(2)), ..CronSettings::default() }.change(&before, 3, now).unwrap();
         assert_eq!((louder.rule.is_none(), louder.if_version, before.clone().with(louder).priority), (true, Some(3), Some(2)));
 
         for (wrong, code) in [
             (CronSettings::default(), "invalid-cron"),
-            (CronSettings { max_count: Some(0), ..every("@daily") }, "invalid-max-count"),
-            (CronSettings { priority: Some(9), ..every("@daily") }, "invalid-priority"),
+            (CronSettings { max_count: Some(Some(0)), ..every("@daily") }, "invalid-max-count"),
+            (CronSettings { priority: Some(Some(9)), ..every("@daily") }, "invalid-priority"),
             (CronSettings { timezone: Some("Mars/Olympus".into()), ..every("@daily") }, "invalid-timezone"),
         ] {
             assert_eq!(wrong.create(task.clone(), now).unwrap_err().code, code);

@@ -2,7 +2,7 @@
 
 use super::create::{Refused, create_one};
 use super::writer::Tx;
-use super::{cancel, cron, delete, reschedule, trigger};
+use super::{cancel, cron, delete, pause, reschedule, trigger};
 use crate::model::{NamespaceId, NewRun, Origin, Timestamp, Write, WriteRefused, WriteSet};
 use crate::storage::{ChangeError, Created, CronError, Move};
 
@@ -76,6 +76,10 @@ pub(super) fn apply(tx: &mut Tx<'_>, parent: i64, writes: &WriteSet, now: i64) -
             Write::DeleteCron(name) => match cron::delete(tx, namespace, name, now)? {
                 Ok(()) => continue,
                 Err(refusal) => cron_conflict(refusal),
+            },
+            Write::PauseTask(name, pause) => match pause::pause(tx, namespace, name, pause.clone(), now)? {
+                true => continue,
+                false => WriteRefused::Conflict(format!("there is no task {name} any more; that happened while the attempt ran")),
             },
         };
         return Ok(Err(refused));

@@ -52,6 +52,31 @@ fn what_is_made_due_is_due_with_the_commit() {
 }
 
 #[test]
+fn a_pause_holds_from_the_commit_on() {
+    check(
+        place(),
+        "
+        0s  create a                                               => queued due 0s
+        0s  create b at=1s                                         => scheduled due 1s
+        0s  claim                                                  => a 1
+        0s  retry a until=1s + pause task                          => backoff failed due 1s
+        1s  claim                                                  => a 2, b 1
+        1s  done b + pause task until=9s                           => succeeded
+        1s  create c                                               => queued due 1s
+        1s  claim                                                  => nothing
+        2s  done a + pause task; resume task                       => succeeded
+        2s  claim                                                  => c 1
+        3s  create d                                               => queued due 3s
+        3s  done c + pause task until=6s                           => succeeded
+        5s  claim                                                  => nothing
+        6s  claim                                                  => d 1
+        6s  done d + pause nobody; pause task                      => backoff write-conflict due 16s
+        16s claim                                                  => d 2
+        ",
+    );
+}
+
+#[test]
 fn a_conflict_leaves_nothing_of_it() {
     check(
         place(),

@@ -144,6 +144,102 @@ async fn each_does_what_it_says() {
 }
 
 #[tokio::test]
+async fn what_was_said_is_lifted_again() {
+    let world = world().await;
+    let all = json!({
+        "verb": "create", "name": "all", "expression": "@every 1h", "start": 600, "end": 36_000, "max_count": 5, "jitter": 30, "priority": 3,
+        "missed": "latest", "window": 7200, "n": 3,
+    });
+    let terms = || json!({ "verb": "terms", "name": "all" });
+    let lift = |what: &[&str]| json!({ "verb": "update", "name": "all", "lift": what });
+    let told_at_once = told(
+        &world,
+        json!([
+            all,
+            terms(),
+            { "verb": "pause", "name": "all", "until": 900 },
+            terms(),
+            { "verb": "resume", "name": "all" },
+            lift(&["end", "priority"]),
+            terms(),
+        ]),
+    )
+    .await;
+    let said = "from +600, until +36000, jitter 30000 ms, count Some(5), priority Some(3), missed Some((Latest, 7200, 100))";
+    let lifted = "from +600, until never, jitter 30000 ms, count Some(5), priority None, missed Some((Latest, 7200, 100))";
+    let seen = [
+        "ok",
+        &format!("{said}, paused until never, version 1"),
+        "ok",
+        &format!("{said}, paused until +900, version 2"),
+        "ok",
+        "ok",
+        &format!("{lifted}, paused until never, version 4"),
+    ];
+    assert_eq!(told_at_once, seen);
+    assert_eq!(told(&world, json!([terms()])).await, [seen[6]], "what was committed is what was seen");
+
+    let rest = told(&world, json!([lift(&["max-count", "missed", "metadata"]), terms(), { "verb": "show", "name": "all" }])).await;
+    let lifted = "from +600, until never, jitter 30000 ms, count None, priority None, missed None, paused until never, version 5";
+    assert_eq!(rest[1], lifted);
+    assert!(rest[2].ends_with("{\"n\":3} [], by guest"), "{rest:?}");
+    let stored = world.scheduler.get_cron("all").await.unwrap().spec;
+    assert_eq!((stored.rule.end(), stored.max_count, stored.priority, stored.missed), (None, None, None, None));
+    assert!(stored.metadata.is_empty());
+}
+
+#[tokio::test]
+async fn one_that_has_fired_often_enough_goes_on_when_its_count_is_lifted() {
+    let world = world().await;
+    told(&world, json!([{ "verb": "create", "name": "once", "expression": "@every 40s", "max_count": 1, "n": 1 }])).await;
+    pass(&world, 60).await;
+    let ask = || json!({ "verb": "show", "name": "once" });
+    let steps = json!([
+        ask(),
+        { "verb": "update", "name": "once", "priority": 2 },
+        ask(),
+        { "verb": "update", "name": "once", "lift": ["max-count"] },
+        ask(),
+    ]);
+    let said = told(&world, steps).await;
+    assert!(said[0].contains("next never, fired 1") && said[2].contains("next never, fired 1"), "{said:?}");
+    assert!(said[4].contains("next +20, fired 1"), "{said:?}");
+    pass(&world, 59).await;
+    assert_eq!(world.marked("n", "1").await.iter().filter(|run| run.status == Status::Succeeded).count(), 2);
+}
+
+#[tokio::test]
+async fn the_last_page_is_the_last_one_also_if_it_is_full() {
+    let world = world().await;
+    let (page, make) = (
+        |n: u32| json!({ "verb": "page", "name": "all", "n": n }),
+        |name: &str| json!({ "verb": "create", "name": name, "expression": "@yearly" }),
+    );
+    let delete = |name: &str| json!({ "verb": "delete", "name": name });
+    world.scheduler.cron("aa", "tick").expression("@yearly").create().await.unwrap();
+    world.scheduler.cron("ab", "tick").expression("@yearly").create().await.unwrap();
+    let steps =
+        json!([page(4), page(3), page(2), delete("ab"), page(3), page(2), make("zz"), page(4), page(3), delete("aa"), page(3), page(0)]);
+    assert_eq!(
+        told(&world, steps).await,
+        [
+            "4, then None",
+            "3, then Some(\"tick.beat\")",
+            "2, then Some(\"ab\")",
+            "ok",
+            "3, then None",
+            "2, then Some(\"tick.beat\")",
+            "ok",
+            "4, then None",
+            "3, then Some(\"tick.cron\")",
+            "ok",
+            "3, then None",
+            "no page of 0",
+        ]
+    );
+}
+
+#[tokio::test]
 async fn lists_are_whole_beyond_a_page_with_ones_own_writes() {
     let world = world().await;
     // With the two that the code declares: two whole pages of the SDK's.

@@ -11,6 +11,7 @@ mod forecast;
 mod gates;
 mod guest_cron_options;
 mod guest_crons;
+mod guest_pauses;
 mod hostile;
 mod neighbours;
 mod plain;

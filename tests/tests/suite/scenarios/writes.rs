@@ -196,6 +196,59 @@ async fn many_runs_are_changed_in_one_call() {
 }
 
 #[tokio::test]
+async fn many_runs_are_shifted_each_from_its_own_time() {
+    let world = World::with(&["behaviours"]).await;
+    for days in 1..4 {
+        world.schedule("touch", Value::Null).after(secs(days * 86_400)).metadata("group", "a").send().await.unwrap();
+    }
+    let other = world.schedule("touch", Value::Null).after(secs(86_400)).send().await.unwrap();
+    let shift = |fields: Value| {
+        let mut input = json!({ "do": "shift_matching", "key": "group", "value": "a" });
+        input.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        input
+    };
+    let said = output(&world.run("bulk", shift(json!({ "later": "2h", "earlier": "1d" }))).await);
+    let seen = json!([["scheduled", 7_200], ["scheduled", 93_600], ["scheduled", 180_000]]);
+    assert_eq!(said, json!({ "changed": 3, "refused": [], "seen": seen }), "it sees its own writes, and both count");
+    let due = async || world.marked("group", "a").await.iter().map(|run| run.trigger_at.since(world.now()).as_secs()).collect::<Vec<_>>();
+    assert_eq!((due().await, world.get(other).await.trigger_at), (vec![7_200, 93_600, 180_000], world.then(secs(86_400))));
+
+    let said = output(&world.run("bulk", shift(json!({ "earlier": "36500d" }))).await);
+    assert_eq!((said["changed"].as_u64(), said["refused"].as_array().unwrap().len()), (Some(0), 3), "{said}");
+    assert!(said["refused"][0]["error"].as_str().unwrap().contains("1970-01-01T00:00:00Z to 9999"), "{said}");
+    let too_far = world.run("bulk", shift(json!({ "later": "40000d" }))).await;
+    assert!(too_far.message.as_deref().unwrap().starts_with("`by` is not valid: longer than"), "{:?}", too_far.message);
+    assert_eq!(due().await, [7_200, 93_600, 180_000]);
+}
+
+#[tokio::test]
+async fn many_runs_are_made_due_by_hand_and_without_a_status_what_went_wrong() {
+    let world = World::with(&["behaviours"]).await;
+    let reject = || world.schedule("reject", json!({ "reason": "no" })).max_attempts(1).metadata("group", "a");
+    let failed = [reject().send().await.unwrap(), reject().send().await.unwrap()];
+    for run in failed {
+        assert_eq!(world.wait(run).await.status, Status::Failed);
+    }
+    let later = world.schedule("touch", Value::Null).after(secs(86_400)).metadata("group", "a").send().await.unwrap();
+    let input = json!({ "do": "trigger_matching", "key": "group", "value": "a" });
+    let said = output(&world.run("bulk", input).await);
+    assert_eq!(said, json!({ "changed": 2, "refused": [], "seen": [["queued", 0], ["queued", 0], ["scheduled", 86_400]] }));
+    for run in failed {
+        world.until(run, |run| run.attempts == 2 && run.status == Status::Failed).await;
+    }
+    assert_eq!(world.status(later).await, Status::Scheduled, "nobody means all that is still to come");
+
+    let input = json!({ "do": "trigger_matching", "key": "group", "value": "a", "scheduled": true });
+    assert_eq!(output(&world.run("bulk", input).await)["changed"], 1);
+    assert_eq!(world.wait(later).await.status, Status::Succeeded);
+
+    let ids = [failed[0], later].map(|run| run.to_string());
+    let said = output(&world.run("bulk", json!({ "do": "trigger", "ids": ids })).await);
+    assert_eq!((&said["changed"], &said["refused"][0]["id"]), (&json!(1), &json!(ids[1])), "{said}");
+    world.until(failed[0], |run| run.attempts == 3 && run.status == Status::Failed).await;
+}
+
+#[tokio::test]
 async fn a_unique_key_is_one_run_for_guests_too() {
     let world = World::with(&["behaviours"]).await;
     let with = |n: u64| json!({ "runs": [{ "task": "touch", "after": "1d", "unique_key": "k", "input": n }] });

@@ -27,6 +27,12 @@ impl AttemptState {
         self.count_call()?;
         Ok(set(self.table.get_mut(options)?)?)
     }
+
+    fn lift_of_cron(&mut self, options: &Resource<CronSettings>, lift: impl FnOnce(&mut CronSettings)) -> wasmtime::Result<()> {
+        self.count_call()?;
+        lift(self.table.get_mut(options)?);
+        Ok(())
+    }
 }
 
 type Options = Resource<CronSettings>;
@@ -53,14 +59,14 @@ impl definition::HostCronOptions for AttemptState {
 
     fn set_end(&mut self, options: Options, at: types::Instant) -> Result<(), CallFailure> {
         self.set_cron(&options, |settings| {
-            settings.end = Some(timestamp(at, "end")?);
+            settings.end = Some(Some(timestamp(at, "end")?));
             Ok(())
         })
     }
 
     fn set_max_count(&mut self, options: Options, count: u32) -> Result<(), CallFailure> {
         self.set_cron(&options, |settings| {
-            settings.max_count = Some(count);
+            settings.max_count = Some(Some(count));
             Ok(())
         })
     }
@@ -85,7 +91,7 @@ impl definition::HostCronOptions for AttemptState {
 
     fn set_priority(&mut self, options: Options, priority: u8) -> Result<(), CallFailure> {
         self.set_cron(&options, |settings| {
-            settings.priority = Some(priority);
+            settings.priority = Some(Some(priority));
             Ok(())
         })
     }
@@ -100,9 +106,30 @@ impl definition::HostCronOptions for AttemptState {
         self.set_cron(&options, |settings| {
             let default = MissedPolicy::default();
             let window = window.map(|window| duration(window, "missed-window")).transpose()?.unwrap_or(default.window);
-            settings.missed = Some(MissedPolicy { catch_up: catch_up(which)?, window, max: max.unwrap_or(default.max) }.checked()?);
+            let policy = MissedPolicy { catch_up: catch_up(which)?, window, max: max.unwrap_or(default.max) };
+            settings.missed = Some(Some(policy.checked()?));
             Ok(())
         })
+    }
+
+    fn lift_end(&mut self, options: Options) -> wasmtime::Result<()> {
+        self.lift_of_cron(&options, |settings| settings.end = Some(None))
+    }
+
+    fn lift_max_count(&mut self, options: Options) -> wasmtime::Result<()> {
+        self.lift_of_cron(&options, |settings| settings.max_count = Some(None))
+    }
+
+    fn lift_metadata(&mut self, options: Options) -> wasmtime::Result<()> {
+        self.lift_of_cron(&options, |settings| settings.metadata = Some(Metadata::default()))
+    }
+
+    fn lift_priority(&mut self, options: Options) -> wasmtime::Result<()> {
+        self.lift_of_cron(&options, |settings| settings.priority = Some(None))
+    }
+
+    fn lift_missed(&mut self, options: Options) -> wasmtime::Result<()> {
+        self.lift_of_cron(&options, |settings| settings.missed = Some(None))
     }
 
     fn drop(&mut self, options: Options) -> wasmtime::Result<()> {

@@ -5,9 +5,10 @@ use wasmtime::component::Resource;
 use crate::executor::wasm::attempt::AttemptState;
 use crate::executor::wasm::bindings::{crons, types};
 use crate::model::limits::PAGE_SIZE_MAX;
-use crate::model::{Cron, CronFilter, CronSettings, Invalid, Name};
+use crate::model::{Cron, CronFilter, CronSettings, Invalid, MissedPolicy, Name};
 
-use super::types::{CallFailure, instant, metadata, origin, payload, timestamp};
+use super::definition::to_catch_up;
+use super::types::{CallFailure, instant, metadata, nanos, origin, payload, timestamp};
 
 impl AttemptState {
     fn read_cron<R>(&mut self, cron: &Resource<Cron>, read: impl FnOnce(&Cron) -> R) -> wasmtime::Result<R> {
@@ -113,6 +114,36 @@ impl crons::HostCron for AttemptState {
         self.read_cron(&cron, |cron| cron.spec.rule.zone().to_owned())
     }
 
+    fn start(&mut self, cron: Resource<Cron>) -> wasmtime::Result<types::Instant> {
+        self.read_cron(&cron, |cron| instant(cron.spec.rule.start()))
+    }
+
+    fn end(&mut self, cron: Resource<Cron>) -> wasmtime::Result<Option<types::Instant>> {
+        self.read_cron(&cron, |cron| cron.spec.rule.end().map(instant))
+    }
+
+    fn jitter(&mut self, cron: Resource<Cron>) -> wasmtime::Result<types::Duration> {
+        self.read_cron(&cron, |cron| nanos(cron.spec.rule.jitter()))
+    }
+
+    fn max_count(&mut self, cron: Resource<Cron>) -> wasmtime::Result<Option<u32>> {
+        self.read_cron(&cron, |cron| cron.spec.max_count)
+    }
+
+    fn priority(&mut self, cron: Resource<Cron>) -> wasmtime::Result<Option<u8>> {
+        self.read_cron(&cron, |cron| cron.spec.priority)
+    }
+
+    fn missed(&mut self, cron: Resource<Cron>) -> wasmtime::Result<Option<crons::MissedPolicy>> {
+        self.read_cron(&cron, |cron| {
+            cron.spec.missed.map(|MissedPolicy { catch_up, window, max }| crons::MissedPolicy {
+                catch_up: to_catch_up(catch_up),
+                window: nanos(window),
+                max,
+            })
+        })
+    }
+
     fn next_at(&mut self, cron: Resource<Cron>) -> wasmtime::Result<Option<types::Instant>> {
         self.read_cron(&cron, |cron| cron.next_at.map(instant))
     }
@@ -123,6 +154,14 @@ impl crons::HostCron for AttemptState {
 
     fn paused(&mut self, cron: Resource<Cron>) -> wasmtime::Result<Option<String>> {
         self.read_cron(&cron, |cron| cron.pause.as_ref().map(|pause| pause.note.clone()))
+    }
+
+    fn paused_until(&mut self, cron: Resource<Cron>) -> wasmtime::Result<Option<types::Instant>> {
+        self.read_cron(&cron, |cron| cron.pause.as_ref().and_then(|pause| pause.until).map(instant))
+    }
+
+    fn version(&mut self, cron: Resource<Cron>) -> wasmtime::Result<u32> {
+        self.read_cron(&cron, |cron| cron.version)
     }
 
     fn origin(&mut self, cron: Resource<Cron>) -> wasmtime::Result<types::Origin> {

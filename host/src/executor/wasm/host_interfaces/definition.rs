@@ -280,6 +280,14 @@ impl definition::HostTaskDefinition for AttemptState {
     }
 }
 
+pub(super) fn to_catch_up(which: CatchUp) -> definition::CatchUp {
+    match which {
+        CatchUp::Skip => definition::CatchUp::Skip,
+        CatchUp::Latest => definition::CatchUp::Latest,
+        CatchUp::All => definition::CatchUp::All,
+    }
+}
+
 pub(super) fn catch_up(which: definition::CatchUp) -> Result<CatchUp, Invalid> {
     Ok(match which {
         definition::CatchUp::Skip => CatchUp::Skip,

@@ -62,6 +62,19 @@ impl AttemptState {
         Ok(self.change_each(matching.into_iter().map(|run| (run.to_string(), Ok(run))), change))
     }
 
+    fn change_named(
+        &mut self,
+        ids: Vec<String>,
+        change: impl Fn(&mut Self, RunId) -> Result<(), CallError>,
+    ) -> Result<runs::BulkOutcome, CallFailure> {
+        check_bulk(ids.len(), "ids")?;
+        let runs = ids.into_iter().map(|id| {
+            let run = run_id(&id);
+            (id, run)
+        });
+        Ok(self.change_each(runs, change))
+    }
+
     fn change_each(
         &mut self,
         runs: impl IntoIterator<Item = (String, Result<RunId, Invalid>)>,
@@ -164,12 +177,7 @@ impl runs::Host for AttemptState {
 
     fn bulk_delete(&mut self, ids: Vec<String>) -> Result<runs::BulkOutcome, CallFailure> {
         self.count_call()?;
-        check_bulk(ids.len(), "ids")?;
-        let runs = ids.into_iter().map(|id| {
-            let run = run_id(&id);
-            (id, run)
-        });
-        Ok(self.change_each(runs, |state, run| state.request.calls.delete(run)))
+        self.change_named(ids, |state, run| state.request.calls.delete(run))
     }
 
     fn bulk_delete_matching(&mut self, filter: Resource<RunFilter>) -> Result<runs::BulkOutcome, CallFailure> {
@@ -195,6 +203,24 @@ impl runs::Host for AttemptState {
         self.count_call()?;
         let due: Due = due(when)?;
         self.change_matching(&filter, |state, run| state.request.calls.reschedule(run, due))
+    }
+
+    fn bulk_shift_matching(&mut self, filter: Resource<RunFilter>, by: i64) -> Result<runs::BulkOutcome, CallFailure> {
+        self.count_call()?;
+        duration(by.unsigned_abs(), "by")?;
+        self.change_matching(&filter, |state, run| state.request.calls.shift(run, by / 1_000))
+    }
+
+    fn bulk_trigger(&mut self, ids: Vec<String>) -> Result<runs::BulkOutcome, CallFailure> {
+        self.count_call()?;
+        self.change_named(ids, |state, run| state.request.calls.trigger(run))
+    }
+
+    fn bulk_trigger_matching(&mut self, filter: Resource<RunFilter>) -> Result<runs::BulkOutcome, CallFailure> {
+        self.count_call()?;
+        let filter = self.table.get(&filter)?.clone().checked()?;
+        let matching = self.request.calls.triggerable(&filter)?;
+        Ok(self.change_each(matching.into_iter().map(|run| (run.to_string(), Ok(run))), |state, run| state.request.calls.trigger(run)))
     }
 }
 

@@ -98,6 +98,10 @@ pub(super) fn duration(nanos: types::Duration, field: &str) -> Result<Duration, 
     Err(Invalid::new("invalid-duration", field, reason).seen(format_duration(span)))
 }
 
+pub(super) fn nanos(span: Duration) -> types::Duration {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
 pub(super) fn due(due: types::Due) -> Result<Due, Invalid> {
     Ok(match due {
         types::Due::Now => Due::Now,

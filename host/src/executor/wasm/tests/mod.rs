@@ -16,10 +16,10 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::executor::{CallError, CronCalls, HostCalls, ScheduleRequest};
+use crate::executor::{CallError, CronCalls, HostCalls, PauseCalls, ScheduleRequest};
 use crate::model::{
-    Cron, CronFilter, CronSettings, Cursor, Due, Grant, Metadata, Name, NamespaceId, Origin, Page, Payload, Progress, Run, RunFilter,
-    RunId, Task, TaskId, TaskPolicy, Timestamp, Write,
+    Cron, CronFilter, CronSettings, Cursor, Due, Grant, Metadata, Name, NamespaceId, Origin, Page, Pause, Payload, Progress, Run,
+    RunFilter, RunId, Task, TaskId, TaskPolicy, Timestamp, Write,
 };
 
 /// The parts of WASI that the guests here use, and an interface of an embedder.
@@ -209,6 +209,10 @@ impl HostCalls for Recorder {
         Err(CallError::Unavailable)
     }
 
+    fn shift(&mut self, _run: RunId, _micros: i64) -> Result<(), CallError> {
+        Err(CallError::Unavailable)
+    }
+
     fn delete(&mut self, run: RunId) -> Result<(), CallError> {
         self.0.push(Write::Delete(run)).map_err(|(limit, max, asked)| CallError::Limit { limit, max, asked })
     }
@@ -222,6 +226,10 @@ impl HostCalls for Recorder {
     }
 
     fn changeable(&mut self, _filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
+        Ok(Vec::new())
+    }
+
+    fn triggerable(&mut self, _filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
         Ok(Vec::new())
     }
 
@@ -266,6 +274,20 @@ impl CronCalls for Recorder {
     }
 
     fn backfill_cron(&mut self, _name: &Name, _from: Timestamp, _until: Timestamp) -> Result<u32, CallError> {
+        Err(CallError::Unavailable)
+    }
+}
+
+impl PauseCalls for Recorder {
+    fn pause(&mut self, _task: &Name) -> Result<Option<Pause>, CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn pause_task(&mut self, _task: &Name, _until: Option<Timestamp>, _note: &str) -> Result<(), CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    fn resume_task(&mut self, _task: &Name) -> Result<(), CallError> {
         Err(CallError::Unavailable)
     }
 }

@@ -10,7 +10,7 @@
 //! writes of the attempt. After a verb that changes a run and answers nothing else, its state is what is compared.
 
 use super::{Place, World, at, backoff, seconds};
-use runlater::model::{FailureReason, HeldBy, Hold, Lineage, Name, Next, ParentRun, Unique, UniqueKey, UniqueMode, Write};
+use runlater::model::{FailureReason, HeldBy, Hold, Lineage, Name, Next, ParentRun, Pause, Unique, UniqueKey, UniqueMode, Write};
 use runlater::storage::{Cancelled, ChangeError, CreateError, Created, Gap, Move};
 use runlater::{Metadata, Payload, Status};
 
@@ -148,6 +148,11 @@ fn answer(world: &mut World, text: &str) -> String {
                     "delete" => Write::Delete(known(world)),
                     "cancel" => Write::Cancel(known(world)),
                     "trigger" => Write::Trigger(known(world)),
+                    "pause" => {
+                        let pause = Pause { since: at(now), until: ask.time("until").map(at), note: String::new() };
+                        Write::PauseTask(name(ask.name()), Some(pause))
+                    }
+                    "resume" => Write::PauseTask(name(ask.name()), None),
                     other => panic!("no write `{other}`"),
                 }
             }));
@@ -189,7 +194,7 @@ fn answer(world: &mut World, text: &str) -> String {
             "ok".into()
         }
         "pause" | "resume" => {
-            let pause = runlater::model::Pause { since: at(now), until: ask.time("until").map(at), note: String::new() };
+            let pause = Pause { since: at(now), until: ask.time("until").map(at), note: String::new() };
             let pause = (ask.verb == "pause").then_some(pause);
             let done = world.wait(world.storage.pause_task(namespace, name("task"), pause, at(now))).expect("it works");
             world.settle();
