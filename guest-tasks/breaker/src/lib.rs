@@ -29,7 +29,8 @@ struct Failed {
 /// Opens the circuit for ten minutes: the runs wait instead of failing one after the other.
 #[task]
 fn trip(failed: Failed, run: &Run) -> Result<(), Failure> {
-    let note = failed.message.unwrap_or_default();
+    // A note is short, and a message need not be.
+    let note: String = failed.message.unwrap_or_default().chars().take(60).collect();
     Ok(pauses::pause(&failed.task, Some(run.now() + minutes(10)), &note)?)
 }
 

@@ -55,7 +55,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// About five minutes.
+    /// About six minutes.
     pub fn full() -> Self {
         Self {
             repeats: 5,

@@ -14,7 +14,7 @@ use crate::bench::{self, Part, Plan};
 /// Measure this host, with the raw limit of the machine beside each figure.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  runlater bench                                all of it, about five minutes
+  runlater bench                                all of it, about six minutes
   runlater bench --quick --json                 30 seconds, for a first look or a script
   runlater bench --only http --only throughput  some parts alone
   runlater bench --only growth                  with ten million runs: 3 minutes, 4 GB of disk
