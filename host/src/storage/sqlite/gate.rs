@@ -190,9 +190,10 @@ impl Gate {
     pub(super) fn enter(&mut self, run: i64, order: Order, name: &Arc<str>, now: i64) -> Entry {
         self.lane(name, now);
         let obstacle = self.obstacle(run, order, name, now);
-        let used = match self.rate(&self.lanes[name], now) {
-            Some(Ok(used)) => Some(used),
-            _ => None,
+        let (used, blocked) = match self.rate(&self.lanes[name], now) {
+            Some(Ok(used)) => (Some(used), None),
+            Some(Err(until)) => (None, Some(until)),
+            None => (None, None),
         };
         let lane = self.lanes.get_mut(name).expect("it was made a moment ago");
         let was_in_turn = lane.in_turn;
@@ -210,7 +211,13 @@ impl Gate {
             }
             Some(obstacle) => {
                 lane.waiting.insert(order);
-                if let (Obstacle::Rate(until), Some(rate)) = (obstacle, self.rules.rate) {
+                let until = match obstacle {
+                    Obstacle::Rate(until) => Some(until),
+                    // Nobody is made to end for a run that could not start then.
+                    _ if !lane.asking.is_empty() => blocked,
+                    _ => None,
+                };
+                if let (Some(until), Some(rate)) = (until, self.rules.rate) {
                     lane.used_until = rate.bounded(time(lane.used_until), time(now)).as_micros();
                     if lane.alarm.is_none_or(|set| until < set) {
                         lane.alarm = Some(until);
@@ -229,7 +236,8 @@ impl Gate {
 
     /// Has attempts of the lane make way, if the policy says so: pairs of who is asked to end and for whom.
     pub(super) fn make_way(&mut self, name: &str, now: i64) -> Vec<(i64, i64)> {
-        if self.is_shut(now) {
+        let blocked = self.lanes.get(name).is_some_and(|lane| matches!(self.rate(lane, now), Some(Err(_))));
+        if blocked || self.is_shut(now) {
             return Vec::new();
         }
         let limit = self.rules.concurrency.per_lane;
@@ -288,7 +296,9 @@ impl Gate {
     pub(super) fn call(&self, name: &str) -> Option<Place> {
         let lane = self.lanes.get(name)?;
         let (_, place) = *lane.waiting.first()?;
-        lane.has_room(place.1, self.rules.concurrency.per_lane).then_some(place)
+        let limit = self.rules.concurrency.per_lane;
+        // One whose rate had others not make way yet is looked at when that is over.
+        (lane.has_room(place.1, limit) || lane.alarm.is_none() && lane.wanted(limit) > 0).then_some(place)
     }
 
     /// Whom to look at in the lane whose turn it is to have a slot of the task.

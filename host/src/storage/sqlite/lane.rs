@@ -53,11 +53,19 @@ impl Lane {
         self.asking.remove(&run);
     }
 
+    fn asked(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.asked).count()
+    }
+
+    /// How many more attempts have to make way for the runs that came meanwhile.
+    pub(super) fn wanted(&self, limit: Option<u32>) -> usize {
+        let free = limit.map_or(usize::MAX, |limit| (limit as usize).saturating_sub(self.slots.len()));
+        self.asking.len().saturating_sub(free).saturating_sub(self.asked())
+    }
+
     /// Asks the oldest attempts to make way, one for each run that came meanwhile and finds no slot: pairs of who is asked and for whom.
     pub(super) fn make_way(&mut self, limit: Option<u32>) -> Vec<(i64, i64)> {
-        let free = limit.map_or(usize::MAX, |limit| (limit as usize).saturating_sub(self.slots.len()));
-        let (wanted, asked) = (self.asking.len().saturating_sub(free), self.slots.iter().filter(|slot| slot.asked).count());
-        let newcomers: Vec<i64> = self.asking.iter().copied().skip(asked).take(wanted.saturating_sub(asked)).collect();
+        let newcomers: Vec<i64> = self.asking.iter().copied().skip(self.asked()).take(self.wanted(limit)).collect();
         let oldest = self.slots.iter_mut().filter(|slot| slot.running && !slot.asked);
         let pairs = oldest.zip(newcomers).map(|(slot, newcomer)| {
             slot.asked = true;

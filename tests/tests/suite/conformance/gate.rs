@@ -258,6 +258,33 @@ fn a_new_run_has_the_oldest_make_way() {
 }
 
 #[test]
+fn nobody_makes_way_for_a_run_that_its_rate_keeps_out() {
+    check(
+        place(),
+        "
+        0s     policy concurrency=1 overlap=cancel-running rate=1/h => ok
+        0s     create a                 => queued due 0s
+        0s     claim                    => a 1
+        10s    create b                 => queued due 10s
+        10s    claim                    => nothing
+        10s    signal a                 => unset
+        3599s  claim                    => nothing
+        3599s  signal a                 => unset
+        3600s  claim                    => nothing
+        3600s  signal a                 => set
+        3601s  stop a                   => cancelled overlap
+        3601s  claim                    => b 1
+        3602s  create c                 => queued due 1h2s
+        3602s  claim                    => nothing
+        3602s  signal b                 => unset
+        3603s  done b                   => succeeded
+        7200s  claim                    => nothing
+        7201s  claim                    => c 1
+        ",
+    );
+}
+
+#[test]
 fn who_waits_longest_for_a_lane_that_makes_way_is_itself_made_to() {
     check(
         place(),
