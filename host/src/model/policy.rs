@@ -86,6 +86,15 @@ impl TaskPolicy {
         if let Some(priority) = settings.priority {
             self.priority = check_priority(priority, "priority")?;
         }
+        for removed in &settings.removed {
+            match *removed {
+                "concurrency" => self.concurrency.per_lane = None,
+                "concurrency-per-task" => self.concurrency.per_task = None,
+                "rate" => self.rate = None,
+                "start-deadline" => self.start_deadline = None,
+                _ => self.on_failure = None,
+            }
+        }
         if let Some(limit) = settings.concurrency {
             self.concurrency.per_lane = Some(check_concurrency(limit, "concurrency")?);
         }
@@ -149,6 +158,7 @@ impl TaskPolicy {
             on_failure: self.on_failure.clone(),
             keep_for: Some(self.retention.age),
             keep_last: Some(self.retention.count),
+            ..PolicySettings::default()
         }
         .entries()
     }

@@ -2,10 +2,14 @@
 //!
 //! Components say it through the contract, operators as text, through every door.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::policy::{check_concurrency, check_max_attempts, check_priority, check_start_deadline, check_timeout};
 use super::{CatchUp, Invalid, LaneKey, Name, Overlap, RateLimit, TaskPolicy, format_duration, parse_duration};
+
+/// The word that takes a field away.
+const NONE: &str = "none";
 
 /// What a component's definition, or an operator, says of a policy. What is `None` stays as it is.
 ///
@@ -48,6 +52,8 @@ pub struct PolicySettings {
     pub keep_for: Option<Duration>,
     /// How many of them are kept.
     pub keep_last: Option<u64>,
+    /// Fields of [`REMOVABLE`](Self::REMOVABLE) that hold no more, whatever was said before. None of them is set beside.
+    pub removed: BTreeSet<&'static str>,
 }
 
 impl PolicySettings {
@@ -73,9 +79,20 @@ impl PolicySettings {
         "keep-last",
     ];
 
+    /// Those without which a task is the freer: `none` takes away what its component says.
+    pub const REMOVABLE: [&str; 5] = ["concurrency", "concurrency-per-task", "rate", "start-deadline", "on-failure"];
+
     /// Sets one field from text: `concurrency` `1`, `retry-delay` `10s..6h`, `retry-delays` `1s,10s,1m`, `lane` `input.customer`, `rate`
-    /// `10/m`, `missed` `latest`, `keep-for` `7d`. The value is checked.
+    /// `10/m`, `missed` `latest`, `keep-for` `7d`; a field of [`REMOVABLE`](Self::REMOVABLE) also to `none`. The value is checked.
     pub fn set(&mut self, field: &str, value: &str) -> Result<(), Invalid> {
+        if let Some(removable) = Self::REMOVABLE.into_iter().find(|removable| *removable == field) {
+            if value == NONE {
+                self.clear(removable);
+                self.removed.insert(removable);
+                return Ok(());
+            }
+            self.removed.remove(removable);
+        }
         let span = || parse_duration(value, field);
         match field {
             "max-attempts" => self.max_attempts = Some(check_max_attempts(number(value, field)?, field)?),
@@ -136,12 +153,28 @@ impl PolicySettings {
             span(self.keep_for),
             self.keep_last.map(|count| count.to_string()),
         ];
-        Self::FIELDS.into_iter().zip(values).filter_map(|(field, value)| Some((field, value?))).collect()
+        let removed = |field| self.removed.contains(field).then(|| NONE.to_owned());
+        Self::FIELDS.into_iter().zip(values).filter_map(|(field, value)| Some((field, value.or_else(|| removed(field))?))).collect()
+    }
+
+    fn clear(&mut self, removable: &str) {
+        match removable {
+            "concurrency" => self.concurrency = None,
+            "concurrency-per-task" => self.concurrency_per_task = None,
+            "rate" => self.rate = None,
+            "start-deadline" => self.start_deadline = None,
+            _ => self.on_failure = None,
+        }
     }
 
     /// These settings with `over` on top.
-    pub fn and(self, over: &Self) -> Self {
+    pub fn and(mut self, over: &Self) -> Self {
         let over = over.clone();
+        over.removed.iter().for_each(|removed| self.clear(removed));
+        let said: Vec<_> = over.entries().into_iter().map(|(field, _)| field).collect();
+        let mut removed = self.removed;
+        removed.retain(|field| !said.contains(field));
+        removed.extend(&over.removed);
         let (retry_delay, retry_delays) = match (over.retry_delay, over.retry_delays) {
             (None, None) => (self.retry_delay, self.retry_delays),
             both => both,
@@ -165,6 +198,7 @@ impl PolicySettings {
             on_failure: over.on_failure.or(self.on_failure),
             keep_for: over.keep_for.or(self.keep_for),
             keep_last: over.keep_last.or(self.keep_last),
+            removed,
         }
     }
 
@@ -243,6 +277,26 @@ mod tests {
         assert!(doubling.retry.delays.is_empty(), "the last word on retries counts");
         let both = settings(&[("retry-delays", "1s")]).and(&settings(&[("retry-delay", "5s..9s")]));
         assert_eq!(both.entries(), [("retry-delay", "5s..9s".to_string())]);
+    }
+
+    #[test]
+    fn what_the_component_limits_the_operator_may_take_away() {
+        let settings = |pairs: &[(&str, &str)]| {
+            let mut settings = PolicySettings::default();
+            pairs.iter().for_each(|(field, value)| settings.set(field, value).unwrap());
+            settings
+        };
+        for field in PolicySettings::REMOVABLE {
+            let (_, value) = SOUND.into_iter().find(|(sound, _)| *sound == field).unwrap();
+            let (declared, none) = (settings(&[(field, value)]), settings(&[(field, "none")]));
+            assert_eq!(none.entries(), [(field, "none".to_string())]);
+            let policy = TaskPolicy::default().with(&declared).unwrap();
+            assert_eq!(policy.with(&none).unwrap(), TaskPolicy::default(), "{field}");
+            // The last word counts, whichever it is, and the component's is there again when the operator says nothing.
+            assert_eq!((declared.clone().and(&none), none.clone().and(&declared)), (none.clone(), declared.clone()));
+            assert_eq!((settings(&[(field, "none"), (field, value)]), none.without(field)), (declared, PolicySettings::default()));
+        }
+        assert!(PolicySettings::default().set("timeout", "none").is_err() && PolicySettings::default().set("keep-last", "none").is_err());
     }
 
     #[test]

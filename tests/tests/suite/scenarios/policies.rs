@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use runlater::model::{Grant, Origin, PolicySettings};
+use runlater::scheduler::Register;
 use runlater::storage::{ChangeError, Move};
 use runlater::{Error, RunFilter, Selection, Status};
 use serde_json::{Value, json};
@@ -180,6 +181,27 @@ async fn a_clock_set_forward_is_made_up_for_and_one_set_back_repeats_nothing() {
         Status::Succeeded
     );
     assert_eq!(world.get(runs[2]).await.attempts, 1);
+}
+
+#[tokio::test]
+async fn what_the_code_limits_an_operator_takes_away_until_it_is_taken_back() {
+    let mut world = World::with(&["policies"]).await;
+    fn register(world: &World) -> Register<'_> {
+        world.scheduler.register(guests::component("policies")).grant(Grant::Runs)
+    }
+    let mut settings = PolicySettings::default();
+    for field in PolicySettings::REMOVABLE {
+        settings.set(field, "none").unwrap();
+    }
+    register(&world).policy("everything", settings).send().await.unwrap();
+    register(&world).send().await.unwrap();
+    world.restart(secs(1)).await;
+    let policy = world.scheduler.task("everything").unwrap().policy.clone();
+    assert_eq!((policy.has_gate(), policy.start_deadline, policy.on_failure), (false, None, None), "also later, and after a restart");
+    let back = PolicySettings::REMOVABLE.into_iter().fold(register(&world), |register, field| register.reset_policy("everything", field));
+    back.send().await.unwrap();
+    let policy = world.scheduler.task("everything").unwrap().policy.clone();
+    assert_eq!((policy.has_gate(), policy.start_deadline, policy.on_failure.is_some()), (true, Some(secs(300)), true));
 }
 
 #[tokio::test]
