@@ -134,3 +134,13 @@ pub struct Attempt {
     /// Stdout, stderr and log lines, as the guest wrote them: bytes, to be escaped wherever they are shown.
     pub log: Vec<u8>,
 }
+
+impl Attempt {
+    /// How attempts end that are no failures: of the host, of nobody, or not at all. A failed attempt says its reason's code.
+    pub const NO_FAILURES: [&str; 5] = ["succeeded", "snoozed", "cancelled", "shut-down", FailureReason::HostCrashed.code()];
+
+    /// Whether it counts towards the attempts that a run may fail.
+    pub fn is_failure(&self) -> bool {
+        self.outcome.as_deref().is_some_and(|outcome| !Self::NO_FAILURES.contains(&outcome))
+    }
+}

@@ -114,6 +114,7 @@ mod tests {
             assert_eq!(plan(text, policy, until), expected, "{text} {policy:?} until {until}");
         }
     }
+
     /// Each expression over each length of time, with each policy, beside a walk through all occurrences.
     #[test]
     fn nothing_is_lost_and_the_latest_run() {

@@ -1,6 +1,6 @@
 //! Why a run that has ended ended as it did.
 
-use super::super::{Attempt, AuditAction, FailureReason, format_duration};
+use super::super::{AuditAction, FailureReason, format_duration};
 use super::waiting::retries;
 use super::{Cause, Known};
 
@@ -34,9 +34,13 @@ fn no_more_attempts(known: &Known<'_>) -> Cause {
         return Cause::AttemptsUsedUp { failures, max };
     }
     // The first failure has always its retry; the window counts from there.
-    let is_failure =
-        |attempt: &&Attempt| !matches!(attempt.outcome.as_deref(), Some("succeeded" | "snoozed" | "shut-down" | "host-crashed"));
-    let first = known.attempts.iter().rev().filter(is_failure).nth(failures.saturating_sub(1) as usize).filter(|_| failures > 1);
+    let first = known
+        .attempts
+        .iter()
+        .rev()
+        .filter(|attempt| attempt.is_failure())
+        .nth(failures.saturating_sub(1) as usize)
+        .filter(|_| failures > 1);
     let retry = known.task.map(|task| &task.policy.retry);
     match (first.zip(retry), run.finished_at) {
         (Some((first, retry)), Some(at)) if retry.is_too_late(first.started_at, at.saturating_add(retry.max)) => {

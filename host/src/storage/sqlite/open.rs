@@ -51,9 +51,10 @@ impl SqliteStorage {
             shared.upcoming.load(conn)?;
             let alive_until = meta::number(conn, "alive_until")?.and_then(Timestamp::from_micros);
             let suspects = recover::recover(conn, &shared, now.as_micros())?;
+            if suspects.suspended {
+                shared.registry.load(conn)?;
+            }
             shared.due.suspect(suspects);
-            // Some tasks may be suspended now.
-            shared.registry.load(conn)?;
             shared.seen_now.store(now.as_micros(), Ordering::Relaxed);
             shared.govern(now.as_micros());
             shared.due.remember(rates::read(conn)?, now.as_micros());

@@ -21,6 +21,8 @@ pub(super) struct Suspects {
     pub(super) all: Vec<i64>,
     /// Those that the next crash would quarantine.
     pub(super) at_last_chance: Vec<i64>,
+    /// Whether tasks were suspended, which the registry does not know yet.
+    pub(super) suspended: bool,
 }
 
 impl Suspects {
@@ -34,7 +36,7 @@ impl Suspects {
 
 /// Pauses all tasks of a component of whose runs too many were quarantined since it was registered: it takes the host down again and again,
 /// with whatever else is in flight. Somebody resumes them, or registers a better version first.
-fn suspend(conn: &Connection, task: i64, now: Timestamp) -> rusqlite::Result<()> {
+fn suspend(conn: &Connection, task: i64, now: Timestamp) -> rusqlite::Result<bool> {
     let quarantined: u32 = conn
         .prepare_cached(
             "-- recover: quarantined
@@ -44,7 +46,7 @@ fn suspend(conn: &Connection, task: i64, now: Timestamp) -> rusqlite::Result<()>
         )?
         .query_row([task], |row| row.get(0))?;
     if quarantined < QUARANTINED_MAX {
-        return Ok(());
+        return Ok(false);
     }
     let note = format!("suspended: {quarantined} runs of this component took the host down; mend it, register it, and resume its tasks");
     tracing::error!(task, "{note}");
@@ -53,8 +55,8 @@ fn suspend(conn: &Connection, task: i64, now: Timestamp) -> rusqlite::Result<()>
         "-- recover: suspend
          UPDATE runlater_tasks SET pause = ?2 WHERE pause IS NULL AND component = (SELECT component FROM runlater_tasks WHERE id = ?1)",
     )?
-    .execute((task, pause))?;
-    Ok(())
+    .execute((task, pause))
+    .map(|suspended| suspended > 0)
 }
 
 /// Ends the attempts that were in flight, as crashed.
@@ -115,7 +117,7 @@ pub(super) fn recover(conn: &mut Connection, shared: &Shared, now: i64) -> rusql
         if status == FAILED {
             let now = Timestamp::from_micros(now).unwrap_or(Timestamp::MIN);
             on_failure::make(&transaction, shared, run, now)?;
-            suspend(&transaction, task, now)?;
+            suspects.suspended |= suspend(&transaction, task, now)?;
         }
     }
     if !clean {

@@ -136,11 +136,11 @@ pub(super) struct Waiting {
     pub(super) standing: Standing,
 }
 
-/// The columns of [`waiting`].
+/// The columns of [`waiting`]. What is no failure is [`Attempt::NO_FAILURES`](crate::model::Attempt::NO_FAILURES).
 pub(super) const WAITING_COLUMNS: &str = "id, namespace, task, due_at, trigger_at, priority, attempt, failures, origin, parent, root, depth, max_attempts, timeout, \
      metadata, input_type, CASE WHEN length(input) <= 2048 THEN input END, \
      CASE WHEN failures > 0 THEN (SELECT min(started_at) FROM (SELECT started_at, row_number() OVER (ORDER BY number DESC) AS back \
-         FROM runlater_attempts WHERE run = id AND outcome NOT IN ('succeeded', 'snoozed', 'shut-down', 'host-crashed')) WHERE back <= failures) END";
+         FROM runlater_attempts WHERE run = id AND outcome NOT IN ('succeeded', 'snoozed', 'cancelled', 'shut-down', 'host-crashed')) WHERE back <= failures) END";
 
 pub(super) fn waiting(row: &Row<'_>) -> rusqlite::Result<Box<Waiting>> {
     let parent: Option<i64> = row.get(9)?;
