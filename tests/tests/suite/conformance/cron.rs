@@ -152,6 +152,22 @@ fn a_spread_run_is_judged_by_the_time_it_triggers_at() {
 }
 
 #[test]
+fn what_was_planned_in_a_gap_and_is_due_after_it_was_not_missed() {
+    let world = World::new(place());
+    world.cron("c", "0 * * * *", 3_600, None, 0);
+    let planned = world.storage.cron(world.namespace, &name("c")).unwrap().unwrap().next_at.unwrap();
+    let planned = (planned.as_micros() - crate::conformance::world::EPOCH) / 1_000_000;
+    // Nobody made its run before the host went down, a second before its planned time; it is back a moment later.
+    let gap = Gap { from: at(planned - 1), until: at(planned + 3) };
+    assert_eq!(world.wait(world.storage.miss_crons(gap, 9, at(planned + 4))).unwrap(), 1);
+    let runs = world.runs_of("c", planned + 4);
+    let &[(Some(of), due, Status::Scheduled)] = &runs[..] else { panic!("{runs:?}") };
+    assert!(of == planned && due > planned + 4, "{due} is spread from {planned}");
+    assert_eq!(world.storage.health().missed.host_down, 0);
+    assert_eq!(world.wait(world.storage.miss_crons(gap, 9, at(planned + 5))).unwrap(), 0, "it was decided");
+}
+
+#[test]
 fn one_that_has_fired_as_often_as_it_may_fires_no_more() {
     let world = World::new(place());
     world.cron("c", "@every 30s", 0, Some(1), 0);

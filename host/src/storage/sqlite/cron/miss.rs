@@ -72,7 +72,8 @@ fn miss_one(tx: &mut Tx<'_>, mut stored: Stored, gap: Gap, now: Timestamp) -> ru
     move_on(tx, &stored)
 }
 
-/// One row for all that was skipped: it can be found, and triggered by hand.
+/// One row for all that was skipped: it can be found, and triggered by hand. Of so many that they were not looked at one by one, the first may
+/// have its run: then the row stands without its planned time, which its trigger time says.
 fn skip(tx: &mut Tx<'_>, stored: &Stored, skipped: Skipped, gap: Gap, now: Timestamp) -> rusqlite::Result<()> {
     let id = tx.shared.next_run_key(now);
     let spec = &stored.cron.spec;
@@ -87,9 +88,10 @@ fn skip(tx: &mut Tx<'_>, stored: &Stored, skipped: Skipped, gap: Gap, now: Times
     tx.conn
         .prepare_cached(
             "-- cron: skip
-             INSERT OR IGNORE INTO runlater_runs (id, namespace, task, status, trigger_at, created_at, finished_at, priority, origin, reason, message,
+             INSERT INTO runlater_runs (id, namespace, task, status, trigger_at, created_at, finished_at, priority, origin, reason, message,
                  metadata, input_type, input, cron, planned_at, skipped, skipped_until, because)
-             VALUES (?1, ?2, ?3, 6, ?4, ?5, ?5, ?6, 2, 'host-down', ?7, ?8, ?9, ?10, ?11, ?4, ?12, ?13, ?14)",
+             VALUES (?1, ?2, ?3, 6, ?4, ?5, ?5, ?6, 2, 'host-down', ?7, ?8, ?9, ?10, ?11,
+                 CASE WHEN NOT EXISTS (SELECT 1 FROM runlater_runs WHERE cron = ?11 AND planned_at = ?4) THEN ?4 END, ?12, ?13, ?14)",
         )?
         .execute(rusqlite::params![
             id,
