@@ -32,6 +32,13 @@ pub trait Clock: Send + Sync + 'static {
     fn on_jump(&self, wake: Box<dyn Fn() + Send + Sync>);
 }
 
+/// Time that passes on this machine, from an arbitrary start, whatever any clock says: for how long a thread was at work.
+#[allow(clippy::disallowed_methods, reason = "this is the file that may")]
+pub(crate) fn stopwatch() -> Duration {
+    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    START.elapsed()
+}
+
 /// The machine's clock.
 #[derive(Clone, Debug)]
 pub struct SystemClock {

@@ -15,7 +15,7 @@ struct Measured;
 
 impl Guest for Measured {
     fn describe() -> Vec<TaskDefinition> {
-        ["touch", "clock", "sleep"].into_iter().map(TaskDefinition::new).collect()
+        ["touch", "clock", "sleep", "spin"].into_iter().map(TaskDefinition::new).collect()
     }
 
     fn handle(task: String, input: Payload) -> Result<Outcome, Failure> {
@@ -31,6 +31,9 @@ impl Guest for Measured {
                 std::thread::sleep(std::time::Duration::from_millis(digits.parse().unwrap_or(0)));
                 Ok(Outcome::Done(None))
             }
+            "spin" => loop {
+                std::hint::black_box(&input);
+            },
             _ => Ok(Outcome::Done(Some(input))),
         }
     }

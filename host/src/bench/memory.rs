@@ -11,7 +11,7 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
     tokio::time::sleep(Duration::from_millis(200)).await;
     bench.report.add("rss_mib.idle", "resident memory of this process with an idle host, MiB", resident_mib().await);
 
-    scheduler.register(bench.wasm.clone()).send().await?;
+    scheduler.register(bench.subject.wasm.clone()).send().await?;
     let ids = (0..bench.plan.crowd).map(|_| scheduler.schedule("sleep").input(&serde_json::json!({ "ms": bench.plan.crowd * 3 })));
     let ids = ids.collect::<Result<Vec<_>, _>>()?;
     for portion in split(ids, 250) {
@@ -26,7 +26,7 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
 
     for number in 0..bench.plan.crowd {
         let tasks = scheduler.in_namespace(&format!("crowd-{number}")).await?;
-        tasks.register(bench.wasm.clone()).send().await?;
+        tasks.register(bench.subject.wasm.clone()).send().await?;
     }
     bench.report.add(
         "rss_mib.tasks_1000",

@@ -11,15 +11,16 @@ mod growth;
 mod http;
 mod lateness;
 mod memory;
+mod neighbours;
 mod overhead;
 mod sqlite;
 mod throughput;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::executor::wasm::Bare;
+use crate::executor::wasm::{Bare, Compiler};
 use crate::model::{Payload, Timestamp};
 use crate::scheduler::{Error, Schedule, Scheduler};
 
@@ -92,11 +93,22 @@ impl Plan {
     }
 }
 
+/// What is measured, and where.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// A component with the tasks `touch` (returns its input), `clock` (returns the time at which it was entered, in microseconds), `sleep`
+    /// (`{"ms": n}`) and `spin` (computes without end).
+    pub wasm: Arc<[u8]>,
+    /// Where components are compiled while others run.
+    pub compiler: Compiler,
+    /// Where databases are made, and removed.
+    pub folder: PathBuf,
+}
+
 /// What the measurements share.
 pub(crate) struct Bench<'a> {
     plan: &'a Plan,
-    wasm: Arc<[u8]>,
-    folder: PathBuf,
+    subject: &'a Subject,
     report: Report,
 }
 
@@ -115,6 +127,8 @@ pub enum Part {
     Creates,
     /// The same over HTTP.
     Http,
+    /// A quick task beside others that take all they can get.
+    Neighbours,
     /// Lateness, lists, bulk changes and crons among many stored runs.
     Stored,
     /// Runs a second among ten million stored runs, beside among ten thousand.
@@ -124,8 +138,17 @@ pub enum Part {
 impl Part {
     /// All of them, in the order in which they are measured: memory first, while the process is fresh, since the allocator does not give
     /// back what the others needed.
-    pub const ALL: [Self; 8] =
-        [Self::Memory, Self::Overhead, Self::Sqlite, Self::Throughput, Self::Creates, Self::Http, Self::Stored, Self::Growth];
+    pub const ALL: [Self; 9] = [
+        Self::Memory,
+        Self::Overhead,
+        Self::Sqlite,
+        Self::Throughput,
+        Self::Creates,
+        Self::Http,
+        Self::Neighbours,
+        Self::Stored,
+        Self::Growth,
+    ];
 
     /// Whether it is measured without being asked for: growth is not, because it stores several gigabytes.
     pub fn is_usual(self) -> bool {
@@ -141,6 +164,7 @@ impl Part {
             Self::Throughput => "throughput",
             Self::Creates => "creates",
             Self::Http => "http",
+            Self::Neighbours => "neighbours",
             Self::Stored => "stored",
             Self::Growth => "growth",
         }
@@ -154,16 +178,16 @@ impl Part {
             Self::Throughput => throughput::measure(bench).await,
             Self::Creates => create::measure(bench).await,
             Self::Http => http::measure(bench).await,
+            Self::Neighbours => neighbours::measure(bench).await,
             Self::Stored => lateness::measure(bench).await,
             Self::Growth => growth::measure(bench).await,
         }
     }
 }
 
-/// Measures these parts. `wasm` is a component with the tasks `touch` (returns its input), `clock` (returns the time at which it was entered, in
-/// microseconds) and `sleep` (`{"ms": n}`). Databases are made in `folder`, and removed. `say` is told what is being done.
-pub async fn run(plan: &Plan, parts: &[Part], wasm: Arc<[u8]>, folder: &Path, say: &dyn Fn(&str)) -> Result<Report, Error> {
-    let mut bench = Bench { plan, wasm, folder: folder.to_path_buf(), report: Report::default() };
+/// Measures these parts. `say` is told what is being done.
+pub async fn run(plan: &Plan, parts: &[Part], subject: &Subject, say: &dyn Fn(&str)) -> Result<Report, Error> {
+    let mut bench = Bench { plan, subject, report: Report::default() };
     for part in Part::ALL.into_iter().filter(|part| parts.contains(part)) {
         say(part.as_str());
         part.measure(&mut bench).await?;
@@ -173,7 +197,7 @@ pub async fn run(plan: &Plan, parts: &[Part], wasm: Arc<[u8]>, folder: &Path, sa
 
 impl Bench<'_> {
     fn database(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.db"))
+        self.subject.folder.join(format!("{name}.db"))
     }
 
     /// A scheduler on a fresh database, with the measured component registered.
@@ -185,7 +209,7 @@ impl Bench<'_> {
             drop(std::fs::remove_file(file));
         }
         let scheduler = Scheduler::builder().sqlite(&path).threads(threads).build().await?;
-        scheduler.register(self.wasm.clone()).send().await?;
+        scheduler.register(self.subject.wasm.clone()).send().await?;
         Ok(scheduler)
     }
 }

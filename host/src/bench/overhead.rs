@@ -19,13 +19,18 @@ impl ComponentSource for Only {
     }
 }
 
+/// A source of this component and no other.
+pub(super) fn only(wasm: Arc<[u8]>) -> Arc<dyn ComponentSource> {
+    Arc::new(Only(wasm))
+}
+
 pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
-    let bare = Bare::new(&bench.wasm)?;
+    let bare = Bare::new(&bench.subject.wasm)?;
     let payload = input();
     let (repeats, calls) = (bench.plan.repeats, bench.plan.calls);
-    let executor = WasmExecutor::new(WasmConfig::default(), Arc::new(SystemClock::new()), Arc::new(Only(bench.wasm.clone())));
+    let executor = WasmExecutor::new(WasmConfig::default(), Arc::new(SystemClock::new()), only(bench.subject.wasm.clone()));
     let executor = Arc::new(executor.map_err(|error| Error::Start(error.to_string()))?);
-    let task = Arc::new(task(&bench.wasm));
+    let task = Arc::new(task(&bench.subject.wasm));
     let (mut one, mut two, mut ours) = (Vec::new(), Vec::new(), Vec::new());
     // The first round warms caches and pools, and is not counted.
     for round in 0..=repeats {

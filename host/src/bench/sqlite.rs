@@ -13,13 +13,13 @@ use crate::storage::StorageError;
 const GROUP: i64 = 512;
 
 pub(super) fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
-    let path = bench.folder.join("bare.db");
+    let path = bench.subject.folder.join("bare.db");
     let cycles = (bench.plan.runs as i64 / GROUP).max(1);
     let measured = cycle(&path, bench.plan.stored as i64, cycles, bench.plan.repeats);
     let measured = measured.map_err(|error| StorageError::Unavailable(format!("bare SQLite: {error}")))?;
     bench.report.add("bare.sqlite_life_cycle_per_s", "bare SQLite: insert, claim, complete, durable, in groups of 512, rows/s", measured);
     for suffix in ["", "-wal", "-shm"] {
-        drop(std::fs::remove_file(bench.folder.join(format!("bare.db{suffix}"))));
+        drop(std::fs::remove_file(bench.subject.folder.join(format!("bare.db{suffix}"))));
     }
     Ok(())
 }

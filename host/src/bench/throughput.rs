@@ -48,7 +48,7 @@ async fn drain(bench: &Bench<'_>, threads: usize, limited: Option<&str>) -> Resu
     if let Some(task) = limited {
         let mut settings = PolicySettings::default();
         settings.set("concurrency", "64")?;
-        scheduler.register(bench.wasm.clone()).policy(task, settings).send().await?;
+        scheduler.register(bench.subject.wasm.clone()).policy(task, settings).send().await?;
     }
     // Stored as due in a while, so that they are drained by the host that opens the file after that.
     let due = scheduler.now().saturating_add(Duration::from_secs(3600));

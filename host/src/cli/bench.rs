@@ -8,8 +8,10 @@ use clap::Args;
 use super::dev::build_one;
 use super::register::read_component;
 use super::screen::Screen;
+use super::serve::COMPILE_COMMAND;
 use super::table;
-use crate::bench::{self, Part, Plan};
+use crate::bench::{self, Part, Plan, Subject};
+use crate::executor::wasm::Compiler;
 
 /// Measure this host, with the raw limit of the machine beside each figure.
 #[derive(Args)]
@@ -45,7 +47,9 @@ impl Bench {
         let spinner = screen.spinner("measuring".into());
         let say = |what: &str| spinner.set_message(format!("measuring {what}"));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let report = runtime.block_on(bench::run(&plan, &parts, Arc::from(wasm), folder.path(), &say))?;
+        let compiler = Compiler::ChildProcess { program: std::env::current_exe()?, args: vec![COMPILE_COMMAND.into()] };
+        let subject = Subject { wasm: Arc::from(wasm), compiler, folder: folder.path().to_path_buf() };
+        let report = runtime.block_on(bench::run(&plan, &parts, &subject, &say))?;
         spinner.finish_and_clear();
         if screen.json {
             return Ok(screen.value(&report.to_json())?);

@@ -31,7 +31,7 @@ pub(super) struct Attempts {
 
 impl Attempts {
     /// Executes an attempt of the claimed run, and has storage end it.
-    pub(super) async fn run(&self, mut claim: Claim) {
+    pub(super) async fn run(self: Arc<Self>, mut claim: Claim) {
         let claimed_at = self.clock.now();
         // A panic on the host's side of an attempt is this attempt's end and not that of the others on the thread. Nothing
         // that it may have left half-done is used again: the attempt's own state is dropped.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::attempt::Attempts;
+use super::cpu_bound::CpuBound;
 use super::creates::GuestCreates;
 use super::crew::Crew;
 use super::keeper;
@@ -72,6 +73,7 @@ impl Background {
             threads.push(thread);
             workers.push(send);
         }
+        let cpu_bound = Arc::new(CpuBound::start(count)?);
         let crew = Arc::new(Crew::new(threads.iter().map(|thread| thread.thread().clone()), parts.pulse));
         ring_when_due(&crew, parts.storage.as_ref(), parts.clock.as_ref());
         let attempts = Arc::new(Attempts {
@@ -90,6 +92,7 @@ impl Background {
                 attempts: attempts.clone(),
                 storage: parts.storage.clone(),
                 clock: parts.clock.clone(),
+                cpu_bound: cpu_bound.clone(),
                 runtime: tokio::runtime::Handle::current(),
             };
             send.send(worker).expect("the thread waits for its worker");

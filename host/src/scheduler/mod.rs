@@ -10,6 +10,7 @@ mod builder;
 mod bulk;
 mod claims;
 mod component_source;
+mod cpu_bound;
 mod creates;
 mod crew;
 mod cron;

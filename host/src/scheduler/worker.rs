@@ -5,14 +5,16 @@
 //! It decides nothing about runs (`attempt.rs`), and nothing about who waits for what (`crew.rs`).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::attempt::Attempts;
+use super::cpu_bound::{Attempt, CpuBound, OnWorker};
 use super::crew::Crew;
-use super::doorbell::Wait;
+use super::doorbell::{Doorbell, Wait};
 use crate::clock::Clock;
 use crate::model::Timestamp;
 use crate::storage::Storage;
@@ -32,6 +34,8 @@ pub(super) struct Worker {
     pub(super) attempts: Arc<Attempts>,
     pub(super) storage: Arc<dyn Storage>,
     pub(super) clock: Arc<dyn Clock>,
+    /// Where attempts go on that compute for long.
+    pub(super) cpu_bound: Arc<CpuBound>,
     /// Guests wait on timers and sockets of this runtime.
     pub(super) runtime: tokio::runtime::Handle,
 }
@@ -44,7 +48,9 @@ impl Worker {
         let doorbell = self.crew.doorbell(self.number);
         let waker = Waker::from(doorbell.clone());
         let mut context = Context::from_waker(&waker);
-        let mut in_flight = FuturesUnordered::new();
+        let mut in_flight = FuturesUnordered::<OnWorker>::new();
+        // Attempts of this thread that go on elsewhere.
+        let away = Arc::new(AtomicUsize::new(0));
         // Whether this thread is in the roster. It is whenever it waits with room for more attempts.
         let mut idle = false;
         // Whether there are attempts that were never polled.
@@ -55,19 +61,23 @@ impl Worker {
             if doorbell.take_attempts() | begun {
                 // Whoever leads must be free to start what becomes due, and a guest may compute for a while now.
                 self.busy(&mut idle);
-                while let Poll::Ready(Some(())) = in_flight.poll_next_unpin(&mut context) {}
+                while let Poll::Ready(Some(attempt)) = in_flight.poll_next_unpin(&mut context) {
+                    if let Some(attempt) = attempt {
+                        self.hand_over(attempt, &away, doorbell);
+                    }
+                }
                 if begun {
                     self.storage.nudge();
                 }
             }
             if self.crew.is_stopping() {
-                if in_flight.is_empty() {
+                if in_flight.is_empty() && away.load(Ordering::Acquire) == 0 {
                     return;
                 }
                 doorbell.wait(Wait::Forever);
                 continue;
             }
-            let room = (self.capacity - in_flight.len()).min(CLAIMS_MAX);
+            let room = (self.capacity - in_flight.len() - away.load(Ordering::Acquire)).min(CLAIMS_MAX);
             if room == 0 {
                 // Not idle: what becomes due is for the others, or for when an attempt has ended.
                 doorbell.wait(Wait::Forever);
@@ -77,7 +87,7 @@ impl Worker {
             let claims = due_by.map_or_else(Vec::new, |due_by| self.storage.claim(room, due_by));
             if !claims.is_empty() {
                 self.busy(&mut idle);
-                in_flight.extend(claims.into_iter().map(|claim| self.attempts.run(claim)));
+                in_flight.extend(claims.into_iter().map(|claim| OnWorker::new(self.attempts.clone().run(claim))));
                 fresh = true;
             } else if !idle {
                 // Look once more now that others can see that this thread is idle, or what came just before would be missed.
@@ -87,6 +97,16 @@ impl Worker {
                 doorbell.wait(wait);
             }
         }
+    }
+
+    /// Has an attempt go on elsewhere. It still takes its place among those of this thread.
+    fn hand_over(&self, attempt: Attempt, away: &Arc<AtomicUsize>, doorbell: &Arc<Doorbell>) {
+        away.fetch_add(1, Ordering::AcqRel);
+        let place = Away { count: away.clone(), doorbell: doorbell.clone() };
+        self.cpu_bound.take(async move {
+            let _place = place;
+            attempt.await;
+        });
     }
 
     /// Leaves the roster, before there is something to do.
@@ -111,6 +131,20 @@ impl Worker {
             _ => WAIT_MAX,
         };
         (!span.is_zero()).then(|| self.clock.block_for(span).map_or(Wait::Forever, Wait::AtMost))
+    }
+}
+
+/// The place of an attempt that goes on elsewhere.
+struct Away {
+    count: Arc<AtomicUsize>,
+    doorbell: Arc<Doorbell>,
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::AcqRel);
+        // There may have been no room for another one, or the thread waits for its last one to end.
+        self.doorbell.ring_look();
     }
 }
 

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use wasmtime::Store;
 use wasmtime::component::ResourceTable;
+use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::executor::{AttemptReport, AttemptRequest};
@@ -79,6 +79,11 @@ impl AttemptState {
     /// Counts one call of our interfaces.
     pub(super) fn count_call(&mut self) -> wasmtime::Result<()> {
         self.host_calls += 1;
+        self.check_calls()
+    }
+
+    /// Whether the guest may make further calls. What it asks of WASI is counted there, and ends here, at the next epoch.
+    fn check_calls(&self) -> wasmtime::Result<()> {
         if self.host_calls > self.host.limits.host_calls {
             return Err(TooManyHostCalls(self.host.limits.host_calls).into());
         }
@@ -96,6 +101,8 @@ impl AttemptState {
 
 impl WasiView for AttemptState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        // WASI asks for its context in each of its calls, and can't be refused it.
+        self.host_calls += 1;
         if self.wasi.is_none() {
             let log = self.log_sink().clone();
             let wasi = wasi::context(&self.request.task.grants, &self.host.limits, &self.host.clock, &log);
@@ -112,9 +119,9 @@ pub(super) fn store(state: AttemptState) -> Store<AttemptState> {
     let mut store = Store::new(&engine, state);
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(hostcall_bytes);
-    // The guest yields at each epoch; whether it may go on is decided where it is polled.
+    // The guest yields at each epoch; whether there is time for it to go on is decided where it is polled.
     store.set_epoch_deadline(1);
-    store.epoch_deadline_async_yield_and_update(1);
+    store.epoch_deadline_callback(|context| context.data().check_calls().map(|()| UpdateDeadline::Yield(1)));
     store
 }
 

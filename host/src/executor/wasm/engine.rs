@@ -11,8 +11,7 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, Po
 
 use crate::model::limits::Limits;
 
-/// How often a computing guest lets others on its thread have their turn, and its own end be noticed. At five times as long, a task beside
-/// eight that never end takes two to three times as long, as `scenarios::neighbours` shows; a tick costs up to 25 µs.
+/// How often a computing guest lets others on its thread have their turn, and its own end be noticed. A tick costs up to 25 µs.
 const EPOCH: Duration = Duration::from_millis(2);
 /// Epochs without an attempt after which the ticker sleeps. Waking it costs a system call, so it stays up between attempts that
 /// follow each other closely.

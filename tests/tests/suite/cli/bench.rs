@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use runlater::bench::{Part, Plan};
+use runlater::bench::{Part, Plan, Subject};
+use runlater::executor::wasm::Compiler;
 use serde_json::Value;
 
 use super::run_in;
@@ -75,8 +76,20 @@ async fn all_parts_report_what_they_promise() {
         repeats: 1,
         ..Plan::quick()
     };
-    let report = runlater::bench::run(&plan, &Part::ALL, Arc::clone(&guests::component("measured")), folder.path(), &|_| ()).await.unwrap();
+    let wasm = Arc::clone(&guests::component("measured"));
+    let subject = Subject { wasm, compiler: Compiler::InProcess, folder: folder.path().to_path_buf() };
+    let report = runlater::bench::run(&plan, &Part::ALL, &subject, &|_| ()).await.unwrap();
     check(&report.to_json(), &KEYS);
-    check(&report.to_json(), &["growth.ratio", "http.create_ratio", "policies.unused_ratio", "crons_10k.lateness_us.p99"]);
+    check(
+        &report.to_json(),
+        &[
+            "growth.ratio",
+            "http.create_ratio",
+            "policies.unused_ratio",
+            "neighbour_ratio.endless",
+            "neighbour_ratio.compiling",
+            "crons_10k.lateness_us.p99",
+        ],
+    );
     assert_eq!(report.rows().iter().filter(|[.., meaning]| meaning.is_empty()).count(), 0, "each figure says what it is");
 }

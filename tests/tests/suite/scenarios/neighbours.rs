@@ -39,7 +39,7 @@ async fn a_healthy_task_goes_on_beside_eight_that_never_end() {
     }
     let told = |spans: &[Duration]| format!("p50 {:?}, p99 {:?}", spans[RUNS / 2], spans[RUNS * 99 / 100]);
     println!("a run alone: {}; beside {} that never end: {}", told(&alone), ENDLESS.len(), told(&beside));
-    // Each of the two threads gives every attempt its turn of some 2 ms. A busy machine is far slower, and starvation far slower than that.
+    // Those that compute go on elsewhere, at low priority: `bench --only neighbours` has figures. Starvation would be far slower than any busy machine.
     assert!(beside[RUNS * 99 / 100] < secs(5), "{}", told(&beside));
 
     world.advance(TIMEOUT);

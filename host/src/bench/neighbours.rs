@@ -1,0 +1,98 @@
+//! What a quick task notices of others that take all they can get: eight that compute without end, and a compiler at work.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::overhead::only;
+use super::{Bench, input};
+use crate::executor::Executor;
+use crate::executor::wasm::{WasmConfig, WasmExecutor};
+use crate::model::{Digest, Grants};
+use crate::scheduler::{Error, Scheduler};
+
+/// Attempts that compute until they are cancelled.
+const ENDLESS: usize = 8;
+/// For longer than is measured.
+const TIMEOUT: Duration = Duration::from_secs(600);
+
+pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
+    let scheduler = bench.scheduler("neighbours", 2).await?;
+    let runs = bench.plan.calls / 20;
+    let (mut alone, mut endless, mut compiling) = (Measured::default(), Measured::default(), Measured::default());
+    for _ in 0..bench.plan.repeats {
+        alone.add(spans(&scheduler, runs).await?);
+
+        let mut neighbours = Vec::new();
+        for _ in 0..ENDLESS {
+            neighbours.push(scheduler.schedule("spin").timeout(TIMEOUT).max_attempts(1).send().await?);
+        }
+        while scheduler.health().running < ENDLESS {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        endless.add(spans(&scheduler, runs).await?);
+        for neighbour in neighbours {
+            scheduler.cancel(neighbour).await?;
+            scheduler.wait(neighbour).await?;
+        }
+
+        let compiler = tokio::spawn(compile_without_end(bench)?);
+        compiling.add(spans(&scheduler, runs).await?);
+        compiler.abort();
+    }
+    let report = &mut bench.report;
+    report.add("neighbour_us.alone.p50", "a run one by one, create → outcome, µs", alone.p50);
+    report.add("neighbour_us.alone.p99", "the same, the longest 1 in 100", alone.p99);
+    report.add("neighbour_us.endless.p50", "the same beside eight guests that never end", endless.p50);
+    report.add("neighbour_us.endless.p99", "the same, the longest 1 in 100", endless.p99);
+    report.add("neighbour_us.compiling.p50", "the same while components are compiled", compiling.p50);
+    report.add("neighbour_us.compiling.p99", "the same, the longest 1 in 100", compiling.p99);
+    report.add_ratio("neighbour_ratio.endless", "p99 beside endless guests ÷ alone", "neighbour_us.endless.p99", "neighbour_us.alone.p99");
+    report.add_ratio("neighbour_ratio.compiling", "p99 while compiling ÷ alone", "neighbour_us.compiling.p99", "neighbour_us.alone.p99");
+    scheduler.shutdown(Duration::from_secs(5)).await
+}
+
+/// Of each repeat the median and the longest 1 in 100.
+#[derive(Default)]
+struct Measured {
+    p50: Vec<f64>,
+    p99: Vec<f64>,
+}
+
+impl Measured {
+    fn add(&mut self, mut spans: Vec<f64>) {
+        spans.sort_by(f64::total_cmp);
+        self.p50.push(spans[spans.len() / 2]);
+        self.p99.push(spans[spans.len() * 99 / 100]);
+    }
+}
+
+/// Microseconds that each of so many runs takes, one after the other.
+async fn spans(scheduler: &Scheduler, runs: usize) -> Result<Vec<f64>, Error> {
+    let mut spans = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        let started = Instant::now();
+        let run = scheduler.schedule("touch").payload(input()).send().await?;
+        scheduler.wait(run).await?;
+        spans.push(started.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(spans)
+}
+
+/// Compiles one component after the other, where `serve` would.
+fn compile_without_end(bench: &Bench<'_>) -> Result<impl Future<Output = ()> + Send + 'static, Error> {
+    let config = WasmConfig { compiler: bench.subject.compiler.clone(), ..WasmConfig::default() };
+    let wasm = bench.subject.wasm.clone();
+    let executor = WasmExecutor::new(config, Arc::new(crate::clock::SystemClock::new()), only(wasm.clone()));
+    let executor = executor.map_err(|error| Error::Start(error.to_string()))?;
+    Ok(async move {
+        for number in 0_u32.. {
+            // A custom section that nobody reads makes it another component.
+            let section = [&[0, 5, 0][..], &number.to_le_bytes()].concat();
+            let another: Arc<[u8]> = [&wasm[..], &section].concat().into();
+            if let Err(refused) = executor.inspect(another.clone(), &Grants::none()).await {
+                tracing::error!(digest = %Digest::of(&another), %refused, "the measured component can't be compiled");
+                return;
+            }
+        }
+    })
+}
