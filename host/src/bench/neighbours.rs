@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
+
 use super::overhead::only;
 use super::{Bench, input};
 use crate::executor::Executor;
@@ -35,9 +37,10 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
             scheduler.wait(neighbour).await?;
         }
 
-        let compiler = tokio::spawn(compile_without_end(bench)?);
+        let mut compiler = JoinSet::new();
+        compiler.spawn(compile_without_end(bench)?);
         compiling.add(spans(&scheduler, runs).await?);
-        compiler.abort();
+        compiler.shutdown().await;
     }
     let report = &mut bench.report;
     report.add("neighbour_us.alone.p50", "a run one by one, create → outcome, µs", alone.p50);

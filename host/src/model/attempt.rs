@@ -67,11 +67,13 @@ pub enum FailureReason {
     HostCrashed,
     /// The host process died during too many attempts of this run.
     Quarantined,
+    /// What is stored of the run is not what was stored.
+    DamagedRow,
 }
 
 impl FailureReason {
     /// All of them, in the order in which they are documented.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Returned,
         Self::Rejected,
         Self::Trap,
@@ -87,6 +89,7 @@ impl FailureReason {
         Self::QuotaExceeded,
         Self::HostCrashed,
         Self::Quarantined,
+        Self::DamagedRow,
     ];
 
     /// The stable, machine-readable code.
@@ -107,12 +110,13 @@ impl FailureReason {
             Self::QuotaExceeded => "quota-exceeded",
             Self::HostCrashed => "host-crashed",
             Self::Quarantined => "quarantined",
+            Self::DamagedRow => "damaged-row",
         }
     }
 
     /// Whether another attempt can't help.
     pub const fn is_permanent(self) -> bool {
-        matches!(self, Self::Rejected | Self::QuotaExceeded | Self::Quarantined)
+        matches!(self, Self::Rejected | Self::QuotaExceeded | Self::Quarantined | Self::DamagedRow)
     }
 }
 

@@ -144,7 +144,7 @@ pub struct Limits {
     pub hostcall_bytes: usize,
     /// Live resources in an attempt.
     pub handles: usize,
-    /// Calls of our interfaces by one attempt.
+    /// Calls of our interfaces, and of WASI, by one attempt.
     pub host_calls: u64,
     /// Bytes of stdout, stderr and log kept of an attempt.
     pub log_bytes: usize,

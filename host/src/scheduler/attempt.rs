@@ -15,7 +15,7 @@ use crate::executor::{AttemptReport, AttemptRequest, Executor};
 use crate::model::{
     AttemptCounters, FailureReason, Jitter, Next, Outcome, ParentRun, RetryPolicy, Timestamp, WriteSet, next_after_attempt,
 };
-use crate::storage::{CancelSignal, Claim, Finish, Storage};
+use crate::storage::{CancelSignal, Claim, Finish, Storage, StorageError};
 
 /// Executes attempts. Shared by all workers.
 pub(super) struct Attempts {
@@ -62,7 +62,12 @@ impl Attempts {
             None => match self.storage.input(claim.run) {
                 Ok(input) => input,
                 Err(error) => {
-                    let outcome = Outcome::failed(FailureReason::Instantiation, format!("the input could not be read: {error}"));
+                    // What is damaged stays so.
+                    let reason = match error {
+                        StorageError::Corrupt(_) => FailureReason::DamagedRow,
+                        _ => FailureReason::Instantiation,
+                    };
+                    let outcome = Outcome::failed(reason, format!("the input could not be read: {error}"));
                     return nothing_but(outcome, self.clock.now());
                 }
             },

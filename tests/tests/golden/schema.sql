@@ -132,7 +132,7 @@ CREATE TABLE runlater_runs (
     input            BLOB NOT NULL,
     output_type      TEXT,
     output           BLOB
-, cron INTEGER, planned_at INTEGER, skipped INTEGER, skipped_until INTEGER, on_failure INTEGER NOT NULL DEFAULT 0, because TEXT) STRICT;
+, cron INTEGER, planned_at INTEGER, skipped INTEGER, skipped_until INTEGER, on_failure INTEGER NOT NULL DEFAULT 0, because TEXT, input_crc INTEGER) STRICT;
 
 CREATE UNIQUE INDEX runlater_runs_cron ON runlater_runs (cron, planned_at) WHERE cron IS NOT NULL;
 

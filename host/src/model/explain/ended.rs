@@ -20,7 +20,7 @@ pub(super) fn failed(known: &Known<'_>) -> Vec<Cause> {
         reason if reason == FailureReason::Rejected.code() => Cause::Rejected,
         reason if reason == FailureReason::QuotaExceeded.code() => Cause::QuotaExceeded,
         reason if reason == FailureReason::Quarantined.code() => Cause::Quarantined,
-        "damaged-row" => Cause::DamagedRow,
+        reason if reason == FailureReason::DamagedRow.code() => Cause::DamagedRow,
         _ => no_more_attempts(known),
     });
     let follows = known.others.iter().find(|other| other.on_failure && other.parent == Some(run.id));

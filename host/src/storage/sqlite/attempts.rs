@@ -1,9 +1,9 @@
 //! The history of a run: the attempts that left a row, and the one that its own row tells.
 
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, Row};
 
 use super::list::Reader;
-use super::rows::{RUNNING, SUCCEEDED, optional_time, strange, time};
+use super::rows::{RUNNING, SUCCEEDED, optional_time, sound, strange, time};
 use crate::model::{Attempt, RunId};
 
 /// Oldest first.
@@ -12,11 +12,11 @@ pub(super) fn attempts(reader: &Reader<'_>, run: RunId) -> rusqlite::Result<Vec<
     let digest = |component: Option<i64>| component.and_then(|id| reader.registry.digest(id));
     let mut statement = reader.conn.prepare_cached(
         "-- attempts
-         SELECT a.number, a.component, a.started_at, a.finished_at, a.outcome, a.message, a.log
+         SELECT a.number, a.component, a.started_at, a.finished_at, a.outcome, iif(octet_length(a.message) > 65536, 0, a.message), a.log
          FROM runlater_attempts a JOIN runlater_runs r ON r.id = a.run
          WHERE a.run = ?1 AND r.namespace = ?2 ORDER BY a.number",
     )?;
-    let rows = statement.query_map((key, reader.namespace.0), |row| {
+    let read = |row: &Row<'_>| -> rusqlite::Result<Attempt> {
         let outcome: String = row.get(4)?;
         Ok(Attempt {
             number: row.get(0)?,
@@ -27,8 +27,11 @@ pub(super) fn attempts(reader: &Reader<'_>, run: RunId) -> rusqlite::Result<Vec<
             message: row.get(5)?,
             log: row.get::<_, Option<Vec<u8>>>(6)?.unwrap_or_default(),
         })
-    })?;
-    let mut attempts = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    };
+    let (mut rows, mut attempts) = (statement.query((key, reader.namespace.0))?, Vec::new());
+    while let Some(row) = rows.next()? {
+        attempts.extend(sound("attempts", read(row))?);
+    }
     let last = reader
         .conn
         .prepare_cached(

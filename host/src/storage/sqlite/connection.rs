@@ -18,11 +18,13 @@ const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Up to this size a file is checked whole when it is opened.
 const QUICK_CHECK_BYTES_MAX: u64 = 1 << 30;
+/// What the file says of whose it is (`application_id`): "runl". Nothing, where an embedder made it.
+const APPLICATION_ID: i32 = 0x7275_6e6c;
 /// What every SQLite database begins with.
 const FILE_HEAD: &[u8] = b"SQLite format 3\0";
 
 /// Each migration in a transaction of its own; the schema's version is how many were applied.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0001_runs.sql"),
     include_str!("migrations/0002_policies.sql"),
     include_str!("migrations/0003_crons.sql"),
@@ -30,6 +32,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0005_audit.sql"),
     include_str!("migrations/0006_explain.sql"),
     include_str!("migrations/0007_rates.sql"),
+    include_str!("migrations/0008_checks.sql"),
 ];
 
 /// Held for as long as this process owns the file. The lock dies with the process, so a crash leaves none behind.
@@ -162,11 +165,14 @@ fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
 }
 
-/// Whether commits survive the loss of power, as the connection itself says.
+/// Whether commits survive the loss of power, and what a hostile schema may do, as the connection itself says.
 #[cfg(feature = "test-util")]
-pub(super) fn durability(conn: &Connection) -> rusqlite::Result<(String, i64)> {
-    let journal = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
-    Ok((journal, conn.query_row("PRAGMA synchronous", [], |row| row.get(0))?))
+pub(super) fn settings(conn: &Connection) -> rusqlite::Result<String> {
+    let journal: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    let synchronous: i64 = conn.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
+    let trusted: bool = conn.query_row("PRAGMA trusted_schema", [], |row| row.get(0))?;
+    let defensive = conn.db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE)?;
+    Ok(format!("journal {journal}, synchronous {synchronous}, trusted schema {trusted}, defensive {defensive}"))
 }
 
 /// Has statements keep their plans whatever is bound to them.
@@ -234,6 +240,9 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StorageError> {
         conn.execute("VACUUM INTO ?1", [draft.to_string_lossy()]).map_err(|error| cannot(&copy, "written before the migration", &error))?;
         std::fs::rename(&draft, &copy).map_err(|error| cannot(&copy, "written before the migration", &error))?;
     }
+    if found == 0 && is_empty(conn).map_err(|error| unreadable(path, error))? {
+        conn.pragma_update(None, "application_id", APPLICATION_ID).map_err(|error| unreadable(path, error))?;
+    }
     for (version, migration) in (found + 1..).zip(&MIGRATIONS[found as usize..]) {
         let apply = |conn: &mut Connection| -> rusqlite::Result<()> {
             let transaction = conn.transaction()?;
@@ -245,6 +254,10 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StorageError> {
             .map_err(|error| StorageError::Unavailable(format!("{} can't be migrated to schema {version}: {error}", path.display())))?;
     }
     Ok(())
+}
+
+fn is_empty(conn: &Connection) -> rusqlite::Result<bool> {
+    conn.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
 }
 
 fn schema_version(conn: &Connection) -> rusqlite::Result<i64> {
@@ -262,14 +275,16 @@ pub(super) fn refuse_foreign_tables(path: &Path) -> Result<(), StorageError> {
     if std::fs::metadata(path).is_ok_and(|meta| meta.len() > 0) {
         // What is only in the log is not seen, and nothing is refused for that.
         let conn = open_immutable(path).map_err(|error| unreadable(path, error))?;
+        let id: i32 = conn.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(|error| unreadable(path, error))?;
         let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name LIKE 'runlater\\_%' ESCAPE '\\' DESC LIMIT 1";
         let first: Option<String> = conn.query_row(tables, [], |row| row.get(0)).optional().map_err(|error| unreadable(path, error))?;
-        if let Some(other) = first.filter(|name| !name.starts_with("runlater_")) {
-            return Err(StorageError::Unavailable(format!(
-                "{} is another program's database: it has the table {other:?}, and none of runlater's; choose another file",
-                path.display()
-            )));
-        }
+        let whose = match first {
+            Some(table) if table.starts_with("runlater_") => return Ok(()),
+            Some(other) => format!("it has the table {other:?}, and none of runlater's"),
+            None if id != 0 && id != APPLICATION_ID => format!("it says so (application_id {id:#010x}), and has none of runlater's tables"),
+            None => return Ok(()),
+        };
+        return Err(StorageError::Unavailable(format!("{} is another program's database: {whose}; choose another file", path.display())));
     }
     Ok(())
 }
@@ -307,7 +322,7 @@ pub(super) fn refuse_strange_files(path: &Path) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// The name of the network file system that `folder` is on. The numbers are those of statfs(2).
+/// The name of the network file system that `folder` is on.
 #[cfg(target_os = "linux")]
 fn network_file_system(folder: &Path) -> Option<&'static str> {
     use std::os::unix::ffi::OsStrExt;
@@ -320,7 +335,13 @@ fn network_file_system(folder: &Path) -> Option<&'static str> {
         }
         stat.assume_init()
     };
-    match stat.f_type as i64 & 0xffff_ffff {
+    network_file_system_of(stat.f_type as i64)
+}
+
+/// What this number of statfs(2) stands for, if it is a file system on the network.
+#[cfg(target_os = "linux")]
+fn network_file_system_of(kind: i64) -> Option<&'static str> {
+    match kind & 0xffff_ffff {
         0x6969 => Some("NFS"),
         0xff53_4d42 | 0xfe53_4d42 | 0x517b => Some("a Windows share"),
         0x6573_5546 => Some("FUSE"),
@@ -339,4 +360,27 @@ fn restrict_to_owner(path: &Path) -> Result<(), StorageError> {
         }
     }
     Ok(())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// No test can mount any of them; the numbers are those of linux/magic.h.
+    #[test]
+    fn file_systems_on_the_network_are_told() {
+        for (kind, name) in [
+            (0x6969, Some("NFS")),
+            (0xff53_4d42, Some("a Windows share")),
+            (0xff53_4d42_u32 as i32 as i64, Some("a Windows share")),
+            (0xfe53_4d42, Some("a Windows share")),
+            (0x6573_5546, Some("FUSE")),
+            (0xef53, None),
+            (0x0102_1994, None),
+            (0x794c_7630, None),
+        ] {
+            assert_eq!(network_file_system_of(kind), name, "{kind:#x}");
+        }
+        assert_eq!(network_file_system(&std::env::temp_dir()), None, "tests lie on a local disk");
+    }
 }

@@ -118,8 +118,8 @@ pub(super) fn insert(
     let mut statement = conn.prepare_cached(
         "-- create
          INSERT INTO runlater_runs (id, namespace, task, status, due_at, trigger_at, created_at, priority, origin, parent, root, depth, max_attempts, timeout,
-             unique_key, metadata, input_type, input)
-         VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+             unique_key, metadata, input_type, input, input_crc)
+         VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     )?;
     // rusqlite's tuples end at 16 parameters.
     statement.execute(rusqlite::params![
@@ -140,6 +140,7 @@ pub(super) fn insert(
         metadata_text(&run.metadata),
         run.input.stored_media_type(),
         run.input.bytes(),
+        super::input::checksum(run.input.bytes()),
     ])?;
     for (key, value) in run.metadata.iter() {
         conn.prepare_cached("-- create: metadata\nINSERT INTO runlater_run_metadata (namespace, key, value, run) VALUES (?1, ?2, ?3, ?4)")?

@@ -24,6 +24,7 @@ mod gate;
 mod gated;
 mod hold;
 mod ids;
+mod input;
 mod lane;
 mod list;
 mod load;
@@ -105,12 +106,7 @@ impl SqliteStorage {
         }
         let registry = &self.shared.registry;
         let done = self.readers.read(|conn| read(&Reader { conn, registry, id_origin: self.shared.id_origin, namespace, now }));
-        done.map_err(|error| match error {
-            rusqlite::Error::FromSqlConversionFailure(column, _, what) => {
-                StorageError::Corrupt(format!("column {column} of a run holds {what}"))
-            }
-            other => writer::sort(&other, false),
-        })
+        done.map_err(readers::sort)
     }
 
     /// What is in memory is newer than the row by up to a commit.
@@ -128,10 +124,10 @@ impl SqliteStorage {
         });
     }
 
-    /// What the writer's own connection says of `journal_mode` and `synchronous`.
+    /// What the writer's own connection says of how it is set.
     #[cfg(feature = "test-util")]
-    pub async fn durability(&self) -> Result<(String, i64), StorageError> {
-        self.shared.call(|tx| connection::durability(tx.conn)).await
+    pub async fn settings(&self) -> Result<String, StorageError> {
+        self.shared.call(|tx| connection::settings(tx.conn)).await
     }
 }
 
@@ -288,11 +284,7 @@ impl Storage for SqliteStorage {
         let Some(key) = run.key_in(self.shared.id_origin) else {
             return Err(StorageError::Corrupt("a claimed run is of another database".into()));
         };
-        let read = self.readers.read(|conn| {
-            let mut statement = conn.prepare_cached("-- input\nSELECT input_type, input FROM runlater_runs WHERE id = ?1")?;
-            statement.query_row([key], |row| Ok(Payload::from_stored(row.get_ref(0)?.as_str_or_null()?, row.get_ref(1)?.as_blob()?)))
-        });
-        read.map_err(|error| writer::sort(&error, false))
+        self.readers.read(|conn| input::input(conn, key)).map_err(readers::sort)
     }
 
     fn finish(&self, finish: Finish, now: Timestamp) {

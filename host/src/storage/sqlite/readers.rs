@@ -9,6 +9,8 @@ use std::sync::Mutex;
 use rusqlite::Connection;
 
 use super::connection::open_reader;
+use super::writer;
+use crate::storage::StorageError;
 
 /// Connections that are kept when nobody uses them.
 const KEPT_MAX: usize = 8;
@@ -54,6 +56,16 @@ impl Readers {
 
     pub(super) fn close(&self) {
         self.idle.lock().expect("nothing panics while it holds this").clear();
+    }
+}
+
+/// What it means that reading failed.
+pub(super) fn sort(error: rusqlite::Error) -> StorageError {
+    match error {
+        rusqlite::Error::FromSqlConversionFailure(column, _, what) => {
+            StorageError::Corrupt(format!("column {column} of a run holds {what}"))
+        }
+        other => writer::sort(&other, false),
     }
 }
 

@@ -68,7 +68,7 @@ fn store_task(
              INSERT INTO runlater_tasks (namespace, name, component, grants, description, input_schema, policy, created_at, updated_at, overrides)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)
              ON CONFLICT (namespace, name) DO UPDATE SET component = ?3, grants = ?4, description = ?5, input_schema = ?6, policy = ?7, updated_at = ?8,
-                 overrides = ?9
+                 overrides = ?9, pause = CASE WHEN json_valid(pause) THEN pause END
              RETURNING id, created_at, pause",
         )?
         .query_row(
@@ -83,7 +83,8 @@ fn store_task(
                 now.as_micros(),
                 overrides_text(&overrides),
             ),
-            |row| Ok((row.get(0)?, row.get(1)?, pause_of(row, 2)?)),
+            // One that can't be understood is none: this is how its task is mended.
+            |row| Ok((row.get(0)?, row.get(1)?, pause_of(row, 2).unwrap_or(None))),
         )?;
     Ok(Task {
         id: TaskId(id),

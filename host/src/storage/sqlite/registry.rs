@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 use rustc_hash::FxHashMap;
 
 use super::pause::pause_of;
-use super::rows::{strange, time};
+use super::rows::{sound, strange, time};
 use crate::model::{Digest, Grant, Grants, InputSchema, Name, Namespace, NamespaceId, PolicySettings, Task, TaskId};
 
 /// What an operator says of a policy, as it is stored: a JSON object of fields and their text.
@@ -44,17 +44,17 @@ impl Registry {
         self.inner.read().expect("nothing panics while it holds the registry")
     }
 
-    /// Reads everything from the database.
+    /// Reads everything from the database. A row that can't be understood is left out, with what refers to it: runs of such a task wait for
+    /// a host that knows it.
     pub(super) fn load(&self, conn: &Connection) -> rusqlite::Result<()> {
         let mut fresh = Inner::default();
         let before = self.read().by_id.clone();
         let mut statement = conn.prepare("-- registry: namespaces\nSELECT id, name FROM runlater_namespaces")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let name: String = row.get(1)?;
-            let name = Name::parse(&name, "name").map_err(|_| strange(1, "a namespace name that is none"))?;
-            let id = NamespaceId(row.get(0)?);
-            fresh.namespaces.insert(id, Namespace { id, name });
+            if let Some(namespace) = sound("namespaces", namespace(row))? {
+                fresh.namespaces.insert(namespace.id, namespace);
+            }
         }
         let mut statement = conn.prepare("-- registry: components\nSELECT id, digest FROM runlater_components")?;
         let mut rows = statement.query([])?;
@@ -70,31 +70,11 @@ impl Registry {
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let (name, grants, policy): (String, String, String) = (row.get(2)?, row.get(4)?, row.get(7)?);
-            let grants: Result<Grants, _> = grants.split_whitespace().map(Grant::parse).collect();
-            let id: i64 = row.get(0)?;
-            let schema: Option<String> = row.get(6)?;
-            let schema = schema.map(|text| {
-                // What was compiled of it before is good for longer than one reading.
-                let known = before.get(&id).and_then(|task| task.input_schema.clone());
-                known.filter(|schema| schema.as_str() == text).unwrap_or_else(|| InputSchema::from_stored(&text))
-            });
-            let task = Arc::new(Task {
-                id: TaskId(id),
-                namespace: NamespaceId(row.get(1)?),
-                name: Name::parse(&name, "name").map_err(|_| strange(2, "a task name that is none"))?,
-                digest: *fresh.components.get(&row.get(3)?).ok_or_else(|| strange(3, "a component that does not exist"))?,
-                grants: grants.map_err(|_| strange(4, "a grant that this version does not know"))?,
-                description: row.get(5)?,
-                input_schema: schema,
-                policy: serde_json::from_str(&policy).map_err(|_| strange(7, "a policy that this version does not know"))?,
-                overrides: overrides(&row.get::<_, String>(10)?).ok_or_else(|| strange(10, "a policy that this version does not know"))?,
-                created_at: time(row, 8)?,
-                updated_at: time(row, 9)?,
-                pause: pause_of(row, 11)?,
-            });
-            fresh.by_id.insert(task.id.0, task.clone());
-            fresh.by_name.insert((task.namespace, task.name.clone()), task);
+            if let Some(task) = sound("tasks", task(row, &fresh.components, &before))? {
+                let task = Arc::new(task);
+                fresh.by_id.insert(task.id.0, task.clone());
+                fresh.by_name.insert((task.namespace, task.name.clone()), task);
+            }
         }
         *self.inner.write().expect("nothing panics while it holds the registry") = fresh;
         Ok(())
@@ -136,4 +116,36 @@ impl Registry {
     pub(super) fn component_id(&self, digest: &Digest) -> Option<i64> {
         self.read().component_ids.get(digest).copied()
     }
+}
+
+fn namespace(row: &Row<'_>) -> rusqlite::Result<Namespace> {
+    let name: String = row.get(1)?;
+    let name = Name::parse(&name, "name").map_err(|_| strange(1, "a namespace name that is none"))?;
+    Ok(Namespace { id: NamespaceId(row.get(0)?), name })
+}
+
+/// `before` are the tasks as they were last read.
+fn task(row: &Row<'_>, components: &FxHashMap<i64, Digest>, before: &FxHashMap<i64, Arc<Task>>) -> rusqlite::Result<Task> {
+    let (id, name, grants, policy): (i64, String, String, String) = (row.get(0)?, row.get(2)?, row.get(4)?, row.get(7)?);
+    let grants: Result<Grants, _> = grants.split_whitespace().map(Grant::parse).collect();
+    let schema: Option<String> = row.get(6)?;
+    let schema = schema.map(|text| {
+        // What was compiled of it before is good for longer than one reading.
+        let known = before.get(&id).and_then(|task| task.input_schema.clone());
+        known.filter(|schema| schema.as_str() == text).unwrap_or_else(|| InputSchema::from_stored(&text))
+    });
+    Ok(Task {
+        id: TaskId(id),
+        namespace: NamespaceId(row.get(1)?),
+        name: Name::parse(&name, "name").map_err(|_| strange(2, "a task name that is none"))?,
+        digest: *components.get(&row.get(3)?).ok_or_else(|| strange(3, "a component that does not exist"))?,
+        grants: grants.map_err(|_| strange(4, "a grant that this version does not know"))?,
+        description: row.get(5)?,
+        input_schema: schema,
+        policy: serde_json::from_str(&policy).map_err(|_| strange(7, "a policy that this version does not know"))?,
+        overrides: overrides(&row.get::<_, String>(10)?).ok_or_else(|| strange(10, "a policy that this version does not know"))?,
+        created_at: time(row, 8)?,
+        updated_at: time(row, 9)?,
+        pause: pause_of(row, 11)?,
+    })
 }

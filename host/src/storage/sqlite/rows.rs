@@ -8,6 +8,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 
 use super::gated::Standing;
+use super::input;
 use super::registry::Registry;
 use crate::model::{Because, CronOccurrence, Metadata, Name, NewRun, Origin, Payload, Run, RunId, Status, Timestamp};
 
@@ -84,7 +85,7 @@ pub(super) fn sound<T>(what: &str, read: rusqlite::Result<T>) -> rusqlite::Resul
     use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
     match read {
         Err(error @ (FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..))) => {
-            tracing::error!(%error, "a row of {what} can't be understood and is left out");
+            tracing::error!(%error, "a row of {what} can't be understood and is left out: somebody else wrote to the database");
             Ok(None)
         }
         read => read.map(Some),
@@ -138,9 +139,10 @@ pub(super) struct Waiting {
 
 /// The columns of [`waiting`]. What is no failure is [`Attempt::NO_FAILURES`](crate::model::Attempt::NO_FAILURES).
 pub(super) const WAITING_COLUMNS: &str = "id, namespace, task, due_at, trigger_at, priority, attempt, failures, origin, parent, root, depth, max_attempts, timeout, \
-     metadata, input_type, CASE WHEN length(input) <= 2048 THEN input END, \
+     iif(octet_length(metadata) > 65536, 0, metadata), input_type, CASE WHEN length(input) <= 2048 THEN input END, \
      CASE WHEN failures > 0 THEN (SELECT min(started_at) FROM (SELECT started_at, row_number() OVER (ORDER BY number DESC) AS back \
-         FROM runlater_attempts WHERE run = id AND outcome NOT IN ('succeeded', 'snoozed', 'cancelled', 'shut-down', 'host-crashed')) WHERE back <= failures) END";
+         FROM runlater_attempts WHERE run = id AND outcome NOT IN ('succeeded', 'snoozed', 'cancelled', 'shut-down', 'host-crashed')) WHERE back <= failures) END, \
+     input_crc, length(input)";
 
 pub(super) fn waiting(row: &Row<'_>) -> rusqlite::Result<Box<Waiting>> {
     let parent: Option<i64> = row.get(9)?;
@@ -148,7 +150,11 @@ pub(super) fn waiting(row: &Row<'_>) -> rusqlite::Result<Box<Waiting>> {
         Some(parent) => Some((parent, row.get(10)?, row.get(11)?)),
         None => None,
     };
+    input::check_length(row, 19)?;
     let input: Option<&[u8]> = row.get_ref(16)?.as_blob_or_null()?;
+    if let Some(bytes) = input {
+        input::check(bytes, row.get(18)?, 16)?;
+    }
     let media_type: Option<&str> = row.get_ref(15)?.as_str_or_null()?;
     Ok(Box::new(Waiting {
         id: row.get(0)?,
@@ -159,7 +165,8 @@ pub(super) fn waiting(row: &Row<'_>) -> rusqlite::Result<Box<Waiting>> {
         priority: row.get(5)?,
         attempt: row.get(6)?,
         failures: row.get(7)?,
-        failing_since: optional_time(row, 17)?,
+        // Of another row, which may be the one that can't be understood.
+        failing_since: optional_time(row, 17).unwrap_or(None),
         origin: origin(row.get(8)?).ok_or_else(|| strange(8, "an unknown origin"))?,
         lineage,
         max_attempts: row.get(12)?,
@@ -209,9 +216,10 @@ impl Waiting {
     }
 }
 
-/// The columns of [`run`], of a table or alias `r`.
+/// The columns of [`run`], of a table or alias `r`. What is longer than any of ours can be is not read at all.
 pub(super) const RUN_COLUMNS: &str = "r.id, r.task, r.status, r.due_at, r.trigger_at, r.created_at, r.priority, r.origin, r.attempt, r.cancel_requested, r.started_at, \
-     r.finished_at, r.parent, r.root, r.reason, r.message, r.unique_key, r.metadata, r.input_type, r.input, r.output_type, r.output, \
+     r.finished_at, r.parent, r.root, r.reason, iif(octet_length(r.message) > 65536, 0, r.message), r.unique_key, iif(octet_length(r.metadata) > 65536, 0, r.metadata), \
+     r.input_type, iif(length(r.input) > 262144, 0, r.input), r.output_type, iif(length(r.output) > 262144, 0, r.output), \
      r.cron, r.planned_at, r.skipped, r.skipped_until, (SELECT name FROM runlater_crons AS c WHERE c.id = r.cron), \
      r.failures, r.max_attempts, r.timeout, r.on_failure, r.because";
 
@@ -223,7 +231,8 @@ pub(super) fn run(row: &Row<'_>, registry: &Registry, id_origin: u64, now: i64) 
         let key: Option<i64> = row.get(column)?;
         Ok(key.map(|key| RunId::from_key(key, id_origin)))
     };
-    let output: Option<&[u8]> = row.get_ref(21)?.as_blob_or_null()?;
+    let long = |column| move |_| strange(column, "no bytes, or more than any may have");
+    let output: Option<&[u8]> = row.get_ref(21)?.as_blob_or_null().map_err(long(21))?;
     let status = status(row.get(2)?, due_at, now).ok_or_else(|| strange(2, "an unknown status"))?;
     // Of an attempt before the one in flight: that one's history tells it.
     let past = status == Status::Running;
@@ -252,7 +261,7 @@ pub(super) fn run(row: &Row<'_>, registry: &Registry, id_origin: u64, now: i64) 
         on_failure: row.get(30)?,
         metadata: metadata(row.get_ref(17)?.as_str_or_null()?, 17)?,
         unique_key: row.get(16)?,
-        input: Payload::from_stored(row.get_ref(18)?.as_str_or_null()?, row.get_ref(19)?.as_blob()?),
+        input: Payload::from_stored(row.get_ref(18)?.as_str_or_null()?, row.get_ref(19)?.as_blob().map_err(long(19))?),
         output: match output {
             Some(bytes) => Some(Payload::from_stored(row.get_ref(20)?.as_str_or_null()?, bytes)),
             None => None,

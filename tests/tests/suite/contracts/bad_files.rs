@@ -11,7 +11,7 @@ use crate::conformance::world::{World, at};
 use runlater::model::Order;
 use runlater::storage::sqlite::SqliteStorage;
 use runlater::storage::{Storage, StorageError};
-use runlater::{Page, RunFilter, Status};
+use runlater::{Page, RunFilter};
 
 struct Folder(tempfile::TempDir);
 
@@ -71,6 +71,26 @@ fn a_host_of_its_own_shares_no_file() {
     // An embedder does share it, and then a host may use it, too.
     drop(open(&folder.file()).unwrap());
     SqliteStorage::refuse_foreign_tables(folder.file()).unwrap();
+}
+
+#[test]
+fn a_file_says_whose_it_is() {
+    let folder = Folder::new();
+    let id = || -> i32 { Connection::open(folder.file()).unwrap().query_row("PRAGMA application_id", [], |row| row.get(0)).unwrap() };
+    drop(open(&folder.file()).unwrap());
+    assert_eq!(id().to_be_bytes(), *b"runl");
+    SqliteStorage::refuse_foreign_tables(folder.file()).unwrap();
+    // That of an embedder is the embedder's to mark.
+    let theirs = Folder::new();
+    let conn = Connection::open(theirs.file()).unwrap();
+    conn.execute_batch("PRAGMA application_id = 7; CREATE TABLE bookmarks (url)").unwrap();
+    drop(open(&theirs.file()).unwrap());
+    assert_eq!(conn.query_row("PRAGMA application_id", [], |row| row.get::<_, i32>(0)).unwrap(), 7);
+    // Nothing is in it yet, but it is somebody's.
+    let marked = Folder::new();
+    Connection::open(marked.file()).unwrap().execute_batch("PRAGMA application_id = 7").unwrap();
+    let error = SqliteStorage::refuse_foreign_tables(marked.file()).unwrap_err().to_string();
+    assert!(error.contains("another program's") && error.contains("0x00000007") && error.contains("choose another file"), "{error}");
 }
 
 #[test]
@@ -339,54 +359,6 @@ fn each_page_damaged_is_refused_or_read_and_never_believed_blindly() {
         }
     }
     assert!(refusals * 10 >= pages * 9, "{refusals} of {pages} were refused");
-}
-
-#[test]
-fn a_row_that_somebody_else_wrote_harms_nobody_else() {
-    let file = File::new();
-    let path = file.path();
-    let mut world = World::new(Box::new(file));
-    let good: Vec<_> = world.create((0..3).map(|_| world.new_run(5_000, 0)).collect(), 0);
-    let damage = ["metadata = 'nonsense'", "priority = 300", "trigger_at = -5", "origin = 1, parent = 7", "due_at = 9223372036854775807"];
-    let damaged: Vec<_> = world.create(damage.iter().map(|_| world.new_run(5_000, 0)).collect(), 0);
-    world.wait(world.storage.close()).unwrap();
-    let conn = Connection::open(&path).unwrap();
-    let keys = "SELECT id FROM runlater_runs ORDER BY id";
-    let keys: Vec<i64> = conn.prepare(keys).unwrap().query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
-    for (damage, key) in damage.iter().zip(&keys[3..]) {
-        assert_eq!(conn.execute(&format!("UPDATE runlater_runs SET {damage} WHERE id = ?1"), [key]).unwrap(), 1, "{damage}");
-    }
-    drop(conn);
-    world.storage = world.place.open(at(1)).unwrap();
-    world.settle();
-    for size in [1, 3, 100] {
-        let mut page = Page::new(size, None, Order::OldestFirst).unwrap();
-        let (mut listed, mut ids) = (Vec::new(), Vec::new());
-        loop {
-            let (runs, next) = world.storage.list(world.namespace, &RunFilter::default(), &page, at(1)).unwrap();
-            ids.extend(world.storage.list_ids(world.namespace, &RunFilter::default(), &page, at(1)).unwrap().0);
-            listed.extend(runs.iter().map(|run| run.id));
-            page.cursor = next;
-            if next.is_none() {
-                break;
-            }
-        }
-        assert!(listed.starts_with(&good), "{listed:?}");
-        assert_eq!(ids.len(), good.len() + damaged.len(), "by its id each can still be deleted");
-    }
-    // Time passes; what can be understood runs.
-    let claims = world.claim(100, 5_000);
-    assert_eq!(claims.iter().map(|claim| claim.run).collect::<Vec<_>>(), good);
-    world.settle();
-    assert!(world.storage.health().writable);
-    let conn = Connection::open(&path).unwrap();
-    let quarantined =
-        "SELECT count(*) FROM runlater_runs WHERE status = 4 AND reason = 'damaged-row' AND message LIKE '%can''t be understood%'";
-    // The last one's time never comes.
-    assert_eq!(conn.query_row(quarantined, [], |row| row.get::<_, i64>(0)).unwrap(), 4);
-    assert_eq!(world.status(damaged[3], 5_000), Status::Failed);
-    // Everybody else goes on.
-    assert_eq!(world.create(vec![world.new_run(5_001, 5_000)], 5_000).len(), 1);
 }
 
 #[test]
