@@ -208,7 +208,7 @@ impl Bench<'_> {
             file.push(suffix);
             drop(std::fs::remove_file(file));
         }
-        let scheduler = Scheduler::builder().sqlite(&path).threads(threads).build().await?;
+        let scheduler = Scheduler::builder().sqlite(&path).threads(threads).live_runs(u64::MAX).build().await?;
         scheduler.register(self.subject.wasm.clone()).send().await?;
         Ok(scheduler)
     }

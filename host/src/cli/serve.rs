@@ -17,6 +17,7 @@ use super::screen::{Screen, clean};
 use crate::executor::wasm::Compiler;
 use crate::http::{self, Rates};
 use crate::model::RateLimit;
+use crate::model::limits::LIVE_PER_NAMESPACE_MAX;
 use crate::scheduler::{NewToken, Role, Scheduler, SchedulerBuilder};
 use crate::storage::sqlite::{Room, SqliteStorage};
 
@@ -48,6 +49,9 @@ pub(super) struct Serve {
     /// Refuse new work while the database's disk has less than this free, in MiB; 0: never
     #[arg(long, value_name = "MIB", default_value_t = Room::default().keep_free >> 20, value_parser = clap::value_parser!(u64).range(..=1 << 30))]
     keep_free: u64,
+    /// Runs that may wait in each namespace
+    #[arg(long, value_name = "COUNT", default_value_t = LIVE_PER_NAMESPACE_MAX, value_parser = clap::value_parser!(u64).range(1..))]
+    live_runs: u64,
     #[command(flatten)]
     slots: SlotsArgument,
     #[command(flatten)]
@@ -124,9 +128,12 @@ impl Serve {
             // The address first: a taken one must not cost a start of the scheduler.
             let listener = bind(self.listen).await?;
             let room = Room { keep_free: self.keep_free << 20, ..Room::default() };
-            let scheduler = open(&self.db, |builder| match self.rates.guest_creates {
-                Some(rate) => self.slots.apply(builder).room(room).guest_creates(rate.0),
-                None => self.slots.apply(builder).room(room),
+            let scheduler = open(&self.db, |builder| {
+                let builder = self.slots.apply(builder).room(room).live_runs(self.live_runs);
+                match self.rates.guest_creates {
+                    Some(rate) => builder.guest_creates(rate.0),
+                    None => builder,
+                }
             });
             let scheduler = scheduler.await?;
             let address = listener.local_addr()?;

@@ -12,7 +12,7 @@ use super::{Core, Error, Scheduler, keeper};
 use crate::clock::{Clock, SystemClock};
 use crate::executor::Executor;
 use crate::executor::wasm::{AttemptState, Compiler, WasmConfig, WasmExecutor};
-use crate::model::limits::{GUEST_CREATES_PER_SECOND, Limits};
+use crate::model::limits::{GUEST_CREATES_PER_SECOND, LIVE_PER_NAMESPACE_MAX, Limits};
 use crate::model::{Invalid, Name, Namespace, RateLimit, RateUnit, gap};
 use crate::storage::sqlite::{Room, SqliteStorage};
 use crate::storage::{Storage, StorageError};
@@ -39,6 +39,7 @@ pub struct SchedulerBuilder {
     seed: Option<u64>,
     missed_grace: Option<Duration>,
     guest_creates: Option<RateLimit>,
+    live_runs: u64,
     room: Room,
     paused: bool,
 }
@@ -57,6 +58,7 @@ impl Default for SchedulerBuilder {
             seed: None,
             missed_grace: None,
             guest_creates: Some(RateLimit { count: GUEST_CREATES_PER_SECOND, per: RateUnit::Second }),
+            live_runs: LIVE_PER_NAMESPACE_MAX,
             room: Room::default(),
             paused: false,
         }
@@ -149,6 +151,12 @@ impl SchedulerBuilder {
         self
     }
 
+    /// How many runs may wait in each namespace; default 10,000,000.
+    pub fn live_runs(mut self, max: u64) -> Self {
+        self.live_runs = max;
+        self
+    }
+
     /// How much room is kept on the database's disk. By default, new work is refused with [`StorageError::Full`] while less than 256 MiB
     /// are free, and a file of 32 MiB beside the database is given up for the outcomes of attempts when nothing is.
     pub fn room(mut self, room: Room) -> Self {
@@ -177,6 +185,7 @@ impl SchedulerBuilder {
         // Opening recovers what an unclean stop left, which may take a while.
         let opened = tokio::task::spawn_blocking(move || SqliteStorage::open_with(&path, self.room, now)).await;
         let sqlite = Arc::new(opened.map_err(|_| StorageError::Unavailable("it could not be opened".into()))??);
+        sqlite.set_live_max(self.live_runs);
         let storage: Arc<dyn Storage> = sqlite.clone();
         let executor = match self.executor {
             Some(executor) => executor,

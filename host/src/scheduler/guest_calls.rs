@@ -191,7 +191,9 @@ impl GuestCalls {
     /// Counts a run that is about to be created, whatever becomes of the attempt: a bomb that fails costs as much as one that does not.
     fn count_create(&self) -> Result<(), CallError> {
         let limit = |rate: RateLimit| CallError::Limit { limit: "guest-creates", max: rate.count.into(), asked: u64::from(rate.count) + 1 };
-        self.creates.take(self.namespace, self.clock.elapsed()).map_err(limit)
+        self.creates.take(self.namespace, self.clock.elapsed()).map_err(limit)?;
+        let room = self.storage.has_room(self.namespace, 1, self.clock.now()).map_err(unavailable)?;
+        room.map_err(|max| CallError::Limit { limit: "live-per-namespace", max, asked: max + 1 })
     }
 
     /// Schedules a run of this attempt's own that no unique key concerns.

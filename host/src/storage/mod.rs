@@ -70,8 +70,15 @@ pub trait Storage: Send + Sync + 'static {
     ///
     /// A run whose unique key is held is judged by [`Unique::verdict`](crate::model::Unique::verdict): it is refused, or not stored
     /// ([`Created::Existing`], [`Created::PutOff`]), or takes the place of the one that held it, which is deleted. Its due time is its
-    /// trigger time, or `now` if that has passed.
+    /// trigger time, or `now` if that has passed. Refused as a quota if the namespace has no room for them
+    /// ([`has_room`](Self::has_room)); what guests, crons and the host itself make is not: whoever makes it asks before.
     async fn create(&self, namespace: NamespaceId, runs: Vec<NewRun>, now: Timestamp) -> Result<Vec<Created>, CreateError>;
+
+    /// Whether so many more runs may wait in the namespace; else how many may in all. By a few it may be wrong that are being written meanwhile.
+    fn has_room(&self, namespace: NamespaceId, runs: usize, now: Timestamp) -> Result<Result<(), u64>, StorageError>;
+
+    /// How many runs may wait in each namespace, from now on.
+    fn set_live_max(&self, max: u64);
 
     /// Takes up to `limit` due runs for this host to execute, without waiting for the disk.
     ///

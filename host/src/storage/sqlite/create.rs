@@ -24,6 +24,11 @@ impl From<Refused> for CreateError {
     }
 }
 
+/// What is said where `max` runs wait, and no more may.
+pub(super) fn full(max: u64) -> String {
+    format!("{max} runs wait in this namespace, which is the limit; delete some, or wait until some have run")
+}
+
 /// Stores all of `runs`, or none.
 pub(super) fn create(
     tx: &mut Tx<'_>,
@@ -80,6 +85,7 @@ pub(super) fn create_one(
         Err(refused) => return Ok(Err(refused)),
     };
     tx.arm.push(waiting);
+    tx.shared.live.add(namespace.0);
     if let Some((run, first_at)) = &in_place {
         unique_key::first_asked_for(tx.conn, namespace, run, *first_at)?;
     } else if tx.watched() {
@@ -183,7 +189,11 @@ impl SqliteStorage {
                 Verdict::Taken | Verdict::Replace | Verdict::PutOff(_) => return Err(CreateError::UniqueKeyTaken(holder.run)),
             }
         }
+        if let Err(max) = self.shared.live.has_room(&self.readers, namespace, 1, now).map_err(super::readers::sort)? {
+            return Err(CreateError::Quota(full(max)));
+        }
         let waiting = insert(transaction, self.shared.id_origin, namespace, &run, now).map_err(sorted)??;
+        self.shared.live.add(namespace.0);
         self.foreign.expect(waiting);
         Ok(Created::New(run.id))
     }

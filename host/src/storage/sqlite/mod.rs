@@ -27,6 +27,7 @@ mod ids;
 mod input;
 mod lane;
 mod list;
+mod live;
 mod load;
 mod meta;
 mod miss;
@@ -251,6 +252,9 @@ impl Storage for SqliteStorage {
                 scheduled.map(|(run, task, at)| Note { subject: Some(task.to_string()), ..Note::of_run(run) }.detail(at.to_string()));
             replaced.chain(scheduled).collect()
         };
+        if let Err(max) = self.has_room(namespace, runs.len(), now)? {
+            return Err(CreateError::Quota(create::full(max)));
+        }
         let create = move |tx: &mut writer::Tx<'_>| {
             // What ends while runs are created are those whose unique key was taken from them.
             let before = tx.ended.len();
@@ -258,6 +262,14 @@ impl Storage for SqliteStorage {
             Ok((created, tx.ended[before..].to_vec()))
         };
         Ok(self.change(namespace, now, AuditAction::Schedule, create, noted).await?.0?)
+    }
+
+    fn has_room(&self, namespace: NamespaceId, runs: usize, now: Timestamp) -> Result<Result<(), u64>, StorageError> {
+        self.shared.live.has_room(&self.readers, namespace, runs, now).map_err(readers::sort)
+    }
+
+    fn set_live_max(&self, max: u64) {
+        self.shared.live.set_max(max);
     }
 
     fn claim(&self, limit: usize, now: Timestamp) -> Vec<Claim> {

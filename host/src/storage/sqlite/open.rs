@@ -40,10 +40,12 @@ impl SqliteStorage {
         let mut conn = connection::open_writer(&path)?;
         let readers = Arc::new(readers::Readers::new(path.clone()));
         let prepare = |conn: &mut Connection| -> rusqlite::Result<_> {
+            let file_bytes =
+                conn.query_row("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", [], |row| row.get(0))?;
             let id_origin = ids::origin(conn)?;
             let last_key: Option<i64> = conn.query_row("SELECT max(id) FROM runlater_runs", [], |row| row.get(0))?;
             let last_key = last_key.max(meta::number(conn, "last_key")?);
-            let shared = Arc::new(Shared::new(id_origin, last_key.unwrap_or(0)));
+            let shared = Arc::new(Shared::new(id_origin, last_key.unwrap_or(0), file_bytes));
             conn.execute("INSERT OR IGNORE INTO runlater_namespaces (id, name) VALUES (1, ?1)", [Namespace::DEFAULT])?;
             shared.registry.load(conn)?;
             shared.due.serve(shared.registry.namespaces().iter().map(|namespace| namespace.id.0));

@@ -42,6 +42,9 @@ pub(super) fn trigger(tx: &mut Tx<'_>, namespace: NamespaceId, run: RunId, now: 
              WHERE id = ?1",
         )?
         .execute((seen.id, now.as_micros()))?;
+    if seen.status.is_final() {
+        tx.shared.live.add(namespace.0);
+    }
     meta::alive_at(tx, now)?;
     tx.arm.push(waiting_run(tx.conn, seen.id)?);
     note(tx, namespace, run, &seen, RunChange::Marked(Status::Queued));

@@ -19,7 +19,7 @@ use super::room::Disk;
 use super::rows::Waiting;
 use super::verdict::Verdict;
 use super::watch::Watch;
-use super::{audit, checkpoint, claim, cron, finish, gated, load, meta, rates, verdict};
+use super::{audit, checkpoint, claim, cron, finish, gated, live, load, meta, rates, verdict};
 use crate::storage::{Claim, Finish, RunEvent, StorageError};
 
 /// Writes that may wait. Beyond it, requests are refused before they touch the disk; outcomes of attempts are always taken.
@@ -73,6 +73,7 @@ pub(super) struct Shared {
     pub(super) upcoming: cron::Upcoming,
     pub(super) counts: Arc<verdict::Counts>,
     pub(super) audit_numbers: audit::Numbers,
+    pub(super) live: live::Live,
 }
 
 #[derive(Default)]
@@ -126,7 +127,7 @@ impl Tx<'_> {
 }
 
 impl Shared {
-    pub(super) fn new(id_origin: u64, last_key: i64) -> Self {
+    pub(super) fn new(id_origin: u64, last_key: i64, file_bytes: i64) -> Self {
         Self {
             queue: Mutex::default(),
             ready: Condvar::new(),
@@ -145,6 +146,7 @@ impl Shared {
             upcoming: cron::Upcoming::default(),
             counts: Arc::default(),
             audit_numbers: audit::Numbers::default(),
+            live: live::Live::new(file_bytes.unsigned_abs()),
         }
     }
 

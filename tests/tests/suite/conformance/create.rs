@@ -59,6 +59,35 @@ fn several_are_stored_all_or_none() {
 }
 
 #[test]
+fn a_namespace_holds_so_many_that_wait_and_no_more() {
+    let mut world = World::new(place());
+    let create = |world: &World, namespace, count: i64, now| {
+        let runs = (0..count).map(|_| world.new_run(now + 9, now)).collect();
+        world.wait(world.storage.create(namespace, runs, at(now))).map(|created| created.len()).map_err(|error| error.to_string())
+    };
+    for _ in 0..2 {
+        world.storage.set_live_max(5);
+        let rest = 5 - world.all(world.namespace, 0).len() as i64;
+        assert_eq!(create(&world, world.namespace, rest, 0), Ok(rest as usize));
+        let refused = create(&world, world.namespace, 1, 0).unwrap_err();
+        assert!(refused.contains("5 runs wait in this namespace, which is the limit"), "{refused}");
+        assert_eq!(world.storage.has_room(world.namespace, 1, at(0)).unwrap(), Err(5));
+        // After a restart it is known as well; and who has gone leaves room.
+        let run = world.all(world.namespace, 0)[0].id;
+        world.wait(world.storage.delete(world.namespace, vec![run], at(0))).unwrap()[0].clone().unwrap();
+        world.reopen(0);
+        world.storage.set_live_max(5);
+    }
+    assert!(create(&world, world.namespace, 2, 1).is_err(), "all of them, or none");
+    assert_eq!(create(&world, world.other, 5, 1), Ok(5), "each namespace for itself");
+    // Those that run do not wait, and neither do those that have ended.
+    assert_eq!(world.claim(3, 9).len(), 3);
+    world.settle();
+    assert_eq!(create(&world, world.namespace, 4, 10), Ok(4));
+    assert!(create(&world, world.namespace, 1, 11).is_err());
+}
+
+#[test]
 fn ids_only_rise() {
     let mut world = World::new(place());
     let mut before = world.storage.next_run_id(at(0));

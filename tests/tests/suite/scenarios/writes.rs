@@ -323,6 +323,25 @@ async fn chains_and_bombs_end_by_themselves() {
 }
 
 #[tokio::test]
+async fn guests_are_told_that_their_namespace_is_full() {
+    let world = World::built(&["behaviours"], |builder| builder.live_runs(3)).await;
+    let touch = json!({ "task": "touch", "after": "1d" });
+    let later = json!({ "task": "schedule", "after": "1h", "input": { "runs": [touch] } });
+    let root = world.run("schedule", json!({ "runs": [later, touch, touch, touch] })).await;
+    let error = world.schedule("touch", Value::Null).send().await.unwrap_err().to_string();
+    assert!(error.contains("3 runs wait in this namespace, which is the limit"), "{error}");
+    // What was scheduled before has its turn, and is told the same.
+    world.advance(secs(3600));
+    let children = world.children(root.id).await;
+    assert_eq!(world.drive(children[0].id).await.message.as_deref(), Some("limit `live-per-namespace`: 4 asked for, 3 allowed"));
+    for touch in &children[1..3] {
+        world.scheduler.delete(touch.id).await.unwrap();
+    }
+    // The run itself may still be counted while it runs: its claim is written when there is something to write.
+    assert_eq!(world.run("schedule", json!({ "runs": [touch] })).await.status, Status::Succeeded);
+}
+
+#[tokio::test]
 async fn guests_create_at_a_rate_and_their_host_as_it_likes() {
     let rate = RateLimit::parse("3/s", "rate").ok();
     let world = World::built(&["behaviours"], |builder| builder.guest_creates(rate)).await;
