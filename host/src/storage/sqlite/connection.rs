@@ -240,12 +240,12 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StorageError> {
         conn.execute("VACUUM INTO ?1", [draft.to_string_lossy()]).map_err(|error| cannot(&copy, "written before the migration", &error))?;
         std::fs::rename(&draft, &copy).map_err(|error| cannot(&copy, "written before the migration", &error))?;
     }
-    if found == 0 && is_empty(conn).map_err(|error| unreadable(path, error))? {
-        conn.pragma_update(None, "application_id", APPLICATION_ID).map_err(|error| unreadable(path, error))?;
-    }
     for (version, migration) in (found + 1..).zip(&MIGRATIONS[found as usize..]) {
         let apply = |conn: &mut Connection| -> rusqlite::Result<()> {
             let transaction = conn.transaction()?;
+            if is_empty(&transaction)? {
+                transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            }
             transaction.execute_batch(migration)?;
             transaction.execute("INSERT OR REPLACE INTO runlater_meta (key, value) VALUES ('schema_version', ?1)", [version])?;
             transaction.commit()

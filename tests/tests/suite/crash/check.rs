@@ -18,7 +18,7 @@ const FAILED: i64 = 4;
 const CANCELLED: i64 = 5;
 
 /// What must hold of the tables at every moment, whatever happened: each statement finds what is wrong.
-const NEVER: [(&str, &str); 9] = [
+const NEVER: [(&str, &str); 10] = [
     (
         "a chain's counter is not the number of its unfinished runs",
         "SELECT root FROM (SELECT root, live FROM runlater_chains
@@ -53,6 +53,12 @@ const NEVER: [(&str, &str); 9] = [
         "the crashes of a run are not those of its attempts",
         "SELECT id FROM runlater_runs AS r WHERE crashes > 3
              OR crashes <> (SELECT count(*) FROM runlater_attempts WHERE run = r.id AND outcome = 'host-crashed')",
+    ),
+    (
+        // They all have one in each second, and none is missed: a host is back within its grace.
+        "an occurrence of a cron has no run",
+        "SELECT id FROM (SELECT id, planned_at - lag(planned_at) OVER (PARTITION BY cron ORDER BY planned_at) AS step
+             FROM runlater_runs WHERE cron IS NOT NULL) WHERE step <> 1000000",
     ),
     (
         "a run is quarantined that did not crash three times",

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use runlater::executor::scripted::{Script, ScriptedExecutor};
 use runlater::executor::{AttemptRequest, Executor, ScheduleRequest};
-use runlater::model::{FailureReason, Name, Outcome, PolicySettings, TaskDefinition, UniqueKey};
+use runlater::model::{CronFilter, FailureReason, Name, Origin, Outcome, PolicySettings, TaskDefinition, UniqueKey};
 use runlater::storage::{Cancelled, RunChange};
-use runlater::{Due, Grant, Metadata, Page, Payload, RunFilter, RunId, Scheduler, Status, SystemClock, failpoint};
+use runlater::{Due, Grant, Metadata, Page, Payload, Run, RunFilter, RunId, Scheduler, Status, SystemClock, failpoint};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -24,6 +24,12 @@ use crate::faults::disk;
 const FAR: Duration = Duration::from_secs(3600);
 /// What each part of the load does at most in one life.
 const STEPS: usize = 14;
+/// Crons that go on all the time, each with an occurrence in each second.
+const CRONS: [(&str, &str, Duration); 3] = [
+    ("second", "* * * * * *", Duration::ZERO),
+    ("interval", "@every 1s", Duration::ZERO),
+    ("spread", "* * * * * *", Duration::from_millis(400)),
+];
 /// Parts of the load, which go on side by side.
 const PARTS: usize = 3;
 
@@ -205,10 +211,16 @@ async fn load(seed: u64) {
     let scheduler = open().await;
     let mut chance = fastrand::Rng::with_seed(seed);
     let _observer = (chance.u8(..4) > 0).then(|| observe(&scheduler));
-    let filter = RunFilter { statuses: vec![Status::Scheduled], ..RunFilter::default() };
+    for (name, expression, jitter) in CRONS {
+        if scheduler.get_cron(name).await.is_err() {
+            scheduler.cron(name, "work").expression(expression).jitter(jitter).input("ok").unwrap().create().await.unwrap();
+        }
+    }
+    let metadata = Metadata::from_entries([("mine", "1")]).unwrap();
+    let filter = RunFilter { statuses: vec![Status::Scheduled], metadata, ..RunFilter::default() };
     // What earlier lives left is changed too, each run by one part only.
     let (left, _) = scheduler.list(&filter, &Page::default()).await.unwrap();
-    let left: Vec<RunId> = left.into_iter().filter(|run| run.metadata.get("mine").is_some()).map(|run| run.id).collect();
+    let left: Vec<RunId> = left.into_iter().map(|run| run.id).collect();
     if !setting("COMPONENT").is_empty() {
         // Its code is read by the first attempt, which takes longer than most lives.
         scheduler.wait(scheduler.schedule("touch").send().await.unwrap()).await.unwrap();
@@ -295,9 +307,29 @@ async fn drain() {
     let scheduler = open().await;
     let _observer = observe(&scheduler);
     Entry::Ready.tell();
+    end_crons(&scheduler).await;
     finish_all(&scheduler).await;
     scheduler.shutdown(Duration::from_secs(10)).await.unwrap();
     Entry::Closed.tell();
+}
+
+/// Stops the crons, once each has shown that it still goes on.
+async fn end_crons(scheduler: &Scheduler) {
+    let begun = now();
+    for cron in scheduler.list_crons(&CronFilter::default()).await.unwrap() {
+        let goes_on =
+            |run: &Run| run.occurrence.as_ref().is_some_and(|of| of.cron.as_ref() == Some(&cron.name) && of.planned_at > Some(begun));
+        let filter = RunFilter { origins: vec![Origin::Cron], trigger_from: Some(begun), ..RunFilter::default() };
+        let run = loop {
+            let (runs, _) = scheduler.list(&filter, &Page::default()).await.unwrap();
+            match runs.into_iter().find(goes_on) {
+                Some(run) => break run.id,
+                None => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
+        assert_eq!(scheduler.wait(run).await.unwrap().status, Status::Succeeded);
+        scheduler.pause_cron(cron.name.as_str(), None, "the last life ends").await.unwrap();
+    }
 }
 
 async fn finish_all(scheduler: &Scheduler) {
