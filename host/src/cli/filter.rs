@@ -23,6 +23,9 @@ pub(super) struct FilterArgs {
     /// Follow-ups of this run
     #[arg(long, value_name = "ID", value_parser = parse_id)]
     parent: Option<RunId>,
+    /// Follow-ups of this run at any depth: the chain that began with it
+    #[arg(long, value_name = "ID", value_parser = parse_id)]
+    root: Option<RunId>,
     /// Runs whose trigger time is this or later (RFC 3339)
     #[arg(long, value_name = "TIME")]
     trigger_from: Option<String>,
@@ -40,6 +43,7 @@ impl FilterArgs {
             origin: self.origin.clone(),
             metadata: self.metadata.iter().cloned().collect(),
             parent: self.parent.map(|parent| parent.to_string()),
+            root: self.root.map(|root| root.to_string()),
             trigger_from: self.trigger_from.clone(),
             trigger_before: self.trigger_before.clone(),
         }

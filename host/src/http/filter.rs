@@ -28,6 +28,9 @@ pub struct Filter {
     /// A follow-up of this run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
+    /// A follow-up of this run at whatever depth: of the chain that began with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
     /// Trigger time at or after this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trigger_from: Option<String>,
@@ -46,6 +49,7 @@ impl Filter {
             origins: self.origin.iter().map(|origin| Origin::parse(origin)).collect::<Result<_, _>>()?,
             metadata: Metadata::from_entries(&self.metadata)?,
             parent: self.parent.as_deref().map(|parent| RunId::parse(parent, "parent")).transpose()?,
+            root: self.root.as_deref().map(|root| RunId::parse(root, "root")).transpose()?,
             trigger_from: time(&self.trigger_from, "trigger_from")?,
             trigger_before: time(&self.trigger_before, "trigger_before")?,
         }
@@ -65,6 +69,7 @@ impl Filter {
         query.extend(self.origin.iter().map(|origin| ("origin", origin.clone())));
         query.extend(self.metadata.iter().map(|(key, value)| ("metadata", format!("{key}:{value}"))));
         query.extend(self.parent.iter().map(|parent| ("parent", parent.clone())));
+        query.extend(self.root.iter().map(|root| ("root", root.clone())));
         query.extend(self.trigger_from.iter().map(|from| ("trigger_from", from.clone())));
         query.extend(self.trigger_before.iter().map(|before| ("trigger_before", before.clone())));
         query
@@ -112,6 +117,7 @@ impl ListQuery {
                     continue;
                 }
                 "parent" => &mut filter.parent,
+                "root" => &mut filter.root,
                 "trigger_from" => &mut filter.trigger_from,
                 "trigger_before" => &mut filter.trigger_before,
                 "limit" => &mut query.limit,
@@ -120,7 +126,7 @@ impl ListQuery {
                 _ => {
                     return Err(unknown_parameter(
                         &name,
-                        "task, status, origin, metadata, parent, trigger_from, trigger_before, order, limit, cursor",
+                        "task, status, origin, metadata, parent, root, trigger_from, trigger_before, order, limit, cursor",
                     ));
                 }
             };
@@ -196,6 +202,7 @@ mod tests {
             (vec![("status", "done")], "invalid-status"),
             (vec![("task", "../x")], "invalid-name"),
             (vec![("parent", "7")], "invalid-id"),
+            (vec![("root", "7")], "invalid-id"),
             (vec![("trigger_before", "tomorrow")], "invalid-time"),
         ] {
             let refused = ListQuery::from_pairs(pairs(&query))

@@ -16,6 +16,8 @@ pub struct RunFilter {
     pub metadata: Metadata,
     /// A follow-up of this run.
     pub parent: Option<RunId>,
+    /// A follow-up of this run, or of its follow-ups, at whatever depth: of the chain that began with it.
+    pub root: Option<RunId>,
     /// Trigger time at or after this.
     pub trigger_from: Option<Timestamp>,
     /// Trigger time before this.
@@ -46,6 +48,7 @@ impl RunFilter {
             && (self.origins.is_empty() || self.origins.contains(&run.origin))
             && self.metadata.iter().all(|(key, value)| run.metadata.get(key) == Some(value))
             && self.parent.is_none_or(|parent| run.parent == Some(parent))
+            && self.root.is_none_or(|root| run.root == Some(root))
             && self.trigger_from.is_none_or(|from| run.trigger_at >= from)
             && self.trigger_before.is_none_or(|before| run.trigger_at < before)
     }

@@ -140,6 +140,8 @@ CREATE INDEX runlater_runs_due ON runlater_runs (namespace, due_at) WHERE due_at
 
 CREATE INDEX runlater_runs_parent ON runlater_runs (parent) WHERE parent IS NOT NULL;
 
+CREATE INDEX runlater_runs_root ON runlater_runs (root) WHERE root IS NOT NULL;
+
 CREATE INDEX runlater_runs_status ON runlater_runs (namespace, status) WHERE status NOT IN (0, 3);
 
 CREATE INDEX runlater_runs_task ON runlater_runs (namespace, task);

@@ -1,7 +1,7 @@
 //! Lists and counts runs.
 //!
 //! The statement is put together from the filter's parts, every value bound. Which table drives it decides how fast it is: a
-//! metadata entry is the most selective, then a parent, then the partial indexes of the statuses.
+//! metadata entry is the most selective, then a parent or a root, then the partial indexes of the statuses.
 
 use rusqlite::{Connection, Row, ToSql};
 
@@ -64,7 +64,8 @@ fn query(
     };
     let bound = q.bind(namespace.0);
     let driven = !filter.metadata.is_empty();
-    let index = if driven || has_better_order(filter, page, few_wait) { "+" } else { "" };
+    let related = filter.parent.is_some() || filter.root.is_some();
+    let index = if driven || related || has_better_order(filter, page, few_wait) { "+" } else { "" };
     terms.push(format!("{index}r.namespace = {bound}"));
     for (key, value) in entries {
         let (namespace, key, value) = (q.bind(namespace.0), q.bind(key.to_owned()), q.bind(value.to_owned()));
@@ -91,6 +92,10 @@ fn query(
         let parent = q.bind(parent.key_in(id_origin)?);
         terms.push(format!("r.parent = {parent}"));
     }
+    if let Some(root) = filter.root {
+        let root = q.bind(root.key_in(id_origin)?);
+        terms.push(format!("r.root = {root}"));
+    }
     if let Some(from) = filter.trigger_from {
         let from = q.bind(from.as_micros());
         terms.push(format!("r.trigger_at >= {from}"));
@@ -102,7 +107,7 @@ fn query(
     let tail = match page {
         Some(page) => {
             // The column that the driving table is in order of: then a page needs no sorting, however many match.
-            let key = match (driven, waits(filter) && few_wait) {
+            let key = match (driven, waits(filter) && few_wait && !related) {
                 (true, _) => "m.run",
                 (false, true) => "+r.id",
                 (false, false) => "r.id",
@@ -121,7 +126,7 @@ fn query(
 fn has_better_order(filter: &RunFilter, page: Option<&Page>, few_wait: bool) -> bool {
     let by_id = page.is_some_and(|page| matches!(page.order, Order::NewestFirst | Order::OldestFirst));
     let marked = !filter.statuses.is_empty() && filter.statuses.iter().all(is_marked);
-    let selective = !filter.tasks.is_empty() || filter.parent.is_some() || marked;
+    let selective = !filter.tasks.is_empty() || marked;
     by_id && if waits(filter) { !few_wait } else { !selective }
 }
 

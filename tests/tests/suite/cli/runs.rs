@@ -81,6 +81,21 @@ fn many_runs() {
 }
 
 #[test]
+fn a_whole_chain_is_seen_and_ended() {
+    let server = Server::with(&["behaviours"]);
+    let touch = r#"{"task": "touch", "after": "1d"}"#;
+    let input = format!(r#"{{"runs": [{touch}, {{"task": "schedule", "after": "0s", "input": {{"runs": [{touch}, {touch}]}}}}]}}"#);
+    let root = server.schedule(&["schedule", "--input", &input]);
+    let chain = ["--root", &root];
+    while statuses(&server, &chain) != ["scheduled", "succeeded", "scheduled", "scheduled"] {}
+    assert_eq!(statuses(&server, &["--parent", &root]).len(), 2);
+    let other = server.schedule(&["touch", "--after", "1d"]);
+    server.run(&[&["runs", "cancel", "--status", "scheduled", "--yes"], &chain[..]].concat()).ok();
+    assert_eq!(statuses(&server, &chain), ["cancelled", "succeeded", "cancelled", "cancelled"]);
+    assert_eq!(server.json(&["runs", "show", &other])["status"], "scheduled");
+}
+
+#[test]
 fn what_failed_is_run_again_by_filter() {
     let server = Server::with(&["behaviours"]);
     let run = server.schedule(&["reject", "--input", "{\"reason\":\"no\"}", "--metadata", "n=1"]);

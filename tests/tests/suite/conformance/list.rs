@@ -22,13 +22,14 @@ struct Seed {
     end: u8,
     origin: usize,
     metadata: Vec<(u8, u8)>,
-    parent: bool,
+    /// 1: a follow-up of the first run; 2: one of its follow-ups.
+    depth: u8,
 }
 
 fn seed() -> impl Strategy<Value = Seed> {
     let metadata = proptest::collection::vec((0u8..3, 0u8..3), 0..3);
-    (0usize..2, 90..115i64, 0u8..8, 0usize..5, metadata, any::<bool>())
-        .prop_map(|(task, due, end, origin, metadata, parent)| Seed { task, due, end, origin, metadata, parent })
+    (0usize..2, 90..115i64, 0u8..8, 0usize..5, metadata, 0u8..3)
+        .prop_map(|(task, due, end, origin, metadata, depth)| Seed { task, due, end, origin, metadata, depth })
 }
 
 fn entries(pairs: &[(u8, u8)]) -> Metadata {
@@ -43,12 +44,13 @@ fn populate(seeds: &[Seed]) -> World {
         world.wait(world.storage.register(registration, at(0))).unwrap();
     }
     let root = world.create(vec![world.new_run(NOW + 20, 0)], 0)[0];
+    let mut parent = root;
     for seed in seeds {
         let run = NewRun {
             task: world.storage.task(world.namespace, tasks()[seed.task].as_str()).unwrap(),
             origin: Origin::ALL[seed.origin],
             metadata: entries(&seed.metadata),
-            lineage: seed.parent.then_some(Lineage { parent: root, root, depth: 0 }),
+            lineage: (seed.depth > 0).then_some(Lineage { parent: if seed.depth == 1 { root } else { parent }, root, depth: seed.depth.into() }),
             ..world.new_run(seed.due, 0)
         };
         // One of the neighbour's beside each: none of these must ever be seen.
@@ -56,6 +58,9 @@ fn populate(seeds: &[Seed]) -> World {
         world.create(vec![run.clone()], 0);
         world.wait(world.storage.create(world.other, vec![theirs], at(0))).unwrap();
         bring_to(&world, run.id, seed);
+        if seed.depth > 0 {
+            parent = run.id;
+        }
     }
     world.settle();
     world
@@ -88,11 +93,11 @@ fn bring_to(world: &World, run: RunId, seed: &Seed) {
     }
 }
 
-fn filter() -> impl Strategy<Value = (RunFilter, bool)> {
+fn filter() -> impl Strategy<Value = (RunFilter, u8)> {
     let subset = |of: usize| proptest::collection::vec(0..of, 0..3);
     let time = || proptest::option::of(88..118i64);
-    (subset(3), subset(8), subset(5), proptest::collection::vec((0u8..3, 0u8..3), 0..2), any::<bool>(), time(), time(), any::<bool>()).prop_map(
-        |(names, statuses, origins, metadata, parent, from, before, trigger)| {
+    (subset(3), subset(8), subset(5), proptest::collection::vec((0u8..3, 0u8..3), 0..2), 0u8..4, time(), time(), any::<bool>()).prop_map(
+        |(names, statuses, origins, metadata, of, from, before, trigger)| {
             let filter = RunFilter {
                 tasks: names.into_iter().map(|one| tasks()[one].clone()).collect(),
                 statuses: statuses.into_iter().map(|one| Status::ALL[one]).collect(),
@@ -102,7 +107,7 @@ fn filter() -> impl Strategy<Value = (RunFilter, bool)> {
                 trigger_before: before.filter(|_| trigger).map(at),
                 ..RunFilter::default()
             };
-            (filter, parent)
+            (filter, of)
         },
     )
 }
@@ -133,8 +138,14 @@ proptest! {
         let world = populate(&seeds);
         let all = world.all(world.namespace, NOW);
         prop_assert_eq!(all.len(), seeds.len() + 1);
-        for ((mut filter, of_root), size, order) in filters {
-            filter.parent = of_root.then(|| all[0].id);
+        for ((mut filter, of), size, order) in filters {
+            // All of them, what follows from the first at once, all that does, and what follows from its first follow-up.
+            match of {
+                0 => {}
+                1 => filter.parent = Some(all[0].id),
+                2 => filter.root = Some(all[0].id),
+                _ => (filter.parent, filter.root) = (all.get(1).map(|run| run.id), Some(all[0].id)),
+            }
             let order = [Order::NewestFirst, Order::OldestFirst, Order::TriggerTime, Order::LatestTriggerTime][order];
             let mut expected: Vec<&Run> = all.iter().filter(|run| filter.matches(run)).collect();
             match order {

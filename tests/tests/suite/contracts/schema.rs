@@ -109,6 +109,8 @@ fn listed_statements(folder: &tempfile::TempDir) -> Vec<(String, String)> {
         ("succeeded", status(&[Status::Succeeded]), NewestFirst),
         ("of a task", RunFilter { tasks: vec![Name::parse("task", "name").unwrap()], ..filter() }, NewestFirst),
         ("follow-ups", RunFilter { parent: Some(run), ..filter() }, OldestFirst),
+        ("a chain", RunFilter { root: Some(run), ..filter() }, NewestFirst),
+        ("of a chain, scheduled", RunFilter { root: Some(run), ..status(&[Status::Scheduled]) }, NewestFirst),
         ("with an entry", metadata(&[("a", "b")]), NewestFirst),
         (
             "with two entries, scheduled",
