@@ -1,7 +1,7 @@
 //! Moves or deletes one run, if it is still what the caller saw.
 
+use super::group::Tx;
 use super::list::Reader;
-use super::writer::Tx;
 use super::{delete, reschedule};
 use crate::model::{NamespaceId, RunId, Status, Timestamp, Version};
 use crate::storage::{Amendment, ChangeError};

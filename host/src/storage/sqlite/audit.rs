@@ -8,8 +8,8 @@ use rusqlite::{Connection, Row};
 use rustc_hash::FxHashMap;
 
 use super::SqliteStorage;
+use super::group::Tx;
 use super::rows::{strange, time};
-use super::writer::Tx;
 use crate::model::limits::{AUDIT_ENTRIES_MAX, AUDIT_KEPT, AUDIT_TEXT_BYTES_MAX};
 use crate::model::{AuditAction, AuditEntry, AuditQuery, NamespaceId, RunId, Timestamp, format_duration};
 use crate::storage::{Move, StorageError};

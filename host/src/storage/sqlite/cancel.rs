@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::chain;
 use super::change::{disarm, find, note};
-use super::writer::Tx;
+use super::group::Tx;
 use crate::model::{NamespaceId, RunId, Status, Timestamp};
 use crate::storage::{Cancelled, ChangeError, RunChange};
 

@@ -6,8 +6,8 @@
 use rustc_hash::FxHashMap;
 
 use super::change::disarm;
+use super::group::Tx;
 use super::rows::waiting_run;
-use super::writer::Tx;
 use crate::model::{MissedPolicy, NamespaceId, Timestamp};
 use crate::storage::Gap;
 

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::due_queue::Disarmed;
+use super::group::Tx;
 use super::rows::{SCHEDULED, origin_code, status};
-use super::writer::Tx;
 use crate::model::{NamespaceId, Origin, RunId, Status, Timestamp};
 use crate::storage::{ChangeError, RunChange, RunEvent};
 

@@ -9,9 +9,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::due_queue::Taken;
+use super::group::Tx;
+use super::queue::Op;
 use super::rows::Waiting;
 use super::verdict::Verdict;
-use super::writer::{Op, Shared, Tx};
+use super::writer::Shared;
 use crate::model::{Lineage, RunId, Timestamp};
 use crate::storage::{CancelSignal, Claim};
 

@@ -2,9 +2,9 @@
 
 use rusqlite::Connection;
 
+use super::group::Tx;
 use super::rows::{Waiting, metadata_text, origin_code};
 use super::unique_key::{self, Way};
-use super::writer::Tx;
 use super::{SqliteStorage, chain};
 use crate::model::{NamespaceId, NewRun, RunId, Timestamp, Verdict};
 use crate::storage::{CreateError, Created, RunChange, RunEvent, StorageError};

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::chain;
 use super::change::{Seen, note, take_scheduled};
-use super::writer::Tx;
+use super::group::Tx;
 use crate::model::{NamespaceId, RunId, Timestamp};
 use crate::storage::{ChangeError, RunChange};
 

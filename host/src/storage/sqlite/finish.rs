@@ -4,8 +4,8 @@
 
 use rusqlite::Connection;
 
+use super::group::Tx;
 use super::rows::{BACKOFF, CANCELLED, FAILED, SCHEDULED, SUCCEEDED, waiting_run};
-use super::writer::Tx;
 use super::{cancel, chain, on_failure, write_set};
 use crate::model::{FailureReason, Next, RunId, Timestamp, WriteRefused};
 use crate::storage::{Finish, RunChange, RunEvent};

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::writer::Tx;
+use super::group::Tx;
 use crate::model::Timestamp;
 
 /// Reads a number.

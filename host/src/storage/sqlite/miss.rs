@@ -2,9 +2,9 @@
 
 use super::chain;
 use super::change::disarm;
+use super::group::Tx;
 use super::rows::because_text;
 use super::verdict::count;
-use super::writer::Tx;
 use crate::model::{Because, NamespaceId, RunId, Status, Timestamp};
 use crate::storage::{Gap, RunChange, RunEvent};
 

@@ -22,6 +22,7 @@ mod finish;
 mod foreign;
 mod gate;
 mod gated;
+mod group;
 mod hold;
 mod ids;
 mod input;
@@ -35,6 +36,7 @@ mod on_failure;
 mod open;
 mod pause;
 mod prune;
+mod queue;
 mod rates;
 mod readers;
 mod ready;
@@ -72,8 +74,9 @@ use crate::model::{
 };
 use audit::Note;
 use list::Reader;
+use queue::Op;
 pub use room::Room;
-use writer::{Op, Shared};
+use writer::Shared;
 
 /// Runs and tasks in one SQLite file.
 pub struct SqliteStorage {
@@ -255,7 +258,7 @@ impl Storage for SqliteStorage {
         if let Err(max) = self.has_room(namespace, runs.len(), now)? {
             return Err(CreateError::Quota(create::full(max)));
         }
-        let create = move |tx: &mut writer::Tx<'_>| {
+        let create = move |tx: &mut group::Tx<'_>| {
             // What ends while runs are created are those whose unique key was taken from them.
             let before = tx.ended.len();
             let created = create::create(tx, namespace, &runs, now)?;

@@ -7,8 +7,9 @@ use rusqlite::Connection;
 use serde_json::value::RawValue;
 
 use super::create::{Refused, insert};
+use super::group::Tx;
 use super::rows::{Waiting, metadata};
-use super::writer::{Shared, Tx};
+use super::writer::Shared;
 use crate::model::limits::DEPTH_MAX;
 use crate::model::{Lineage, NamespaceId, NewRun, Origin, ParentRun, Payload, RunId, Timestamp};
 use crate::storage::{RunChange, RunEvent};

@@ -4,8 +4,8 @@
 
 use rusqlite::{OptionalExtension, Row};
 
+use super::group::Tx;
 use super::rows::strange;
-use super::writer::Tx;
 use crate::model::{Name, NamespaceId, Pause, Timestamp};
 
 /// How a pause stands in a row.

@@ -6,8 +6,8 @@
 use std::sync::atomic::Ordering;
 
 use super::delete::erase;
+use super::group::Tx;
 use super::rows::{optional_time, status};
-use super::writer::Tx;
 use crate::model::{Ended, Retention, TaskId, Timestamp};
 use crate::storage::{PrunePlace, Pruned};
 

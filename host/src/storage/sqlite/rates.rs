@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::writer::Tx;
+use super::group::Tx;
 
 /// A lane of a task, and the time at which nothing of its rate will be used.
 pub(super) type LaneUsed = (i64, Arc<str>, i64);

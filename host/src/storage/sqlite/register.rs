@@ -7,9 +7,9 @@ use rusqlite::{Connection, OptionalExtension};
 use super::change::{disarm, note, see};
 use super::create::create_one;
 use super::delete::remove;
+use super::group::Tx;
 use super::pause::pause_of;
 use super::registry::overrides_text;
-use super::writer::Tx;
 
 use crate::model::{
     CodeSchedule, InputSchema, NamespaceId, NewRun, Origin, RunId, Status, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp,

@@ -1,9 +1,9 @@
 //! Moves scheduled runs.
 
 use super::change::{note, take_scheduled};
+use super::group::Tx;
 use super::meta;
 use super::rows::waiting_run;
-use super::writer::Tx;
 use crate::model::{NamespaceId, RunId, Timestamp};
 use crate::storage::{ChangeError, Move, RunChange};
 

@@ -1,8 +1,8 @@
 //! Makes a run due at once, by hand.
 
 use super::change::{disarm, find, note};
+use super::group::Tx;
 use super::rows::waiting_run;
-use super::writer::Tx;
 use super::{chain, meta, unique_key};
 use crate::model::{NamespaceId, RunId, Status, Timestamp};
 use crate::storage::{ChangeError, RunChange};

@@ -7,9 +7,9 @@ use sha2::Digest as _;
 
 use super::change::{Seen, disarm, note, see};
 use super::delete::remove;
+use super::group::Tx;
 use super::list::Reader;
 use super::rows::{SCHEDULED, origin_code};
-use super::writer::Tx;
 use crate::model::limits::UNIQUE_KEY_KEPT;
 use crate::model::{Holder, Metadata, Name, NamespaceId, NewRun, Origin, Payload, RunId, Standing, Timestamp, Verdict};
 use crate::storage::{Created, RunChange};

@@ -11,8 +11,8 @@ use rusqlite::OptionalExtension;
 use super::chain;
 use super::change::disarm;
 use super::gated::time;
+use super::group::Tx;
 use super::rows::because_text;
-use super::writer::Tx;
 use crate::model::{Because, Concurrency, NamespaceId, RunId, Status, format_duration};
 use crate::storage::{Missed, RunChange, RunEvent};
 

@@ -1,7 +1,7 @@
 //! Commits what a guest wrote, inside the transaction of its attempt's outcome.
 
 use super::create::{Refused, create_one};
-use super::writer::Tx;
+use super::group::Tx;
 use super::{cancel, cron, delete, pause, reschedule, trigger};
 use crate::model::{NamespaceId, NewRun, Origin, Timestamp, Write, WriteRefused, WriteSet};
 use crate::storage::{ChangeError, Created, CronError, Move};

@@ -7,9 +7,9 @@ use super::withdraw::withdraw;
 use crate::model::limits::CRONS_MAX;
 use crate::model::{Cron, CronChange, CronSpec, Name, NamespaceId, Origin, Pause, Timestamp};
 use crate::storage::CronError;
+use crate::storage::sqlite::group::Tx;
 use crate::storage::sqlite::pause::pause_text;
 use crate::storage::sqlite::rows::{metadata_text, origin_code};
-use crate::storage::sqlite::writer::Tx;
 
 type Changed<T> = rusqlite::Result<Result<T, CronError>>;
 

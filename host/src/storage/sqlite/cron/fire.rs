@@ -4,8 +4,8 @@ use super::occur::occur;
 use super::read::{COLUMNS, Stored, stored};
 use super::{AHEAD, settle};
 use crate::model::Timestamp;
+use crate::storage::sqlite::group::Tx;
 use crate::storage::sqlite::rows::sound;
-use crate::storage::sqlite::writer::Tx;
 
 /// Crons looked at in one transaction.
 const CRONS_MAX: i64 = 256;

@@ -9,9 +9,9 @@ use super::settle;
 use super::withdraw::withdraw;
 use crate::model::limits::OCCURRENCES_MAX;
 use crate::model::{Because, Gap, NamespaceId, Skipped, Timestamp, catch_up};
+use crate::storage::sqlite::group::Tx;
 use crate::storage::sqlite::rows::{because_text, metadata_text};
 use crate::storage::sqlite::verdict::count;
-use crate::storage::sqlite::writer::Tx;
 
 /// Deals with up to `limit` crons that had occurrences in the gap, whether they had their runs already or not. Returns how many there were.
 ///

@@ -28,7 +28,8 @@ pub(super) use sync::sync;
 pub(super) use zones::renew;
 
 use super::due_queue::LOOKAHEAD;
-use super::writer::{Shared, Tx};
+use super::group::Tx;
+use super::writer::Shared;
 
 /// Occurrences become runs so long before their time, as far as the due queue looks ahead.
 const AHEAD: i64 = LOOKAHEAD;

@@ -6,8 +6,8 @@ use super::read::{Stored, find};
 use crate::model::{CronOccurrence, Name, NamespaceId, NewRun, Origin, RunId, Timestamp};
 use crate::storage::CronError;
 use crate::storage::sqlite::create::create_one;
+use crate::storage::sqlite::group::Tx;
 use crate::storage::sqlite::rows::time;
-use crate::storage::sqlite::writer::Tx;
 
 /// Makes the run of a planned time, due at `due`; false if it has one, or its chain of chains refuses it.
 pub(super) fn occur(

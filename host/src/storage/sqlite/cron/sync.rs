@@ -4,8 +4,8 @@ use super::change::{create_for, remove, replace};
 use super::fire::fire_overdue;
 use super::read::{COLUMNS, stored};
 use crate::model::{CodeCron, NamespaceId, Origin, Task, Timestamp};
+use crate::storage::sqlite::group::Tx;
 use crate::storage::sqlite::rows::origin_code;
-use crate::storage::sqlite::writer::Tx;
 
 /// Adds, changes and removes the crons of `task`. One that says what it said goes on undisturbed.
 pub(in crate::storage::sqlite) fn sync(

@@ -5,7 +5,7 @@ use crate::model::{NamespaceId, RunId, Status, Timestamp};
 use crate::storage::RunChange;
 use crate::storage::sqlite::change::{disarm, note, see};
 use crate::storage::sqlite::delete::remove;
-use crate::storage::sqlite::writer::Tx;
+use crate::storage::sqlite::group::Tx;
 
 /// Takes back the cron's runs that trigger later than `after` and, if that is given, not later than `until`: its next occurrence is then the earliest
 /// of them. What has triggered stays, and what was made to run at once.
