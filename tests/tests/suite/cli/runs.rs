@@ -88,7 +88,7 @@ fn what_failed_is_run_again_by_filter() {
     server.schedule(&["touch", "--after", "1h"]);
     assert_eq!(server.run(&["runs", "trigger", "--status", "failed", "--metadata", "n=2", "--yes"]).ok(), "triggered 0 runs\n");
     assert_eq!(server.run(&["runs", "trigger", "--all", "--dry-run"]).ok(), "would have triggered 1 run\n");
-    server.run(&["runs", "trigger", "--task", "reject"]).fails(2, &["1 runs?", "--yes", "--dry-run"]);
+    server.run(&["runs", "trigger", "--task", "reject"]).fails(2, &["1 run?", "--yes", "--dry-run"]);
     assert_eq!(server.run(&["runs", "trigger", "--task", "reject", "--yes"]).ok(), "triggered 1 run\n");
     server.run(&["runs", "wait", &run]).fails(1, &[]);
     assert_eq!(server.json(&["runs", "show", &run])["attempts"], 2);
