@@ -160,7 +160,9 @@ fn what_answers_is_not_what_it_should_be() {
         // To count is no change: nothing is in doubt.
         (String::new(), &["runs", "delete", "--task", "x"], 6, &["did not answer as it should"]),
         (String::new(), &["runs", "reschedule", "--all", "--by", "+1h"], 6, &["did not answer as it should"]),
-        (cut, &["runs", "cancel", "--task", "x", "--dry-run"], 6, &["did not answer as it should"]),
+        (cut.clone(), &["runs", "cancel", "--task", "x", "--dry-run"], 6, &["did not answer as it should"]),
+        (cut.clone(), &["crons", "backfill", "x", "--from", "2027-01-01T00:00:00Z"], 6, &["did not answer as it should"]),
+        (cut, &["crons", "backfill", "x", "--from", "2027-01-01T00:00:00Z", "--yes"], 7, &["unknown"]),
         (moved, &["schedule", "x"], 6, &["302", "check the address"]),
         (escapes, &["runs", "list"], 3, &["\\u{1b}]0;owned\\u{7}\\u{202e}"]),
         (limited, &["runs", "list"], 3, &["wait 3 s"]),

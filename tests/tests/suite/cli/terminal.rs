@@ -53,7 +53,7 @@ fn what_takes_long_shows_that_it_goes_on() {
         (&["runs", "delete", "--task", "x", "--yes"][..], "deleting runs", r#"{"changed":7,"refused":[]}"#),
         (&["runs", "delete", "--task", "x", "--dry-run"], "counting runs", r#"{"changed":7,"refused":[]}"#),
         (&["runs", "reschedule", ID, ID, "--by", "+1h", "--yes"], "moving runs", r#"{"changed":7,"refused":[]}"#),
-        (&["crons", "backfill", "nightly", "--from", "2027-01-01T00:00:00Z"], "the past of nightly", r#"{"planned":[],"made":7}"#),
+        (&["crons", "backfill", "nightly", "--from", "2027-01-01T00:00:00Z", "--yes"], "the past of nightly", r#"{"planned":[],"made":7}"#),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (given, mut shown) = terminal(80);
@@ -75,4 +75,35 @@ fn what_takes_long_shows_that_it_goes_on() {
         let said = super::ran(child.wait_with_output().unwrap()).ok();
         assert!(said.contains('7') && !said.contains(shown_meanwhile), "{said}");
     }
+}
+
+#[test]
+fn what_can_not_be_undone_is_asked_about() {
+    let server = Server::with(&["behaviours"]);
+    server.schedule(&["touch", "--after", "24h"]);
+    server.run(&["crons", "create", "hourly", "--task", "touch", "--expression", "@hourly"]).ok();
+    let token = server.run(&["token", "create", "--role", "read", "--note", "a reader"]).ok()[7..15].to_owned();
+    let count = |path: &str, of: &str| server.json(&[path, "list"])[of].as_array().unwrap().len();
+    let past = ["crons", "backfill", "hourly", "--from", "2020-01-01T00:00:00Z", "--until", "2020-01-01T02:00:00Z"];
+    for (arguments, question, done) in [
+        (&["runs", "delete", "--task", "touch", "--origin", "api"][..], "Delete 1 run? [y/N] ", "deleted 1 run\n"),
+        (&past, "Make runs of 3 occurrences from 2020-01-01T00:00:00Z to 2020-01-01T02:00:00Z of cron hourly", "3 runs made of 3"),
+        (&["crons", "delete", "hourly"], "Delete cron hourly (@hourly) of task touch, which fires next at ", "deleted cron hourly\n"),
+        (&["token", "revoke", &token], "\"a reader\" with the role read", "revoked "),
+    ] {
+        for (answer, code, said) in [("\n", 3, ""), ("no\n", 3, ""), ("yep\n", 3, ""), ("\u{4}", 3, ""), ("y\n", 0, done)] {
+            let (given, mut typed) = terminal(80);
+            let mut command = command(server.folder.path(), arguments);
+            command.stdin(Stdio::from(given));
+            let child = command.spawn().unwrap();
+            drop(command);
+            // What is typed early waits in the terminal.
+            typed.write_all(answer.as_bytes()).unwrap();
+            let ran = super::ran(child.wait_with_output().unwrap());
+            assert_eq!(ran.code, Some(code), "{arguments:?} {answer:?}: {ran:?}");
+            assert!(ran.out.starts_with(said) && ran.out.is_empty() == said.is_empty(), "{arguments:?} {answer:?}: {ran:?}");
+            assert!(ran.err.contains(question) && ran.err.contains("nothing was changed") == (code == 3), "{ran:?}");
+        }
+    }
+    assert_eq!((count("crons", "crons"), count("token", "tokens")), (0, 2));
 }
