@@ -10,8 +10,8 @@ use super::screen::clean;
 /// What a command expects to read.
 pub(super) struct Expected {
     pub(super) bytes_max: usize,
-    /// The code of the refusal if it has more, and what is said of the limit.
-    pub(super) too_large: (&'static str, &'static str),
+    /// How it is refused if it has more, with which code, and what is said of the limit.
+    pub(super) too_large: (Exit, &'static str, &'static str),
     /// What to give in place of something that is no file.
     pub(super) instead: &'static str,
 }
@@ -40,7 +40,7 @@ pub(super) fn read_bounded(from: impl Read, path: &Path, expected: &Expected) ->
 }
 
 fn too_large(path: &Path, expected: &Expected) -> anyhow::Error {
-    let (code, limit) = expected.too_large;
+    let (exit, code, limit) = expected.too_large;
     let message = format!("{} has more than {} bytes{limit}", clean(&path.display().to_string()), expected.bytes_max);
-    Failure::new(Exit::Refused, code, message).into()
+    Failure::new(exit, code, message).into()
 }

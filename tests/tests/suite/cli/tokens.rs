@@ -90,8 +90,22 @@ fn servers_are_found_or_named() {
         server.run(&["tasks"]).fails(5, &["server.json", "chmod 600"]);
     }
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-    std::fs::write(&file, "{").unwrap();
-    server.run(&["tasks"]).fails(78, &["server.json", "can't be understood"]);
+    for (content, words) in [
+        (&b"{"[..], ["server.json", "can't be understood"]),
+        (b"\xff", ["server.json", "can't be understood"]),
+        (&[b' '; (64 << 10) + 1], ["server.json has more than 65536 bytes", "start the host again"]),
+    ] {
+        std::fs::write(&file, content).unwrap();
+        server.run(&["tasks"]).fails(78, &words);
+    }
+    // Whoever opened a pipe would wait for ever.
+    std::fs::remove_file(&file).unwrap();
+    assert!(std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&file).status().unwrap().success());
+    server.run(&["tasks"]).fails(74, &["server.json is not a file", "start the host again"]);
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o700)).unwrap();
+    server.run(&["tasks"]).fails(74, &["server.json is a folder"]);
 }
 
 #[test]
