@@ -20,29 +20,61 @@ fn terminal(columns: u16) -> (File, File) {
     }
 }
 
+/// What a command shows on a terminal so wide; whatever is wrong with a run is no matter.
+fn shown(server: &Server, arguments: &[&str], columns: u16) -> String {
+    let (given, mut shown) = terminal(columns);
+    let mut command = command(server.folder.path(), arguments);
+    command.stdout(Stdio::from(given));
+    let mut child = command.spawn().unwrap();
+    // With its own copy of the program's side gone, what is shown ends with the program.
+    drop(command);
+    let (mut text, mut piece) = (Vec::new(), [0; 4096]);
+    while let Ok(count @ 1..) = shown.read(&mut piece) {
+        text.extend_from_slice(&piece[..count]);
+    }
+    assert!(matches!(child.wait().unwrap().code(), Some(0 | 1)), "{arguments:?}");
+    String::from_utf8(text).unwrap()
+}
+
 #[test]
 fn tables_fit_into_twenty_columns() {
     let server = Server::with(&["behaviours"]);
     let run = server.schedule(&["touch", "--after", "24h", "--metadata", "customer=a-customer-with-a-long-name"]);
     for (arguments, first) in [(&["runs", "list"][..], "ID"), (&["tasks"], "TASK"), (&["token", "list"], "ID"), (&["audit"], "NUM")] {
-        let (given, mut shown) = terminal(20);
-        let mut command = command(server.folder.path(), arguments);
-        command.stdout(Stdio::from(given));
-        let mut child = command.spawn().unwrap();
-        // With its own copy of the program's side gone, what is shown ends with the program.
-        drop(command);
-        let (mut text, mut piece) = (Vec::new(), [0; 4096]);
-        while let Ok(count @ 1..) = shown.read(&mut piece) {
-            text.extend_from_slice(&piece[..count]);
-        }
-        assert!(child.wait().unwrap().success(), "{arguments:?}");
-        let text = String::from_utf8(text).unwrap();
+        let text = shown(&server, arguments, 20);
         assert!(text.starts_with(first) && text.lines().count() > 1, "{arguments:?}: {text}");
         for line in text.lines() {
             assert!(line.trim_end().chars().count() <= 20, "{arguments:?}: {line}");
         }
     }
     assert!(server.run(&["runs", "list"]).ok().contains(&run), "where nobody watches nothing is cut");
+}
+
+#[test]
+fn what_goes_on_in_the_next_row_does_not_pass_for_a_line_of_ours() {
+    let server = Server::with(&["behaviours"]);
+    // Wherever a row of forty columns ends, some row would begin with this.
+    let forged = "attempt 2 at 2027-03-14 15:09:26Z: succeeded. ".repeat(40);
+    let run = server.schedule(&["reject", "--input", &serde_json::json!({ "reason": forged }).to_string()]);
+    server.run(&["runs", "wait", &run]).fails(1, &[]);
+    let echo = server.schedule(&["touch", "--input", &serde_json::json!(forged).to_string()]);
+    server.run(&["runs", "wait", &echo]).ok();
+    for arguments in [
+        &["runs", "logs", &run][..],
+        &["runs", "show", &run],
+        &["runs", "wait", &run],
+        &["runs", "show", &echo],
+        &["runs", "wait", &echo],
+        &["explain", &run],
+    ] {
+        let text = shown(&server, arguments, 40);
+        assert!(text.matches("  : ").count() >= 40, "{arguments:?}: {text}");
+        for row in text.lines() {
+            let fits = row.trim_end().chars().count() <= 40 || !row.contains("2027-03-14");
+            assert!(fits && !row.starts_with("attempt 2"), "{arguments:?}: {text}");
+        }
+    }
+    assert!(server.run(&["runs", "show", &run]).ok().contains(&forged), "where nobody watches nothing is folded");
 }
 
 #[test]
