@@ -40,8 +40,8 @@ async fn bodies_that_are_not_json() {
         (json, b"{\"task\":\"touch\",\"priority\":9007199254740993}".to_vec(), 422, "invalid-field", Some("priority")),
         (json, b"{\"task\":\"touch\",\"priority\":-0}".to_vec(), 422, "invalid-field", Some("priority")),
         (json, b"{\"task\":\"touch\",\"priority\":\"2\"}".to_vec(), 422, "invalid-field", Some("priority")),
-        (json, b"{\"task\":\"touch\",\"at\":100000000000000000000}".to_vec(), 422, "invalid-field", Some("at")),
-        (json, b"{\"task\":\"touch\",\"at\":1.5}".to_vec(), 422, "invalid-field", Some("at")),
+        (json, b"{\"task\":\"touch\",\"at\":100000000000000000000}".to_vec(), 422, "invalid-time", Some("at")),
+        (json, b"{\"task\":\"touch\",\"at\":1.5}".to_vec(), 422, "invalid-time", Some("at")),
         (json, b"{\"task\":\"touch\",\"metadata\":[]}".to_vec(), 422, "invalid-field", Some("metadata")),
         (json, b"{\"task\":\"touch\",\"metadata\":{\"k\":null}}".to_vec(), 422, "invalid-field", Some("metadata.k")),
         (json, b"{\"task\":\"touch\",\"max_attempts\":-0.5}".to_vec(), 422, "invalid-field", Some("max_attempts")),
@@ -130,6 +130,69 @@ async fn fields_out_of_range() {
         assert!(answer.body["seen"].as_str().is_none_or(|seen| seen.chars().count() <= 80), "{shown}: {}", answer.body);
     }
     assert_eq!(world.scheduler.count(&Default::default()).await.unwrap(), 0, "nothing was scheduled");
+}
+
+#[tokio::test]
+async fn times_and_spans_that_are_no_text() {
+    let world = World::new().await;
+    let run = world.scheduled().await;
+    world.ask("POST", "/v1/crons", json!({ "name": "each", "task": "touch", "expression": "@hourly" })).await;
+    let cron = |field: &str, value: &Value| json!({ "name": "other", "task": "touch", "expression": "@hourly", field: value });
+    for value in
+        [json!(4_102_444_800_000_u64), json!(1.5), json!(1e20), json!(-1), json!(true), json!([2100]), json!({ "s": 1 }), json!("soon")]
+    {
+        let rows: Vec<(&str, String, Value, &str)> = vec![
+            ("POST", "/v1/runs".into(), touch(json!({ "at": value })), "at"),
+            ("PATCH", format!("/v1/runs/{run}"), json!({ "at": value }), "at"),
+            ("POST", "/v1/runs/bulk-reschedule".into(), json!({ "filter": {}, "to": { "at": value } }), "to.at"),
+            ("POST", "/v1/runs/bulk-reschedule".into(), json!({ "moves": [{ "id": run, "at": value }] }), "moves[0].at"),
+            ("POST", "/v1/runs/bulk-delete".into(), json!({ "filter": { "trigger_from": value } }), "filter.trigger_from"),
+            ("POST", "/v1/runs/bulk-cancel".into(), json!({ "filter": { "trigger_before": value } }), "filter.trigger_before"),
+            ("POST", "/v1/crons".into(), cron("start", &value), "start"),
+            ("POST", "/v1/crons".into(), cron("end", &value), "end"),
+            ("PATCH", "/v1/crons/each".into(), json!({ "start": value }), "start"),
+            ("PATCH", "/v1/crons/each".into(), json!({ "end": value }), "end"),
+            ("POST", "/v1/crons/each/backfill".into(), json!({ "from": value }), "from"),
+            ("POST", "/v1/crons/each/backfill".into(), json!({ "from": "2027-01-01T00:00:00Z", "until": value }), "until"),
+            ("POST", "/v1/crons/each/pause".into(), json!({ "until": value }), "until"),
+            ("POST", "/v1/tasks/touch/pause".into(), json!({ "until": value }), "until"),
+            ("POST", "/v1/tokens".into(), json!({ "role": "read", "expires_at": value }), "expires_at"),
+            ("POST", "/v1/runs".into(), touch(json!({ "after": value })), "after"),
+            ("POST", "/v1/runs".into(), touch(json!({ "timeout": value })), "timeout"),
+            ("POST", "/v1/runs".into(), touch(json!({ "unique_key": "k", "unique_for": value })), "unique_for"),
+            ("POST", "/v1/runs".into(), touch(json!({ "unique_key": "k", "debounce": value })), "debounce"),
+            ("POST", "/v1/runs".into(), touch(json!({ "unique_key": "k", "debounce": "1s", "debounce_max": value })), "debounce_max"),
+            ("PATCH", format!("/v1/runs/{run}"), json!({ "after": value }), "after"),
+            ("POST", "/v1/crons".into(), cron("jitter", &value), "jitter"),
+            ("PATCH", "/v1/crons/each".into(), json!({ "jitter": value }), "jitter"),
+            ("PATCH", "/v1/crons/each".into(), json!({ "missed": { "catch_up": "all", "window": value } }), "missed.window"),
+            ("POST", "/v1/tasks/touch/pause".into(), json!({ "for": value }), "for"),
+            ("POST", "/v1/tokens".into(), json!({ "role": "read", "expires_after": value }), "expires_after"),
+        ];
+        for (method, path, body, field) in rows {
+            let answer = world.ask(method, &path, body.clone()).await;
+            let times = ["at", "trigger_from", "trigger_before", "start", "end", "from", "until", "expires_at"];
+            let is_time = times.contains(&field.rsplit('.').next().unwrap_or(field));
+            let (code, range) = match is_time {
+                true => ("invalid-time", "from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z, for example 2027-03-14T15:09:26Z"),
+                false => ("invalid-duration", "from 0s to 36600d"),
+            };
+            assert_eq!(
+                (answer.status.as_u16(), answer.code(), &answer.body["field"]),
+                (422, code, &json!(field)),
+                "{body}: {}",
+                answer.body
+            );
+            assert!(answer.body["detail"].as_str().unwrap().contains(range), "{body}: {}", answer.body);
+            assert!(answer.body["seen"].is_string(), "{body}: {}", answer.body);
+        }
+    }
+    // Where a time is needed, null is none; where it may be left out, null leaves it out.
+    let answer = world.ask("POST", "/v1/crons/each/backfill", json!({ "from": null })).await;
+    assert_eq!((answer.code(), &answer.body["seen"]), ("invalid-time", &json!("null")));
+    let answer = world.ask("PATCH", &format!("/v1/runs/{run}"), json!({ "at": null })).await;
+    assert_eq!((answer.code(), &answer.body["field"]), ("invalid-time", &json!("at")));
+    assert_eq!(world.ask("GET", &format!("/v1/runs/{run}"), None).await.body["status"], "scheduled");
 }
 
 #[tokio::test]
