@@ -18,18 +18,21 @@ pub(super) struct Expected {
 
 /// Reads a file. Anything else is refused before it is opened: a pipe or a device might never end, or never begin.
 pub(super) fn read(path: &Path, expected: &Expected) -> anyhow::Result<Vec<u8>> {
-    let failed = |error| failure::io("read", path, &error);
-    let kind = fs::metadata(path).map_err(failed)?;
-    if !kind.is_file() {
-        let what = if kind.is_dir() { "is a folder" } else { "is not a file" };
-        let message = format!("{} {what}; {}", clean(&path.display().to_string()), expected.instead);
-        return Err(Failure::new(Exit::Io, "io", message).into());
-    }
-    if kind.len() > expected.bytes_max as u64 {
+    if length(path, expected.instead)? > expected.bytes_max as u64 {
         return Err(too_large(path, expected));
     }
     // It may have grown meanwhile.
-    read_bounded(fs::File::open(path).map_err(failed)?, path, expected)
+    read_bounded(fs::File::open(path).map_err(|error| failure::io("read", path, &error))?, path, expected)
+}
+
+/// How many bytes a file has. Anything else is refused, with what to give `instead`.
+pub(super) fn length(path: &Path, instead: &str) -> anyhow::Result<u64> {
+    let kind = fs::metadata(path).map_err(|error| failure::io("read", path, &error))?;
+    if kind.is_file() {
+        return Ok(kind.len());
+    }
+    let what = if kind.is_dir() { "is a folder" } else { "is not a file" };
+    Err(Failure::new(Exit::Io, "io", format!("{} {what}; {instead}", clean(&path.display().to_string()))).into())
 }
 
 /// Reads to the end, unless that is too far.
