@@ -137,11 +137,7 @@ mod tests {
         let why = || "*** in database main ***\nTree 3 page 3: \u{1b}[31m".to_string();
         for (error, exit, words) in [
             (StorageError::Corrupt(why()), Exit::DatabaseDamaged, "main *** Tree 3 page 3: \\u{1b}[31m. Nothing was changed. Keep a copy"),
-            (
-                StorageError::Unavailable("x.db: nothing was changed".into()),
-                Exit::Config,
-                "nothing was changed. To use another file",
-            ),
+            (StorageError::Unavailable("x.db: nothing was changed".into()), Exit::Config, "nothing was changed. To use another file"),
             (StorageError::OutcomeUnknown("EIO".into()), Exit::Io, "Nothing was changed. Check that the folder is writable"),
             (StorageError::Full, Exit::Io, "with free space: df -hT"),
         ] {

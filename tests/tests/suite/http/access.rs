@@ -53,6 +53,9 @@ async fn one_answer_for_every_bad_token() {
         vec![admin.to_string()],
         vec![format!("Bearer {}", admin.to_uppercase())],
         vec![format!("Bearer {admin} ")],
+        vec![format!("Bearer\t{admin}")],
+        vec![format!("Bearer \u{f6}{admin}")],
+        vec![format!("Bearer {}", "x".repeat(10_000))],
         vec![format!("Bearer {changed}")],
         vec![format!("Bearer {revoked}")],
         vec![format!("Bearer {admin}"), format!("Bearer {admin}")],
@@ -60,7 +63,7 @@ async fn one_answer_for_every_bad_token() {
     let mut answers = Vec::new();
     // An address that does not exist looks no different from outside.
     for (values, path) in headers.iter().map(|values| (values, "/v1/runs")).chain([(&vec![], "/v1/nothing")]) {
-        let request = values.iter().fold(Request::builder().uri(path), |request, value| request.header("authorization", value));
+        let request = values.iter().fold(Request::builder().uri(path), |request, value| request.header("authorization", value.as_bytes()));
         let answer = world.send(request.body(Body::empty()).unwrap()).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{values:?}");
         answers.push(answer.seen());

@@ -23,6 +23,12 @@ async fn bodies_that_are_not_json() {
         (json, b"{\"task\":NaN}".to_vec(), 400, "invalid-json", Some("task")),
         (json, b"\xef\xbb\xbf{\"task\":\"touch\"}".to_vec(), 400, "invalid-json", None),
         (json, utf16, 400, "invalid-json", None),
+        (json, b"\xfe\xff\0{\0}".to_vec(), 400, "invalid-json", None),
+        (json, b"\0{\0}".to_vec(), 400, "invalid-json", None),
+        (json, b"null".to_vec(), 422, "invalid-field", None),
+        (json, b"{\"task\":\"touch\",\"metadata\":null}".to_vec(), 422, "invalid-field", Some("metadata")),
+        (json, b"{\"task\":\"touch\",\"priority\":NaN}".to_vec(), 400, "invalid-json", None),
+        (json, b"{\"task\":\"touch\",\"max_attempts\":-1}".to_vec(), 422, "invalid-field", Some("max_attempts")),
         (json, b"{\"task\":\"\xff\"}".to_vec(), 400, "invalid-json", None),
         (json, b"{\"task\":\"\\ud800\"}".to_vec(), 400, "invalid-json", Some("task")),
         (json, b"{\"task\":\"touch\",\"task\":\"log\"}".to_vec(), 400, "duplicate-key", None),
@@ -210,6 +216,15 @@ async fn crons() {
         (json!({ "expression": "-1 * * * *" }), "invalid-cron", "expression"),
         (json!({ "expression": "* * * * MOM" }), "invalid-cron", "expression"),
         (json!({ "expression": "* * * * 1#6" }), "invalid-cron", "expression"),
+        (json!({ "expression": "0 0 31 4,6 *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "0 0 L-31 * *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "* * * 13 *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "* * * JANUARY *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "1e1 * * * *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "TZ=UTC 0 0 * * *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "@every 1e3s" }), "invalid-cron", "expression"),
+        (json!({ "expression": "@every 999ms" }), "invalid-cron", "expression"),
+        (json!({ "expression": 7 }), "invalid-field", "expression"),
         (json!({ "expression": "@reboot" }), "invalid-cron", "expression"),
         (json!({ "expression": "@fortnightly" }), "invalid-cron", "expression"),
         (json!({ "expression": "@every 10ms" }), "invalid-cron", "expression"),
@@ -280,11 +295,20 @@ async fn addresses() {
         ("GET", "/v1/runs?order=random", 422, "invalid-order"),
         ("GET", "/v1/runs?status=done", 422, "invalid-status"),
         ("GET", "/v1/runs?tsak=x", 422, "unknown-parameter"),
+        ("GET", "/v1/runs?_method=DELETE", 422, "unknown-parameter"),
+        ("GET", "/v1/runs?trigger_from=4102444800000", 422, "invalid-time"),
+        ("GET", "/v1/runs?parent=7", 422, "invalid-id"),
         ("GET", "/v1/runs?limit=1&limit=2", 422, "invalid-parameter"),
         ("GET", "/v1/runs?metadata=novalue", 422, "invalid-metadata"),
         ("GET", "/v1/runs?trigger_from=now", 422, "invalid-time"),
         ("DELETE", "/v1/runs", 405, "method-not-allowed"),
+        ("PATCH", "/v1/runs", 405, "method-not-allowed"),
+        ("POST", "/v1/runs/00000000-0000-7000-8000-000000000000", 405, "method-not-allowed"),
+        ("POST", "/healthz", 405, "method-not-allowed"),
+        ("OPTIONS", "/v1/runs", 405, "method-not-allowed"),
         ("TRACE", "/v1/runs", 405, "method-not-allowed"),
+        ("CONNECT", "/v1/runs", 405, "method-not-allowed"),
+        ("get", "/v1/runs", 405, "method-not-allowed"),
         ("PUT", "/v1/tasks/touch", 405, "method-not-allowed"),
     ] {
         let answer = world.ask(method, path, None).await;
@@ -294,6 +318,11 @@ async fn addresses() {
     assert_eq!(world.ask("GET", &format!("/v1/runs?task={}", "x".repeat(9_000)), None).await.code(), "uri-too-long");
     let long = format!("/v1/runs/{}", "0".repeat(10 << 10));
     assert_eq!((world.ask("GET", &long, None).await.status.as_u16(), world.ask("GET", &long, None).await.code()), (414, "uri-too-long"));
+    // What was seen is shown so that it is safe to show anywhere.
+    let odd = json!({ "ids": [format!("\u{202e}<b>\0{}", "x".repeat(10 << 10))] });
+    let odd = world.ask("POST", "/v1/runs/bulk-delete", odd).await;
+    assert_eq!((odd.code(), &odd.body["field"]), ("invalid-id", &json!("ids[0]")));
+    assert!(odd.text.contains("\\\\u{202e}<b>\\\\u{0}xxx") && odd.text.len() < 1_000, "{}", odd.text);
     // Upper and lower case are one id.
     let run = world.scheduled().await.to_string();
     assert_eq!(world.ask("GET", &format!("/v1/runs/{}", run.to_uppercase()), None).await.body["id"], run);

@@ -70,13 +70,16 @@ async fn doubtful_requests_end_the_connection() {
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{name}: {answer:?}");
         }
         // Who goes away before a body is complete has asked for nothing.
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(format!("{post}Content-Length: 100\r\n\r\n{{\"task\":\"touch\"}}").as_bytes()).await.unwrap();
-        stream.shutdown().await.unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
-        let answer = String::from_utf8_lossy(&answer);
-        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("body-cut"), "{answer:?}");
+        let body = "{\"task\":\"touch\"}";
+        for cut in [format!("Content-Length: 100\r\n\r\n{body}"), format!("Transfer-Encoding: chunked\r\n\r\n10\r\n{body}\r\n")] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(format!("{post}{cut}").as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("body-cut"), "{answer:?}");
+        }
         drop(stop);
     };
     let (served, ()) = tokio::join!(serving, asking);
