@@ -53,7 +53,9 @@ impl Screen {
         if self.json || !io::stderr().is_terminal() {
             return indicatif::ProgressBar::hidden();
         }
-        let spinner = indicatif::ProgressBar::new_spinner().with_message(text);
+        // One row: what is said may be a task's word.
+        let style = indicatif::ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is well-formed");
+        let spinner = indicatif::ProgressBar::new_spinner().with_style(style).with_message(text);
         spinner.enable_steady_tick(std::time::Duration::from_millis(100));
         spinner
     }

@@ -110,6 +110,49 @@ fn what_takes_long_shows_that_it_goes_on() {
 }
 
 #[test]
+fn what_a_task_says_of_its_progress_stays_in_its_row() {
+    let server = Server::with(&["behaviours"]);
+    let run = server.schedule(&["touch", "--after", "1h"]);
+    let mut seen = server.json(&["runs", "show", &run]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Answers one request; what it asks is known.
+    let answer = |body: &serde_json::Value| {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let body = body.to_string();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        stream.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes()).unwrap();
+    };
+    let (given, mut shown) = terminal(40);
+    let mut command =
+        command(server.folder.path(), &["runs", "wait", &run, "--server", &format!("http://{}", listener.local_addr().unwrap())]);
+    command.env("RUNLATER_TOKEN", "t").env("TERM", "xterm").stderr(Stdio::from(given));
+    let child = command.spawn().unwrap();
+    drop(command);
+    let note = format!("going on{}touch succeeded", " ".repeat(60));
+    (seen["status"], seen["progress"]) = ("running".into(), serde_json::json!({ "done": 1, "total": 2, "note": note }));
+    answer(&seen);
+    let (mut text, mut piece) = (String::new(), [0; 4096]);
+    while !text.contains("running 1/2 going on") {
+        let count = shown.read(&mut piece).unwrap_or_else(|_| panic!("it ended without a sign: {text}"));
+        text += &String::from_utf8_lossy(&piece[..count]);
+    }
+    seen["status"] = "succeeded".into();
+    answer(&seen);
+    answer(&serde_json::json!({ "runs": [], "next": null }));
+    assert!(super::ran(child.wait_with_output().unwrap()).ok().starts_with("touch succeeded"));
+    while let Ok(count @ 1..) = shown.read(&mut piece) {
+        text += &String::from_utf8_lossy(&piece[..count]);
+    }
+    assert!(!text.contains("touch succeeded"), "{text}");
+}
+
+#[test]
 fn what_can_not_be_undone_is_asked_about() {
     let server = Server::with(&["behaviours"]);
     server.schedule(&["touch", "--after", "24h"]);
