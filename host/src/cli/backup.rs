@@ -7,7 +7,7 @@ use clap::Args;
 use super::client::{Client, UPLOAD_TIMEOUT};
 use super::failure::{self, Exit, Failure};
 use super::screen::{Screen, clean};
-use super::{Global, moment};
+use super::{Global, file, moment};
 use crate::http::shapes;
 use crate::storage::sqlite::SqliteStorage;
 
@@ -54,7 +54,7 @@ fn offline(screen: &Screen, db: &Path, to: &Path) -> anyhow::Result<shapes::Back
         let message = format!("{} exists; a backup never overwrites: name a new file", clean(&to.display().to_string()));
         return Err(Failure::new(Exit::Io, "file-exists", message).into());
     }
-    std::fs::metadata(db).map_err(|error| failure::io("read", db, &error))?;
+    file::length(db, "name the database file")?;
     let bar = if screen.json { indicatif::ProgressBar::hidden() } else { indicatif::ProgressBar::new(0) };
     let copied = SqliteStorage::copy_file(db, to, |done, all| {
         bar.set_length(all);
@@ -65,6 +65,5 @@ fn offline(screen: &Screen, db: &Path, to: &Path) -> anyhow::Result<shapes::Back
         let message = format!("can't copy {}: {}", clean(&db.display().to_string()), clean(&error.to_string()));
         Failure::new(Exit::DatabaseDamaged, "database", message)
     })?;
-    let bytes = std::fs::metadata(to).map_err(|error| failure::io("read", to, &error))?.len();
-    Ok(shapes::BackedUp { path: to.display().to_string(), bytes })
+    Ok(shapes::BackedUp { path: to.display().to_string(), bytes: file::length(to, "")? })
 }

@@ -133,8 +133,12 @@ impl Client {
 
     /// Does something that may take this long.
     pub(super) fn post_slowly<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize, timeout: Duration) -> anyhow::Result<T> {
-        let request = self.agent.post(format!("{}{path}", self.url)).config().timeout_global(Some(timeout)).build();
-        self.answer(self.with_json(request, body)?, true)
+        self.answer(self.within(timeout, path, body)?, true)
+    }
+
+    /// Asks what something would do, which may take this long. If the answer is lost, nothing was changed all the same.
+    pub(super) fn post_trial<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize, timeout: Duration) -> anyhow::Result<T> {
+        self.answer(self.within(timeout, path, body)?, false)
     }
 
     /// Changes something.
@@ -161,6 +165,10 @@ impl Client {
 
     fn without_body(&self, request: RequestBuilder<WithoutBody>) -> Result<Response<Body>, ureq::Error> {
         request.header(header::AUTHORIZATION, format!("Bearer {}", self.token)).call()
+    }
+
+    fn within(&self, timeout: Duration, path: &str, body: &impl Serialize) -> anyhow::Result<Result<Response<Body>, ureq::Error>> {
+        self.with_json(self.agent.post(format!("{}{path}", self.url)).config().timeout_global(Some(timeout)).build(), body)
     }
 
     fn with_json(&self, request: RequestBuilder<WithBody>, body: &impl Serialize) -> anyhow::Result<Result<Response<Body>, ureq::Error>> {

@@ -2,15 +2,22 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
+use clap::Args;
+
 use super::failure;
 
-/// Goes on if the user says yes, or said so already. Where nobody can be asked, the user must have said so.
-pub(super) fn ask(question: &str, yes: bool) -> anyhow::Result<()> {
-    if yes {
-        return Ok(());
-    }
+/// Whether the user is sure already.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct Sure {
+    /// Don't ask
+    #[arg(long, short = 'y')]
+    pub(super) yes: bool,
+}
+
+/// Goes on if the user says yes. Where nobody can be asked, the user must have said so; what else they can do there is `otherwise`.
+pub(super) fn ask(question: &str, otherwise: &str) -> anyhow::Result<()> {
     if !io::stdin().is_terminal() {
-        return Err(failure::usage(format!("{question} Nobody is there to answer: add --yes, or --dry-run to only count")));
+        return Err(failure::usage(format!("{question} Nobody is there to answer: add --yes{otherwise}")));
     }
     eprint!("{question} [y/N] ");
     io::stderr().flush()?;

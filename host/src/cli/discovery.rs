@@ -11,10 +11,17 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::failure::{self, Exit, Failure};
+use super::file::{self, Expected};
 
 /// The folder for what belongs to a project: the database of `dev`, and this file.
 pub(super) const FOLDER: &str = ".runlater";
 const FILE: &str = "server.json";
+/// What is read of it: an address and a token are far less.
+const EXPECTED: Expected = Expected {
+    bytes_max: 64 << 10,
+    too_large: (Exit::Config, "server-file", ", so it is not what a host wrote; start the host again"),
+    instead: "remove it, and start the host again",
+};
 
 /// Where a host listens, and a token for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,8 +63,7 @@ fn read(path: &Path) -> anyhow::Result<ServerFile> {
         let message = format!("{shown} belongs to another user; name the server with --server and RUNLATER_TOKEN");
         return Err(Failure::new(Exit::Auth, "permissions", message).into());
     }
-    let text = fs::read_to_string(path).map_err(failed)?;
-    serde_json::from_str(&text).map_err(|error| {
+    serde_json::from_slice(&file::read(path, &EXPECTED)?).map_err(|error| {
         Failure::new(Exit::Config, "server-file", format!("{shown} can't be understood ({error}); start the host again")).into()
     })
 }

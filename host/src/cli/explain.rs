@@ -32,7 +32,7 @@ impl Explain {
         let now = moment::now();
         screen.line(format!("run {} of {} is {}", explanation.run, clean(&explanation.task), clean(&explanation.status)))?;
         for (depth, cause) in explanation.causes.iter().enumerate() {
-            screen.line(format!("{}└─ {}", "   ".repeat(depth), with_hints(&clean(&cause.text), now)))?;
+            screen.quote(format!("{}└─ {}", "   ".repeat(depth), with_hints(&clean(&cause.text), now)))?;
         }
         if !explanation.advice.is_empty() {
             screen.line("\nWhat you can do:")?;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -79,12 +80,12 @@ pub(super) fn usage(message: impl Into<String>) -> anyhow::Error {
 }
 
 /// A file or folder that can't be read or written.
-pub(super) fn io(action: &str, path: &std::path::Path, error: &io::Error) -> anyhow::Error {
+pub(super) fn io(action: &str, path: &Path, error: &io::Error) -> anyhow::Error {
     Failure::new(Exit::Io, "io", format!("can't {action} {}: {error}", clean(&path.display().to_string()))).into()
 }
 
-/// Why the host could not be started on this database.
-pub(super) fn database(path: &std::path::Path, error: &Error) -> anyhow::Error {
+/// Why the host could not be started on this database: in one paragraph, with what to do and the command for it.
+pub(super) fn database(path: &Path, error: &Error) -> anyhow::Error {
     let exit = match error {
         Error::Storage(StorageError::Corrupt(_)) => Exit::DatabaseDamaged,
         // The wrong file or folder, a file of a newer version or in use: its text says what to change.
@@ -92,12 +93,16 @@ pub(super) fn database(path: &std::path::Path, error: &Error) -> anyhow::Error {
         Error::Storage(_) => Exit::Io,
         _ => Exit::Config,
     };
-    let hint = match exit {
-        Exit::DatabaseDamaged => "Nothing was changed. Keep a copy of the file, then go back to your last `runlater backup`.",
-        Exit::Io => "Check that the folder exists, is writable, is on a local disk with free space, and that no other host uses the file.",
-        _ => "Nothing was changed.",
+    let todo = match exit {
+        Exit::DatabaseDamaged => "Keep a copy of it, and go on with your last `runlater backup`: runlater serve --db BACKUP",
+        Exit::Io => "Check that the folder is writable, and is on a local disk with free space: df -hT FOLDER",
+        _ => "To use another file: runlater serve --db OTHER",
     };
-    Failure::new(exit, "database", format!("can't open the database {}: {error}. {hint}", clean(&path.display().to_string()))).into()
+    // SQLite's own words may have several lines.
+    let why = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    let unchanged = if why.contains("nothing was changed") { "" } else { " Nothing was changed." };
+    let path = path.display().to_string();
+    Failure::new(exit, "database", format!("can't open the database {}: {}.{unchanged} {todo}", clean(&path), clean(&why))).into()
 }
 
 /// Writes the failure to stderr. Silent if whoever read our output went away, as with `| head`.
@@ -126,6 +131,23 @@ pub(super) fn report(error: &anyhow::Error, as_json: bool) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_database_has_its_exit_code_and_one_paragraph() {
+        let why = || "*** in database main ***\nTree 3 page 3: \u{1b}[31m".to_string();
+        for (error, exit, words) in [
+            (StorageError::Corrupt(why()), Exit::DatabaseDamaged, "main *** Tree 3 page 3: \\u{1b}[31m. Nothing was changed. Keep a copy"),
+            (StorageError::Unavailable("x.db: nothing was changed".into()), Exit::Config, "nothing was changed. To use another file"),
+            (StorageError::OutcomeUnknown("EIO".into()), Exit::Io, "Nothing was changed. Check that the folder is writable"),
+            (StorageError::Full, Exit::Io, "with free space: df -hT"),
+        ] {
+            let failure = database(Path::new("x.db"), &error.into());
+            let failure = failure.downcast_ref::<Failure>().unwrap();
+            let text = failure.to_string();
+            assert!(text.starts_with("can't open the database x.db: ") && text.contains(words) && text.lines().count() == 1, "{text}");
+            assert_eq!(failure.exit(), exit, "{text}");
+        }
+    }
 
     #[test]
     fn the_servers_refusals_have_their_exit_codes() {

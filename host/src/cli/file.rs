@@ -10,26 +10,29 @@ use super::screen::clean;
 /// What a command expects to read.
 pub(super) struct Expected {
     pub(super) bytes_max: usize,
-    /// The code of the refusal if it has more, and what is said of the limit.
-    pub(super) too_large: (&'static str, &'static str),
+    /// How it is refused if it has more, with which code, and what is said of the limit.
+    pub(super) too_large: (Exit, &'static str, &'static str),
     /// What to give in place of something that is no file.
     pub(super) instead: &'static str,
 }
 
 /// Reads a file. Anything else is refused before it is opened: a pipe or a device might never end, or never begin.
 pub(super) fn read(path: &Path, expected: &Expected) -> anyhow::Result<Vec<u8>> {
-    let failed = |error| failure::io("read", path, &error);
-    let kind = fs::metadata(path).map_err(failed)?;
-    if !kind.is_file() {
-        let what = if kind.is_dir() { "is a folder" } else { "is not a file" };
-        let message = format!("{} {what}; {}", clean(&path.display().to_string()), expected.instead);
-        return Err(Failure::new(Exit::Io, "io", message).into());
-    }
-    if kind.len() > expected.bytes_max as u64 {
+    if length(path, expected.instead)? > expected.bytes_max as u64 {
         return Err(too_large(path, expected));
     }
     // It may have grown meanwhile.
-    read_bounded(fs::File::open(path).map_err(failed)?, path, expected)
+    read_bounded(fs::File::open(path).map_err(|error| failure::io("read", path, &error))?, path, expected)
+}
+
+/// How many bytes a file has. Anything else is refused, with what to give `instead`.
+pub(super) fn length(path: &Path, instead: &str) -> anyhow::Result<u64> {
+    let kind = fs::metadata(path).map_err(|error| failure::io("read", path, &error))?;
+    if kind.is_file() {
+        return Ok(kind.len());
+    }
+    let what = if kind.is_dir() { "is a folder" } else { "is not a file" };
+    Err(Failure::new(Exit::Io, "io", format!("{} {what}; {instead}", clean(&path.display().to_string()))).into())
 }
 
 /// Reads to the end, unless that is too far.
@@ -40,7 +43,7 @@ pub(super) fn read_bounded(from: impl Read, path: &Path, expected: &Expected) ->
 }
 
 fn too_large(path: &Path, expected: &Expected) -> anyhow::Error {
-    let (code, limit) = expected.too_large;
+    let (exit, code, limit) = expected.too_large;
     let message = format!("{} has more than {} bytes{limit}", clean(&path.display().to_string()), expected.bytes_max);
-    Failure::new(Exit::Refused, code, message).into()
+    Failure::new(exit, code, message).into()
 }

@@ -58,7 +58,7 @@ const EXAMPLES: &str = "Examples:
   runlater runs list --status failed
 
 Exit codes: 0 ok, 1 the run did not succeed, 2 usage, 3 refused, 4 not found, 5 token or role, 6 no server,
-7 outcome unknown (repeat with the same --unique-key), 65/78 database, 74 input or output.";
+7 outcome unknown (repeat with the same --unique-key), 65 database damaged, 78 database or settings unusable, 74 input or output.";
 
 /// What every command takes.
 #[derive(Args)]

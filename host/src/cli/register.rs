@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::client::Client;
+use super::failure::Exit;
 use super::file::{self, Expected};
 use super::screen::{Screen, clean};
 use super::{Global, tasks};
@@ -70,8 +71,11 @@ fn show_plan(screen: &Screen, plan: &shapes::Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-const COMPONENT: Expected =
-    Expected { bytes_max: COMPONENT_BYTES_MAX, too_large: ("body-too-large", ", which is the limit"), instead: "name the .wasm file" };
+const COMPONENT: Expected = Expected {
+    bytes_max: COMPONENT_BYTES_MAX,
+    too_large: (Exit::Refused, "body-too-large", ", which is the limit"),
+    instead: "name the .wasm file",
+};
 
 /// Reads a component's file.
 pub(super) fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::value::RawValue;
 
 use super::client::Client;
-use super::failure;
+use super::failure::{self, Exit};
 use super::file::{self, Expected};
 use super::filter::parse_entry;
 use super::screen::{Screen, clean};
@@ -115,7 +115,7 @@ fn show(screen: &Screen, task: &Name, scheduled: &shapes::Scheduled) -> anyhow::
 
 const INPUT: Expected = Expected {
     bytes_max: PAYLOAD_BYTES_MAX,
-    too_large: ("payload-too-large", "; store the data elsewhere and pass its address"),
+    too_large: (Exit::Refused, "payload-too-large", "; store the data elsewhere and pass its address"),
     instead: "give - for what comes through a pipe",
 };
 

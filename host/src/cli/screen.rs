@@ -26,6 +26,15 @@ impl Screen {
         writeln!(io::stdout(), "{text}")
     }
 
+    /// Writes a line that holds text of tasks or callers, clean already. A terminal would go on at the start of the next row if it is too
+    /// long, where that text could pass for a line of ours: here what goes on is marked.
+    pub(super) fn quote(&self, text: impl Display) -> io::Result<()> {
+        match self.width {
+            Some(width) => fold(&text.to_string(), width).iter().try_for_each(|row| self.line(row)),
+            None => self.line(text),
+        }
+    }
+
     /// Writes a value as one line of JSON.
     pub(super) fn value<T: serde::Serialize>(&self, value: &T) -> io::Result<()> {
         let text = serde_json::to_string(value).map_err(io::Error::other)?;
@@ -44,10 +53,36 @@ impl Screen {
         if self.json || !io::stderr().is_terminal() {
             return indicatif::ProgressBar::hidden();
         }
-        let spinner = indicatif::ProgressBar::new_spinner().with_message(text);
+        // One row: what is said may be a task's word.
+        let style = indicatif::ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is well-formed");
+        let spinner = indicatif::ProgressBar::new_spinner().with_style(style).with_message(text);
         spinner.enable_steady_tick(std::time::Duration::from_millis(100));
         spinner
     }
+}
+
+/// What stands before what goes on from the row above.
+const GOES_ON: &str = "  : ";
+/// How far apart a terminal's tabs are.
+const TAB: usize = 8;
+
+/// Breaks a line into rows of so many columns, of which all but the first are marked.
+fn fold(line: &str, width: usize) -> Vec<String> {
+    let columns = |c: char| console::measure_text_width(c.encode_utf8(&mut [0; 4]));
+    let (mut rows, mut used, mut column) = (vec![String::new()], 0, 0);
+    for c in line.chars() {
+        let (c, times) = if c == '\t' { (' ', TAB - column % TAB) } else { (c, 1) };
+        for _ in 0..times {
+            if used + columns(c) > width {
+                rows.push(GOES_ON.into());
+                used = GOES_ON.len();
+            }
+            rows.last_mut().expect("there is a first row").push(c);
+            used += columns(c);
+            column += columns(c);
+        }
+    }
+    rows
 }
 
 /// Replaces what a terminal would obey or that changes the reading order by its escaped form. Line breaks go, too.
@@ -93,6 +128,31 @@ mod tests {
         assert_eq!(clean("a\u{1b}[31mb\u{9b}c\u{202e}d\ne"), "a\\u{1b}[31mb\\u{9b}c\\u{202e}d\\ne");
         assert_eq!(clean("naïve 日本 ✓"), "naïve 日本 ✓");
         assert_eq!(clean_lines("a\tb\r\nc\u{7}\n"), "a\tb\\r\nc\\u{7}\n");
+        assert_eq!(clean_lines("a\0\u{2028}\u{85}\rb\n\n\u{2066}c"), "a\\u{0}\\u{2028}\\u{85}\\rb\n\n\\u{2066}c");
         assert_eq!(escape_json("{\"a\":\"\u{9b}\u{202e}ü\"}"), "{\"a\":\"\\u009b\\u202eü\"}");
+    }
+
+    #[test]
+    fn what_goes_on_in_the_next_row_is_marked() {
+        for (line, rows) in [
+            ("", &[""][..]),
+            ("0123456789", &["0123456789"]),
+            ("0123456789a", &["0123456789", "  : a"]),
+            ("0123456789abcdefg", &["0123456789", "  : abcdef", "  : g"]),
+            ("  | x       attempt 2", &["  | x     ", "  :   atte", "  : mpt 2"]),
+            ("日本日本日本", &["日本日本日", "  : 本"]),
+            ("x日本日本日", &["x日本日本", "  : 日"]),
+            ("a\tb\tc", &["a       b ", "  :       ", "  : c"]),
+            ("\t日", &["        日"]),
+            ("e\u{301}e\u{301}", &["e\u{301}e\u{301}"]),
+        ] {
+            assert_eq!(fold(line, 10), rows, "{line:?}");
+        }
+        let long = "x\t日 ".repeat(1_000);
+        for width in 20..40 {
+            let rows = fold(&long, width);
+            assert!(rows.iter().all(|row| console::measure_text_width(row) <= width && !row.contains('\t')));
+            assert!(rows[1..].iter().all(|row| row.starts_with(GOES_ON)));
+        }
     }
 }

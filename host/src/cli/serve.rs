@@ -35,7 +35,10 @@ const STOP_GRACE: Duration = Duration::from_secs(25);
   runlater serve --db runlater.db --listen 127.0.0.1:8080
 
 The first start makes an admin token and keeps it, with the address, in ./.runlater/server.json, where client commands in the
-same folder find it. Beyond this machine, put a proxy with TLS in front.")]
+same folder find it. Beyond this machine, put a proxy with TLS in front.
+
+Exit codes: 65 the database is damaged, or is none; 78 it can't be used here: another program's, written by a newer
+runlater, in use or locked, not writable, no file; 74 the disk failed, or the address is taken. Each says what to do.")]
 pub(super) struct Serve {
     /// The database; made if it does not exist
     #[arg(long, value_name = "FILE")]
@@ -172,7 +175,8 @@ pub(super) async fn open(db: &Path, more: impl FnOnce(SchedulerBuilder) -> Sched
     // Else a mistyped path would be made below, for the code.
     let folder = db.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
-        let message = format!("can't open the database {}: its folder does not exist; create it first", clean(&db.display().to_string()));
+        let (db, folder) = (clean(&db.display().to_string()), clean(&folder.display().to_string()));
+        let message = format!("can't open the database {db}: its folder does not exist; create it first: mkdir -p '{folder}'");
         return Err(Failure::new(Exit::Config, "database", message).into());
     }
     // Before anything is made beside it: who names the wrong file should find no trace of us there.

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::client::Client;
+use super::confirm::{self, Sure};
 use super::screen::{Screen, clean};
 use super::{Global, moment, table};
 use crate::http::shapes;
@@ -47,11 +48,13 @@ Examples:
     #[command(after_help = "Example:\n  runlater token list")]
     List,
     /// Revoke a token: it is refused from then on
-    #[command(after_help = "Example:\n  runlater token revoke Vq3xT0aZ")]
+    #[command(after_help = "Examples:\n  runlater token revoke Vq3xT0aZ\n  runlater token revoke Vq3xT0aZ --yes")]
     Revoke {
         /// The token's id, as `list` shows it
         #[arg(value_parser = parse_token_id)]
         id: String,
+        #[command(flatten)]
+        sure: Sure,
     },
 }
 
@@ -82,7 +85,16 @@ impl Tokens {
                 let tokens: shapes::Tokens = client.get("/v1/tokens", &[])?;
                 if screen.json { Ok(screen.value(&tokens)?) } else { show_list(screen, &tokens.tokens) }
             }
-            TokenCommand::Revoke { id } => {
+            TokenCommand::Revoke { id, sure } => {
+                if !sure.yes {
+                    let tokens: shapes::Tokens = client.get("/v1/tokens", &[])?;
+                    // One that is not there is for the server to refuse.
+                    if let Some(token) = tokens.tokens.iter().find(|token| token.id == id) {
+                        let note = if token.note.is_empty() { String::new() } else { format!(" \"{}\"", clean(&token.note)) };
+                        let what = format!("token {id}{note} with the role {}", clean(&token.role));
+                        confirm::ask(&format!("Revoke {what}, so that whoever uses it is refused from then on?"), "")?;
+                    }
+                }
                 client.delete(&format!("/v1/tokens/{id}"))?;
                 if screen.json {
                     return Ok(screen.value(&serde_json::json!({ "revoked": id }))?);

@@ -69,11 +69,11 @@ pub(super) fn show_end(client: &Client, screen: &Screen, run: &shapes::Run) -> a
     };
     screen.line(format!("{} {}{took}, attempt {}", clean(&run.task), clean(&run.status), run.attempts))?;
     if let Some(message) = &run.message {
-        screen.line(format!("  {}: {}", clean(run.reason.as_deref().unwrap_or("reason")), clean(message)))?;
+        screen.quote(format!("  {}: {}", clean(run.reason.as_deref().unwrap_or("reason")), clean(message)))?;
     }
     match (&run.output, &run.output_bytes) {
-        (Some(json), _) => screen.line(format!("  output: {}", clean(json.get())))?,
-        (_, Some(bytes)) => screen.line(format!("  output: {} in base64: {}", clean(&bytes.media_type), clean(&bytes.base64)))?,
+        (Some(json), _) => screen.quote(format!("  output: {}", clean(json.get())))?,
+        (_, Some(bytes)) => screen.quote(format!("  output: {} in base64: {}", clean(&bytes.media_type), clean(&bytes.base64)))?,
         _ => {}
     }
     if follow_ups.is_empty() {

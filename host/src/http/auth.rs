@@ -18,6 +18,7 @@ use tower::Service;
 use tower::layer::layer_fn;
 
 use super::error::Problem;
+use super::foreign_page;
 use super::rates::{Meters, Peer};
 use crate::model::Timestamp;
 use crate::scheduler::{Role, Scheduler, Token};
@@ -77,6 +78,7 @@ impl Gate {
         if PUBLIC.contains(&request.uri().path()) {
             return Ok(None);
         }
+        foreign_page::check(request)?;
         let token = bearer(request.headers()).and_then(|text| self.scheduler.read_token(text));
         let opened = match &token {
             Some(token) => self.scheduler.open(token)?,

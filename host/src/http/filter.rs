@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::shapes::written;
 use crate::model::{Cursor, Invalid, Metadata, Name, Order, Origin, Page, RunFilter, RunId, Status, Timestamp, limits};
 
 /// Conditions on runs, of which all must hold. Without any, all runs match.
@@ -32,10 +33,10 @@ pub struct Filter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
     /// Trigger time at or after this.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub trigger_from: Option<String>,
     /// Trigger time before this.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub trigger_before: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Called by `cli/serve.rs` and `cli/dev`, and by embedders who want the same API in their own server. It parses, asks the
 //! [`Scheduler`] and writes what that answers; it decides nothing about runs. Every route and the role it needs stands in the
-//! table of `api/mod.rs`. There are no cookies and no CORS headers: no browser calls this from another origin. Other protocols share its
+//! table of `api/mod.rs`. There are no cookies and no CORS headers: no browser calls this from another origin (see `foreign_page.rs`). Other protocols share its
 //! listener and its gate as a [`Door`].
 
 #![allow(clippy::result_large_err, reason = "a refusal is rare, and moved once or twice on its way out")]
@@ -16,6 +16,7 @@ mod door;
 mod entrance;
 pub mod error;
 pub mod filter;
+mod foreign_page;
 mod host_header;
 mod http2;
 mod if_match;

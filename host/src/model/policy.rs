@@ -208,5 +208,5 @@ fn check_cancel_grace(grace: Duration) -> Result<Duration, Invalid> {
     if grace <= Duration::from_secs(600) {
         return Ok(grace);
     }
-    Err(Invalid::new("invalid-cancel-grace", "cancel-grace", "at most 10m").seen(format_duration(grace)))
+    Err(Invalid::new("invalid-cancel-grace", "cancel-grace", "from 0s to 10m").seen(format_duration(grace)))
 }

@@ -50,15 +50,13 @@ impl Timestamp {
 
     /// Parses an RFC 3339 date and time with any offset. `field` names it in the error.
     pub fn parse(text: &str, field: &str) -> Result<Self, Invalid> {
-        let invalid = |reason: &str| Invalid::new("invalid-time", field, reason).seen(text);
-        let at = DateTime::parse_from_rfc3339(text.trim()).map_err(|_| {
-            invalid("not an RFC 3339 date and time with an offset; write for example 2027-03-14T15:09:26Z or 2027-03-14T16:09:26+01:00")
-        })?;
+        let invalid = |reason: &str| invalid_time(field, reason).seen(text);
+        let at = DateTime::parse_from_rfc3339(text.trim()).map_err(|_| invalid("not an RFC 3339 date and time with an offset"))?;
         // chrono reads a leap second as the second before it with 1,000,000,000 or more nanoseconds.
         if at.timestamp_subsec_nanos() >= 1_000_000_000 {
-            return Err(invalid("second 60 can't be scheduled; use the second before or after it"));
+            return Err(invalid("second 60 can't be scheduled: use the second before or after it"));
         }
-        Self::from_micros(at.timestamp_micros()).ok_or_else(|| invalid("outside 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z"))
+        Self::from_micros(at.timestamp_micros()).ok_or_else(|| invalid(OUT_OF_RANGE))
     }
 
     /// As a chrono date and time.
@@ -67,12 +65,20 @@ impl Timestamp {
     }
 }
 
+const OUT_OF_RANGE: &str = "outside the accepted range";
+
+/// Whatever is wrong with a time, how to write a right one is said.
+fn invalid_time(field: &str, reason: &str) -> Invalid {
+    let write =
+        "write a time from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z, for example 2027-03-14T15:09:26Z or 2027-03-14T16:09:26+01:00";
+    Invalid::new("invalid-time", field, format!("{reason}; {write}"))
+}
+
 impl TryFrom<DateTime<Utc>> for Timestamp {
     type Error = Invalid;
 
     fn try_from(at: DateTime<Utc>) -> Result<Self, Invalid> {
-        Self::from_micros(at.timestamp_micros())
-            .ok_or_else(|| Invalid::new("invalid-time", "at", "outside 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z").seen(at.to_string()))
+        Self::from_micros(at.timestamp_micros()).ok_or_else(|| invalid_time("at", OUT_OF_RANGE).seen(at.to_string()))
     }
 }
 
@@ -142,7 +148,7 @@ pub fn parse_duration(text: &str, field: &str) -> Result<Duration, Invalid> {
         Invalid::new(
             "invalid-duration",
             field,
-            "not a duration; write for example 90s, 1h30m or 2d (units us, ms, s, m, h, d, w; at most 100 years)",
+            "not a duration; write for example 90s, 1h30m or 2d (units us, ms, s, m, h, d, w; from 0s to 36600d, which is 100 years)",
         )
         .seen(text)
     };
@@ -199,8 +205,11 @@ mod tests {
             assert_eq!(parse_duration(text, "after").unwrap(), Duration::from_micros(micros), "{text}");
         }
         for text in ["", "2", "-1s", "1e3s", "1ns", "1000000000d", "s", "1.s", "1.2.3s", "1 s", "9999999999999999s", "½s"] {
-            assert_eq!(parse_duration(text, "after").unwrap_err().code, "invalid-duration", "{text}");
+            let refused = parse_duration(text, "after").unwrap_err();
+            assert!(refused.code == "invalid-duration" && refused.reason.contains("from 0s to 36600d"), "{text}: {refused}");
         }
+        assert_eq!(parse_duration("36600d", "after").unwrap(), DURATION_MAX);
+        assert_eq!(parse_duration("36600d1us", "after").unwrap_err().code, "invalid-duration");
     }
 
     #[test]
@@ -228,7 +237,11 @@ mod tests {
             "9999-12-31T23:59:59-01:00",
             "-001-01-01T00:00:00Z",
         ] {
-            assert_eq!(Timestamp::parse(text, "at").unwrap_err().code, "invalid-time", "{text}");
+            let refused = Timestamp::parse(text, "at").unwrap_err();
+            assert_eq!((refused.code, refused.field.as_str()), ("invalid-time", "at"), "{text}");
+            for word in ["1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z", "for example 2027-03-14T15:09:26Z"] {
+                assert!(refused.reason.contains(word), "{text}: {}", refused.reason);
+            }
         }
     }
 }

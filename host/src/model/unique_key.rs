@@ -69,7 +69,7 @@ impl Unique {
             return refused("debounce", "waits 1ms to 100 years", wait);
         }
         if max_wait < wait || max_wait > DURATION_MAX {
-            return refused("debounce-max", "not shorter than the wait itself, and at most 100 years", max_wait);
+            return refused("debounce-max", "from the wait itself to 100 years", max_wait);
         }
         Ok(Self { key, mode: UniqueMode::Debounce { wait, max_wait }, held_for: Duration::ZERO })
     }
@@ -77,7 +77,7 @@ impl Unique {
     /// The same, held for this long after the run's end.
     pub fn held_for(self, held_for: Duration, field: &str) -> Result<Self, Invalid> {
         if held_for > DURATION_MAX || matches!(self.mode, UniqueMode::Debounce { .. }) {
-            let reason = "how long a key is held after the end of its run, at most 100 years; a debounced one is held until it triggers";
+            let reason = "how long a key is held after the end of its run, from 0s to 100 years; a debounced one is held until it triggers";
             return Err(Invalid::new("invalid-unique-for", field, reason).seen(super::format_duration(held_for)));
         }
         Ok(Self { held_for, ..self })

@@ -2,6 +2,7 @@
 
 mod backfill;
 mod create;
+mod delete;
 mod list;
 mod next;
 mod show;
@@ -48,13 +49,7 @@ enum CronsCommand {
         #[arg(value_parser = parse_name)]
         name: Name,
     },
-    /// Delete a cron and its runs that have not triggered
-    #[command(after_help = "Example:\n  runlater crons delete nightly")]
-    Delete {
-        /// The cron
-        #[arg(value_parser = parse_name)]
-        name: Name,
-    },
+    Delete(delete::Delete),
     /// Make a run of a cron at once, beside the planned ones
     #[command(after_help = "Example:\n  runlater crons trigger nightly")]
     Trigger {
@@ -82,13 +77,7 @@ impl Crons {
                 let cron: shapes::Cron = client()?.post(&format!("/v1/crons/{name}/resume"), &())?;
                 said(screen, "resumed", &cron)
             }
-            CronsCommand::Delete { name } => {
-                client()?.delete(&format!("/v1/crons/{name}"))?;
-                if !screen.json {
-                    screen.line(format!("deleted cron {name}"))?;
-                }
-                Ok(())
-            }
+            CronsCommand::Delete(command) => command.run(&client()?, screen),
             CronsCommand::Trigger { name } => {
                 let made: shapes::CronTriggered = client()?.post(&format!("/v1/crons/{name}/trigger"), &())?;
                 if screen.json {
@@ -107,10 +96,12 @@ fn said(screen: &Screen, what: &str, cron: &shapes::Cron) -> anyhow::Result<()> 
     if screen.json {
         return Ok(screen.value(cron)?);
     }
-    let next = cron
-        .next_at
-        .map_or("it does not fire any more by itself".into(), |at| format!("it fires next at {}", moment::with_hint(at, moment::now())));
-    Ok(screen.line(format!("{what} cron {}: {next}", super::screen::clean(&cron.name)))?)
+    Ok(screen.line(format!("{what} cron {}: it {}", super::screen::clean(&cron.name), fires_next(cron)))?)
+}
+
+/// `fires next at 2027-03-14 15:09:26Z (in 3h)`.
+fn fires_next(cron: &shapes::Cron) -> String {
+    cron.next_at.map_or("does not fire any more by itself".into(), |at| format!("fires next at {}", moment::with_hint(at, moment::now())))
 }
 
 fn parse_name(text: &str) -> Result<Name, String> {

@@ -54,7 +54,7 @@ impl Show {
             ("created", time(Some(cron.created_at), "")),
             ("updated", time(Some(cron.updated_at), "")),
         ] {
-            screen.line(format!("{name:<14}{}", clean(&value)))?;
+            screen.quote(format!("{name:<14}{}", clean(&value)))?;
         }
         Ok(())
     }

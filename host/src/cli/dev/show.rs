@@ -8,7 +8,7 @@ use crate::storage::{RunChange, RunEvent};
 /// Shows one change.
 pub(super) fn event(screen: &Screen, event: &RunEvent, now: Timestamp) -> std::io::Result<()> {
     if !screen.json {
-        return screen.line(format!("{}  {}", of_day(now), line(event, now)));
+        return screen.quote(format!("{}  {}", of_day(now), line(event, now)));
     }
     let mut value = serde_json::json!({ "at": now, "run": event.run, "task": event.task, "parent": event.parent });
     let (change, more) = match &event.change {

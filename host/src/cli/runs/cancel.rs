@@ -6,7 +6,8 @@ use serde_json::json;
 use super::selection::{self, Selected, SelectionArgs};
 use crate::cli::client::Client;
 use crate::cli::screen::Screen;
-use crate::http::shapes::{Bulk, Cancelled};
+use crate::http::filter::Filter;
+use crate::http::shapes::Cancelled;
 
 /// Cancel runs: those that wait never start, those that run are told to end
 #[derive(Args)]
@@ -30,12 +31,8 @@ impl Cancel {
             let done: Cancelled = client.post(&format!("/v1/runs/{id}/cancel"), &json!({}))?;
             return if screen.json { Ok(screen.value(&done)?) } else { Ok(screen.line(format!("run {id}: cancel {}", word(&done)))?) };
         }
-        let count = || {
-            let Selected::Matching(filter) = &selected else { return Ok(0) };
-            let counted: Bulk = client.post(BULK, &json!({ "filter": filter, "dry_run": true }))?;
-            Ok(counted.changed)
-        };
-        self.selection.confirm(screen, "Cancel", &selected, count)?;
+        let trial = |filter: &Filter| json!({ "filter": filter, "dry_run": true });
+        self.selection.confirm(&client, screen, ("Cancel", BULK), &selected, trial)?;
         let dry_run = self.selection.dry_run;
         let bulk = self.selection.send(&client, screen, ("cancelling", BULK), selected, |ids, filter| match ids {
             Some(ids) => json!({ "ids": ids, "dry_run": dry_run }),

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::selection::{self, Selected, SelectionArgs};
 use crate::cli::client::Client;
 use crate::cli::screen::Screen;
+use crate::http::filter::Filter;
 use crate::http::shapes::Bulk;
 
 /// Delete scheduled runs (those that have triggered can be cancelled instead)
@@ -19,16 +20,14 @@ pub(super) struct Delete {
     selection: SelectionArgs,
 }
 
+const BULK: &str = "/v1/runs/bulk-delete";
+
 impl Delete {
     pub(super) fn run(self, client: impl Fn() -> anyhow::Result<Client>, screen: &Screen) -> anyhow::Result<()> {
         let selected = self.selection.selected()?;
         let client = client()?;
-        let count = || {
-            let Selected::Matching(filter) = &selected else { return Ok(0) };
-            let counted: Bulk = client.post("/v1/runs/bulk-delete", &json!({ "filter": filter, "dry_run": true }))?;
-            Ok(counted.changed)
-        };
-        self.selection.confirm(screen, "Delete", &selected, count)?;
+        let trial = |filter: &Filter| json!({ "filter": filter, "dry_run": true });
+        self.selection.confirm(&client, screen, ("Delete", BULK), &selected, trial)?;
         let bulk = match selected {
             // By itself, so that its refusal has its own code.
             Selected::One(id) => {
@@ -37,7 +36,7 @@ impl Delete {
             }
             selected => {
                 let dry_run = self.selection.dry_run;
-                self.selection.send(&client, screen, ("deleting", "/v1/runs/bulk-delete"), selected, |ids, filter| match ids {
+                self.selection.send(&client, screen, ("deleting", BULK), selected, |ids, filter| match ids {
                     Some(ids) => json!({ "ids": ids, "dry_run": dry_run }),
                     None => json!({ "filter": filter, "dry_run": dry_run }),
                 })?

@@ -11,7 +11,9 @@ use crate::model::RunId;
 
 /// Show the attempts of a run with what they wrote
 #[derive(Args)]
-#[command(after_help = "Examples:
+#[command(after_help = "The task wrote what stands behind | and :, whatever it says.
+
+Examples:
   runlater runs logs 019a0c5e-7b3c-7def-8123-456789abcdef
   runlater runs logs 019a0c5e-7b3c-7def-8123-456789abcdef --attempt 2")]
 pub(super) struct Logs {
@@ -39,10 +41,10 @@ impl Logs {
                 attempt.finished_at.map_or(String::new(), |end| format!(" after {}", moment::measured(end.since(attempt.started_at))));
             screen.line(format!("attempt {} at {}: {}{took}", attempt.number, moment::in_utc(attempt.started_at), clean(outcome)))?;
             if let Some(message) = &attempt.message {
-                screen.line(format!("  {}", clean(message)))?;
+                screen.quote(format!("  {}", clean(message)))?;
             }
             for line in clean_lines(&attempt.log).lines() {
-                screen.line(format!("  | {line}"))?;
+                screen.quote(format!("  | {line}"))?;
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use super::selection::{self, Selected, SelectionArgs};
 use crate::cli::client::Client;
 use crate::cli::moment;
 use crate::cli::screen::Screen;
-use crate::http::shapes::{self, Bulk};
+use crate::http::shapes;
 
 /// Move scheduled runs to another time
 #[derive(Args)]
@@ -51,12 +51,7 @@ impl Reschedule {
             body
         };
         let path = "/v1/runs/bulk-reschedule";
-        let count = || {
-            let Selected::Matching(filter) = &selected else { return Ok(0) };
-            let counted: Bulk = client.post(path, &body(("filter", json!(filter)), true))?;
-            Ok(counted.changed)
-        };
-        self.selection.confirm(screen, "Move", &selected, count)?;
+        self.selection.confirm(&client, screen, ("Move", path), &selected, |filter| body(("filter", json!(filter)), true))?;
         let dry_run = self.selection.dry_run;
         let bulk = self.selection.send(&client, screen, ("moving", path), selected, |ids, filter| match ids {
             Some(ids) => body(("ids", json!(ids)), dry_run),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::cli::client::Client;
-use crate::cli::confirm;
+use crate::cli::confirm::{self, Sure};
 use crate::cli::failure::{self, Exit, Failure};
 use crate::cli::filter::{FilterArgs, parse_id};
 use crate::cli::screen::{Screen, clean};
@@ -16,6 +16,8 @@ use crate::model::limits::PAGE_SIZE_MAX;
 
 /// What is shown while nothing is changed yet.
 const COUNTING: &str = "counting runs";
+/// A sweep over a hundred thousand runs takes longer than a usual request, and so does counting them.
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Runs named by id, or selected by what they have in common.
 #[derive(Args, Clone, Debug)]
@@ -31,9 +33,8 @@ pub(super) struct SelectionArgs {
     /// Only count
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Don't ask
-    #[arg(long, short = 'y')]
-    yes: bool,
+    #[command(flatten)]
+    sure: Sure,
 }
 
 /// What the user selected.
@@ -59,27 +60,30 @@ impl SelectionArgs {
         }
     }
 
-    /// Asks, with the number that `count` finds, unless there is nothing to ask.
+    /// Asks, with the number of runs, unless there is nothing to ask. `trial` is the request that would change those that match a filter,
+    /// as a dry run.
     pub(super) fn confirm(
         &self,
+        client: &Client,
         screen: &Screen,
-        verb: &str,
+        (verb, path): (&str, &str),
         selected: &Selected,
-        count: impl FnOnce() -> anyhow::Result<u64>,
+        trial: impl FnOnce(&Filter) -> serde_json::Value,
     ) -> anyhow::Result<()> {
         let count = match selected {
-            _ if self.dry_run || self.yes => return Ok(()),
+            _ if self.dry_run || self.sure.yes => return Ok(()),
             // Whoever types one id means it.
             Selected::One(_) => return Ok(()),
             Selected::Several(parts) => parts.iter().map(Vec::len).sum::<usize>() as u64,
-            Selected::Matching(_) => {
+            Selected::Matching(filter) => {
                 let spinner = screen.spinner(COUNTING.into());
-                let count = count()?;
+                let counted: Bulk = client.post_trial(path, &trial(filter), SWEEP_TIMEOUT)?;
                 spinner.finish_and_clear();
-                count
+                counted.changed
             }
         };
-        confirm::ask(&format!("{verb} {count} runs?"), false)
+        let runs = if count == 1 { "run" } else { "runs" };
+        confirm::ask(&format!("{verb} {count} {runs}?"), ", or --dry-run to only count")
     }
 
     /// Sends a bulk request for each portion, and adds up. `doing` is shown meanwhile.
@@ -103,8 +107,10 @@ impl SelectionArgs {
             if bodies.len() > 1 {
                 spinner.set_message(format!("{doing}, portion {} of {}", done + 1, bodies.len()));
             }
-            // A sweep over a hundred thousand runs takes longer than a usual request.
-            let bulk: Bulk = client.post_slowly(path, body, Duration::from_secs(600))?;
+            let bulk: Bulk = match self.dry_run {
+                true => client.post_trial(path, body, SWEEP_TIMEOUT)?,
+                false => client.post_slowly(path, body, SWEEP_TIMEOUT)?,
+            };
             sum.changed += bulk.changed;
             sum.refused.extend(bulk.refused);
         }

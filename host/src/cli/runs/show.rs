@@ -73,7 +73,7 @@ fn show(screen: &Screen, run: &shapes::Run) -> anyhow::Result<()> {
         ("output", payload(&run.output, &run.output_bytes)),
     ] {
         if let Some(value) = value {
-            screen.line(format!("{name:<14}{}", clean(&value)))?;
+            screen.quote(format!("{name:<14}{}", clean(&value)))?;
         }
     }
     Ok(())

@@ -6,7 +6,8 @@ use serde_json::json;
 use super::selection::{self, Selected, SelectionArgs};
 use crate::cli::client::Client;
 use crate::cli::screen::{Screen, clean};
-use crate::http::shapes::{Bulk, Run};
+use crate::http::filter::Filter;
+use crate::http::shapes::Run;
 
 /// Make failed, missed, cancelled or scheduled runs due at once (by filter: failed and missed ones, unless --status says otherwise)
 #[derive(Args)]
@@ -33,12 +34,8 @@ impl Trigger {
                 false => Ok(screen.line(format!("triggered run {id}, now {}", clean(&run.status)))?),
             };
         }
-        let count = || {
-            let Selected::Matching(filter) = &selected else { return Ok(0) };
-            let counted: Bulk = client.post(BULK, &json!({ "filter": filter, "dry_run": true }))?;
-            Ok(counted.changed)
-        };
-        self.selection.confirm(screen, "Trigger", &selected, count)?;
+        let trial = |filter: &Filter| json!({ "filter": filter, "dry_run": true });
+        self.selection.confirm(&client, screen, ("Trigger", BULK), &selected, trial)?;
         let dry_run = self.selection.dry_run;
         let bulk = self.selection.send(&client, screen, ("triggering", BULK), selected, |ids, filter| match ids {
             Some(ids) => json!({ "ids": ids, "dry_run": dry_run }),

@@ -36,12 +36,12 @@ impl Show {
             ("updated", moment::with_hint(task.updated_at, now)),
             ("input schema", task.input_schema.as_ref().map_or("none".into(), |schema| schema.get().to_string())),
         ] {
-            screen.line(format!("{name:<14}{}", clean(&value)))?;
+            screen.quote(format!("{name:<14}{}", clean(&value)))?;
         }
         screen.line("policy")?;
         for (field, value) in &task.policy {
             let by = if task.overrides.contains_key(field) { "  (said at registration)" } else { "" };
-            screen.line(format!("  {:<22}{}{by}", clean(field), clean(value)))?;
+            screen.quote(format!("  {:<22}{}{by}", clean(field), clean(value)))?;
         }
         Ok(())
     }

@@ -73,7 +73,14 @@ fn signed_span(text: &str) -> Result<i64, Invalid> {
     let (sign, span) = match (text.strip_prefix('+'), text.strip_prefix('-')) {
         (Some(later), _) => (1, later),
         (_, Some(earlier)) => (-1, earlier),
-        _ => return Err(Invalid::new("invalid-duration", "by", "begins with + for later or - for earlier, for example +1h").seen(text)),
+        _ => {
+            return Err(Invalid::new(
+                "invalid-duration",
+                "by",
+                "begins with + for later or - for earlier, for example +1h; from 0s to 36600d",
+            )
+            .seen(text));
+        }
     };
     let micros = parse_duration(span, "by")?.as_micros();
     Ok(sign * i64::try_from(micros).expect("a duration has at most 100 years"))

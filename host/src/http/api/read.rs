@@ -10,7 +10,7 @@ use crate::http::error::Problem;
 use crate::http::filter::{ListQuery, unknown_parameter};
 use crate::http::if_match::{Etag, etag};
 use crate::http::shapes;
-use crate::model::{Invalid, RunId, Version, parse_duration};
+use crate::model::{Invalid, RunId, Version, format_duration, parse_duration};
 
 /// Longest wait in one request: below what proxies commonly allow.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -45,7 +45,9 @@ pub(super) async fn wait(caller: Caller, PathRun(run): PathRun, QueryPairs(query
         timeout = parse_duration(&value, "timeout")?;
     }
     if timeout > WAIT_MAX {
-        return Err(Invalid::new("invalid-timeout", "timeout", "one request waits at most 60s; ask again to wait longer").into());
+        return Err(Invalid::new("invalid-timeout", "timeout", "one request waits from 0s to 60s; ask again to wait longer")
+            .seen(format_duration(timeout))
+            .into());
     }
     let ended = match tokio::time::timeout(timeout, caller.scheduler.wait(run)).await {
         Ok(ended) => ended?,

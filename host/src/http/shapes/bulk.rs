@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Reschedule;
+use super::{Reschedule, written};
 use crate::http::{error, filter};
 use crate::model::RunId;
 use crate::scheduler::BulkOutcome;
@@ -40,7 +40,7 @@ pub struct BulkReschedule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Reschedule>,
     /// The span: `+1h` or `-30m`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// Only count.
     #[serde(default)]
@@ -54,10 +54,10 @@ pub struct OneMove {
     /// The run.
     pub id: String,
     /// To this moment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
     /// To this span from now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
 

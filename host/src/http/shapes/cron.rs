@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use super::Bytes;
+use super::{Bytes, written};
 use crate::model::{CatchUp, Invalid, MissedPolicy, Payload, RunId, Timestamp, format_duration, parse_duration};
 
 /// Asks for a cron.
@@ -22,13 +22,13 @@ pub struct CreateCron {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
     /// It does not fire before this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub start: Option<String>,
     /// It fires before this only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub end: Option<String>,
     /// Spreads its runs over this span.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub jitter: Option<String>,
     /// It fires so often at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,7 @@ pub struct Missed {
     /// `skip`, `latest` or `all`.
     pub catch_up: String,
     /// What lies longer back never runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub window: Option<String>,
     /// At most so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,7 +77,7 @@ pub struct MissedChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catch_up: Option<String>,
     /// What lies longer back never runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub window: Option<String>,
     /// At most so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,13 +122,13 @@ pub struct UpdateCron {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub timezone: Option<Option<String>>,
     /// Another beginning; null: now.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::given", skip_serializing_if = "Option::is_none")]
     pub start: Option<Option<String>>,
     /// Another end; null: none.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::given", skip_serializing_if = "Option::is_none")]
     pub end: Option<Option<String>>,
     /// Another spread; null: none.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::given", skip_serializing_if = "Option::is_none")]
     pub jitter: Option<Option<String>>,
     /// Another limit; null: none.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
@@ -165,9 +165,10 @@ fn value<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 #[serde(deny_unknown_fields)]
 pub struct BackfillCron {
     /// From this time on.
+    #[serde(deserialize_with = "written::required")]
     pub from: String,
     /// Up to this time; now, if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
     /// Only says what it would make.
     #[serde(default)]

@@ -23,6 +23,7 @@ mod run;
 mod schedule_run;
 mod task;
 mod token;
+pub(super) mod written;
 
 pub use attempt::{Attempt, Attempts};
 pub use audit::{AuditEntry, AuditPage};

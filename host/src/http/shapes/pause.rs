@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::written;
 use crate::model::{Invalid, Timestamp, parse_duration};
 
 /// Asks for a pause. With neither an end nor a span, it lasts until somebody ends it.
@@ -9,10 +10,10 @@ use crate::model::{Invalid, Timestamp, parse_duration};
 #[serde(deny_unknown_fields)]
 pub struct Pause {
     /// When it ends by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
     /// After which span it ends by itself.
-    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "for", deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub span: Option<String>,
     /// What for.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -26,7 +27,7 @@ impl Pause {
             (Some(_), Some(_)) => Err(Invalid::new("invalid-time", "for", "give either `until` or `for`, not both")),
             (Some(until), None) => Timestamp::parse(until, "until").map(Some),
             (None, Some(span)) => match parse_duration(span, "for")? {
-                std::time::Duration::ZERO => Err(Invalid::new("invalid-duration", "for", "a pause lasts longer than nothing").seen(span)),
+                std::time::Duration::ZERO => Err(Invalid::new("invalid-duration", "for", "a pause lasts from 1us to 36600d").seen(span)),
                 span => Ok(Some(now.saturating_add(span))),
             },
             (None, None) => Ok(None),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Bytes;
+use super::{Bytes, written};
 use crate::model::{Invalid, Payload, RunId, Timestamp};
 
 /// Asks for a run.
@@ -15,10 +15,10 @@ pub struct ScheduleRun {
     /// The task.
     pub task: String,
     /// Due at this moment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
     /// Due after this span.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// The input, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,19 +36,19 @@ pub struct ScheduleRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unique_mode: Option<String>,
     /// For how long after the run's end the key is held.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub unique_for: Option<String>,
     /// Due this long after the last request under the key, instead of `at` or `after`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub debounce: Option<String>,
     /// But not later than this after the first; the tenfold of `debounce` unless it is given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub debounce_max: Option<String>,
     /// Overrides the task's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
     /// Overrides the task's policy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
     /// Overrides the task's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::written;
 use crate::model::{Invalid, Timestamp, parse_duration};
 use crate::scheduler::Role;
 use crate::storage::TokenRecord;
@@ -16,10 +17,10 @@ pub struct CreateToken {
     #[serde(default)]
     pub note: String,
     /// Stops working at this moment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
     /// Stops working after this span.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
     pub expires_after: Option<String>,
 }
 

@@ -85,7 +85,7 @@ impl CronRule {
             Invalid::new("invalid-timezone", "timezone", reason).seen(zone)
         })?;
         if jitter > CRON_JITTER_MAX {
-            return Err(Invalid::new("invalid-jitter", "jitter", format!("at most {}", format_duration(CRON_JITTER_MAX)))
+            return Err(Invalid::new("invalid-jitter", "jitter", format!("from 0s to {}", format_duration(CRON_JITTER_MAX)))
                 .seen(format_duration(jitter)));
         }
         if end.is_some_and(|end| end <= start) {

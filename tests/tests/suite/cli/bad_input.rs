@@ -154,9 +154,15 @@ fn what_answers_is_not_what_it_should_be() {
         (html.clone(), &["runs", "list"][..], 6, &["can't be understood"][..]),
         (html, &["schedule", "x"], 7, &["unknown", "--unique-key"]),
         (cut.clone(), &["runs", "list"], 6, &["did not answer as it should"]),
-        (cut, &["runs", "cancel", ID, "--yes"], 7, &["unknown"]),
+        (cut.clone(), &["runs", "cancel", ID, "--yes"], 7, &["unknown"]),
         (String::new(), &["runs", "list"], 6, &["did not answer as it should"]),
         (String::new(), &["schedule", "x"], 7, &["unknown"]),
+        // To count is no change: nothing is in doubt.
+        (String::new(), &["runs", "delete", "--task", "x"], 6, &["did not answer as it should"]),
+        (String::new(), &["runs", "reschedule", "--all", "--by", "+1h"], 6, &["did not answer as it should"]),
+        (cut.clone(), &["runs", "cancel", "--task", "x", "--dry-run"], 6, &["did not answer as it should"]),
+        (cut.clone(), &["crons", "backfill", "x", "--from", "2027-01-01T00:00:00Z"], 6, &["did not answer as it should"]),
+        (cut, &["crons", "backfill", "x", "--from", "2027-01-01T00:00:00Z", "--yes"], 7, &["unknown"]),
         (moved, &["schedule", "x"], 6, &["302", "check the address"]),
         (escapes, &["runs", "list"], 3, &["\\u{1b}]0;owned\\u{7}\\u{202e}"]),
         (limited, &["runs", "list"], 3, &["wait 3 s"]),
@@ -198,7 +204,6 @@ fn a_server_that_is_slower_than_half_a_minute() {
 #[test]
 fn what_this_user_may_not_read() {
     use std::os::unix::fs::PermissionsExt;
-    use std::os::unix::process::CommandExt;
     let folder = tempfile::tempdir().unwrap();
     for name in ["closed.wasm", "closed.json"] {
         std::fs::write(folder.path().join(name), "{}").unwrap();
@@ -207,20 +212,7 @@ fn what_this_user_may_not_read() {
     for (arguments, name) in
         [(&["register", "closed.wasm"][..], "closed.wasm"), (&["schedule", "x", "--input", "@closed.json"], "closed.json")]
     {
-        let mut command = super::command(folder.path(), arguments);
-        // Root may read everything, unless it starts the program without that privilege. For whoever isn't root it changes nothing.
-        #[cfg(target_os = "linux")]
-        // SAFETY: between fork and exec nothing but two system calls is made.
-        unsafe {
-            const CAP_DAC_OVERRIDE: libc::c_ulong = 1;
-            const CAP_DAC_READ_SEARCH: libc::c_ulong = 2;
-            command.pre_exec(|| {
-                libc::prctl(libc::PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0);
-                libc::prctl(libc::PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH, 0, 0, 0);
-                Ok(())
-            });
-        }
-        super::end(command).fails(74, &[name, "ermission"]);
+        super::end(super::unprivileged(super::command(folder.path(), arguments))).fails(74, &[name, "ermission"]);
     }
 }
 

@@ -199,9 +199,11 @@ fn runs_are_made_by_hand_and_of_the_past_and_stay_when_the_cron_goes() {
     let from_to = "from 2020-01-01T00:00:00Z to 2020-01-01T02:00:00Z";
     for (more, expected) in [
         (&["--dry-run"][..], format!("3 occurrences {from_to}; those without a run would get one\n")),
-        (&[], format!("3 runs made of 3 occurrences {from_to}\n")),
-        (&[], format!("0 runs made of 3 occurrences {from_to}\n")),
+        (&["--yes"], format!("3 runs made of 3 occurrences {from_to}\n")),
+        (&["-y"], format!("0 runs made of 3 occurrences {from_to}\n")),
     ] {
+        // Nobody is asked where nobody is; and nothing is done then.
+        server.run(&range).fails(2, &[&format!("Make runs of 3 occurrences {from_to} of cron a"), "--yes", "--dry-run"]);
         assert_eq!(server.run(&[&range[..], more].concat()).ok(), expected);
     }
     assert_eq!(server.json(&[&range[..], &["--dry-run"]].concat())["planned"].as_array().unwrap().len(), 3);
@@ -222,9 +224,12 @@ fn runs_are_made_by_hand_and_of_the_past_and_stay_when_the_cron_goes() {
     let past = made().into_iter().filter(|run| run["occurrence"]["planned_at"].as_str().is_some_and(|at| at < "2020-01-02"));
     let past: Vec<_> = past.map(|run| run["id"].as_str().unwrap().to_owned()).collect();
     assert_eq!((made().len(), past.len()), (5, 3));
-    assert_eq!(server.run(&["crons", "delete", "a"]).ok(), "deleted cron a\n");
-    for verb in ["delete", "show", "trigger"] {
-        server.run(&["crons", verb, "a"]).fails(4, &["no cron a"]);
+    let asked = ["Delete cron a (@hourly) of task touch, which fires next at ", "its runs that have not triggered?", "--yes"];
+    server.run(&["crons", "delete", "a"]).fails(2, &asked);
+    server.run(&["crons", "show", "a"]).ok();
+    assert_eq!(server.run(&["crons", "delete", "a", "--yes"]).ok(), "deleted cron a\n");
+    for arguments in [&["delete", "a"][..], &["delete", "a", "--yes"], &["show", "a"], &["trigger", "a"]] {
+        server.run(&[&["crons"], arguments].concat()).fails(4, &["no cron a"]);
     }
     for run in past {
         assert!(server.run(&["runs", "wait", &run]).ok().contains("touch succeeded"));

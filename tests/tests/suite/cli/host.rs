@@ -1,7 +1,6 @@
-//! `serve`: starting, stopping, copying, and databases that it can't use.
+//! `serve`: starting, stopping and copying.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Stdio;
 
 use rusqlite::Connection;
@@ -51,47 +50,10 @@ fn copies_overwrite_nothing() {
     Connection::open(server.path("copy.db")).unwrap().query_row("SELECT count(*) FROM runlater_tokens", [], |_| Ok(())).unwrap();
     server.run(&["backup", "other.db", "--db", "no.db"]).fails(74, &["no.db"]);
     server.run(&["backup", "other.db", "--db", "there.db"]).fails(65, &["there.db"]);
+    assert!(std::process::Command::new("mkfifo").arg(server.path("pipe.db")).status().unwrap().success());
+    server.run(&["backup", "other.db", "--db", "pipe.db"]).fails(74, &["pipe.db is not a file", "name the database file"]);
+    server.run(&["backup", "other.db", "--db", "."]).fails(74, &["is a folder"]);
     assert!(!server.path("other.db").exists());
-}
-
-#[test]
-fn databases_that_are_none() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    std::fs::write(path("letter.db"), "This is a letter, and not a database. ".repeat(100)).unwrap();
-    std::fs::create_dir(path("folder.db")).unwrap();
-    make(&path("newer.db"));
-    Connection::open(path("newer.db")).unwrap().execute("UPDATE runlater_meta SET value = 99 WHERE key = 'schema_version'", []).unwrap();
-    make(&path("cut.db"));
-    let file = std::fs::OpenOptions::new().write(true).open(path("cut.db")).unwrap();
-    file.set_len(file.metadata().unwrap().len() / 2 + 100).unwrap();
-    Connection::open(path("others.db")).unwrap().execute_batch("CREATE TABLE bookmarks (url)").unwrap();
-    let names = || {
-        let mut names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        // Empty, and taken again by whoever opens the file next.
-        names.retain(|name| !name.to_string_lossy().ends_with(".lock"));
-        names.sort();
-        names
-    };
-    let before = names();
-    for (db, code, word) in [
-        ("letter.db", 65, "not a SQLite database"),
-        ("others.db", 78, "another program's database"),
-        ("cut.db", 65, "restore a backup"),
-        ("newer.db", 78, "newer runlater"),
-        ("folder.db", 78, "is not a file"),
-        ("no/such.db", 78, "create it first"),
-    ] {
-        let said = run_in(folder.path(), &["serve", "--db", db, "--listen", "127.0.0.1:0"]).fails(code, &[db, word]);
-        assert_eq!(said.lines().count(), 1, "one paragraph: {said}");
-    }
-    assert_eq!(names(), before, "neither an address nor a key is left by a host that did not start");
-    run_in(folder.path(), &["serve", "--db", "x.db", "--listen", "0.0.0.0:0"]).fails(2, &["--insecure"]);
-}
-
-/// A database as a host leaves it.
-fn make(path: &Path) {
-    drop(runlater::storage::sqlite::SqliteStorage::open(path, runlater::Timestamp::MIN).unwrap());
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn what_failed_is_run_again_by_filter() {
     server.schedule(&["touch", "--after", "1h"]);
     assert_eq!(server.run(&["runs", "trigger", "--status", "failed", "--metadata", "n=2", "--yes"]).ok(), "triggered 0 runs\n");
     assert_eq!(server.run(&["runs", "trigger", "--all", "--dry-run"]).ok(), "would have triggered 1 run\n");
-    server.run(&["runs", "trigger", "--task", "reject"]).fails(2, &["1 runs?", "--yes", "--dry-run"]);
+    server.run(&["runs", "trigger", "--task", "reject"]).fails(2, &["1 run?", "--yes", "--dry-run"]);
     assert_eq!(server.run(&["runs", "trigger", "--task", "reject", "--yes"]).ok(), "triggered 1 run\n");
     server.run(&["runs", "wait", &run]).fails(1, &[]);
     assert_eq!(server.json(&["runs", "show", &run])["attempts"], 2);
@@ -131,9 +131,11 @@ fn pages_go_on_where_they_ended() {
 #[test]
 fn what_tasks_write_commands_no_terminal() {
     let server = Server::with(&["behaviours"]);
-    let wicked = "\u{1b}]0;title\u{7}\u{1b}[2J\u{202e}\u{9b}31m";
+    let wicked =
+        "\u{1b}]0;title\u{7}\u{1b}[2J\u{202e}\u{9b}31m\0\nattempt 2 at 2027-03-14 15:09:26Z: succeeded\u{2028}\rstatus        ok\n";
     let input = serde_json::json!({ "reason": wicked }).to_string();
-    let run = server.json(&["schedule", "log", "--metadata", &format!("k={wicked}")])["id"].as_str().unwrap().to_string();
+    let run =
+        server.json(&["schedule", "log", "--metadata", &format!("k={}", wicked.replace('\0', ""))])["id"].as_str().unwrap().to_string();
     server.run(&["runs", "wait", &run]).ok();
     let failed = server.schedule(&["reject", "--input", &input]);
     server.run(&["runs", "wait", &failed]).fails(1, &[]);
@@ -146,11 +148,18 @@ fn what_tasks_write_commands_no_terminal() {
         &["runs", "list", "--json"],
         &["runs", "show", &failed],
         &["runs", "logs", &failed],
+        &["runs", "wait", &run],
+        &["explain", &failed],
     ] {
         let out = server.run(arguments).ok();
+        let forged = out.lines().find(|line| line.starts_with("attempt 2") || line.starts_with("status        ok"));
+        assert_eq!(forged, None, "{arguments:?}: {out}");
         let strange = out.chars().find(|c| (c.is_control() && !matches!(c, '\n' | '\t')) || ('\u{202a}'..='\u{202e}').contains(c));
         assert_eq!(strange, None, "{arguments:?}: {out:?}");
     }
     let logs = server.run(&["runs", "logs", &run]).ok();
+    // One line of ours, and all others are marked as the task's.
+    assert!(logs.starts_with("attempt 1 at ") && logs.lines().skip(1).all(|line| line.starts_with("  | ")), "{logs}");
+    assert!(logs.contains("  | info: info\n  | error a line that no one wrote\n") && logs.contains("  | first\\r2026-"), "{logs}");
     assert!(logs.contains("| a line on stdout\n") && logs.contains("\\u{1b}[31mred"), "{logs}");
 }

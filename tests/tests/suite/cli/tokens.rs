@@ -28,7 +28,9 @@ fn a_token_does_what_its_role_allows_until_it_is_revoked() {
     let id = own["id"].as_str().unwrap();
     let shown = server.run(&["token", "list"]).ok();
     assert!(shown.contains(id) && shown.contains("in force") && !shown.contains(&token), "{shown}");
-    server.run(&["token", "revoke", id]).ok();
+    server.run(&["token", "revoke", id]).fails(2, &[&format!("Revoke token {id} \"a reader\" with the role read"), "--yes"]);
+    as_holder(&server, &token, &["tasks"]).ok();
+    server.run(&["token", "revoke", id, "--yes"]).ok();
     as_holder(&server, &token, &["tasks"]).fails(5, &["token"]);
     server.run(&["token", "revoke", "00000000"]).fails(4, &["no token"]);
     // Whoever pastes the whole token does not find it in the error.
@@ -52,7 +54,7 @@ fn a_token_for_hatchets_sdks_is_one_of_ours() {
 
     let listed = server.json(&["token", "list"]);
     let own = listed["tokens"].as_array().unwrap().iter().find(|own| own["note"] == "for the SDKs").expect("it is listed");
-    server.run(&["token", "revoke", own["id"].as_str().unwrap()]).ok();
+    server.run(&["token", "revoke", own["id"].as_str().unwrap(), "--yes"]).ok();
     as_holder(&server, token, &["tasks"]).fails(5, &["token"]);
     let json = server.json(&["token", "create", "--role", "read", "--expires", "1h", "--hatchet"]);
     assert!(json["token"].as_str().unwrap().starts_with("ey") && json["tls"] == false, "{json}");
@@ -88,8 +90,22 @@ fn servers_are_found_or_named() {
         server.run(&["tasks"]).fails(5, &["server.json", "chmod 600"]);
     }
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-    std::fs::write(&file, "{").unwrap();
-    server.run(&["tasks"]).fails(78, &["server.json", "can't be understood"]);
+    for (content, words) in [
+        (&b"{"[..], ["server.json", "can't be understood"]),
+        (b"\xff", ["server.json", "can't be understood"]),
+        (&[b' '; (64 << 10) + 1], ["server.json has more than 65536 bytes", "start the host again"]),
+    ] {
+        std::fs::write(&file, content).unwrap();
+        server.run(&["tasks"]).fails(78, &words);
+    }
+    // Whoever opened a pipe would wait for ever.
+    std::fs::remove_file(&file).unwrap();
+    assert!(std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&file).status().unwrap().success());
+    server.run(&["tasks"]).fails(74, &["server.json is not a file", "start the host again"]);
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o700)).unwrap();
+    server.run(&["tasks"]).fails(74, &["server.json is a folder"]);
 }
 
 #[test]

@@ -23,6 +23,12 @@ async fn bodies_that_are_not_json() {
         (json, b"{\"task\":NaN}".to_vec(), 400, "invalid-json", Some("task")),
         (json, b"\xef\xbb\xbf{\"task\":\"touch\"}".to_vec(), 400, "invalid-json", None),
         (json, utf16, 400, "invalid-json", None),
+        (json, b"\xfe\xff\0{\0}".to_vec(), 400, "invalid-json", None),
+        (json, b"\0{\0}".to_vec(), 400, "invalid-json", None),
+        (json, b"null".to_vec(), 422, "invalid-field", None),
+        (json, b"{\"task\":\"touch\",\"metadata\":null}".to_vec(), 422, "invalid-field", Some("metadata")),
+        (json, b"{\"task\":\"touch\",\"priority\":NaN}".to_vec(), 400, "invalid-json", None),
+        (json, b"{\"task\":\"touch\",\"max_attempts\":-1}".to_vec(), 422, "invalid-field", Some("max_attempts")),
         (json, b"{\"task\":\"\xff\"}".to_vec(), 400, "invalid-json", None),
         (json, b"{\"task\":\"\\ud800\"}".to_vec(), 400, "invalid-json", Some("task")),
         (json, b"{\"task\":\"touch\",\"task\":\"log\"}".to_vec(), 400, "duplicate-key", None),
@@ -40,8 +46,8 @@ async fn bodies_that_are_not_json() {
         (json, b"{\"task\":\"touch\",\"priority\":9007199254740993}".to_vec(), 422, "invalid-field", Some("priority")),
         (json, b"{\"task\":\"touch\",\"priority\":-0}".to_vec(), 422, "invalid-field", Some("priority")),
         (json, b"{\"task\":\"touch\",\"priority\":\"2\"}".to_vec(), 422, "invalid-field", Some("priority")),
-        (json, b"{\"task\":\"touch\",\"at\":100000000000000000000}".to_vec(), 422, "invalid-field", Some("at")),
-        (json, b"{\"task\":\"touch\",\"at\":1.5}".to_vec(), 422, "invalid-field", Some("at")),
+        (json, b"{\"task\":\"touch\",\"at\":100000000000000000000}".to_vec(), 422, "invalid-time", Some("at")),
+        (json, b"{\"task\":\"touch\",\"at\":1.5}".to_vec(), 422, "invalid-time", Some("at")),
         (json, b"{\"task\":\"touch\",\"metadata\":[]}".to_vec(), 422, "invalid-field", Some("metadata")),
         (json, b"{\"task\":\"touch\",\"metadata\":{\"k\":null}}".to_vec(), 422, "invalid-field", Some("metadata.k")),
         (json, b"{\"task\":\"touch\",\"max_attempts\":-0.5}".to_vec(), 422, "invalid-field", Some("max_attempts")),
@@ -133,6 +139,69 @@ async fn fields_out_of_range() {
 }
 
 #[tokio::test]
+async fn times_and_spans_that_are_no_text() {
+    let world = World::new().await;
+    let run = world.scheduled().await;
+    world.ask("POST", "/v1/crons", json!({ "name": "each", "task": "touch", "expression": "@hourly" })).await;
+    let cron = |field: &str, value: &Value| json!({ "name": "other", "task": "touch", "expression": "@hourly", field: value });
+    for value in
+        [json!(4_102_444_800_000_u64), json!(1.5), json!(1e20), json!(-1), json!(true), json!([2100]), json!({ "s": 1 }), json!("soon")]
+    {
+        let rows: Vec<(&str, String, Value, &str)> = vec![
+            ("POST", "/v1/runs".into(), touch(json!({ "at": value })), "at"),
+            ("PATCH", format!("/v1/runs/{run}"), json!({ "at": value }), "at"),
+            ("POST", "/v1/runs/bulk-reschedule".into(), json!({ "filter": {}, "to": { "at": value } }), "to.at"),
+            ("POST", "/v1/runs/bulk-reschedule".into(), json!({ "moves": [{ "id": run, "at": value }] }), "moves[0].at"),
+            ("POST", "/v1/runs/bulk-delete".into(), json!({ "filter": { "trigger_from": value } }), "filter.trigger_from"),
+            ("POST", "/v1/runs/bulk-cancel".into(), json!({ "filter": { "trigger_before": value } }), "filter.trigger_before"),
+            ("POST", "/v1/crons".into(), cron("start", &value), "start"),
+            ("POST", "/v1/crons".into(), cron("end", &value), "end"),
+            ("PATCH", "/v1/crons/each".into(), json!({ "start": value }), "start"),
+            ("PATCH", "/v1/crons/each".into(), json!({ "end": value }), "end"),
+            ("POST", "/v1/crons/each/backfill".into(), json!({ "from": value }), "from"),
+            ("POST", "/v1/crons/each/backfill".into(), json!({ "from": "2027-01-01T00:00:00Z", "until": value }), "until"),
+            ("POST", "/v1/crons/each/pause".into(), json!({ "until": value }), "until"),
+            ("POST", "/v1/tasks/touch/pause".into(), json!({ "until": value }), "until"),
+            ("POST", "/v1/tokens".into(), json!({ "role": "read", "expires_at": value }), "expires_at"),
+            ("POST", "/v1/runs".into(), touch(json!({ "after": value })), "after"),
+            ("POST", "/v1/runs".into(), touch(json!({ "timeout": value })), "timeout"),
+            ("POST", "/v1/runs".into(), touch(json!({ "unique_key": "k", "unique_for": value })), "unique_for"),
+            ("POST", "/v1/runs".into(), touch(json!({ "unique_key": "k", "debounce": value })), "debounce"),
+            ("POST", "/v1/runs".into(), touch(json!({ "unique_key": "k", "debounce": "1s", "debounce_max": value })), "debounce_max"),
+            ("PATCH", format!("/v1/runs/{run}"), json!({ "after": value }), "after"),
+            ("POST", "/v1/crons".into(), cron("jitter", &value), "jitter"),
+            ("PATCH", "/v1/crons/each".into(), json!({ "jitter": value }), "jitter"),
+            ("PATCH", "/v1/crons/each".into(), json!({ "missed": { "catch_up": "all", "window": value } }), "missed.window"),
+            ("POST", "/v1/tasks/touch/pause".into(), json!({ "for": value }), "for"),
+            ("POST", "/v1/tokens".into(), json!({ "role": "read", "expires_after": value }), "expires_after"),
+        ];
+        for (method, path, body, field) in rows {
+            let answer = world.ask(method, &path, body.clone()).await;
+            let times = ["at", "trigger_from", "trigger_before", "start", "end", "from", "until", "expires_at"];
+            let is_time = times.contains(&field.rsplit('.').next().unwrap_or(field));
+            let (code, range) = match is_time {
+                true => ("invalid-time", "from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z, for example 2027-03-14T15:09:26Z"),
+                false => ("invalid-duration", "from 0s to 36600d"),
+            };
+            assert_eq!(
+                (answer.status.as_u16(), answer.code(), &answer.body["field"]),
+                (422, code, &json!(field)),
+                "{body}: {}",
+                answer.body
+            );
+            assert!(answer.body["detail"].as_str().unwrap().contains(range), "{body}: {}", answer.body);
+            assert!(answer.body["seen"].is_string(), "{body}: {}", answer.body);
+        }
+    }
+    // Where a time is needed, null is none; where it may be left out, null leaves it out.
+    let answer = world.ask("POST", "/v1/crons/each/backfill", json!({ "from": null })).await;
+    assert_eq!((answer.code(), &answer.body["seen"]), ("invalid-time", &json!("null")));
+    let answer = world.ask("PATCH", &format!("/v1/runs/{run}"), json!({ "at": null })).await;
+    assert_eq!((answer.code(), &answer.body["field"]), ("invalid-time", &json!("at")));
+    assert_eq!(world.ask("GET", &format!("/v1/runs/{run}"), None).await.body["status"], "scheduled");
+}
+
+#[tokio::test]
 async fn crons() {
     let world = World::new().await;
     let commas = format!("{}0 * * * *", "0,".repeat(100_000));
@@ -147,6 +216,15 @@ async fn crons() {
         (json!({ "expression": "-1 * * * *" }), "invalid-cron", "expression"),
         (json!({ "expression": "* * * * MOM" }), "invalid-cron", "expression"),
         (json!({ "expression": "* * * * 1#6" }), "invalid-cron", "expression"),
+        (json!({ "expression": "0 0 31 4,6 *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "0 0 L-31 * *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "* * * 13 *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "* * * JANUARY *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "1e1 * * * *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "TZ=UTC 0 0 * * *" }), "invalid-cron", "expression"),
+        (json!({ "expression": "@every 1e3s" }), "invalid-cron", "expression"),
+        (json!({ "expression": "@every 999ms" }), "invalid-cron", "expression"),
+        (json!({ "expression": 7 }), "invalid-field", "expression"),
         (json!({ "expression": "@reboot" }), "invalid-cron", "expression"),
         (json!({ "expression": "@fortnightly" }), "invalid-cron", "expression"),
         (json!({ "expression": "@every 10ms" }), "invalid-cron", "expression"),
@@ -217,11 +295,20 @@ async fn addresses() {
         ("GET", "/v1/runs?order=random", 422, "invalid-order"),
         ("GET", "/v1/runs?status=done", 422, "invalid-status"),
         ("GET", "/v1/runs?tsak=x", 422, "unknown-parameter"),
+        ("GET", "/v1/runs?_method=DELETE", 422, "unknown-parameter"),
+        ("GET", "/v1/runs?trigger_from=4102444800000", 422, "invalid-time"),
+        ("GET", "/v1/runs?parent=7", 422, "invalid-id"),
         ("GET", "/v1/runs?limit=1&limit=2", 422, "invalid-parameter"),
         ("GET", "/v1/runs?metadata=novalue", 422, "invalid-metadata"),
         ("GET", "/v1/runs?trigger_from=now", 422, "invalid-time"),
         ("DELETE", "/v1/runs", 405, "method-not-allowed"),
+        ("PATCH", "/v1/runs", 405, "method-not-allowed"),
+        ("POST", "/v1/runs/00000000-0000-7000-8000-000000000000", 405, "method-not-allowed"),
+        ("POST", "/healthz", 405, "method-not-allowed"),
+        ("OPTIONS", "/v1/runs", 405, "method-not-allowed"),
         ("TRACE", "/v1/runs", 405, "method-not-allowed"),
+        ("CONNECT", "/v1/runs", 405, "method-not-allowed"),
+        ("get", "/v1/runs", 405, "method-not-allowed"),
         ("PUT", "/v1/tasks/touch", 405, "method-not-allowed"),
     ] {
         let answer = world.ask(method, path, None).await;
@@ -231,6 +318,11 @@ async fn addresses() {
     assert_eq!(world.ask("GET", &format!("/v1/runs?task={}", "x".repeat(9_000)), None).await.code(), "uri-too-long");
     let long = format!("/v1/runs/{}", "0".repeat(10 << 10));
     assert_eq!((world.ask("GET", &long, None).await.status.as_u16(), world.ask("GET", &long, None).await.code()), (414, "uri-too-long"));
+    // What was seen is shown so that it is safe to show anywhere.
+    let odd = json!({ "ids": [format!("\u{202e}<b>\0{}", "x".repeat(10 << 10))] });
+    let odd = world.ask("POST", "/v1/runs/bulk-delete", odd).await;
+    assert_eq!((odd.code(), &odd.body["field"]), ("invalid-id", &json!("ids[0]")));
+    assert!(odd.text.contains("\\\\u{202e}<b>\\\\u{0}xxx") && odd.text.len() < 1_000, "{}", odd.text);
     // Upper and lower case are one id.
     let run = world.scheduled().await.to_string();
     assert_eq!(world.ask("GET", &format!("/v1/runs/{}", run.to_uppercase()), None).await.body["id"], run);

@@ -23,6 +23,24 @@ async fn doubtful_requests_end_the_connection() {
         for (name, request, status) in [
             ("well-formed", format!("{get}Host: localhost:{}\r\nConnection: close\r\n\r\n", address.port()), "200"),
             ("somebody else's name", format!("{get}Host: evil.example\r\nConnection: close\r\n\r\n"), "421"),
+            (
+                "a page of elsewhere",
+                "DELETE /v1/runs/7 HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\nConnection: close\r\n\r\n".to_string(),
+                "403",
+            ),
+            (
+                "a page of this host, without a token",
+                "DELETE /v1/runs/7 HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nConnection: close\r\n\r\n".to_string(),
+                "401",
+            ),
+            ("a second token", format!("{get}Host: localhost\r\nAuthorization: Bearer x\r\nConnection: close\r\n\r\n"), "401"),
+            ("a NUL in the token", "GET /v1/runs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a\0b\r\n\r\n".to_string(), "400"),
+            (
+                "a line break in the token",
+                "GET /v1/runs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a\rb\r\n\r\n".to_string(),
+                "400",
+            ),
+            ("a token in the address", "GET /v1/runs?token=x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".to_string(), "400"),
             ("two names", format!("{get}Host: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n"), "421"),
             ("no name", format!("{get}Connection: close\r\n\r\n"), "421"),
             ("length and chunks", format!("{post}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), "4"),
@@ -52,13 +70,16 @@ async fn doubtful_requests_end_the_connection() {
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{name}: {answer:?}");
         }
         // Who goes away before a body is complete has asked for nothing.
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(format!("{post}Content-Length: 100\r\n\r\n{{\"task\":\"touch\"}}").as_bytes()).await.unwrap();
-        stream.shutdown().await.unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
-        let answer = String::from_utf8_lossy(&answer);
-        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("body-cut"), "{answer:?}");
+        let body = "{\"task\":\"touch\"}";
+        for cut in [format!("Content-Length: 100\r\n\r\n{body}"), format!("Transfer-Encoding: chunked\r\n\r\n10\r\n{body}\r\n")] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(format!("{post}{cut}").as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("body-cut"), "{answer:?}");
+        }
         drop(stop);
     };
     let (served, ()) = tokio::join!(serving, asking);

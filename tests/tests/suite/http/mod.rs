@@ -40,6 +40,8 @@ struct Answer {
     status: StatusCode,
     headers: HeaderMap,
     body: Value,
+    /// The body as it came.
+    text: String,
 }
 
 impl World {
@@ -85,7 +87,8 @@ impl World {
             assert_eq!(body["request_id"], head.headers["x-request-id"].to_str().expect("ASCII"));
         }
         assert!(!head.status.is_server_error(), "{body}");
-        Answer { status: head.status, headers: head.headers, body }
+        let text = String::from_utf8(bytes.into()).expect("JSON is UTF-8");
+        Answer { status: head.status, headers: head.headers, body, text }
     }
 
     /// Sends JSON as an admin.
@@ -107,6 +110,14 @@ impl World {
 impl Answer {
     fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or("")
+    }
+
+    /// All that the caller sees, byte for byte, but for the id of the request.
+    fn seen(&self) -> (StatusCode, Vec<(String, String)>, String) {
+        let id = self.headers["x-request-id"].to_str().expect("ASCII");
+        let text = |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).replace(id, "ID");
+        let headers = self.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        (self.status, headers, self.text.replace(id, "ID"))
     }
 
     /// The problem without what differs from request to request.
