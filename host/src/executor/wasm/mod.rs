@@ -11,6 +11,7 @@ mod bindings;
 mod code_dir;
 mod compile;
 mod component_cache;
+mod confine;
 mod describe;
 mod engine;
 mod host_interfaces;
