@@ -21,6 +21,7 @@ mod linkers;
 mod log;
 mod outcome;
 mod precheck;
+mod uploads;
 mod wasi;
 mod watch;
 
@@ -37,7 +38,7 @@ use wasmtime::Engine;
 use crate::cancel::CancelSignal;
 use crate::clock::Clock;
 use crate::model::limits::Limits;
-use crate::model::{Digest, FailureReason, Grants, Invalid, Outcome, TaskDefinition, WriteSet};
+use crate::model::{Digest, FailureReason, Grants, Invalid, NamespaceId, Outcome, TaskDefinition, WriteSet};
 
 use super::{AttemptReport, AttemptRequest, ComponentSource, Executor};
 
@@ -46,9 +47,10 @@ pub use bare::Bare;
 pub use compile::{Compiler, compile_child_main};
 pub use linkers::ExtendLinker;
 
-use component_cache::{ComponentCache, Loaded};
+use component_cache::{ComponentCache, Loaded, Upload};
 use engine::EpochTicker;
 use outcome::Stop;
+use uploads::Uploads;
 
 /// The wasmtime that is built in. It has no constant of its own; a test compares this one with the lock file.
 pub const ENGINE_VERSION: &str = "48.0.8";
@@ -104,6 +106,7 @@ pub enum SetupError {
 pub struct WasmExecutor {
     host: Arc<Host>,
     components: ComponentCache,
+    uploads: Uploads,
     attempts: Semaphore,
     describing: Semaphore,
     /// Whether there are imports that only the linker knows.
@@ -130,6 +133,7 @@ impl WasmExecutor {
         Ok(Self {
             host: Arc::new(Host { engine, limits: config.limits, clock, epochs }),
             components,
+            uploads: Uploads::new(),
             attempts: Semaphore::new(config.attempts_at_once as usize),
             describing: Semaphore::new(DESCRIBING_AT_ONCE as usize),
             extended: !config.extend.is_empty(),
@@ -177,7 +181,8 @@ impl From<Invalid> for NotStarted {
 
 #[async_trait]
 impl Executor for WasmExecutor {
-    async fn inspect(&self, wasm: Arc<[u8]>, grants: &Grants) -> Result<Vec<TaskDefinition>, Invalid> {
+    async fn inspect(&self, namespace: NamespaceId, wasm: Arc<[u8]>, grants: &Grants) -> Result<Vec<TaskDefinition>, Invalid> {
+        let place = Arc::new(self.uploads.place(namespace).await?);
         let outline = precheck::precheck(&wasm, self.host.limits.memory_bytes)?;
         let foreign = imports::check(&outline, grants)?;
         if let Some(import) = foreign.first()
@@ -185,7 +190,7 @@ impl Executor for WasmExecutor {
         {
             return Err(imports::unknown(import));
         }
-        let loaded = self.components.load(Digest::of(&wasm), Some(wasm)).await?;
+        let loaded = self.components.load(Digest::of(&wasm), Some(Upload { wasm, place: Arc::clone(&place) })).await?;
         let tasks = loaded.linked(&self.components, grants).map_err(|refused| match foreign.first() {
             Some(import) => imports::unknown(import),
             None => refused,

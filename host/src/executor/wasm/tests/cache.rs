@@ -68,12 +68,13 @@ async fn who_sends_too_many_components_at_once_is_refused() {
     let host = Host::with(WasmConfig { compiler, ..WasmConfig::default() }, Arc::new(SystemClock::new()));
     let component = |number: usize| Guest { more: &format!("(func $f (drop (i32.const {number})))"), ..SOUND }.build();
     let grants = Grants::none();
-    let send = |wasm| host.executor.inspect(wasm, &grants);
-    for number in 0..component_cache::UPLOADS_MAX {
-        // Whoever sent it goes away at once: it takes its place all the same.
-        assert!(futures_util::FutureExt::now_or_never(send(component(number))).is_none());
+    let send = |namespace: usize, number| host.executor.inspect(NamespaceId(namespace as i64), component(number), &grants);
+    for namespace in 0..uploads::UPLOADS_MAX {
+        // Whoever sent it goes away at once: it takes its place all the same, and its namespace's turn.
+        assert!(futures_util::FutureExt::now_or_never(send(namespace, namespace)).is_none());
+        assert!(futures_util::FutureExt::now_or_never(send(namespace, namespace)).is_none(), "waits for the first");
     }
-    let refused = send(component(component_cache::UPLOADS_MAX)).await.unwrap_err();
+    let refused = send(uploads::UPLOADS_MAX, uploads::UPLOADS_MAX).await.unwrap_err();
     assert_eq!(refused.code, "compiler-busy");
     assert!(refused.reason.contains("16 components") && refused.reason.contains("try again"), "{refused}");
 }

@@ -6,7 +6,7 @@ use crate::model::PolicySettings;
 /// The tasks, or the refusal as `code field: reason`.
 async fn inspect(host: &Host, wasm: impl Into<Arc<[u8]>>, grants: &[&str]) -> Result<Vec<TaskDefinition>, String> {
     let grants = grants.iter().map(|grant| Grant::parse(grant).unwrap()).collect();
-    let inspected = host.executor.inspect(wasm.into(), &grants).await;
+    let inspected = host.executor.inspect(NamespaceId(1), wasm.into(), &grants).await;
     inspected.map_err(|invalid| format!("{} {invalid}", invalid.code))
 }
 
