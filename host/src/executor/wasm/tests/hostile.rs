@@ -107,7 +107,7 @@ async fn host_calls_and_handles_are_bounded() {
     let calls = "(loop $again (drop (call $attempt)) (br $again))";
     check(&host, Guest { imports: attempt, handle: calls, ..SOUND }, "hostcall-quota: more than 100000 host calls").await;
     let handles = "(loop $again (drop (call $options)) (br $again))";
-    check(&host, Guest { imports: OPTIONS, handle: handles, ..SOUND }, "hostcall-quota: kept more than 1000 handles").await;
+    check(&host, Guest { imports: OPTIONS, handle: handles, ..SOUND }, "resource-quota: kept more than 1000 handles").await;
 }
 
 #[tokio::test]
@@ -171,8 +171,8 @@ async fn what_crosses_the_border_is_bounded_and_checked() {
              (i32.store (i32.const 3072) (i32.const 0x00622f61)) (i32.store (i32.const 32) (i32.const {length}))"
         )
     };
-    check(&host, handle(&output(2_000_000)), "invalid-output: returned more than 1048576 bytes").await;
-    check(&host, handle(&output(300_000)), "invalid-output: output: 300000 bytes, the limit is 262144").await;
+    check(&host, handle(&output(2_000_000)), "output-too-large: returned more than 1048576 bytes").await;
+    check(&host, handle(&output(300_000)), "output-too-large: output: 300000 bytes, the limit is 262144").await;
     check(&host, handle(&output(u32::MAX)), OUTSIDE).await;
     // A result, an outcome, an output and a failure of kinds that do not exist.
     for (body, expected) in [
