@@ -51,6 +51,7 @@ async fn endless_loops_everywhere_are_timed_out() {
         handle(LOOP),
         Guest { more: "(func $start (loop $again (br $again))) (start $start)", ..SOUND },
         Guest { realloc: LOOP, ..SOUND },
+        Guest { more: "(func (export \"cabi_post_runlater:scheduler/task@0.1.0#handle\") (param i32) (loop $again (br $again)))", ..SOUND },
         Guest { imports: timers, handle: flood, ..SOUND },
     ] {
         let request = host.request(guest);
@@ -75,6 +76,22 @@ async fn memory_and_stack_are_bounded() {
         ..SOUND
     };
     check(&host, tables, "out-of-memory: asked for 10000").await;
+    // Each of them alone has less than the limit, and together they don't.
+    let memories = Guest {
+        more: "(memory $a 0) (memory $b 0) (memory $c 0)",
+        handle: "(loop $again
+            (br_if $again (i32.ne (memory.grow $a (i32.const 64)) (i32.const -1)))
+            (br_if $again (i32.ne (memory.grow $b (i32.const 64)) (i32.const -1)))
+            (br_if $again (i32.ne (memory.grow $c (i32.const 64)) (i32.const -1)))) unreachable",
+        ..SOUND
+    };
+    check(&host, memories, "out-of-memory: asked for 13").await;
+    for (more, expected) in [
+        ("(table 10000000 funcref)", "instantiation: "),
+        ("(memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1)", "instantiation: "),
+    ] {
+        check(&host, Guest { more, ..SOUND }, expected).await;
+    }
     let recursion = Guest {
         more: "(func $f (param i64) (result i64) (i64.add (call $f (local.get 0)) (i64.const 1)))",
         handle: "(drop (call $f (i64.const 1)))",
