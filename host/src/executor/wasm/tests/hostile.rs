@@ -294,3 +294,49 @@ async fn nothing_is_left_of_an_earlier_attempt() {
         assert_eq!(host.executor.execute(request(digest)).await.outcome, Outcome::Done(None));
     }
 }
+
+#[tokio::test]
+async fn nothing_is_left_of_another_namespaces_guests() {
+    const SCANS: usize = 2_000;
+    let host = Host::new();
+    // Each differs from the others, for a slot of the pool goes to whoever had it before: of more components than there are slots, each gets
+    // one that was another's.
+    let build = |namespace, number: usize, guest: Guest<'_>| {
+        let more = format!("{} (func (result i32) (i32.const {number}))", guest.more);
+        let request = host.request(Guest { more: &more, ..guest });
+        Arc::new(Task { namespace: NamespaceId(namespace), ..(*request.task).clone() })
+    };
+    // Five MiB of memory and fifty thousand table elements.
+    let canary = Guest {
+        more: "(table $t 1000 funcref) (func $f) (elem declare func $f)",
+        handle: "(drop (memory.grow (i32.const 16))) (drop (table.grow $t (ref.null func) (i32.const 49000)))
+            (memory.fill (i32.const 8192) (i32.const 0xa5) (i32.const 5234688))
+            (table.fill $t (i32.const 0) (ref.func $f) (i32.const 50000))",
+        ..SOUND
+    };
+    // All but its own data and what it was given.
+    let scan = Guest {
+        more: "(table $t 1000 funcref)
+            (func $zero (param $at i32) (param $end i32)
+                (loop $again (if (i32.lt_u (local.get $at) (local.get $end)) (then
+                    (if (i64.ne (i64.load (local.get $at)) (i64.const 0)) (then unreachable))
+                    (local.set $at (i32.add (local.get $at) (i32.const 8))) (br $again)))))
+            (func $null (param $at i32)
+                (loop $again (if (local.get $at) (then
+                    (local.set $at (i32.sub (local.get $at) (i32.const 1)))
+                    (if (i32.eqz (ref.is_null (table.get $t (local.get $at)))) (then unreachable)) (br $again)))))",
+        handle: "(call $zero (i32.const 0) (i32.const 1024)) (call $zero (i32.const 1080) (i32.const 4096))
+            (drop (memory.grow (i32.const 16))) (drop (table.grow $t (ref.null func) (i32.const 49000)))
+            (call $zero (i32.const 8192) (i32.const 5242880)) (call $null (i32.const 50000))",
+        ..SOUND
+    };
+    let canaries: Vec<_> = (0..11).map(|number| build(1, number, canary)).collect();
+    let scans: Vec<_> = (0..23).map(|number| build(2, number, scan)).collect();
+    for round in 0..SCANS / 2 {
+        let (first, second) = (&scans[2 * round % scans.len()], &scans[(2 * round + 1) % scans.len()]);
+        for task in [&canaries[round % canaries.len()], first, second] {
+            let report = host.executor.execute(AttemptRequest { task: Arc::clone(task), ..request(task.digest) }).await;
+            assert_eq!(words(&report), "done None", "round {round}");
+        }
+    }
+}
