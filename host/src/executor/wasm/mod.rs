@@ -50,7 +50,8 @@ pub use linkers::ExtendLinker;
 use component_cache::{ComponentCache, Loaded, Upload};
 use engine::EpochTicker;
 use outcome::Stop;
-use uploads::Uploads;
+use precheck::Outline;
+use uploads::{Place, Uploads};
 
 /// The wasmtime that is built in. It has no constant of its own; a test compares this one with the lock file.
 pub const ENGINE_VERSION: &str = "48.0.8";
@@ -148,6 +149,19 @@ impl WasmExecutor {
         }
     }
 
+    /// Looks a component over where it delays nobody: the largest takes a second.
+    async fn precheck(&self, wasm: &Arc<[u8]>, place: &Arc<Place>) -> Result<Outline, Invalid> {
+        let (wasm, place, memory_bytes_max) = (Arc::clone(wasm), Arc::clone(place), self.host.limits.memory_bytes);
+        let looked = tokio::task::spawn_blocking(move || {
+            let outline = precheck::precheck(&wasm, memory_bytes_max);
+            // Not before it is done, though whoever sent it may have gone away.
+            drop(place);
+            outline
+        });
+        let panicked = |_| Invalid::new("compile-failed", "component", "checking it panicked; it was reported to the host's log");
+        looked.await.map_err(panicked)?
+    }
+
     async fn try_execute(&self, request: AttemptRequest) -> Result<AttemptReport, NotStarted> {
         let loaded = self.component(request.task.digest, &request.cancel, &request.shut_down).await?;
         let tasks = loaded.linked(&self.components, &request.task.grants)?;
@@ -183,7 +197,7 @@ impl From<Invalid> for NotStarted {
 impl Executor for WasmExecutor {
     async fn inspect(&self, namespace: NamespaceId, wasm: Arc<[u8]>, grants: &Grants) -> Result<Vec<TaskDefinition>, Invalid> {
         let place = Arc::new(self.uploads.place(namespace).await?);
-        let outline = precheck::precheck(&wasm, self.host.limits.memory_bytes)?;
+        let outline = self.precheck(&wasm, &place).await?;
         let foreign = imports::check(&outline, grants)?;
         if let Some(import) = foreign.first()
             && !self.extended

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::model::{Invalid, NamespaceId};
 
 /// Components that are looked over at a time: each is a thread and up to 32 MiB.
-pub(super) const UPLOADS_MAX: usize = 16;
+const UPLOADS_MAX: usize = 16;
 /// Components of one namespace that wait for its turn: what a few builds send at the same time. Each is up to 32 MiB.
 pub(super) const WAITING_MAX: usize = 4;
 

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
+use futures_util::FutureExt;
+
 use super::*;
 
 fn config(dir: &std::path::Path) -> WasmConfig {
@@ -60,21 +62,25 @@ async fn components_unused_for_longest_leave_memory() {
 }
 
 #[tokio::test]
-async fn who_sends_too_many_components_at_once_is_refused() {
+async fn who_goes_away_while_a_component_is_compiled_keeps_the_turn() {
     let dir = tempfile::tempdir().unwrap();
+    let begun = dir.path().join("begun");
     // A compiler that does not come to an end while the folder is there.
-    let script = format!("cat >/dev/null; while [ -e {} ]; do sleep 0.05; done; exit 1", dir.path().display());
+    let script = format!("cat >/dev/null; : >{}; while [ -e {} ]; do sleep 0.05; done; exit 1", begun.display(), dir.path().display());
     let compiler = Compiler::ChildProcess { program: "/bin/sh".into(), args: vec!["-c".into(), script] };
     let host = Host::with(WasmConfig { compiler, ..WasmConfig::default() }, Arc::new(SystemClock::new()));
     let component = |number: usize| Guest { more: &format!("(func $f (drop (i32.const {number})))"), ..SOUND }.build();
     let grants = Grants::none();
-    let send = |namespace: usize, number| host.executor.inspect(NamespaceId(namespace as i64), component(number), &grants);
-    for namespace in 0..uploads::UPLOADS_MAX {
-        // Whoever sent it goes away at once: it takes its place all the same, and its namespace's turn.
-        assert!(futures_util::FutureExt::now_or_never(send(namespace, namespace)).is_none());
-        assert!(futures_util::FutureExt::now_or_never(send(namespace, namespace)).is_none(), "waits for the first");
+    let send = |number| Box::pin(host.executor.inspect(NamespaceId(1), component(number), &grants));
+    let mut first = send(0);
+    while !begun.exists() {
+        assert!(first.as_mut().now_or_never().is_none());
+        tokio::task::yield_now().await;
     }
-    let refused = send(uploads::UPLOADS_MAX, uploads::UPLOADS_MAX).await.unwrap_err();
+    drop(first);
+    let mut waiting: Vec<_> = (1..=uploads::WAITING_MAX).map(send).collect();
+    assert!(waiting.iter_mut().all(|sent| sent.as_mut().now_or_never().is_none()));
+    let refused = send(uploads::WAITING_MAX + 1).await.unwrap_err();
     assert_eq!(refused.code, "compiler-busy");
-    assert!(refused.reason.contains("16 components") && refused.reason.contains("try again"), "{refused}");
+    assert!(refused.reason.contains("4 components") && refused.reason.contains("try again"), "{refused}");
 }
