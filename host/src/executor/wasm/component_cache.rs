@@ -18,7 +18,7 @@ use crate::model::{Digest, Grants, Invalid};
 
 use super::attempt::AttemptState;
 use super::bindings::TasksPre;
-use super::code_dir::CodeDir;
+use super::code_dir::{CodeDir, EXTENSION};
 use super::compile::{Compiler, compile};
 use super::imports::LinkSet;
 use super::uploads::Place;
@@ -155,7 +155,7 @@ impl ComponentCache {
 
 impl Shared {
     fn load(&self, digest: Digest, wasm: Option<Arc<[u8]>>) -> Result<Loaded, Invalid> {
-        let name = format!("{digest}-{}.cwasm", self.engine_hash);
+        let name = format!("{digest}-{}{EXTENSION}", self.engine_hash);
         if let Some(loaded) = self.load_from_disk(&name) {
             return Ok(loaded);
         }
