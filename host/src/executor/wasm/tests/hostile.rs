@@ -197,6 +197,18 @@ async fn what_crosses_the_border_is_bounded_and_checked() {
         ("(i32.store8 (i32.const 8) (i32.const 9))", "trap: unexpected discriminant: 9"),
         ("(i32.store8 (i32.const 16) (i32.const 9))", "trap: invalid option discriminant"),
         ("(i32.store8 (i32.const 0) (i32.const 1)) (i32.store8 (i32.const 8) (i32.const 9))", "trap: unexpected discriminant: 9"),
+        // A result that is nowhere, or where none may be; a reason that is no text, and one that is nowhere.
+        ("(return (i32.const 1))", "trap: return pointer not aligned"),
+        ("(return (i32.const -8))", "trap: pointer out of bounds of memory"),
+        (
+            "(i32.store8 (i32.const 0) (i32.const 1)) (i32.store8 (i32.const 2048) (i32.const 0xff))
+             (i32.store (i32.const 16) (i32.const 2048)) (i32.store (i32.const 20) (i32.const 1))",
+            "trap: invalid utf-8",
+        ),
+        (
+            "(i32.store8 (i32.const 0) (i32.const 1)) (i32.store (i32.const 16) (i32.const -2)) (i32.store (i32.const 20) (i32.const 4))",
+            "trap: string pointer/length out of bounds of memory",
+        ),
     ] {
         check(&host, handle(body), expected).await;
     }
