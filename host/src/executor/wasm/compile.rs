@@ -1,6 +1,6 @@
 //! Turns a component into machine code, where it can do no harm.
 //!
-//! Called by the component cache, on a thread of its own, one at a time. wasmtime promises nothing about the time and memory that
+//! Called by the component cache, on a thread of its own, one at a time of each kind. wasmtime promises nothing about the time and memory that
 //! hostile input costs its compiler, so a server compiles in a child process with limits on both (`confine`); an embedder who
 //! wrote the components may do without.
 

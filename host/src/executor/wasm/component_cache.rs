@@ -74,8 +74,9 @@ struct Shared {
     source: Arc<dyn ComponentSource>,
     compiler: Compiler,
     dir: Option<CodeDir>,
-    /// Held while compiling: one at a time.
+    /// Held while compiling: one at a time of what attempts wait for, and one of what somebody sends, which may take a minute each.
     compiling: Mutex<()>,
+    compiling_upload: Mutex<()>,
 }
 
 impl ComponentCache {
@@ -89,7 +90,8 @@ impl ComponentCache {
     ) -> std::io::Result<Self> {
         let dir = dir.map(|(path, key)| CodeDir::open(path, key)).transpose()?;
         let engine_hash = engine_hash(&engine);
-        let shared = Shared { engine, engine_hash, linkers, source, compiler, dir, compiling: Mutex::new(()) };
+        let shared =
+            Shared { engine, engine_hash, linkers, source, compiler, dir, compiling: Mutex::new(()), compiling_upload: Mutex::new(()) };
         Ok(Self {
             shared: Arc::new(shared),
             loaded: RwLock::default(),
@@ -159,7 +161,8 @@ impl Shared {
         if let Some(loaded) = self.load_from_disk(&name) {
             return Ok(loaded);
         }
-        let _one_at_a_time = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        let kind = if wasm.is_some() { &self.compiling_upload } else { &self.compiling };
+        let _one_at_a_time = kind.lock().unwrap_or_else(PoisonError::into_inner);
         let wasm = match wasm {
             Some(wasm) => wasm,
             None => self.source.load(&digest).map_err(|why| Invalid::new("component-missing", "component", why))?,

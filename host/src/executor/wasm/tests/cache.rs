@@ -65,11 +65,15 @@ async fn components_unused_for_longest_leave_memory() {
 async fn who_goes_away_while_a_component_is_compiled_keeps_the_turn() {
     let dir = tempfile::tempdir().unwrap();
     let begun = dir.path().join("begun");
-    // A compiler that does not come to an end while the folder is there.
-    let script = format!("cat >/dev/null; : >{}; while [ -e {} ]; do sleep 0.05; done; exit 1", begun.display(), dir.path().display());
+    // A compiler that does not come to an end with a bomb while the folder is there, and makes nothing of anything else.
+    let script = format!(
+        "grep -aq bomb || exit 1; cat >/dev/null; : >{}; while [ -e {} ]; do sleep 0.05; done; exit 1",
+        begun.display(),
+        dir.path().display()
+    );
     let compiler = Compiler::ChildProcess { program: "/bin/sh".into(), args: vec!["-c".into(), script] };
     let host = Host::with(WasmConfig { compiler, ..WasmConfig::default() }, Arc::new(SystemClock::new()));
-    let component = |number: usize| Guest { more: &format!("(func $f (drop (i32.const {number})))"), ..SOUND }.build();
+    let component = |number: usize| Guest { more: &format!("(data (i32.const 8192) \"bomb {number}\")"), ..SOUND }.build();
     let grants = Grants::none();
     let send = |number| Box::pin(host.executor.inspect(NamespaceId(1), component(number), &grants));
     let mut first = send(0);
@@ -78,6 +82,8 @@ async fn who_goes_away_while_a_component_is_compiled_keeps_the_turn() {
         tokio::task::yield_now().await;
     }
     drop(first);
+    // What is registered does not wait until that is through.
+    assert!(words(&host.run(SOUND).await).starts_with("instantiation: component: compiling it takes more"));
     let mut waiting: Vec<_> = (1..=uploads::WAITING_MAX).map(send).collect();
     assert!(waiting.iter_mut().all(|sent| sent.as_mut().now_or_never().is_none()));
     let refused = send(uploads::WAITING_MAX + 1).await.unwrap_err();
