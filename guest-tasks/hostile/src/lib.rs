@@ -21,6 +21,8 @@ runlater_task::export_tasks!(
     calls::flood,
     calls::handles,
     calls::huge_argument,
+    calls::aliased_list,
+    calls::endless_list,
     calls::fork_bomb,
     calls::many_children,
     calls::self_now,

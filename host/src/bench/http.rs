@@ -22,7 +22,7 @@ const CONNECTIONS: usize = 256;
 pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
     let scheduler = bench.scheduler("http", 2).await?;
     let token = scheduler.create_token(NewToken { role: Role::Trigger, note: "bench".into(), expires: None }).await?.0;
-    let none = Rates { token: None, address: None, failures: None };
+    let none = Rates { token: None, address: None, failures: None, uploads: None };
     let (ours, raw) = (listen().await?, listen().await?);
     let (at, raw_at) = (address(&ours)?, address(&raw)?);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

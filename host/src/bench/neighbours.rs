@@ -9,7 +9,7 @@ use super::overhead::only;
 use super::{Bench, input};
 use crate::executor::Executor;
 use crate::executor::wasm::{WasmConfig, WasmExecutor};
-use crate::model::{Digest, Grants};
+use crate::model::{Digest, Grants, NamespaceId};
 use crate::scheduler::{Error, Scheduler};
 
 /// Attempts that compute until they are cancelled.
@@ -92,7 +92,7 @@ fn compile_without_end(bench: &Bench<'_>) -> Result<impl Future<Output = ()> + S
             // A custom section that nobody reads makes it another component.
             let section = [&[0, 5, 0][..], &number.to_le_bytes()].concat();
             let another: Arc<[u8]> = [&wasm[..], &section].concat().into();
-            if let Err(refused) = executor.inspect(another.clone(), &Grants::none()).await {
+            if let Err(refused) = executor.inspect(NamespaceId(1), another.clone(), &Grants::none()).await {
                 tracing::error!(digest = %Digest::of(&another), %refused, "the measured component can't be compiled");
                 return;
             }

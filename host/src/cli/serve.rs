@@ -90,6 +90,9 @@ struct RateArguments {
     /// Requests with a wrong token that one address may send; not counted on loopback [default: 10/m]
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     failure_rate: Option<Rate>,
+    /// Components that may be sent to one namespace, dry runs too [default: 120/m]
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    upload_rate: Option<Rate>,
     /// Runs that the tasks of one namespace may create [default: 10000/s]
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     guest_creates: Option<Rate>,
@@ -113,6 +116,7 @@ impl RateArguments {
             token: self.token_rate.map_or(default.token, |rate| rate.0),
             address: self.address_rate.map_or(default.address, |rate| rate.0),
             failures: self.failure_rate.map_or(default.failures, |rate| rate.0),
+            uploads: self.upload_rate.map_or(default.uploads, |rate| rate.0),
         }
     }
 }

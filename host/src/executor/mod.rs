@@ -21,8 +21,8 @@ use async_trait::async_trait;
 
 use crate::cancel::CancelSignal;
 use crate::model::{
-    Cursor, Digest, Due, Grants, Invalid, Metadata, Name, Origin, Outcome, Page, Payload, Progress, Run, RunFilter, RunId, Task,
-    TaskDefinition, Timestamp, Unique, WriteSet,
+    Cursor, Digest, Due, Grants, Invalid, Metadata, Name, NamespaceId, Origin, Outcome, Page, Payload, Progress, Run, RunFilter, RunId,
+    Task, TaskDefinition, Timestamp, Unique, WriteSet,
 };
 
 /// Runs attempts.
@@ -31,8 +31,9 @@ pub trait Executor: Send + Sync + 'static {
     /// Checks and compiles a component under these grants, and asks it for its tasks.
     ///
     /// Refuses, naming what to do, whatever could not be executed later: not a component, a missing export, an import that was not
-    /// granted, a definition that is out of bounds.
-    async fn inspect(&self, wasm: Arc<[u8]>, grants: &Grants) -> Result<Vec<TaskDefinition>, Invalid>;
+    /// granted, a definition that is out of bounds. A namespace has one component inspected at a time; a few more wait for that, and
+    /// whatever is beyond is refused as `compiler-busy`.
+    async fn inspect(&self, namespace: NamespaceId, wasm: Arc<[u8]>, grants: &Grants) -> Result<Vec<TaskDefinition>, Invalid>;
 
     /// Executes one attempt in an instance of its own, and reports how it ended. Never fails by itself: whatever goes
     /// wrong is the attempt's outcome.

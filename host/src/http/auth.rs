@@ -39,12 +39,18 @@ pub struct Caller {
     /// The scheduler, in the namespace and on behalf of the token.
     pub scheduler: Scheduler,
     role: Role,
+    meters: Arc<Meters>,
 }
 
 impl Caller {
     /// Whether the caller may do what this role may.
     pub(super) fn is(&self, role: Role) -> bool {
         self.role.allows(role)
+    }
+
+    /// Counts a component that the caller is about to send, or refuses to read it.
+    pub(super) fn count_upload(&self) -> Result<(), Problem> {
+        self.meters.upload(self.scheduler.namespace().id, Timestamp::MIN.saturating_add(self.scheduler.elapsed()))
     }
 }
 
@@ -89,7 +95,7 @@ impl Gate {
             return Err(Problem::unauthorized());
         };
         self.meters.token(token.id(), elapsed)?;
-        Ok(Some(Caller { scheduler, role }))
+        Ok(Some(Caller { scheduler, role, meters: self.meters.clone() }))
     }
 }
 

@@ -91,11 +91,11 @@ impl From<Invalid> for Problem {
         let status = match invalid.code {
             "bad-cursor" => StatusCode::BAD_REQUEST,
             // Nothing is wrong with it but the moment.
-            "compiler-busy" => StatusCode::SERVICE_UNAVAILABLE,
+            "compiler-busy" => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let mut problem = Self::new(status, invalid.code, invalid.reason);
-        problem.retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(60);
+        problem.retry_after = (status == StatusCode::TOO_MANY_REQUESTS).then_some(60);
         problem.field = (!invalid.field.is_empty()).then_some(invalid.field);
         problem.seen = invalid.seen;
         problem
@@ -198,7 +198,7 @@ mod tests {
         for (error, status, code) in [
             (Error::Invalid(Invalid::new("invalid-time", "at", "no")), 422, "invalid-time"),
             (Error::Invalid(Invalid::new("bad-cursor", "cursor", "no")), 400, "bad-cursor"),
-            (Error::Invalid(Invalid::new("compiler-busy", "component", "later")), 503, "compiler-busy"),
+            (Error::Invalid(Invalid::new("compiler-busy", "component", "later")), 429, "compiler-busy"),
             (Error::TaskNotFound("x".into()), 404, "task-not-found"),
             (Error::RunNotFound(run), 404, "run-not-found"),
             (Error::Change(ChangeError::AlreadyTriggered(run)), 409, "already-triggered"),

@@ -1,12 +1,12 @@
-//! How many requests a token and an address may send.
+//! How many requests a token and an address may send, and how many components a namespace.
 //!
-//! Asked by `auth.rs` before anything is done for a request. Knows nothing of what is in it.
+//! Asked by `auth.rs` before anything is done for a request, and before a component is read. Knows nothing of what is in it.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use super::error::Problem;
-use crate::model::{Meter, RateLimit, RateUnit, Timestamp};
+use crate::model::{Meter, NamespaceId, RateLimit, RateUnit, Timestamp};
 
 /// The rates of the API. `None`: as many as the host takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,14 +17,21 @@ pub struct Rates {
     pub address: Option<RateLimit>,
     /// Requests of one address with a token that is none. Once they are used up, nothing is taken from there. Not counted on loopback.
     pub failures: Option<RateLimit>,
+    /// Components that are sent to one namespace, to be registered or for a dry run.
+    pub uploads: Option<RateLimit>,
 }
 
 impl Default for Rates {
     /// For a token, what only a loop that has gone wrong sends; for an address, what a busy service does; for failures, a few mistyped
-    /// tokens, and no search for one.
+    /// tokens, and no search for one; for uploads, every component of a large project twice a minute.
     fn default() -> Self {
         let rate = |count, per| Some(RateLimit { count, per });
-        Self { token: rate(50_000, RateUnit::Second), address: rate(2_000, RateUnit::Second), failures: rate(10, RateUnit::Minute) }
+        Self {
+            token: rate(50_000, RateUnit::Second),
+            address: rate(2_000, RateUnit::Second),
+            failures: rate(10, RateUnit::Minute),
+            uploads: rate(120, RateUnit::Minute),
+        }
     }
 }
 
@@ -49,6 +56,7 @@ pub(super) struct Meters {
     token: Option<Mutex<Meter<String>>>,
     address: Option<Mutex<Meter<IpAddr>>>,
     failures: Option<Mutex<Meter<IpAddr>>>,
+    uploads: Option<Mutex<Meter<NamespaceId>>>,
 }
 
 impl Meters {
@@ -56,7 +64,7 @@ impl Meters {
         fn meter<K: Eq + std::hash::Hash>(rate: Option<RateLimit>) -> Option<Mutex<Meter<K>>> {
             rate.map(|rate| Mutex::new(Meter::new(rate)))
         }
-        Self { token: meter(rates.token), address: meter(rates.address), failures: meter(rates.failures) }
+        Self { token: meter(rates.token), address: meter(rates.address), failures: meter(rates.failures), uploads: meter(rates.uploads) }
     }
 
     /// Counts a request with this token.
@@ -69,6 +77,11 @@ impl Meters {
         let Some(network) = peer.and_then(Peer::network) else { return Ok(()) };
         ask(&self.failures, "failure-rate", |meter| meter.check(&network, now))?;
         ask(&self.address, "address-rate", |meter| meter.take(network, now))
+    }
+
+    /// Counts a component that is sent to this namespace.
+    pub(super) fn upload(&self, namespace: NamespaceId, now: Timestamp) -> Result<(), Problem> {
+        ask(&self.uploads, "upload-rate", |meter| meter.take(namespace, now))
     }
 
     /// Counts a request from there whose token is none.

@@ -51,11 +51,15 @@ pub enum FailureReason {
     OutOfMemory,
     /// The guest recursed deeper than its stack.
     StackOverflow,
-    /// The guest made more host calls, or kept more handles, than it may.
+    /// The guest made more host calls than it may.
     HostcallQuota,
+    /// The guest kept more handles of the host's resources than it may.
+    ResourceQuota,
     /// The guest passed more data to a host call than it may.
     HostcallTooLarge,
-    /// The guest returned more than a payload may hold, or what is not the JSON it says it is.
+    /// The guest returned more than an output may hold.
+    OutputTooLarge,
+    /// The guest returned what is not the JSON it says it is, or else no output.
     InvalidOutput,
     /// The component could not be loaded or instantiated.
     Instantiation,
@@ -73,7 +77,7 @@ pub enum FailureReason {
 
 impl FailureReason {
     /// All of them, in the order in which they are documented.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Returned,
         Self::Rejected,
         Self::Trap,
@@ -82,7 +86,9 @@ impl FailureReason {
         Self::OutOfMemory,
         Self::StackOverflow,
         Self::HostcallQuota,
+        Self::ResourceQuota,
         Self::HostcallTooLarge,
+        Self::OutputTooLarge,
         Self::InvalidOutput,
         Self::Instantiation,
         Self::WriteConflict,
@@ -103,7 +109,9 @@ impl FailureReason {
             Self::OutOfMemory => "out-of-memory",
             Self::StackOverflow => "stack-overflow",
             Self::HostcallQuota => "hostcall-quota",
+            Self::ResourceQuota => "resource-quota",
             Self::HostcallTooLarge => "hostcall-too-large",
+            Self::OutputTooLarge => "output-too-large",
             Self::InvalidOutput => "invalid-output",
             Self::Instantiation => "instantiation",
             Self::WriteConflict => "write-conflict",

@@ -77,7 +77,7 @@ impl<'a> Register<'a> {
     /// Checks everything, and stores nothing.
     pub(super) async fn prepare(self) -> Result<Registration, Error> {
         let core = &self.scheduler.core;
-        let definitions = core.executor.inspect(self.wasm.clone(), &self.grants).await?;
+        let definitions = core.executor.inspect(self.scheduler.namespace.id, self.wasm.clone(), &self.grants).await?;
         let digest = Digest::of(&self.wasm);
         let mut tasks = Vec::with_capacity(definitions.len());
         self.check_policies(&definitions)?;

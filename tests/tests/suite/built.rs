@@ -30,7 +30,8 @@ fn executable(name: &str) -> PathBuf {
 pub(crate) fn guest(name: &str) -> PathBuf {
     static BUILT: OnceLock<Vec<Value>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
-        let packages = ["hello", "reminder", "behaviours", "measured", "sockets", "seed"].iter().flat_map(|package| ["-p", package]);
+        let packages =
+            ["hello", "reminder", "behaviours", "measured", "sockets", "seed", "hostile"].iter().flat_map(|package| ["-p", package]);
         cargo(&["--target", "wasm32-wasip2", "--profile", "guest"].into_iter().chain(packages).collect::<Vec<_>>())
     });
     let of_guest = built.iter().filter(|artifact| artifact["target"]["name"] == name);

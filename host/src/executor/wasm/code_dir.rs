@@ -10,12 +10,18 @@ use crate::model::seal;
 
 /// Bytes of the seal before the code.
 const SEAL_BYTES: usize = 32;
+/// Bytes of code that are kept, of a thousand large components. Else the disk would fill up with what was registered once, or was refused
+/// only when it was asked for its tasks.
+const KEPT_BYTES_MAX: u64 = 4 << 30;
+/// How the files of code are called; the key may lie beside them.
+pub(super) const EXTENSION: &str = ".cwasm";
 
 /// A directory of sealed files, mode 0700, the files 0600.
 #[derive(Debug)]
 pub(super) struct CodeDir {
     path: PathBuf,
     key: [u8; 32],
+    kept_bytes_max: u64,
 }
 
 impl CodeDir {
@@ -24,7 +30,7 @@ impl CodeDir {
         use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
-        Ok(Self { path: path.to_owned(), key })
+        Ok(Self { path: path.to_owned(), key, kept_bytes_max: KEPT_BYTES_MAX })
     }
 
     /// The code stored under `name`, or `None` if there is none, or none that can be trusted.
@@ -38,7 +44,7 @@ impl CodeDir {
         None
     }
 
-    /// Stores `code` under `name`: readers see all of it or none.
+    /// Stores `code` under `name`, which ends as files of code do: readers see all of it or none.
     pub(super) fn write(&self, name: &str, code: &[u8]) -> std::io::Result<()> {
         use std::os::unix::fs::OpenOptionsExt;
         let (temporary, to) = (self.path.join(format!("{name}.{}.new", std::process::id())), self.path.join(name));
@@ -46,7 +52,31 @@ impl CodeDir {
         let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         let written = file.write_all(&self.seal(name, code)).and_then(|()| file.write_all(code));
         // Not synced: a file that a crash cut short has a wrong seal.
-        written.and_then(|()| std::fs::rename(&temporary, to)).inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+        written.and_then(|()| std::fs::rename(&temporary, to)).inspect_err(|_| drop(std::fs::remove_file(&temporary)))?;
+        self.make_room()
+    }
+
+    /// Deletes what was written first, until the rest is as much as is kept. Who needs it after all compiles it again.
+    fn make_room(&self) -> std::io::Result<()> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            let entry = entry?;
+            // What a killed host left half written, too.
+            if entry.file_name().to_string_lossy().contains(EXTENSION) {
+                let metadata = entry.metadata()?;
+                files.push((metadata.modified()?, entry.path(), metadata.len()));
+            }
+        }
+        files.sort_unstable();
+        let mut kept: u64 = files.iter().map(|(.., bytes)| bytes).sum();
+        for (_, path, bytes) in files {
+            if kept <= self.kept_bytes_max {
+                break;
+            }
+            std::fs::remove_file(path)?;
+            kept -= bytes;
+        }
+        Ok(())
     }
 
     /// The name is sealed too, so that no file can take another's place.
@@ -86,5 +116,21 @@ mod tests {
         dir.write("a", b"again").unwrap();
         assert_eq!(dir.read("a").unwrap(), b"again");
         assert_eq!(CodeDir::open(&path, [8; 32]).unwrap().read("a"), None, "under another key");
+    }
+
+    #[test]
+    fn what_was_written_first_goes_first() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = CodeDir { kept_bytes_max: 3 * (SEAL_BYTES as u64 + 4), ..CodeDir::open(parent.path(), [7; 32]).unwrap() };
+        std::fs::write(parent.path().join("key"), [7; 1_000]).unwrap();
+        for (number, name) in ["c.cwasm", "b.cwasm", "a.cwasm", "e.cwasm", "d.cwasm"].into_iter().enumerate() {
+            dir.write(name, b"code").unwrap();
+            // Whatever the file system's clock makes of them.
+            let written = std::time::UNIX_EPOCH + std::time::Duration::from_secs(number as u64);
+            std::fs::File::open(parent.path().join(name)).unwrap().set_modified(written).unwrap();
+        }
+        let kept = ["a.cwasm", "b.cwasm", "c.cwasm", "d.cwasm", "e.cwasm"].map(|name| dir.read(name).is_some());
+        assert_eq!(kept, [true, false, false, true, true]);
+        assert!(parent.path().join("key").exists());
     }
 }

@@ -1,8 +1,8 @@
 //! Turns a component into machine code, where it can do no harm.
 //!
-//! Called by the component cache, on a thread of its own, one at a time. wasmtime promises nothing about the time and memory that
-//! hostile input costs its compiler, so a server compiles in a child process with limits on both; an embedder who wrote
-//! the components may do without.
+//! Called by the component cache, on a thread of its own, one at a time of each kind. wasmtime promises nothing about the time and memory that
+//! hostile input costs its compiler, so a server compiles in a child process with limits on both (`confine`); an embedder who
+//! wrote the components may do without.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -15,18 +15,18 @@ use wasmtime::Engine;
 use crate::model::Invalid;
 use crate::model::limits::{COMPONENT_BYTES_MAX, Limits};
 
-/// Address space of the compiling process. Components of 10 MB need about half of it.
-const ADDRESS_SPACE_MAX: u64 = 1 << 30;
-/// Processor time of the compiling process, in seconds.
-const CPU_SECONDS_MAX: u64 = 60;
+use super::confine::{ADDRESS_SPACE_MAX, CPU_SECONDS_MAX, confine};
+
 /// Time on the wall after which the compiling process is killed.
 const WALL_MAX: Duration = Duration::from_secs(60);
-/// How far the compiling process stands back for others.
-const NICENESS: i32 = 10;
 /// Bytes of machine code that are accepted.
 const CODE_BYTES_MAX: u64 = 512 << 20;
+/// Threads of the compiling process: each takes some 50 MiB of its address space, so that of sixteen none would come to an end.
+const THREADS_MAX: usize = 4;
 /// The status by which the child says that the component is at fault.
 const REFUSED: i32 = 2;
+/// The status by which the child says that it can't confine itself, and compiles nothing.
+const UNCONFINED: i32 = 3;
 /// Bytes of a child's explanation that are read.
 const MESSAGE_BYTES_MAX: u64 = 4096;
 
@@ -36,7 +36,8 @@ pub enum Compiler {
     /// In this process: for components that are trusted not to attack the compiler.
     #[default]
     InProcess,
-    /// In a process of its own with 1 GiB of address space, 60 s of processor time and 60 s on the wall.
+    /// In a process of its own with 1 GiB of address space, 60 s of processor time and 60 s on the wall; on Linux it has neither files nor
+    /// sockets, and can't start programs.
     ChildProcess {
         /// The program to start: one that calls [`compile_child_main`].
         program: PathBuf,
@@ -61,11 +62,14 @@ fn in_child(program: &Path, args: &[String], wasm: &[u8], wall: Duration) -> Res
     let failed = |what: &str, error: std::io::Error| {
         Invalid::new("compile-failed", "component", format!("the host could not {what} its compiler: {error}"))
     };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     let mut child = Command::new(program)
         .args(args)
         .env_clear()
         // mimalloc, if it is the program's allocator, reserves as much at its start as the child may have in all.
         .env("MIMALLOC_ARENA_RESERVE", "0")
+        // How many processors it may use is in files that it can't read.
+        .env("RAYON_NUM_THREADS", threads.to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -90,6 +94,9 @@ fn in_child(program: &Path, args: &[String], wasm: &[u8], wall: Duration) -> Res
     match code {
         Some(code) if status.success() => Ok(code),
         _ if status.code() == Some(REFUSED) => Err(refused(String::from_utf8_lossy(&message).trim())),
+        _ if status.code() == Some(UNCONFINED) => {
+            Err(failed("confine", std::io::Error::other(String::from_utf8_lossy(&message).trim().to_owned())))
+        }
         _ => Err(over_limit(code.is_none(), status)),
     }
 }
@@ -115,14 +122,10 @@ fn over_limit(timed_out: bool, status: ExitStatus) -> Invalid {
 /// The program named in [`Compiler::ChildProcess`] calls this first thing, before it starts threads or opens files, and
 /// exits with the status returned.
 pub fn compile_child_main() -> std::process::ExitCode {
-    let limited = rlimit::setrlimit(rlimit::Resource::AS, ADDRESS_SPACE_MAX, ADDRESS_SPACE_MAX)
-        .and_then(|()| rlimit::setrlimit(rlimit::Resource::CPU, CPU_SECONDS_MAX, CPU_SECONDS_MAX))
-        .and_then(|()| rlimit::setrlimit(rlimit::Resource::CORE, 0, 0));
-    if let Err(error) = limited {
-        eprintln!("can't limit itself: {error}");
-        return std::process::ExitCode::FAILURE;
+    if let Err(error) = confine() {
+        eprintln!("{error}");
+        return std::process::ExitCode::from(UNCONFINED as u8);
     }
-    give_way();
     match compile_stream(std::io::stdin().lock(), std::io::stdout().lock()) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
@@ -130,21 +133,6 @@ pub fn compile_child_main() -> std::process::ExitCode {
             std::process::ExitCode::from(REFUSED as u8)
         }
     }
-}
-
-/// Whoever starts guests on time goes first; and without the host that asked, there is nobody to compile for.
-#[allow(unsafe_code, reason = "neither call has a safe form")]
-fn give_way() {
-    #[cfg(unix)]
-    // SAFETY: the call takes a number, and reads and writes no memory. If it fails, others are merely slower.
-    unsafe {
-        libc::nice(NICENESS)
-    };
-    #[cfg(target_os = "linux")]
-    // SAFETY: PR_SET_PDEATHSIG takes a number, and reads and writes no memory. The thread that started this process waits for its end.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
-    };
 }
 
 fn compile_stream(input: impl Read, mut output: impl Write) -> wasmtime::Result<()> {
@@ -170,6 +158,7 @@ mod tests {
         let long = Duration::from_secs(30);
         assert_eq!(sh("cat", long).unwrap(), [7; 300_000]);
         assert_eq!(sh("cat >/dev/null; echo bad section >&2; exit 2", long).unwrap_err().reason, "can't be compiled: bad section");
+        assert_eq!(sh("echo no filter >&2; exit 3", long).unwrap_err().reason, "the host could not confine its compiler: no filter");
         for script in ["kill -9 $$", "kill -ABRT $$", "exit 101", "exit 1"] {
             assert_eq!(sh(script, long).unwrap_err().code, "compile-limit", "{script}");
         }

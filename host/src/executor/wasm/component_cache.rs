@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use rustc_hash::FxHashMap;
 use sha2::Digest as _;
-use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
@@ -19,15 +18,13 @@ use crate::model::{Digest, Grants, Invalid};
 
 use super::attempt::AttemptState;
 use super::bindings::TasksPre;
-use super::code_dir::CodeDir;
+use super::code_dir::{CodeDir, EXTENSION};
 use super::compile::{Compiler, compile};
 use super::imports::LinkSet;
+use super::uploads::Place;
 
 /// Stack of the thread that compiles: Cranelift recurses.
 const COMPILE_STACK_BYTES: usize = 16 << 20;
-
-/// Components that may be compiled for registration or wait for that: each is a thread and up to 32 MiB.
-pub(super) const UPLOADS_MAX: usize = 16;
 
 /// A component in memory, linked once for each set of interfaces that was asked for.
 pub(super) struct Loaded {
@@ -53,6 +50,13 @@ impl Loaded {
     }
 }
 
+/// A component that somebody sends to be registered.
+pub(super) struct Upload {
+    pub(super) wasm: Arc<[u8]>,
+    /// Held until it is compiled, though whoever sent it may have gone away.
+    pub(super) place: Arc<Place>,
+}
+
 /// The cache.
 pub(super) struct ComponentCache {
     shared: Arc<Shared>,
@@ -60,8 +64,6 @@ pub(super) struct ComponentCache {
     loading: Mutex<FxHashMap<Digest, Arc<tokio::sync::OnceCell<Arc<Loaded>>>>>,
     loads: AtomicU64,
     code_bytes_max: usize,
-    /// Places of components that somebody sends to be registered.
-    uploads: Arc<Semaphore>,
 }
 
 /// What the loading thread needs.
@@ -72,8 +74,9 @@ struct Shared {
     source: Arc<dyn ComponentSource>,
     compiler: Compiler,
     dir: Option<CodeDir>,
-    /// Held while compiling: one at a time.
+    /// Held while compiling: one at a time of what attempts wait for, and one of what somebody sends, which may take a minute each.
     compiling: Mutex<()>,
+    compiling_upload: Mutex<()>,
 }
 
 impl ComponentCache {
@@ -87,14 +90,14 @@ impl ComponentCache {
     ) -> std::io::Result<Self> {
         let dir = dir.map(|(path, key)| CodeDir::open(path, key)).transpose()?;
         let engine_hash = engine_hash(&engine);
-        let shared = Shared { engine, engine_hash, linkers, source, compiler, dir, compiling: Mutex::new(()) };
+        let shared =
+            Shared { engine, engine_hash, linkers, source, compiler, dir, compiling: Mutex::new(()), compiling_upload: Mutex::new(()) };
         Ok(Self {
             shared: Arc::new(shared),
             loaded: RwLock::default(),
             loading: Mutex::default(),
             loads: AtomicU64::new(0),
             code_bytes_max,
-            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
         })
     }
 
@@ -106,13 +109,13 @@ impl ComponentCache {
         Some(Arc::clone(found))
     }
 
-    /// The component, from wherever it is. `wasm` are its bytes if the caller has them.
-    pub(super) async fn load(&self, digest: Digest, wasm: Option<Arc<[u8]>>) -> Result<Arc<Loaded>, Invalid> {
+    /// The component, from wherever it is; `upload` if it may be new.
+    pub(super) async fn load(&self, digest: Digest, upload: Option<Upload>) -> Result<Arc<Loaded>, Invalid> {
         if let Some(loaded) = self.get(&digest) {
             return Ok(loaded);
         }
         let cell = Arc::clone(self.loading.lock().unwrap_or_else(PoisonError::into_inner).entry(digest).or_default());
-        let loaded = cell.get_or_try_init(|| self.load_on_a_thread(digest, wasm)).await.cloned();
+        let loaded = cell.get_or_try_init(|| self.load_on_a_thread(digest, upload)).await.cloned();
         if let Ok(loaded) = &loaded {
             self.keep(digest, Arc::clone(loaded));
         }
@@ -121,21 +124,16 @@ impl ComponentCache {
         loaded
     }
 
-    async fn load_on_a_thread(&self, digest: Digest, wasm: Option<Arc<[u8]>>) -> Result<Arc<Loaded>, Invalid> {
+    async fn load_on_a_thread(&self, digest: Digest, upload: Option<Upload>) -> Result<Arc<Loaded>, Invalid> {
         let (send, receive) = tokio::sync::oneshot::channel();
         let shared = Arc::clone(&self.shared);
         let failed = |what: String| Invalid::new("compile-failed", "component", what);
-        // What is registered already is compiled whenever an attempt needs it.
-        let place = wasm.as_ref().map(|_| self.uploads.clone().try_acquire_owned()).transpose().map_err(|_| {
-            let reason = format!("{UPLOADS_MAX} components are being compiled or wait for that, the limit; try again in a minute");
-            Invalid::new("compiler-busy", "component", reason)
-        })?;
         std::thread::Builder::new()
             .name("compile".into())
             .stack_size(COMPILE_STACK_BYTES)
             .spawn(move || {
+                let (wasm, place) = upload.map(|upload| (upload.wasm, upload.place)).unzip();
                 let done = shared.load(digest, wasm);
-                // Not before it is done, though whoever sent it may have gone away.
                 drop(place);
                 drop(send.send(done));
             })
@@ -159,11 +157,12 @@ impl ComponentCache {
 
 impl Shared {
     fn load(&self, digest: Digest, wasm: Option<Arc<[u8]>>) -> Result<Loaded, Invalid> {
-        let name = format!("{digest}-{}.cwasm", self.engine_hash);
+        let name = format!("{digest}-{}{EXTENSION}", self.engine_hash);
         if let Some(loaded) = self.load_from_disk(&name) {
             return Ok(loaded);
         }
-        let _one_at_a_time = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        let kind = if wasm.is_some() { &self.compiling_upload } else { &self.compiling };
+        let _one_at_a_time = kind.lock().unwrap_or_else(PoisonError::into_inner);
         let wasm = match wasm {
             Some(wasm) => wasm,
             None => self.source.load(&digest).map_err(|why| Invalid::new("component-missing", "component", why))?,

@@ -13,8 +13,12 @@ const VERSION: &str = "0.1.0";
 pub(super) const TASK_EXPORT: &str = "runlater:scheduler/task@0.1.0";
 /// Our interfaces that every guest may import.
 const OURS: [&str; 3] = ["types", "context", "definition"];
+/// Our interfaces that need a grant of their name.
+const GRANTED: [&str; 3] = ["runs", "crons", "pauses"];
 /// What the standard libraries of languages need. There is nothing in it: no environment, arguments, files or input.
 const WASI: [&str; 5] = ["cli", "io", "clocks", "filesystem", "random"];
+/// Letters in which a name may differ from the one that was meant.
+const TYPOS_MAX: usize = 2;
 
 /// Which of the interfaces that need a grant are linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +69,11 @@ pub(super) fn check(outline: &Outline, grants: &Grants) -> Result<Vec<String>, I
 /// The refusal of an import that neither we nor the embedder know.
 pub(super) fn unknown(import: &str) -> Invalid {
     let reason = if import.starts_with("wasi:http/") {
-        "no grant offers it: there is no outgoing HTTP; `--grant tcp=ADDRESS:PORT` allows TCP connections to one address"
+        "no grant offers it: there is no outgoing HTTP; `--grant tcp=ADDRESS:PORT` allows TCP connections to one address".into()
+    } else if let Some(nearest) = nearest(import) {
+        format!("no grant offers it; did you mean {nearest}?")
     } else {
-        "no grant offers it; build without what needs it"
+        "no grant offers it; build without what needs it".into()
     };
     Invalid::new("import-not-granted", "component", format!("imports {import}: {reason}"))
 }
@@ -88,12 +94,15 @@ fn verdict(import: &str, linked: LinkSet) -> Verdict {
         "runlater:scheduler" if interface == "runs" && !linked.runs => refused("needs a grant; register with --grant runs"),
         "runlater:scheduler" if interface == "crons" && !linked.crons => refused("needs a grant; register with --grant crons"),
         "runlater:scheduler" if interface == "pauses" && !linked.pauses => refused("needs a grant; register with --grant pauses"),
-        "runlater:scheduler" if version != Some(VERSION) => {
-            let reason = format!("this host offers version {VERSION}; build against its wit/");
+        "runlater:scheduler" if version != Some(VERSION) && (OURS.contains(&interface) || GRANTED.contains(&interface)) => {
+            let reason = format!("this host offers version {VERSION}, that is {package}/{interface}@{VERSION}; build against its wit/");
             Verdict::Refused("unsupported-version", reason)
         }
-        "runlater:scheduler" if OURS.contains(&interface) || ["runs", "crons", "pauses"].contains(&interface) => Verdict::Linked,
-        "runlater:scheduler" => refused("there is no such interface; build against the host's wit/"),
+        "runlater:scheduler" if OURS.contains(&interface) || GRANTED.contains(&interface) => Verdict::Linked,
+        "runlater:scheduler" => match nearest(import) {
+            Some(nearest) => refused(&format!("there is no such interface; did you mean {nearest}?")),
+            None => refused("there is no such interface; build against the host's wit/"),
+        },
         "wasi:sockets" if linked.sockets => Verdict::Linked,
         "wasi:sockets" => refused("needs a grant; register with --grant tcp=ADDRESS:PORT for each address it connects to"),
         _ => match package.strip_prefix("wasi:") {
@@ -104,6 +113,18 @@ fn verdict(import: &str, linked: LinkSet) -> Verdict {
             _ => Verdict::Foreign,
         },
     }
+}
+
+/// Our interface whose name is so like this one that it may be meant.
+fn nearest(import: &str) -> Option<String> {
+    let ours = OURS.iter().chain(&GRANTED).map(|interface| format!("runlater:scheduler/{interface}@{VERSION}"));
+    ours.map(|known| (typos(import, &known), known)).filter(|(typos, _)| *typos <= TYPOS_MAX).min().map(|(_, known)| known)
+}
+
+/// In how many letters two names differ, whatever their versions.
+fn typos(one: &str, other: &str) -> usize {
+    let name = |text: &str| text.split('@').next().unwrap_or(text).chars().take(128).collect::<String>();
+    strsim::osa_distance(&name(one), &name(other))
 }
 
 fn check_exports(exports: &[String]) -> Result<(), Invalid> {
@@ -120,6 +141,9 @@ fn check_exports(exports: &[String]) -> Result<(), Invalid> {
     }
     if exports.is_empty() {
         return missing("it exports nothing; does it call `export!` (or `export_tasks!`), with `crate-type = [\"cdylib\"]`?".into());
+    }
+    if let Some(near) = exports.iter().find(|export| typos(export, TASK_EXPORT) <= TYPOS_MAX) {
+        return missing(format!("it exports {near}; did you mean {TASK_EXPORT}? Build against the host's wit/"));
     }
     let mut names = exports.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     if exports.len() > 5 {
@@ -177,14 +201,24 @@ mod tests {
             ),
             ("runlater:scheduler/crons@0.1.0", &["runs"], "register with --grant crons"),
             ("runlater:scheduler/pauses@0.1.0", &["runs", "crons"], "register with --grant pauses"),
-            ("runlater:scheduler/state@0.1.0", &[], "no such interface"),
+            ("runlater:scheduler/state@0.1.0", &[], "there is no such interface; build against the host's wit/"),
+            ("runlater:scheduler/run@0.1.0", &[], "there is no such interface; did you mean runlater:scheduler/runs@0.1.0?"),
+            ("runlater:scheduler/contxet", &[], "there is no such interface; did you mean runlater:scheduler/context@0.1.0?"),
+            ("runlater:scheduler/cron@0.9.0", &["crons"], "there is no such interface; did you mean runlater:scheduler/crons@0.1.0?"),
+            ("runlater:scheduler/runs@0.2.0", &["runs"], "this host offers version 0.1.0, that is runlater:scheduler/runs@0.1.0"),
+            ("runlater:scheduler/runs", &["runs"], "unsupported-version"),
             ("wasi:io/streams@0.3.0", &[], "unsupported-version"),
         ] {
             let seen = of(import, grants);
             assert!(seen.contains(words), "{seen}");
         }
         assert!(unknown("wasi:http/outgoing-handler@0.2.3").reason.contains("no outgoing HTTP"));
-        assert!(unknown("acme:x/y").reason.contains("no grant offers it"));
+        assert!(unknown("acme:x/y").reason.contains("no grant offers it; build without"));
+        assert!(
+            unknown("runlatr:scheduler/runs@0.1.0").reason.ends_with("no grant offers it; did you mean runlater:scheduler/runs@0.1.0?")
+        );
+        assert!(unknown("runlater:schedule/context@0.1.0").reason.ends_with("did you mean runlater:scheduler/context@0.1.0?"));
+        assert!(unknown(&"é".repeat(1 << 20)).reason.contains("build without"));
     }
 
     #[test]
@@ -192,6 +226,8 @@ mod tests {
         for (exports, words) in [
             (&[][..], "exports nothing"),
             (&["runlater:scheduler/task@0.2.0"], "it exports runlater:scheduler/task@0.2.0; this host speaks version 0.1.0"),
+            (&["runlater:scheduler/tasks@0.1.0"], "it exports runlater:scheduler/tasks@0.1.0; did you mean runlater:scheduler/task@0.1.0?"),
+            (&["runlater:scheduler/handler@0.1.0"], "it exports runlater:scheduler/handler@0.1.0"),
             (&["wasi:cli/run@0.2.3"], "a command"),
             (&["a:b/c", "d"], "it exports a:b/c, d"),
         ] {

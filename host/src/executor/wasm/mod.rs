@@ -11,6 +11,7 @@ mod bindings;
 mod code_dir;
 mod compile;
 mod component_cache;
+mod confine;
 mod describe;
 mod engine;
 mod host_interfaces;
@@ -20,6 +21,7 @@ mod linkers;
 mod log;
 mod outcome;
 mod precheck;
+mod uploads;
 mod wasi;
 mod watch;
 
@@ -36,7 +38,7 @@ use wasmtime::Engine;
 use crate::cancel::CancelSignal;
 use crate::clock::Clock;
 use crate::model::limits::Limits;
-use crate::model::{Digest, FailureReason, Grants, Invalid, Outcome, TaskDefinition, WriteSet};
+use crate::model::{Digest, FailureReason, Grants, Invalid, NamespaceId, Outcome, TaskDefinition, WriteSet};
 
 use super::{AttemptReport, AttemptRequest, ComponentSource, Executor};
 
@@ -45,9 +47,11 @@ pub use bare::Bare;
 pub use compile::{Compiler, compile_child_main};
 pub use linkers::ExtendLinker;
 
-use component_cache::{ComponentCache, Loaded};
+use component_cache::{ComponentCache, Loaded, Upload};
 use engine::EpochTicker;
 use outcome::Stop;
+use precheck::Outline;
+use uploads::{Place, Uploads};
 
 /// The wasmtime that is built in. It has no constant of its own; a test compares this one with the lock file.
 pub const ENGINE_VERSION: &str = "48.0.8";
@@ -103,6 +107,7 @@ pub enum SetupError {
 pub struct WasmExecutor {
     host: Arc<Host>,
     components: ComponentCache,
+    uploads: Uploads,
     attempts: Semaphore,
     describing: Semaphore,
     /// Whether there are imports that only the linker knows.
@@ -129,6 +134,7 @@ impl WasmExecutor {
         Ok(Self {
             host: Arc::new(Host { engine, limits: config.limits, clock, epochs }),
             components,
+            uploads: Uploads::new(),
             attempts: Semaphore::new(config.attempts_at_once as usize),
             describing: Semaphore::new(DESCRIBING_AT_ONCE as usize),
             extended: !config.extend.is_empty(),
@@ -141,6 +147,19 @@ impl WasmExecutor {
             Some(loaded) => Ok(loaded),
             None => Ok(watch::unless_stopped(self.components.load(digest, None), cancel, shut_down).await??),
         }
+    }
+
+    /// Looks a component over where it delays nobody: the largest takes a second.
+    async fn precheck(&self, wasm: &Arc<[u8]>, place: &Arc<Place>) -> Result<Outline, Invalid> {
+        let (wasm, place, memory_bytes_max) = (Arc::clone(wasm), Arc::clone(place), self.host.limits.memory_bytes);
+        let looked = tokio::task::spawn_blocking(move || {
+            let outline = precheck::precheck(&wasm, memory_bytes_max);
+            // Not before it is done, though whoever sent it may have gone away.
+            drop(place);
+            outline
+        });
+        let panicked = |_| Invalid::new("compile-failed", "component", "checking it panicked; it was reported to the host's log");
+        looked.await.map_err(panicked)?
     }
 
     async fn try_execute(&self, request: AttemptRequest) -> Result<AttemptReport, NotStarted> {
@@ -176,15 +195,16 @@ impl From<Invalid> for NotStarted {
 
 #[async_trait]
 impl Executor for WasmExecutor {
-    async fn inspect(&self, wasm: Arc<[u8]>, grants: &Grants) -> Result<Vec<TaskDefinition>, Invalid> {
-        let outline = precheck::precheck(&wasm, self.host.limits.memory_bytes)?;
+    async fn inspect(&self, namespace: NamespaceId, wasm: Arc<[u8]>, grants: &Grants) -> Result<Vec<TaskDefinition>, Invalid> {
+        let place = Arc::new(self.uploads.place(namespace).await?);
+        let outline = self.precheck(&wasm, &place).await?;
         let foreign = imports::check(&outline, grants)?;
         if let Some(import) = foreign.first()
             && !self.extended
         {
             return Err(imports::unknown(import));
         }
-        let loaded = self.components.load(Digest::of(&wasm), Some(wasm)).await?;
+        let loaded = self.components.load(Digest::of(&wasm), Some(Upload { wasm, place: Arc::clone(&place) })).await?;
         let tasks = loaded.linked(&self.components, grants).map_err(|refused| match foreign.first() {
             Some(import) => imports::unknown(import),
             None => refused,

@@ -65,7 +65,10 @@ pub(super) fn outcome(
         Ok(Ok(task::Outcome::Done(None))) => Outcome::Done(None),
         Ok(Ok(task::Outcome::Done(Some(output)))) => match Payload::new(&output.media_type, &output.bytes, "output") {
             Ok(output) => Outcome::Done(Some(output)),
-            Err(invalid) => Outcome::failed(FailureReason::InvalidOutput, invalid.to_string()),
+            Err(invalid) => {
+                let too_large = invalid.code == "payload-too-large";
+                Outcome::failed(if too_large { FailureReason::OutputTooLarge } else { FailureReason::InvalidOutput }, invalid.to_string())
+            }
         },
         Ok(Ok(task::Outcome::Snooze(nanos))) => match Duration::from_nanos(nanos) {
             span if span <= DURATION_MAX => Outcome::Snooze(span),
@@ -109,7 +112,7 @@ fn trapped(error: &wasmtime::Error, refused: Option<Refused>, limits: &Limits) -
     } else if let Some(calls) = error.downcast_ref::<TooManyHostCalls>() {
         (FailureReason::HostcallQuota, format!("{calls}, the limit of an attempt"))
     } else if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
-        (FailureReason::HostcallQuota, format!("kept more than {} handles, the limit of an attempt", limits.handles))
+        (FailureReason::ResourceQuota, format!("kept more than {} handles, the limit of an attempt", limits.handles))
     } else if cause.contains("fuel allocated for hostcalls") {
         // The host copies out of the guest when the guest calls, and when it returns: then no guest is on the stack.
         if backtrace.is_some() {
@@ -117,7 +120,7 @@ fn trapped(error: &wasmtime::Error, refused: Option<Refused>, limits: &Limits) -
             (FailureReason::HostcallTooLarge, message)
         } else {
             let message = format!("returned more than {} bytes; store the data elsewhere and return its address", limits.hostcall_bytes);
-            (FailureReason::InvalidOutput, message)
+            (FailureReason::OutputTooLarge, message)
         }
     } else if let Some(refused) = refused {
         (FailureReason::OutOfMemory, out_of_memory(refused))
@@ -192,7 +195,10 @@ mod tests {
             (done(Some(payload("application/json", b"[1]"))), "done Some(\"[1]\")"),
             (done(Some(payload("application/json", b"[1"))), "invalid-output output: not JSON"),
             (done(Some(payload("x", b""))), "invalid-output output.media-type: a media type looks like text/plain"),
-            (done(Some(payload("a/b", &[0; 262_145]))), "invalid-output output: 262145 bytes, the limit is 262144"),
+            (
+                done(Some(payload("a/b", &[0; 262_145]))),
+                "output-too-large output: 262145 bytes, the limit is 262144; store the data elsewhere",
+            ),
             (Ok(Ok(task::Outcome::Snooze(5_000_000_000))), "Snooze(5s)"),
             (Ok(Ok(task::Outcome::Snooze(u64::MAX))), "invalid-output snooze: "),
             (
@@ -217,7 +223,7 @@ mod tests {
             (trap(Trap::UnreachableCodeReached), refused, "out-of-memory asked for 200 bytes of memory in all, the limit is 100"),
             (trap(Trap::StackOverflow), None, "stack-overflow recursed deeper than its stack of 524288 bytes"),
             (trap(I32Exit(3)), refused, "exit ended its process with status 3"),
-            (trap(ResourceTableError::Full), None, "hostcall-quota kept more than 1000 handles"),
+            (trap(ResourceTableError::Full), None, "resource-quota kept more than 1000 handles"),
             (trap(ResourceTableError::NotPresent), None, "trap resource not present"),
             (trap(TooManyHostCalls(7)), None, "hostcall-quota more than 7 host calls"),
             (Err(Fault::Panicked("oh".into())), None, "trap the host panicked in a call of this guest: oh"),

@@ -284,11 +284,16 @@ mod tests {
 
     #[test]
     fn what_is_not_a_component_is_told_apart() {
+        let wasip1 = wat::parse_str(r#"(module (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32))))"#);
+        let wasip1 = wasip1.unwrap();
         for (bytes, code, words) in [
             (&b""[..], "invalid-component", "not a WebAssembly file"),
             (b"\x7fELF\x02\x01", "invalid-component", "not a WebAssembly file"),
             (b"\0asm", "invalid-component", "at byte 4"),
             (b"\0asm\x01\0\0\0", "invalid-component", "core module"),
+            (b"\0asm\x0c\0\x01\0", "invalid-component", "at byte 4"),
+            (b"\0asm\x0d\0\x01\0\x01\xff\xff\xff\xff\xff\xff", "invalid-component", "at byte "),
+            (&wasip1, "invalid-component", "core module"),
         ] {
             let refused = precheck(bytes, 1 << 20).unwrap_err();
             assert_eq!(refused.code, code, "{refused}");
@@ -327,6 +332,22 @@ mod tests {
             ("(component (core module (func (param v128) local.get 0 i32x4.relaxed_trunc_f32x4_s drop)))", "relaxed SIMD"),
             ("(component (core module (table 1 externref)))", "gc types"),
             ("(component (core module (memory 1 (pagesize 1))))", "page size"),
+            ("(component (core module (memory 1) (func (drop (i32.atomic.load (i32.const 0))))))", "threads"),
+            ("(component (core module (memory 1) (func (atomic.fence))))", "threads"),
+            ("(component (core module (func (drop (ref.i31 (i32.const 1))))))", "gc"),
+            ("(component (core module (type $t (func)) (func (param (ref $t)) (call_ref $t (local.get 0)))))", "function references"),
+            ("(component (core module (func (throw_ref (ref.null exn)))))", "exception handling"),
+            ("(component (core module (tag $t) (func (throw $t))))", "exceptions"),
+            ("(component (core module (func (result i64 i64) (i64.mul_wide_s (i64.const 1) (i64.const 1)))))", "wide arithmetic"),
+            ("(component (core module (type $f (func)) (type $c (cont $f)) (func (drop (cont.new $c (ref.null $f))))))", "stack switching"),
+            ("(component (core module (table i64 1 funcref)))", "memory64"),
+            ("(component (core func (canon task.cancel)))", "async"),
+            ("(component (core func (canon backpressure.inc)))", "async"),
+            ("(component (core func (canon waitable-set.new)))", "async"),
+            ("(component (type $f (func async)))", "async"),
+            ("(component (core func (canon thread.available_parallelism)))", "thread"),
+            ("(component (type error-context))", "error-context"),
+            ("(component (type (list u8 4)))", "fixed"),
             ("(component (type (future u8)))", "async"),
             ("(component (type (stream u8)))", "async"),
             ("(component (type $r (resource (rep i32))) (core func (canon resource.new $r)))", "resource"),

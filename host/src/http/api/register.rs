@@ -24,6 +24,7 @@ pub(super) async fn register(caller: Caller, QueryPairs(query): QueryPairs, requ
     }
     let (head, content) = request.into_parts();
     body::check_media_type(&head.headers, "application/wasm")?;
+    caller.count_upload()?;
     let wasm = body::read(&head.headers, content, limits::COMPONENT_BYTES_MAX).await?;
     let mut register = caller.scheduler.register(wasm).grants(grants);
     for (task, said) in policies {

@@ -40,13 +40,16 @@ fn module_of_blocks(bytes: usize) -> Vec<u8> {
     [b"\0asm\x01\0\0\0", &kind[..], &function, &code].concat()
 }
 
+/// A sound component, and in it a module that nobody calls and that takes the compiler some seconds or more.
+fn bomb() -> Vec<u8> {
+    let sound = std::fs::read(built::guest("hello")).unwrap();
+    [sound, section(1, &module_of_blocks(100_000))].concat()
+}
+
 #[test]
 fn one_that_takes_too_much_is_refused_while_others_are_served() {
     let server = Server::with(&["behaviours"]);
-    let sound = std::fs::read(built::guest("hello")).unwrap();
-    // A sound component, and in it a module that nobody calls.
-    let bomb = [sound, section(1, &module_of_blocks(100_000))].concat();
-    std::fs::write(server.path("bomb.wasm"), bomb).unwrap();
+    std::fs::write(server.path("bomb.wasm"), bomb()).unwrap();
     let mut registering = command(server.folder.path(), &["register", "bomb.wasm"]).spawn().unwrap();
     let mut served = 0;
     while registering.try_wait().unwrap().is_none() {
@@ -58,4 +61,65 @@ fn one_that_takes_too_much_is_refused_while_others_are_served() {
     assert_eq!(server.json(&["tasks"])["tasks"].as_array().unwrap().iter().filter(|task| task["name"] == "hello").count(), 0);
     server.register("hello");
     server.run(&["schedule", "hello", "--wait"]).ok();
+}
+
+/// What the system tells of a process that compiles.
+#[cfg(target_os = "linux")]
+mod compiler {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    use super::super::{Server, command, ran};
+
+    /// The child of this process, once it has confined itself, as its folder in `/proc`.
+    fn of(server: u32) -> Option<PathBuf> {
+        let mut processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+        processes.find(|process| {
+            let status = lines(&fs::read_to_string(process.join("status")).unwrap_or_default());
+            status.get("PPid") == Some(&server.to_string()) && status.get("Seccomp").is_some_and(|mode| mode == "2")
+        })
+    }
+
+    /// The lines of the form `name: value`.
+    fn lines(text: &str) -> BTreeMap<String, String> {
+        text.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name.into(), value.trim().into())).collect()
+    }
+
+    #[test]
+    fn it_has_three_pipes_and_nothing_else() {
+        let server = Server::start();
+        fs::write(server.path("bomb.wasm"), super::bomb()).unwrap();
+        let mut registering = command(server.folder.path(), &["register", "bomb.wasm"]).spawn().unwrap();
+        let process = loop {
+            if let Some(process) = of(server.child.id()) {
+                break process;
+            }
+            assert!(registering.try_wait().unwrap().is_none(), "it was never seen confined: {registering:?}");
+        };
+        let read = |name: &str| fs::read_to_string(process.join(name)).unwrap();
+        let files = fs::read_dir(process.join("fd")).unwrap().map(|entry| {
+            let file = entry.unwrap().path();
+            (file.file_name().unwrap().to_string_lossy().into_owned(), fs::read_link(&file).unwrap().to_string_lossy().into_owned())
+        });
+        let files: BTreeMap<_, _> = files.collect();
+        assert_eq!(files.keys().collect::<Vec<_>>(), ["0", "1", "2"], "{files:?}");
+        assert!(files.values().all(|to| to.starts_with("pipe:")), "{files:?}");
+        assert_eq!(lines(&read("status"))["NoNewPrivs"], "1");
+        // State is the first field after the name, which ends with the last bracket; niceness the seventeenth.
+        assert_eq!(read("stat").rsplit(')').next().unwrap().split_whitespace().nth(16), Some("10"), "it stands back");
+        let limits = read("limits");
+        for (name, limit) in [("Max address space", "1073741824"), ("Max cpu time", "60"), ("Max core file size", "0")] {
+            let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            assert_eq!(line.split_whitespace().take(2).collect::<Vec<_>>(), [limit; 2], "{name}");
+        }
+        let environment: Vec<_> =
+            read("environ").split_terminator('\0').filter_map(|one| Some(one.split_once('=')?.0.to_owned())).collect();
+        assert_eq!(environment, ["MIMALLOC_ARENA_RESERVE", "RAYON_NUM_THREADS"], "no secret of the host's is in it");
+
+        let id = process.file_name().unwrap();
+        assert!(Command::new("kill").arg("-KILL").arg(id).status().unwrap().success());
+        ran(registering.wait_with_output().unwrap()).fails(3, &["compiling it takes more than", "signal: 9"]);
+    }
 }

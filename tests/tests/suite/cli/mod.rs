@@ -11,6 +11,8 @@ mod explain;
 mod forecast;
 mod help;
 mod host;
+#[cfg(target_os = "linux")]
+mod memory;
 mod readme;
 mod register;
 mod runs;

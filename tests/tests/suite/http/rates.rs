@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, request};
 use runlater::http::{Peer, Rates};
 use runlater::model::RateLimit;
 use runlater::scheduler::Role;
@@ -33,11 +33,15 @@ impl Counted {
 
     /// The status of a request with this token from there; of a refusal also its code, its words and when to come back.
     async fn ask(&self, token: &str, from: &str) -> (u16, String) {
-        let request = Request::builder().uri("/v1/tasks").header("authorization", format!("Bearer {token}"));
+        self.send(Request::get("/v1/tasks"), token, from, Body::empty()).await
+    }
+
+    async fn send(&self, request: request::Builder, token: &str, from: &str, body: Body) -> (u16, String) {
         // What a caller says of where it comes from is not believed: no proxy is trusted.
         let (address, name) = (std::net::Ipv4Addr::from_bits(fastrand::u32(..)), fastrand::u32(..));
         let request = request.header("x-forwarded-for", address.to_string()).header("forwarded", format!("for=_{name}"));
-        let mut request = request.header("x-real-ip", address.to_string()).body(Body::empty()).unwrap();
+        let request = request.header("x-real-ip", address.to_string());
+        let mut request = request.header("authorization", format!("Bearer {token}")).body(body).unwrap();
         request.extensions_mut().insert(Peer(from.parse::<IpAddr>().unwrap()));
         let answer = self.router.clone().oneshot(request).await.unwrap();
         let (status, after) =
@@ -60,7 +64,7 @@ fn rate(text: &str) -> Option<RateLimit> {
 
 #[tokio::test]
 async fn a_token_has_its_rate() {
-    let world = Counted::new(Rates { token: rate("3/m"), address: None, failures: None }).await;
+    let world = Counted::new(Rates { token: rate("3/m"), address: None, failures: None, uploads: None }).await;
     let (busy, other) = (token(&world.scheduler, Role::Read).await, token(&world.scheduler, Role::Read).await);
     for _ in 0..3 {
         assert_eq!(world.ask(&busy, "192.0.2.1").await.0, 200);
@@ -77,7 +81,7 @@ async fn a_token_has_its_rate() {
 
 #[tokio::test]
 async fn an_address_has_its_rate_and_a_loopback_has_none() {
-    let world = Counted::new(Rates { token: None, address: rate("2/s"), failures: None }).await;
+    let world = Counted::new(Rates { token: None, address: rate("2/s"), failures: None, uploads: None }).await;
     let (one, other) = (token(&world.scheduler, Role::Read).await, token(&world.scheduler, Role::Read).await);
     assert_eq!((world.ask(&one, "192.0.2.1").await.0, world.ask(&other, "192.0.2.1").await.0), (200, 200));
     let (status, said) = world.ask(&one, "::ffff:192.0.2.1").await;
@@ -90,6 +94,27 @@ async fn an_address_has_its_rate_and_a_loopback_has_none() {
     for _ in 0..10 {
         assert_eq!((world.ask(&one, "127.0.0.1").await.0, world.ask(&one, "::1").await.0), (200, 200));
     }
+}
+
+#[tokio::test]
+async fn a_namespace_is_sent_so_many_components() {
+    let world = Counted::new(Rates { uploads: rate("2/m"), ..Rates::default() }).await;
+    let other = world.scheduler.in_namespace("other").await.unwrap();
+    let (one, second, other) =
+        (token(&world.scheduler, Role::Deploy).await, token(&world.scheduler, Role::Admin).await, token(&other, Role::Deploy).await);
+    let send = async |token: &str, query: &str, body| {
+        let request = Request::post(format!("/v1/tasks{query}")).header("content-type", "application/wasm");
+        world.send(request, token, "127.0.0.1", body).await
+    };
+    // One that is refused was sent all the same; what can't be one is not counted.
+    assert_eq!((send(&one, "?grant=x", Body::empty()).await.0, send(&one, "", "no".into()).await.0), (422, 422));
+    assert_eq!(send(&one, "?dry_run=true", "no".into()).await.0, 422);
+    // Which is said before it is sent: this body never comes.
+    let said = send(&second, "", Body::from_stream(futures_util::stream::pending::<Result<&[u8], std::io::Error>>())).await;
+    assert_eq!(said, (429, "more than the upload-rate of 2/m; wait 30 s, or ask the operator for more after 30".into()));
+    assert_eq!((send(&other, "", "no".into()).await.0, world.ask(&one, "127.0.0.1").await.0), (422, 200), "nobody else waits");
+    world.clock.advance(Duration::from_secs(30));
+    assert_eq!((send(&one, "", "no".into()).await.0, send(&one, "", "no".into()).await.0), (422, 429));
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
+use futures_util::FutureExt;
+
 use super::*;
 
 fn config(dir: &std::path::Path) -> WasmConfig {
@@ -60,20 +62,31 @@ async fn components_unused_for_longest_leave_memory() {
 }
 
 #[tokio::test]
-async fn who_sends_too_many_components_at_once_is_refused() {
+async fn who_goes_away_while_a_component_is_compiled_keeps_the_turn() {
     let dir = tempfile::tempdir().unwrap();
-    // A compiler that does not come to an end while the folder is there.
-    let script = format!("cat >/dev/null; while [ -e {} ]; do sleep 0.05; done; exit 1", dir.path().display());
+    let begun = dir.path().join("begun");
+    // A compiler that does not come to an end with a bomb while the folder is there, and makes nothing of anything else.
+    let script = format!(
+        "grep -aq bomb || exit 1; cat >/dev/null; : >{}; while [ -e {} ]; do sleep 0.05; done; exit 1",
+        begun.display(),
+        dir.path().display()
+    );
     let compiler = Compiler::ChildProcess { program: "/bin/sh".into(), args: vec!["-c".into(), script] };
     let host = Host::with(WasmConfig { compiler, ..WasmConfig::default() }, Arc::new(SystemClock::new()));
-    let component = |number: usize| Guest { more: &format!("(func $f (drop (i32.const {number})))"), ..SOUND }.build();
+    let component = |number: usize| Guest { more: &format!("(data (i32.const 8192) \"bomb {number}\")"), ..SOUND }.build();
     let grants = Grants::none();
-    let send = |wasm| host.executor.inspect(wasm, &grants);
-    for number in 0..component_cache::UPLOADS_MAX {
-        // Whoever sent it goes away at once: it takes its place all the same.
-        assert!(futures_util::FutureExt::now_or_never(send(component(number))).is_none());
+    let send = |number| Box::pin(host.executor.inspect(NamespaceId(1), component(number), &grants));
+    let mut first = send(0);
+    while !begun.exists() {
+        assert!(first.as_mut().now_or_never().is_none());
+        tokio::task::yield_now().await;
     }
-    let refused = send(component(component_cache::UPLOADS_MAX)).await.unwrap_err();
+    drop(first);
+    // What is registered does not wait until that is through.
+    assert!(words(&host.run(SOUND).await).starts_with("instantiation: component: compiling it takes more"));
+    let mut waiting: Vec<_> = (1..=uploads::WAITING_MAX).map(send).collect();
+    assert!(waiting.iter_mut().all(|sent| sent.as_mut().now_or_never().is_none()));
+    let refused = send(uploads::WAITING_MAX + 1).await.unwrap_err();
     assert_eq!(refused.code, "compiler-busy");
-    assert!(refused.reason.contains("16 components") && refused.reason.contains("try again"), "{refused}");
+    assert!(refused.reason.contains("4 components") && refused.reason.contains("try again"), "{refused}");
 }

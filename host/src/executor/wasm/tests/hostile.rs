@@ -43,9 +43,12 @@ async fn traps_have_a_reason_and_frames() {
 #[tokio::test]
 async fn endless_loops_everywhere_are_timed_out() {
     let host = Host::new();
-    for guest in
-        [handle(LOOP), Guest { more: "(func $start (loop $again (br $again))) (start $start)", ..SOUND }, Guest { realloc: LOOP, ..SOUND }]
-    {
+    for guest in [
+        handle(LOOP),
+        Guest { more: "(func $start (loop $again (br $again))) (start $start)", ..SOUND },
+        Guest { realloc: LOOP, ..SOUND },
+        Guest { more: "(func (export \"cabi_post_runlater:scheduler/task@0.1.0#handle\") (param i32) (loop $again (br $again)))", ..SOUND },
+    ] {
         let request = host.request(guest);
         // In memory already, so that it is not the compiler that takes long.
         host.executor.components.load(request.task.digest, None).await.map(drop).unwrap();
@@ -68,6 +71,22 @@ async fn memory_and_stack_are_bounded() {
         ..SOUND
     };
     check(&host, tables, "out-of-memory: asked for 10000").await;
+    // Each of them alone has less than the limit, and together they don't.
+    let memories = Guest {
+        more: "(memory $a 0) (memory $b 0) (memory $c 0)",
+        handle: "(loop $again
+            (br_if $again (i32.ne (memory.grow $a (i32.const 64)) (i32.const -1)))
+            (br_if $again (i32.ne (memory.grow $b (i32.const 64)) (i32.const -1)))
+            (br_if $again (i32.ne (memory.grow $c (i32.const 64)) (i32.const -1)))) unreachable",
+        ..SOUND
+    };
+    check(&host, memories, "out-of-memory: asked for 13").await;
+    for (more, expected) in [
+        ("(table 10000000 funcref)", "instantiation: "),
+        ("(memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1)", "instantiation: "),
+    ] {
+        check(&host, Guest { more, ..SOUND }, expected).await;
+    }
     let recursion = Guest {
         more: "(func $f (param i64) (result i64) (i64.add (call $f (local.get 0)) (i64.const 1)))",
         handle: "(drop (call $f (i64.const 1)))",
@@ -105,7 +124,7 @@ async fn host_calls_and_handles_are_bounded() {
     let flood = "(loop $again (call $drop (call $after (i64.const 1))) (br $again))";
     check(&host, Guest { imports: timers, handle: flood, ..SOUND }, "hostcall-quota: more than 100000 host calls").await;
     let handles = "(loop $again (drop (call $options)) (br $again))";
-    check(&host, Guest { imports: OPTIONS, handle: handles, ..SOUND }, "hostcall-quota: kept more than 1000 handles").await;
+    check(&host, Guest { imports: OPTIONS, handle: handles, ..SOUND }, "resource-quota: kept more than 1000 handles").await;
 }
 
 #[tokio::test]
@@ -169,8 +188,8 @@ async fn what_crosses_the_border_is_bounded_and_checked() {
              (i32.store (i32.const 3072) (i32.const 0x00622f61)) (i32.store (i32.const 32) (i32.const {length}))"
         )
     };
-    check(&host, handle(&output(2_000_000)), "invalid-output: returned more than 1048576 bytes").await;
-    check(&host, handle(&output(300_000)), "invalid-output: output: 300000 bytes, the limit is 262144").await;
+    check(&host, handle(&output(2_000_000)), "output-too-large: returned more than 1048576 bytes").await;
+    check(&host, handle(&output(300_000)), "output-too-large: output: 300000 bytes, the limit is 262144").await;
     check(&host, handle(&output(u32::MAX)), OUTSIDE).await;
     // A result, an outcome, an output and a failure of kinds that do not exist.
     for (body, expected) in [
@@ -178,6 +197,18 @@ async fn what_crosses_the_border_is_bounded_and_checked() {
         ("(i32.store8 (i32.const 8) (i32.const 9))", "trap: unexpected discriminant: 9"),
         ("(i32.store8 (i32.const 16) (i32.const 9))", "trap: invalid option discriminant"),
         ("(i32.store8 (i32.const 0) (i32.const 1)) (i32.store8 (i32.const 8) (i32.const 9))", "trap: unexpected discriminant: 9"),
+        // A result that is nowhere, or where none may be; a reason that is no text, and one that is nowhere.
+        ("(return (i32.const 1))", "trap: return pointer not aligned"),
+        ("(return (i32.const -8))", "trap: pointer out of bounds of memory"),
+        (
+            "(i32.store8 (i32.const 0) (i32.const 1)) (i32.store8 (i32.const 2048) (i32.const 0xff))
+             (i32.store (i32.const 16) (i32.const 2048)) (i32.store (i32.const 20) (i32.const 1))",
+            "trap: invalid utf-8",
+        ),
+        (
+            "(i32.store8 (i32.const 0) (i32.const 1)) (i32.store (i32.const 16) (i32.const -2)) (i32.store (i32.const 20) (i32.const 4))",
+            "trap: string pointer/length out of bounds of memory",
+        ),
     ] {
         check(&host, handle(body), expected).await;
     }
@@ -273,5 +304,54 @@ async fn nothing_is_left_of_an_earlier_attempt() {
     let digest = host.components.add(&handle(soil).build());
     for _ in 0..100_000 {
         assert_eq!(host.executor.execute(request(digest)).await.outcome, Outcome::Done(None));
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_another_namespaces_guests() {
+    const SCANS: usize = 2_000;
+    let host = Host::new();
+    // Each differs from the others, for a slot of the pool goes to whoever had it before: of more components than there are slots, each gets
+    // one that was another's.
+    let build = |namespace, number: usize, guest: Guest<'_>| {
+        let more = format!("{} (func (result i32) (i32.const {number}))", guest.more);
+        let request = host.request(Guest { more: &more, ..guest });
+        Arc::new(Task { namespace: NamespaceId(namespace), ..(*request.task).clone() })
+    };
+    // Five MiB of memory and fifty thousand table elements.
+    let canary = Guest {
+        more: "(table $t 1000 funcref) (func $f) (elem declare func $f)",
+        handle: "(drop (memory.grow (i32.const 16))) (drop (table.grow $t (ref.null func) (i32.const 49000)))
+            (memory.fill (i32.const 8192) (i32.const 0xa5) (i32.const 5234688))
+            (table.fill $t (i32.const 0) (ref.func $f) (i32.const 50000))",
+        ..SOUND
+    };
+    // All but its own data and what it was given.
+    let scan = Guest {
+        more: "(table $t 1000 funcref)
+            (func $zero (param $at i32) (param $end i32)
+                (loop $again (if (i32.lt_u (local.get $at) (local.get $end)) (then
+                    (if (i64.ne (i64.load (local.get $at)) (i64.const 0)) (then unreachable))
+                    (local.set $at (i32.add (local.get $at) (i32.const 8))) (br $again)))))
+            (func $null (param $at i32)
+                (loop $again (if (local.get $at) (then
+                    (local.set $at (i32.sub (local.get $at) (i32.const 1)))
+                    (if (i32.eqz (ref.is_null (table.get $t (local.get $at)))) (then unreachable)) (br $again)))))",
+        handle: "(call $zero (i32.const 0) (i32.const 1024)) (call $zero (i32.const 1080) (i32.const 4096))
+            (drop (memory.grow (i32.const 16))) (drop (table.grow $t (ref.null func) (i32.const 49000)))
+            (call $zero (i32.const 8192) (i32.const 5242880)) (call $null (i32.const 50000))",
+        ..SOUND
+    };
+    let canaries: Vec<_> = (0..12).map(|number| build(1, number, canary)).collect();
+    let scans: Vec<_> = (0..24).map(|number| build(2, number, scan)).collect();
+    // The slots take turns, too: in a regular order, those who scan would always get those of their own.
+    let mut random = fastrand::Rng::with_seed(17);
+    let (mut soiled, mut scanned) = (0, 0);
+    while scanned < SCANS {
+        let (tasks, turn) = if random.u8(..3) == 0 { (&canaries, &mut soiled) } else { (&scans, &mut scanned) };
+        let task = &tasks[*turn % tasks.len()];
+        *turn += 1;
+        let report = host.executor.execute(AttemptRequest { task: Arc::clone(task), ..request(task.digest) }).await;
+        assert_eq!(words(&report), "done None", "after {scanned}");
     }
 }

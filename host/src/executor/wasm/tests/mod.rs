@@ -5,6 +5,7 @@
 
 mod attempts;
 mod cache;
+mod damage;
 mod hostile;
 mod registration;
 
