@@ -17,6 +17,7 @@ pub mod hatchet;
 pub mod http;
 pub mod model;
 pub mod scheduler;
+mod stand_back;
 pub mod storage;
 
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -1,6 +1,8 @@
-//! What a quick task notices of others that take all they can get: eight that compute without end, and a compiler at work.
+//! What a quick task notices of others that take all they can get: eight that compute without end, and a compiler at work. And what it notices of
+//! cores that are merely busy, with nothing of ours on them: less than that no host can reach.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -11,18 +13,27 @@ use crate::executor::Executor;
 use crate::executor::wasm::{WasmConfig, WasmExecutor};
 use crate::model::{Digest, Grants, NamespaceId};
 use crate::scheduler::{Error, Scheduler};
+use crate::stand_back::stand_back;
 
 /// Attempts that compute until they are cancelled.
 const ENDLESS: usize = 8;
+/// Threads that execute guests, and those that are merely busy.
+const THREADS: usize = 2;
+/// Runs that are not counted.
+const WARM_UP: usize = 50;
 /// For longer than is measured.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
-    let scheduler = bench.scheduler("neighbours", 2).await?;
+    let scheduler = bench.scheduler("neighbours", THREADS).await?;
     let runs = bench.plan.calls / 20;
-    let (mut alone, mut endless, mut compiling) = (Measured::default(), Measured::default(), Measured::default());
+    let [mut alone, mut busy, mut endless, mut compiling] = [(); 4].map(|()| Measured::default());
     for _ in 0..bench.plan.repeats {
         alone.add(spans(&scheduler, runs).await?);
+
+        let cores = Busy::start();
+        busy.add(spans(&scheduler, runs).await?);
+        drop(cores);
 
         let mut neighbours = Vec::new();
         for _ in 0..ENDLESS {
@@ -31,9 +42,13 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
         while scheduler.health().running < ENDLESS {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        // Until they have shown what they are.
+        spans(&scheduler, WARM_UP).await?;
         endless.add(spans(&scheduler, runs).await?);
+        for neighbour in &neighbours {
+            scheduler.cancel(*neighbour).await?;
+        }
         for neighbour in neighbours {
-            scheduler.cancel(neighbour).await?;
             scheduler.wait(neighbour).await?;
         }
 
@@ -45,13 +60,45 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
     let report = &mut bench.report;
     report.add("neighbour_us.alone.p50", "a run one by one, create → outcome, µs", alone.p50);
     report.add("neighbour_us.alone.p99", "the same, the longest 1 in 100", alone.p99);
+    report.add("bare.neighbour_us.busy.p50", "the same beside two bare loops of low priority, which no host is in", busy.p50);
+    report.add("bare.neighbour_us.busy.p99", "the same, the longest 1 in 100", busy.p99);
     report.add("neighbour_us.endless.p50", "the same beside eight guests that never end", endless.p50);
     report.add("neighbour_us.endless.p99", "the same, the longest 1 in 100", endless.p99);
     report.add("neighbour_us.compiling.p50", "the same while components are compiled", compiling.p50);
     report.add("neighbour_us.compiling.p99", "the same, the longest 1 in 100", compiling.p99);
     report.add_ratio("neighbour_ratio.endless", "p99 beside endless guests ÷ alone", "neighbour_us.endless.p99", "neighbour_us.alone.p99");
+    report.add_ratio("neighbour_ratio.busy", "p99 beside two bare loops ÷ alone", "bare.neighbour_us.busy.p99", "neighbour_us.alone.p99");
     report.add_ratio("neighbour_ratio.compiling", "p99 while compiling ÷ alone", "neighbour_us.compiling.p99", "neighbour_us.alone.p99");
     scheduler.shutdown(Duration::from_secs(5)).await
+}
+
+/// Threads that loop, until this is dropped.
+struct Busy {
+    over: Arc<AtomicBool>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Busy {
+    fn start() -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let looping = || {
+            let over = over.clone();
+            std::thread::spawn(move || {
+                stand_back();
+                while !over.load(Ordering::Relaxed) {}
+            })
+        };
+        Self { threads: (0..THREADS).map(|_| looping()).collect(), over }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            thread.join().expect("it only loops");
+        }
+    }
 }
 
 /// Of each repeat the median and the longest 1 in 100.

@@ -1,7 +1,7 @@
 //! Threads of low priority, on which attempts go on that have computed for long.
 //!
 //! A worker hands them over, so that it is free for what becomes due: whoever needs little time never waits for whoever takes all there is.
-//! The kernel lets these threads have what the workers leave, and a tenth of a busy core. Knows neither runs nor claims.
+//! The kernel lets these threads have what the workers leave (`stand_back.rs`). Knows neither runs nor claims.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use crate::clock::stopwatch;
+use crate::stand_back::stand_back;
 
-/// Time on a worker's thread after which an attempt counts as bound by the processor: a few epochs. Most attempts need a hundredth of it.
-const COMPUTED_MAX: Duration = Duration::from_millis(10);
-/// How far the threads stand back for others, by nice(1).
-const NICENESS: libc::c_int = 10;
+/// Time on a worker's thread after which an attempt counts as bound by the processor: an epoch, the least that can be noticed. Most attempts need a
+/// tenth of it.
+const COMPUTED_MAX: Duration = Duration::from_millis(2);
 
 /// An attempt that is executed.
 pub(super) type Attempt = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -71,16 +71,6 @@ impl Future for OnWorker {
         }
         self.computed += stopwatch().saturating_sub(began);
         if self.computed < COMPUTED_MAX { Poll::Pending } else { Poll::Ready(self.attempt.take()) }
-    }
-}
-
-/// Lowers the priority of the calling thread.
-fn stand_back() {
-    #[cfg(target_os = "linux")]
-    // SAFETY: the call takes numbers, and reads and writes no memory. On Linux 0 means the calling thread. If it fails, the kernel shares the
-    // cores equally.
-    unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS);
     }
 }
 

@@ -4,23 +4,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. A layer may use those before it.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     // Marks for tests, anywhere.
     ("failpoint", &[]),
     ("model", &[]),
     ("cancel", &[]),
     ("clock", &["model"]),
+    ("stand_back", &[]),
     ("telemetry", &["model"]),
     ("storage", &["model", "cancel", "clock"]),
-    ("executor", &["model", "cancel", "clock"]),
-    ("scheduler", &["model", "cancel", "clock", "telemetry", "storage", "executor"]),
+    ("executor", &["model", "cancel", "clock", "stand_back"]),
+    ("scheduler", &["model", "cancel", "clock", "stand_back", "telemetry", "storage", "executor"]),
     ("config", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler"]),
     // The doors. Storage's records and events are what they show; its verbs they reach through the scheduler.
     ("http", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config"]),
     // Shares the listener, the gate and the form of refusals of `http`, which does not know it.
     ("hatchet", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config", "http"]),
     // Measures all of it; only the command line knows it.
-    ("bench", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config", "http"]),
+    ("bench", &["model", "cancel", "clock", "stand_back", "telemetry", "storage", "executor", "scheduler", "config", "http"]),
     ("cli", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config", "http", "hatchet", "bench"]),
 ];
 

@@ -11,15 +11,16 @@ use rlimit::{Resource, setrlimit};
 pub(super) const ADDRESS_SPACE_MAX: u64 = 1 << 30;
 /// Processor time of the compiling process, in seconds.
 pub(super) const CPU_SECONDS_MAX: u64 = 60;
-/// How far the compiling process stands back for others.
-const NICENESS: i32 = 10;
 
 /// Confines this process for good, which has one thread so far: those that it starts inherit all of it.
 pub(super) fn confine() -> io::Result<()> {
     setrlimit(Resource::AS, ADDRESS_SPACE_MAX, ADDRESS_SPACE_MAX)?;
     setrlimit(Resource::CPU, CPU_SECONDS_MAX, CPU_SECONDS_MAX)?;
     setrlimit(Resource::CORE, 0, 0)?;
-    give_way();
+    // Whoever starts guests on time goes first.
+    crate::stand_back::stand_back();
+    #[cfg(target_os = "linux")]
+    die_with_the_host();
     #[cfg(target_os = "linux")]
     leave_files();
     #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
@@ -27,19 +28,12 @@ pub(super) fn confine() -> io::Result<()> {
     Ok(())
 }
 
-/// Whoever starts guests on time goes first; and without the host that asked, there is nobody to compile for.
-#[allow(unsafe_code, reason = "neither call has a safe form")]
-fn give_way() {
-    #[cfg(unix)]
-    // SAFETY: the call takes a number, and reads and writes no memory. If it fails, others are merely slower.
-    unsafe {
-        libc::nice(NICENESS)
-    };
-    #[cfg(target_os = "linux")]
+/// Without the host that asked, there is nobody to compile for.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "it has no safe form")]
+fn die_with_the_host() {
     // SAFETY: PR_SET_PDEATHSIG takes a number, and reads and writes no memory. The thread that started this process waits for its end.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
-    };
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) };
 }
 
 /// Closes all but the three pipes. What the host opens is closed already; what whoever started the host left open is not.

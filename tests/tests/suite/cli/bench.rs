@@ -87,6 +87,7 @@ async fn all_parts_report_what_they_promise() {
             "http.create_ratio",
             "policies.unused_ratio",
             "neighbour_ratio.endless",
+            "neighbour_ratio.busy",
             "neighbour_ratio.compiling",
             "crons_10k.lateness_us.p99",
         ],
