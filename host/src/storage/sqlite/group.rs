@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode};
 use rustc_hash::FxHashMap;
 
 use super::queue::{Answer, Op};
+use super::registry::Reloaded;
 use super::rows::Waiting;
 use super::writer::{Shared, full_or_fatal, sort};
 use super::{audit, claim, finish, meta, rates, verdict};
@@ -160,11 +161,19 @@ pub(super) fn commit(
     }
     failpoint!("commit:before");
     failpoint!("outcome:before" if has_outcome(&keep));
+    let mut reloaded = None;
+    if tx.failed.is_none() && tx.registered {
+        match shared.registry.reload(conn) {
+            Ok(fresh) => reloaded = Some(fresh),
+            Err(error) => tx.failed = Some(error),
+        }
+    }
     let (failed, committing) = match tx.failed.take() {
         Some(error) => (Some(error), false),
         None => (conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).err(), true),
     };
     let Some(error) = failed else {
+        reloaded.into_iter().for_each(Reloaded::take_effect);
         failpoint!("commit:after");
         failpoint!("outcome:after" if has_outcome(&keep));
         #[cfg(feature = "test-util")]
@@ -183,6 +192,7 @@ pub(super) fn commit(
         answers.into_iter().for_each(|answer| answer(Ok(())));
         return Ok(Group::Committed);
     };
+    drop(reloaded);
     let error = sort(&error, committing);
     // After some errors SQLite has rolled back by itself; then this one says so, and that is fine.
     drop(conn.execute_batch("ROLLBACK"));
@@ -215,11 +225,6 @@ pub(super) enum Group {
 /// Changes in memory what the commit changed in the database.
 fn settle(tx: Tx<'_>) {
     let shared = tx.shared;
-    if tx.registered
-        && let Err(error) = shared.registry.load(tx.conn)
-    {
-        tracing::error!(%error, "the registered tasks can't be read");
-    }
     if tx.registered {
         shared.due.serve(shared.registry.namespaces().iter().map(|namespace| namespace.id.0));
         shared.govern(shared.seen_now.load(Ordering::Relaxed));

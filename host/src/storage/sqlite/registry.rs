@@ -3,7 +3,7 @@
 //! Filled when the storage opens; changed by the writer after the commit of a registration.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rusqlite::{Connection, Row};
 use rustc_hash::FxHashMap;
@@ -39,16 +39,24 @@ struct Inner {
     component_ids: FxHashMap<Digest, i64>,
 }
 
-impl Registry {
-    fn read(&self) -> RwLockReadGuard<'_, Inner> {
-        self.inner.read().expect("nothing panics while it holds the registry")
-    }
+/// The registry, read and not yet in effect.
+pub(super) struct Reloaded<'a> {
+    inner: RwLockWriteGuard<'a, Inner>,
+    fresh: Inner,
+}
 
-    /// Reads everything from the database. A row that can't be understood is left out, with what refers to it: runs of such a task wait for
-    /// a host that knows it.
-    pub(super) fn load(&self, conn: &Connection) -> rusqlite::Result<()> {
-        let mut fresh = Inner::default();
-        let before = self.read().by_id.clone();
+impl Reloaded<'_> {
+    /// From now on it is what everybody sees.
+    pub(super) fn take_effect(mut self) {
+        *self.inner = self.fresh;
+    }
+}
+
+impl Inner {
+    /// What the database says. A row that can't be understood is left out, with what refers to it: runs of such a task wait for a host that
+    /// knows it. `before` are the tasks as they were last read.
+    fn of(conn: &Connection, before: &FxHashMap<i64, Arc<Task>>) -> rusqlite::Result<Self> {
+        let mut fresh = Self::default();
         let mut statement = conn.prepare("-- registry: namespaces\nSELECT id, name FROM runlater_namespaces")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -70,14 +78,32 @@ impl Registry {
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            if let Some(task) = sound("tasks", task(row, &fresh.components, &before))? {
+            if let Some(task) = sound("tasks", task(row, &fresh.components, before))? {
                 let task = Arc::new(task);
                 fresh.by_id.insert(task.id.0, task.clone());
                 fresh.by_name.insert((task.namespace, task.name.clone()), task);
             }
         }
-        *self.inner.write().expect("nothing panics while it holds the registry") = fresh;
-        Ok(())
+        Ok(fresh)
+    }
+}
+
+impl Registry {
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().expect("nothing panics while it holds the registry")
+    }
+
+    /// Reads everything from the database.
+    pub(super) fn load(&self, conn: &Connection) -> rusqlite::Result<()> {
+        self.reload(conn).map(Reloaded::take_effect)
+    }
+
+    /// Reads everything as the transaction that is about to commit will leave it. Until that [takes effect](Reloaded::take_effect), or is dropped
+    /// because nothing was committed, whoever asks for a task waits: so nobody who has seen a row of this commit finds a task as it was before.
+    pub(super) fn reload(&self, conn: &Connection) -> rusqlite::Result<Reloaded<'_>> {
+        let before = self.read().by_id.clone();
+        let fresh = Inner::of(conn, &before)?;
+        Ok(Reloaded { inner: self.inner.write().expect("nothing panics while it holds the registry"), fresh })
     }
 
     pub(super) fn namespace(&self, name: &Name) -> Option<Namespace> {
