@@ -12,10 +12,10 @@ use super::{Core, Error, Scheduler, keeper};
 use crate::clock::{Clock, SystemClock};
 use crate::executor::Executor;
 use crate::executor::wasm::{AttemptState, Compiler, WasmConfig, WasmExecutor};
-use crate::model::limits::{GUEST_CREATES_PER_SECOND, LIVE_PER_NAMESPACE_MAX, Limits};
+use crate::model::limits::{GUEST_CREATES_PER_SECOND, Limits};
 use crate::model::{Invalid, Name, Namespace, RateLimit, RateUnit, gap};
 use crate::storage::sqlite::{Room, SqliteStorage};
-use crate::storage::{Storage, StorageError};
+use crate::storage::{Quotas, Storage, StorageError};
 
 /// How late a scheduled run may start because no host was running. A restart or an upgrade takes less.
 const MISSED_GRACE: Duration = Duration::from_secs(60);
@@ -39,7 +39,7 @@ pub struct SchedulerBuilder {
     seed: Option<u64>,
     missed_grace: Option<Duration>,
     guest_creates: Option<RateLimit>,
-    live_runs: u64,
+    quotas: Quotas,
     room: Room,
     paused: bool,
 }
@@ -58,7 +58,7 @@ impl Default for SchedulerBuilder {
             seed: None,
             missed_grace: None,
             guest_creates: Some(RateLimit { count: GUEST_CREATES_PER_SECOND, per: RateUnit::Second }),
-            live_runs: LIVE_PER_NAMESPACE_MAX,
+            quotas: Quotas::default(),
             room: Room::default(),
             paused: false,
         }
@@ -153,7 +153,13 @@ impl SchedulerBuilder {
 
     /// How many runs may wait in each namespace; default 10,000,000.
     pub fn live_runs(mut self, max: u64) -> Self {
-        self.live_runs = max;
+        self.quotas.live_runs = max;
+        self
+    }
+
+    /// Bytes that all components of one namespace may have together; default 4 GiB. Those that no task has any more don't count.
+    pub fn component_bytes(mut self, max: u64) -> Self {
+        self.quotas.component_bytes = max;
         self
     }
 
@@ -185,7 +191,7 @@ impl SchedulerBuilder {
         // Opening recovers what an unclean stop left, which may take a while.
         let opened = tokio::task::spawn_blocking(move || SqliteStorage::open_with(&path, self.room, now)).await;
         let sqlite = Arc::new(opened.map_err(|_| StorageError::Unavailable("it could not be opened".into()))??);
-        sqlite.set_live_max(self.live_runs);
+        sqlite.set_quotas(self.quotas);
         let storage: Arc<dyn Storage> = sqlite.clone();
         let executor = match self.executor {
             Some(executor) => executor,

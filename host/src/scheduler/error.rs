@@ -60,6 +60,7 @@ impl From<RegisterError> for Error {
     fn from(error: RegisterError) -> Self {
         match error {
             RegisterError::Invalid(invalid) => Self::Invalid(invalid),
+            RegisterError::Quota(reason) => Self::Quota(reason),
             RegisterError::Storage(error) => Self::Storage(error),
         }
     }

@@ -39,6 +39,9 @@ pub enum CreateError {
 /// Why a component was not registered.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RegisterError {
+    /// The namespace's components have too many bytes.
+    #[error("{0}")]
+    Quota(String),
     /// It can't be accepted.
     #[error(transparent)]
     Invalid(#[from] Invalid),

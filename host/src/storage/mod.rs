@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::model::limits;
 use crate::model::{
     Ahead, Attempt, AttemptCounters, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Digest,
     Grants, Hold, Holder, Lineage, Metadata, Name, Namespace, NamespaceId, NewRun, Next, Origin, Page, Pause, Payload, PolicySettings,
@@ -39,7 +40,9 @@ pub trait Storage: Send + Sync + 'static {
     fn namespaces(&self) -> Vec<Namespace>;
 
     /// Stores the component and makes each of its tasks point at it, adding, moving and removing code-defined runs as
-    /// `registration` says. Tasks of other components under the same names are replaced; their waiting runs go to the new one.
+    /// `registration` says. Tasks of other components under the same names are replaced; their waiting runs go to the new one. The bytes of a
+    /// component that no task has any more are let go of a minute later, or when something is registered after that. Refused if the namespace's
+    /// components had more bytes than [`Quotas`] allow.
     async fn register(&self, registration: Registration, now: Timestamp) -> Result<Vec<Arc<Task>>, RegisterError>;
 
     /// The registered task of this name. Answered from memory.
@@ -60,7 +63,7 @@ pub trait Storage: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Option<Arc<Task>>, StorageError>;
 
-    /// The bytes of a component. Blocks on the disk: for the executor's own threads.
+    /// The bytes of a component that a task has; `None` if none has it. Blocks on the disk: for the executor's own threads.
     fn component(&self, digest: &Digest) -> Result<Option<Component>, StorageError>;
 
     /// The next id: later than every id before, in memory, without a write.
@@ -77,8 +80,8 @@ pub trait Storage: Send + Sync + 'static {
     /// Whether so many more runs may wait in the namespace; else how many may in all. By a few it may be wrong that are being written meanwhile.
     fn has_room(&self, namespace: NamespaceId, runs: usize, now: Timestamp) -> Result<Result<(), u64>, StorageError>;
 
-    /// How many runs may wait in each namespace, from now on.
-    fn set_live_max(&self, max: u64);
+    /// What each namespace may have, from now on.
+    fn set_quotas(&self, quotas: Quotas);
 
     /// Takes up to `limit` due runs for this host to execute, without waiting for the disk.
     ///
@@ -297,6 +300,21 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Writes what is pending, marks the stop as clean, and lets the database go. Later calls fail.
     async fn close(&self) -> Result<(), StorageError>;
+}
+
+/// What each namespace may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    /// Runs that wait.
+    pub live_runs: u64,
+    /// Bytes of all components that its tasks have.
+    pub component_bytes: u64,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self { live_runs: limits::LIVE_PER_NAMESPACE_MAX, component_bytes: limits::COMPONENT_BYTES_PER_NAMESPACE_MAX }
+    }
 }
 
 /// A component with its tasks, ready to be stored.

@@ -180,3 +180,8 @@ CREATE TABLE runlater_unique_keys (
     hash      BLOB NOT NULL, held_for INTEGER NOT NULL DEFAULT 86400000000, first_at INTEGER,
     PRIMARY KEY (namespace, key)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE runlater_unused_components (
+    component INTEGER PRIMARY KEY,
+    since     INTEGER NOT NULL
+) STRICT;

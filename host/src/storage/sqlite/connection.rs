@@ -24,7 +24,7 @@ const APPLICATION_ID: i32 = 0x7275_6e6c;
 const FILE_HEAD: &[u8] = b"SQLite format 3\0";
 
 /// Each migration in a transaction of its own; the schema's version is how many were applied.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/0001_runs.sql"),
     include_str!("migrations/0002_policies.sql"),
     include_str!("migrations/0003_crons.sql"),
@@ -34,6 +34,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0007_rates.sql"),
     include_str!("migrations/0008_checks.sql"),
     include_str!("migrations/0009_chains.sql"),
+    include_str!("migrations/0010_unused_components.sql"),
 ];
 
 /// Held for as long as this process owns the file. The lock dies with the process, so a crash leaves none behind.

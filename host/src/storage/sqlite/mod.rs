@@ -13,6 +13,7 @@ mod chain;
 mod change;
 mod checkpoint;
 mod claim;
+mod component;
 mod connection;
 mod create;
 mod cron;
@@ -64,7 +65,7 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 
 use super::{
-    Amendment, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Gap, Health, Move, PrunePlace, Pruned,
+    Amendment, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Gap, Health, Move, PrunePlace, Pruned, Quotas,
     RegisterError, Registration, RunEvent, Storage, StorageError, TokenRecord,
 };
 use crate::model::{
@@ -194,8 +195,15 @@ impl Storage for SqliteStorage {
         let namespace = registration.namespace;
         let names: Vec<Name> = registration.tasks.iter().map(|(definition, _)| definition.name.clone()).collect();
         let (digest, subjects) = (registration.component.digest, names.clone());
-        let noted = move |_: &()| subjects.iter().map(|name| Note::of(name.as_str()).detail(digest.to_string())).collect();
-        self.change(namespace, now, AuditAction::Register, move |tx| register::register(tx, &registration, now), noted).await?;
+        let noted = move |done: &Result<(), u64>| match done {
+            Ok(()) => subjects.iter().map(|name| Note::of(name.as_str()).detail(digest.to_string())).collect(),
+            Err(_) => Vec::new(),
+        };
+        let registered = self.change(namespace, now, AuditAction::Register, move |tx| register::register(tx, &registration, now), noted);
+        registered.await?.map_err(|max| {
+            let what = "bytes in all components of this namespace, which is the limit; register fewer of them, or smaller ones";
+            RegisterError::Quota(format!("{max} {what}"))
+        })?;
         let mut tasks: Vec<_> = names.iter().filter_map(|name| self.task(namespace, name.as_str())).collect();
         tasks.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(tasks)
@@ -224,14 +232,7 @@ impl Storage for SqliteStorage {
     }
 
     fn component(&self, digest: &Digest) -> Result<Option<Component>, StorageError> {
-        use rusqlite::OptionalExtension;
-        let wasm: Option<Vec<u8>> = self
-            .readers
-            .read(|conn| {
-                let mut statement = conn.prepare_cached("-- component: bytes\nSELECT wasm FROM runlater_components WHERE digest = ?1")?;
-                statement.query_row([&digest.as_bytes()[..]], |row| row.get(0)).optional()
-            })
-            .map_err(|error| writer::sort(&error, false))?;
+        let wasm = self.readers.read(|conn| component::bytes(conn, digest)).map_err(|error| writer::sort(&error, false))?;
         Ok(wasm.map(|wasm| Component { digest: *digest, wasm }))
     }
 
@@ -271,8 +272,9 @@ impl Storage for SqliteStorage {
         self.shared.live.has_room(&self.readers, namespace, runs, now).map_err(readers::sort)
     }
 
-    fn set_live_max(&self, max: u64) {
-        self.shared.live.set_max(max);
+    fn set_quotas(&self, quotas: Quotas) {
+        self.shared.live.set_max(quotas.live_runs);
+        self.shared.component_bytes_max.store(quotas.component_bytes, Ordering::Relaxed);
     }
 
     fn claim(&self, limit: usize, now: Timestamp) -> Vec<Claim> {

@@ -1,10 +1,12 @@
 //! Stores a component and its tasks, and brings the runs that its code defines in line with what it says now.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::change::{disarm, note, see};
+use super::component;
 use super::create::create_one;
 use super::delete::remove;
 use super::group::Tx;
@@ -16,10 +18,17 @@ use crate::model::{
 };
 use crate::storage::{Registration, RunChange};
 
-pub(super) fn register(tx: &mut Tx<'_>, registration: &Registration, now: Timestamp) -> rusqlite::Result<()> {
+/// Refused, with the limit, if the namespace's components have too many bytes together.
+pub(super) fn register(tx: &mut Tx<'_>, registration: &Registration, now: Timestamp) -> rusqlite::Result<Result<(), u64>> {
+    let max = tx.shared.component_bytes_max.load(Ordering::Relaxed);
+    if !component::fits(tx.conn, registration, max)? {
+        return Ok(Err(max));
+    }
     let left_behind = left_behind(tx, registration);
-    let component = store_component(tx.conn, registration, now)?;
+    let component = component::store(tx.conn, registration, now)?;
+    let mut before = Vec::new();
     for (definition, policy) in &registration.tasks {
+        before.extend(component::of_task(tx.conn, registration.namespace, definition.name.as_str())?);
         let task = store_task(tx.conn, registration, component, definition, policy, now)?;
         sync_schedules(tx, registration, &task, &definition.schedules, now)?;
         super::cron::sync(tx, registration.namespace, &task, &definition.crons, now)?;
@@ -28,8 +37,9 @@ pub(super) fn register(tx: &mut Tx<'_>, registration: &Registration, now: Timest
         sync_schedules(tx, registration, &task, &[], now)?;
         super::cron::sync(tx, registration.namespace, &task, &[], now)?;
     }
+    component::settle(tx.conn, &before, component, now)?;
     tx.registered = true;
-    Ok(())
+    Ok(Ok(()))
 }
 
 /// Tasks of the versions that this registration replaces which it does not have any more. They stay, for runs that wait and for callers; what
@@ -37,18 +47,6 @@ pub(super) fn register(tx: &mut Tx<'_>, registration: &Registration, now: Timest
 fn left_behind(tx: &Tx<'_>, registration: &Registration) -> Vec<Arc<Task>> {
     let tasks = tx.shared.registry.tasks(registration.namespace);
     registration.left_behind(&tasks).cloned().collect()
-}
-
-fn store_component(conn: &Connection, registration: &Registration, now: Timestamp) -> rusqlite::Result<i64> {
-    let digest = registration.component.digest.as_bytes();
-    let known =
-        conn.query_row("-- component\nSELECT id FROM runlater_components WHERE digest = ?1", [digest], |row| row.get(0)).optional()?;
-    if let Some(id) = known {
-        return Ok(id);
-    }
-    conn.prepare_cached("-- register: component\nINSERT INTO runlater_components (digest, wasm, created_at) VALUES (?1, ?2, ?3)")?
-        .execute((digest, &registration.component.wasm, now.as_micros()))?;
-    Ok(conn.last_insert_rowid())
 }
 
 fn store_task(

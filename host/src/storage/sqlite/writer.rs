@@ -17,6 +17,7 @@ use super::registry::Registry;
 use super::room::Disk;
 use super::watch::Watch;
 use super::{audit, checkpoint, cron, gated, live, load, meta, verdict};
+use crate::model::limits::COMPONENT_BYTES_PER_NAMESPACE_MAX;
 use crate::storage::StorageError;
 
 /// How long to wait before a full disk is tried or looked at again.
@@ -47,6 +48,8 @@ pub(super) struct Shared {
     pub(super) counts: Arc<verdict::Counts>,
     pub(super) audit_numbers: audit::Numbers,
     pub(super) live: live::Live,
+    /// Bytes that the components of one namespace may have together.
+    pub(super) component_bytes_max: AtomicU64,
 }
 
 impl Shared {
@@ -70,6 +73,7 @@ impl Shared {
             counts: Arc::default(),
             audit_numbers: audit::Numbers::default(),
             live: live::Live::new(file_bytes.unsigned_abs()),
+            component_bytes_max: COMPONENT_BYTES_PER_NAMESPACE_MAX.into(),
         }
     }
 

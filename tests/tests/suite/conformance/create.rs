@@ -3,6 +3,7 @@
 use super::place;
 use crate::conformance::world::{World, at, check};
 use runlater::model::{Lineage, Origin, UniqueKey};
+use runlater::storage::Quotas;
 use runlater::{Metadata, Payload};
 use std::time::Duration;
 
@@ -66,7 +67,7 @@ fn a_namespace_holds_so_many_that_wait_and_no_more() {
         world.wait(world.storage.create(namespace, runs, at(now))).map(|created| created.len()).map_err(|error| error.to_string())
     };
     for _ in 0..2 {
-        world.storage.set_live_max(5);
+        world.storage.set_quotas(Quotas { live_runs: 5, ..Quotas::default() });
         let rest = 5 - world.all(world.namespace, 0).len() as i64;
         assert_eq!(create(&world, world.namespace, rest, 0), Ok(rest as usize));
         let refused = create(&world, world.namespace, 1, 0).unwrap_err();
@@ -76,7 +77,7 @@ fn a_namespace_holds_so_many_that_wait_and_no_more() {
         let run = world.all(world.namespace, 0)[0].id;
         world.wait(world.storage.delete(world.namespace, vec![run], at(0))).unwrap()[0].clone().unwrap();
         world.reopen(0);
-        world.storage.set_live_max(5);
+        world.storage.set_quotas(Quotas { live_runs: 5, ..Quotas::default() });
     }
     assert!(create(&world, world.namespace, 2, 1).is_err(), "all of them, or none");
     assert_eq!(create(&world, world.other, 5, 1), Ok(5), "each namespace for itself");

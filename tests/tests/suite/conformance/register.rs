@@ -3,6 +3,7 @@
 use super::place;
 use crate::conformance::world::{World, at, name, play, registration};
 use runlater::model::{CodeSchedule, Digest, Grants, Origin, RetryPolicy, TaskDefinition, TaskPolicy};
+use runlater::storage::Quotas;
 use runlater::{Grant, Payload, RunFilter};
 
 /// Registers the task `code` with runs at these seconds under these keys.
@@ -54,6 +55,50 @@ fn a_task_is_what_its_last_registration_says() {
     }
     let claims = world.claim(1, 9);
     assert_eq!((claims[0].run, claims[0].task.digest), (waiting, Digest::of(b"second")), "waiting runs go to the new component");
+}
+
+#[test]
+fn bytes_are_kept_while_a_task_has_them_and_a_minute_longer() {
+    let mut world = World::new(place());
+    let register = |world: &mut World, task: &str, wasm: &[u8], now| {
+        let registration = registration(world.namespace, wasm, vec![(TaskDefinition::new(name(task)), TaskPolicy::default())]);
+        world.wait(world.storage.register(registration, at(now))).map_err(|error| error.to_string())
+    };
+    let has = |world: &World, wasm: &[u8]| world.storage.component(&Digest::of(wasm)).unwrap().is_some();
+    register(&mut world, "a", b"first", 1).unwrap();
+    register(&mut world, "b", b"both", 2).unwrap();
+    register(&mut world, "c", b"both", 3).unwrap();
+    register(&mut world, "a", b"second", 10).unwrap();
+    register(&mut world, "b", b"other", 10).unwrap();
+    // An attempt that has just begun may still ask for it.
+    register(&mut world, "d", b"fourth", 69).unwrap();
+    assert!(has(&world, b"first"));
+    world.reopen(69);
+    register(&mut world, "d", b"fourth", 70).unwrap();
+    assert_eq!([&b"first"[..], b"second", b"both", b"other", b"fourth"].map(|wasm| has(&world, wasm)), [false, true, true, true, true]);
+    // Whoever goes back to it brings it along.
+    register(&mut world, "a", b"first", 71).unwrap();
+    register(&mut world, "a", b"first", 200).unwrap();
+    assert!(has(&world, b"first") && !has(&world, b"second"));
+    assert_eq!(world.storage.component(&Digest::of(b"first")).unwrap().unwrap().wasm, b"first");
+}
+
+#[test]
+fn components_of_a_namespace_have_so_many_bytes_together() {
+    let world = World::new(place());
+    let register = |namespace, task: &str, wasm: &[u8], now| {
+        let registration = registration(namespace, wasm, vec![(TaskDefinition::new(name(task)), TaskPolicy::default())]);
+        world.wait(world.storage.register(registration, at(now))).map(|tasks| tasks.len()).map_err(|error| error.to_string())
+    };
+    // Beside the nine bytes of the world's own.
+    world.storage.set_quotas(Quotas { component_bytes: 20, ..Quotas::default() });
+    assert_eq!(register(world.namespace, "a", b"five5", 1), Ok(1));
+    let refused = register(world.namespace, "b", b"seven77", 2).unwrap_err();
+    assert!(refused.contains("20 bytes in all components of this namespace") && refused.contains("smaller"), "{refused}");
+    assert!(world.storage.task(world.namespace, "b").is_none() && world.storage.component(&Digest::of(b"seven77")).unwrap().is_none());
+    assert_eq!(register(world.namespace, "b", b"five5", 3), Ok(1), "what is there already takes nothing");
+    assert_eq!(register(world.other, "b", b"seven77", 4), Ok(1), "each namespace for itself");
+    assert_eq!(register(world.namespace, "a", b"six666", 5), Ok(1));
 }
 
 #[test]
