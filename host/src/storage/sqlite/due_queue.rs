@@ -484,14 +484,21 @@ impl Inner {
     /// kept out.
     fn shed(&mut self, namespace: i64) {
         let kept = self.share() / 2;
-        let sheds = |waiting: &Waiting| waiting.namespace == namespace && waiting.standing == Standing::Armed;
-        let mut places: Vec<Place> = self.armed.values().filter(|waiting| sheds(waiting)).map(|waiting| waiting.place()).collect();
+        let sheds = |waiting: &&Box<Waiting>| waiting.namespace == namespace && waiting.standing == Standing::Armed;
+        let mut places: Vec<Place> = self.armed.values().filter(sheds).map(|waiting| waiting.place()).collect();
         let (_, last, _) = places.select_nth_unstable(kept - 1);
         let last = *last;
-        self.armed.retain(|_, waiting| !sheds(waiting) || waiting.place() <= last);
+        self.let_go(namespace, last);
+    }
+
+    /// Lets go of what is armed beyond this place: it is loaded again, after what goes before it.
+    pub(super) fn let_go(&mut self, namespace: i64, last: Place) {
+        let before = self.armed.len();
+        self.armed.retain(|_, waiting| waiting.namespace != namespace || waiting.standing != Standing::Armed || waiting.place() <= last);
+        let gone = before - self.armed.len();
         let queue = self.ready.queue(namespace);
         queue.loaded = queue.loaded.min(last);
-        queue.armed = kept;
+        queue.armed -= gone;
         let armed = &self.armed;
         self.timers.retain(|Reverse((due_at, id))| armed.get(id).is_some_and(|waiting| waiting.due_at == *due_at));
         self.ready.retain(namespace, |place| is_armed(armed, place));

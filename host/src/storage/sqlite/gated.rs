@@ -407,10 +407,10 @@ impl Inner {
                 armed += 1;
             }
         }
-        let queue = ready.queue(gate.namespace);
-        queue.armed += armed;
+        ready.queue(gate.namespace).armed += armed;
         if let Some(beyond) = gate.beyond {
-            queue.loaded = queue.loaded.min(beyond);
+            // Others of its task lie there that are in the database only: nobody may go before them.
+            self.let_go(gate.namespace, beyond);
             self.load_at = i64::MIN;
         }
         Some(gate)
