@@ -2,8 +2,12 @@
 //!
 //! Used where guests compute for long and where components are compiled: below scheduler and executor, as neither knows the other's threads.
 
-/// How far such a thread stands back for others, by nice(1): it has a tenth of a core that somebody else wants whole.
+/// How far such a thread stands back for the rest of the process, by nice(1): it has a tenth of a core that somebody else wants whole.
+#[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
+/// The furthest that there is.
+#[cfg(target_os = "linux")]
+const NICENESS_MAX: i32 = 19;
 /// For how long it may go on, once it has a core, while somebody waits who goes first: the least that Linux grants. Otherwise each of the
 /// threads that pass a run on to each other could wait for up to 3 ms.
 #[cfg(target_os = "linux")]
@@ -12,11 +16,13 @@ const SLICE_NANOS: u64 = 100_000;
 /// Lowers the priority of the calling thread, and of those that it starts. If the system refuses, others are merely slower.
 #[cfg(target_os = "linux")]
 pub(crate) fn stand_back() {
+    // SAFETY: the call takes numbers alone; 0 is the calling thread.
+    let niceness = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }.saturating_add(NICENESS).min(NICENESS_MAX);
     let attributes = libc::sched_attr {
         size: size_of::<libc::sched_attr>() as u32,
         sched_policy: libc::SCHED_OTHER as u32,
         sched_flags: 0,
-        sched_nice: NICENESS,
+        sched_nice: niceness,
         sched_priority: 0,
         // Of an ordinary thread this is its slice, since Linux 6.12; before, it is not looked at.
         sched_runtime: SLICE_NANOS,
@@ -26,16 +32,14 @@ pub(crate) fn stand_back() {
     // SAFETY: the attributes are read, say their own size, and outlive the call; 0 is the calling thread. The second call takes numbers alone.
     unsafe {
         if libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) != 0 {
-            libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS);
+            libc::setpriority(libc::PRIO_PROCESS, 0, niceness);
         }
     }
 }
 
 /// Where a thread has no priority of its own, nothing is changed.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn stand_back() {
-    let _ = NICENESS;
-}
+pub(crate) fn stand_back() {}
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
@@ -53,7 +57,7 @@ mod tests {
             stand_back();
             niceness()
         });
-        assert_eq!(there.join().unwrap(), NICENESS);
+        assert_eq!(there.join().unwrap(), (before + NICENESS).min(NICENESS_MAX));
         assert_eq!(niceness(), before);
     }
 }

@@ -73,7 +73,7 @@ impl Background {
             threads.push(thread);
             workers.push(send);
         }
-        let cpu_bound = Arc::new(CpuBound::start(count)?);
+        let cpu_bound = Arc::new(CpuBound::start(count, &tokio::runtime::Handle::current())?);
         let crew = Arc::new(Crew::new(threads.iter().map(|thread| thread.thread().clone()), parts.pulse));
         ring_when_due(&crew, parts.storage.as_ref(), parts.clock.as_ref());
         let attempts = Arc::new(Attempts {

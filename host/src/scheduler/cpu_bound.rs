@@ -1,15 +1,20 @@
 //! Threads of low priority, on which attempts go on that have computed for long.
 //!
-//! A worker hands them over, so that it is free for what becomes due: whoever needs little time never waits for whoever takes all there is.
-//! The kernel lets these threads have what the workers leave (`stand_back.rs`). Knows neither runs nor claims.
+//! A worker hands them over, so that it is free for what becomes due: whoever needs little time does not wait for whoever takes all there is.
+//! The kernel lets these threads have what the workers leave (`stand_back.rs`). To a guest they are like a worker's: not of any runtime, and with the
+//! embedder's entered. Knows neither runs nor claims.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::runtime::Handle;
 
+use super::doorbell::{Doorbell, Wait};
 use crate::clock::stopwatch;
 use crate::stand_back::stand_back;
 
@@ -20,31 +25,77 @@ const COMPUTED_MAX: Duration = Duration::from_millis(2);
 /// An attempt that is executed.
 pub(super) type Attempt = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The threads.
+/// The threads. They end when this is dropped and their attempts have ended.
 pub(super) struct CpuBound {
-    runtime: Option<Runtime>,
+    threads: Vec<Arc<Place>>,
+}
+
+/// What one thread is given.
+struct Place {
+    doorbell: Arc<Doorbell>,
+    incoming: Mutex<Vec<Attempt>>,
+    /// Attempts that it has, or is about to have.
+    count: AtomicUsize,
+    closed: AtomicBool,
 }
 
 impl CpuBound {
-    /// Starts so many of them. They sleep until there is something to do.
-    pub(super) fn start(threads: usize) -> std::io::Result<Self> {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(threads).thread_name("runlater-cpu").enable_all().on_thread_start(stand_back);
-        Ok(Self { runtime: Some(builder.build()?) })
+    /// Starts so many threads, which sleep until there is something to do.
+    pub(super) fn start(threads: usize, runtime: &Handle) -> std::io::Result<Self> {
+        // If one can't be started, those before it end as this is dropped.
+        let mut started = Self { threads: Vec::with_capacity(threads) };
+        for number in 0..threads {
+            let (send, receive) = mpsc::channel::<Arc<Place>>();
+            let runtime = runtime.clone();
+            let thread = std::thread::Builder::new().name(format!("runlater-cpu-{number}")).spawn(move || {
+                if let Ok(place) = receive.recv() {
+                    go_on(&place, &runtime);
+                }
+            })?;
+            let doorbell = Arc::new(Doorbell::new(thread.thread().clone()));
+            let place = Arc::new(Place { doorbell, incoming: Mutex::default(), count: 0.into(), closed: false.into() });
+            send.send(place.clone()).expect("the thread waits for it");
+            started.threads.push(place);
+        }
+        Ok(started)
     }
 
-    /// Goes on with the attempt here.
+    /// Goes on with the attempt on the thread that has the fewest.
     pub(super) fn take(&self, attempt: impl Future<Output = ()> + Send + 'static) {
-        self.runtime.as_ref().expect("it is there until it is dropped").spawn(attempt);
+        let place = self.threads.iter().min_by_key(|place| place.count.load(Ordering::Relaxed)).expect("there is at least one");
+        place.count.fetch_add(1, Ordering::Relaxed);
+        place.incoming.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(attempt));
+        place.doorbell.ring_attempts();
     }
 }
 
 impl Drop for CpuBound {
     fn drop(&mut self) {
-        // Whoever drops this may be in a runtime, where none may be waited for. Nothing is left in it: each worker waits for its attempts.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+        for place in &self.threads {
+            place.closed.store(true, Ordering::Release);
+            place.doorbell.ring_look();
         }
+    }
+}
+
+/// What one thread does.
+fn go_on(place: &Place, runtime: &Handle) {
+    let _context = runtime.enter();
+    stand_back();
+    let waker = Waker::from(place.doorbell.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut attempts = FuturesUnordered::new();
+    loop {
+        place.doorbell.take_look();
+        place.doorbell.take_attempts();
+        attempts.extend(std::mem::take(&mut *place.incoming.lock().unwrap_or_else(PoisonError::into_inner)));
+        while let Poll::Ready(Some(())) = attempts.poll_next_unpin(&mut context) {
+            place.count.fetch_sub(1, Ordering::Relaxed);
+        }
+        if place.closed.load(Ordering::Acquire) && place.count.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        place.doorbell.wait(Wait::Forever);
     }
 }
 
@@ -76,27 +127,32 @@ impl Future for OnWorker {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
-
     use super::*;
 
     #[test]
-    fn who_computes_for_long_is_handed_back() {
+    fn who_computes_for_long_is_handed_back_and_goes_on_elsewhere() {
         let polled = |attempt: Attempt| Pin::new(&mut OnWorker::new(attempt)).poll(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(polled(Box::pin(async {})), Poll::Ready(None)));
         assert!(polled(Box::pin(std::future::pending())).is_pending(), "who waits takes no time");
-        let computes = Box::pin(async {
-            let began = stopwatch();
-            while stopwatch() - began < COMPUTED_MAX {}
-            tokio::task::yield_now().await;
-        });
-        let Poll::Ready(Some(attempt)) = polled(computes) else { panic!("it computed for long enough") };
-        let threads = CpuBound::start(1).unwrap();
-        let (ended, end) = std::sync::mpsc::channel();
-        threads.take(async move {
-            attempt.await;
-            ended.send(()).unwrap();
-        });
-        end.recv().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let threads = CpuBound::start(1, runtime.handle()).unwrap();
+        let (ended, end) = mpsc::channel();
+        for number in 0..3 {
+            let computes = Box::pin(async {
+                let began = stopwatch();
+                while stopwatch() - began < COMPUTED_MAX {}
+                tokio::task::yield_now().await;
+            });
+            let Poll::Ready(Some(attempt)) = polled(computes) else { panic!("it computed for long enough") };
+            let ended = ended.clone();
+            threads.take(async move {
+                attempt.await;
+                // As a host function of an embedder may: the thread is of no runtime.
+                Handle::current().block_on(async {});
+                ended.send(number).unwrap();
+            });
+        }
+        drop((threads, ended));
+        assert_eq!(end.iter().count(), 3, "those that are in flight end, and then the threads do");
     }
 }
