@@ -61,8 +61,10 @@ fn claim_at_once(shared: &Arc<Shared>, limit: usize, micros: i64) -> Vec<Claim> 
 fn claim_cautiously(shared: &Arc<Shared>, limit: usize, now: i64) -> Vec<Claim> {
     let (mut ready, mut fresh, mut started) = (Vec::new(), Vec::new(), Vec::new());
     let Taken { claims: taken, used, verdicts } = shared.due.take(limit, now, |waiting, cancel| {
-        started.push(Started { run: waiting.id, attempt: waiting.attempt + 1, started_at: now });
-        to_claim(shared, *waiting, cancel)
+        let written = Started { run: waiting.id, attempt: waiting.attempt + 1, started_at: now };
+        let claim = to_claim(shared, *waiting, cancel)?;
+        started.push(written);
+        Some(claim)
     });
     for claim in taken {
         let key = claim.run.key_in(shared.id_origin);

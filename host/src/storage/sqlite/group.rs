@@ -10,7 +10,6 @@ use rusqlite::{Connection, ErrorCode};
 use rustc_hash::FxHashMap;
 
 use super::queue::{Answer, Op};
-use super::registry::Reloaded;
 use super::rows::Waiting;
 use super::writer::{Shared, full_or_fatal, sort};
 use super::{audit, claim, finish, meta, rates, verdict};
@@ -161,19 +160,15 @@ pub(super) fn commit(
     }
     failpoint!("commit:before");
     failpoint!("outcome:before" if has_outcome(&keep));
-    let mut reloaded = None;
-    if tx.failed.is_none() && tx.registered {
-        match shared.registry.reload(conn) {
-            Ok(fresh) => reloaded = Some(fresh),
-            Err(error) => tx.failed = Some(error),
-        }
+    let registered = tx.registered && tx.failed.is_none();
+    if registered && let Err(error) = shared.registry.load(conn) {
+        tracing::error!(%error, "the registered tasks can't be read");
     }
     let (failed, committing) = match tx.failed.take() {
         Some(error) => (Some(error), false),
         None => (conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).err(), true),
     };
     let Some(error) = failed else {
-        reloaded.into_iter().for_each(Reloaded::take_effect);
         failpoint!("commit:after");
         failpoint!("outcome:after" if has_outcome(&keep));
         #[cfg(feature = "test-util")]
@@ -192,10 +187,13 @@ pub(super) fn commit(
         answers.into_iter().for_each(|answer| answer(Ok(())));
         return Ok(Group::Committed);
     };
-    drop(reloaded);
     let error = sort(&error, committing);
     // After some errors SQLite has rolled back by itself; then this one says so, and that is fine.
     drop(conn.execute_batch("ROLLBACK"));
+    if registered {
+        // What it said was not committed.
+        shared.registry.load(conn).map_err(|error| sort(&error, false))?;
+    }
     shared.audit_numbers.forget();
     shared.due.arm(std::mem::take(&mut tx.disarmed));
     answers.into_iter().for_each(|answer| answer(Err(error.clone())));

@@ -65,6 +65,10 @@ pub(super) fn sort(error: rusqlite::Error) -> StorageError {
         rusqlite::Error::FromSqlConversionFailure(column, _, what) => {
             StorageError::Corrupt(format!("column {column} of a run holds {what}"))
         }
+        error
+        @ (rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::IntegralValueOutOfRange(..) | rusqlite::Error::Utf8Error(..)) => {
+            StorageError::Corrupt(format!("of a run: {error}"))
+        }
         other => writer::sort(&other, false),
     }
 }

@@ -10,11 +10,11 @@ use super::component;
 use super::create::create_one;
 use super::delete::remove;
 use super::group::Tx;
-use super::pause::pause_of;
+use super::pause::{pause_of, pause_text};
 use super::registry::overrides_text;
 
 use crate::model::{
-    CodeSchedule, InputSchema, NamespaceId, NewRun, Origin, RunId, Status, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp,
+    CodeSchedule, InputSchema, NamespaceId, NewRun, Origin, Pause, RunId, Status, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp,
 };
 use crate::storage::{Registration, RunChange};
 
@@ -60,13 +60,13 @@ fn store_task(
     let grants: Vec<String> = registration.grants.iter().map(ToString::to_string).collect();
     let overrides = registration.overrides.get(&definition.name).cloned().unwrap_or_default();
     let policy_text = serde_json::to_string(policy).expect("a policy is plain data");
-    let (id, created_at, pause): (i64, i64, _) = conn
+    let (id, created_at, pause): (i64, i64, rusqlite::Result<Option<Pause>>) = conn
         .prepare_cached(
             "-- register: task
              INSERT INTO runlater_tasks (namespace, name, component, grants, description, input_schema, policy, created_at, updated_at, overrides)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)
              ON CONFLICT (namespace, name) DO UPDATE SET component = ?3, grants = ?4, description = ?5, input_schema = ?6, policy = ?7, updated_at = ?8,
-                 overrides = ?9, pause = CASE WHEN json_valid(pause) THEN pause END
+                 overrides = ?9
              RETURNING id, created_at, pause",
         )?
         .query_row(
@@ -81,9 +81,17 @@ fn store_task(
                 now.as_micros(),
                 overrides_text(&overrides),
             ),
-            // One that can't be understood is none: this is how its task is mended.
-            |row| Ok((row.get(0)?, row.get(1)?, pause_of(row, 2).unwrap_or(None))),
+            |row| Ok((row.get(0)?, row.get(1)?, pause_of(row, 2))),
         )?;
+    let pause = match pause {
+        Ok(pause) => pause,
+        // So a damaged task is mended. That it was paused is known, and no more: somebody decides whether it still is to be.
+        Err(_) => {
+            let pause = Pause { since: now, until: None, note: "it was paused, and what for can't be understood any more".into() };
+            conn.execute("-- register: pause\nUPDATE runlater_tasks SET pause = ?2 WHERE id = ?1", (id, pause_text(&pause)))?;
+            Some(pause)
+        }
+    };
     Ok(Task {
         id: TaskId(id),
         namespace: registration.namespace,

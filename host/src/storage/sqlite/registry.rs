@@ -1,16 +1,19 @@
 //! The registered tasks, components and namespaces, in memory: every create and every claim asks for them.
 //!
-//! Filled when the storage opens; changed by the writer after the commit of a registration.
+//! Filled when the storage opens; read again by the writer just before a registration or a pause is committed, so that whoever has seen the commit
+//! finds what it says.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use rusqlite::{Connection, Row};
 use rustc_hash::FxHashMap;
 
 use super::pause::pause_of;
 use super::rows::{sound, strange, time};
-use crate::model::{Digest, Grant, Grants, InputSchema, Name, Namespace, NamespaceId, PolicySettings, Task, TaskId};
+use crate::model::{
+    Digest, Grant, Grants, InputSchema, Name, Namespace, NamespaceId, Pause, PolicySettings, Task, TaskId, TaskPolicy, Timestamp,
+};
 
 /// What an operator says of a policy, as it is stored: a JSON object of fields and their text.
 pub(super) fn overrides_text(settings: &PolicySettings) -> String {
@@ -39,22 +42,9 @@ struct Inner {
     component_ids: FxHashMap<Digest, i64>,
 }
 
-/// The registry, read and not yet in effect.
-pub(super) struct Reloaded<'a> {
-    inner: RwLockWriteGuard<'a, Inner>,
-    fresh: Inner,
-}
-
-impl Reloaded<'_> {
-    /// From now on it is what everybody sees.
-    pub(super) fn take_effect(mut self) {
-        *self.inner = self.fresh;
-    }
-}
-
 impl Inner {
-    /// What the database says. A row that can't be understood is left out, with what refers to it: runs of such a task wait for a host that
-    /// knows it. `before` are the tasks as they were last read.
+    /// What the database says. Rows of namespaces and components that can't be understood are left out; a task is there, and paused. `before` are
+    /// the tasks as they were last read.
     fn of(conn: &Connection, before: &FxHashMap<i64, Arc<Task>>) -> rusqlite::Result<Self> {
         let mut fresh = Self::default();
         let mut statement = conn.prepare("-- registry: namespaces\nSELECT id, name FROM runlater_namespaces")?;
@@ -67,9 +57,10 @@ impl Inner {
         let mut statement = conn.prepare("-- registry: components\nSELECT id, digest FROM runlater_components")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let digest = Digest::from_bytes(row.get(1)?);
-            fresh.components.insert(row.get(0)?, digest);
-            fresh.component_ids.insert(digest, row.get(0)?);
+            if let Some(digest) = sound("components", row.get(1).map(Digest::from_bytes))? {
+                fresh.components.insert(row.get(0)?, digest);
+                fresh.component_ids.insert(digest, row.get(0)?);
+            }
         }
         let mut statement = conn.prepare(
             "-- registry: tasks
@@ -78,11 +69,9 @@ impl Inner {
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            if let Some(task) = sound("tasks", task(row, &fresh.components, before))? {
-                let task = Arc::new(task);
-                fresh.by_id.insert(task.id.0, task.clone());
-                fresh.by_name.insert((task.namespace, task.name.clone()), task);
-            }
+            let task = Arc::new(task(row, &fresh.components, before)?);
+            fresh.by_id.insert(task.id.0, task.clone());
+            fresh.by_name.insert((task.namespace, task.name.clone()), task);
         }
         Ok(fresh)
     }
@@ -93,17 +82,12 @@ impl Registry {
         self.inner.read().expect("nothing panics while it holds the registry")
     }
 
-    /// Reads everything from the database.
+    /// Reads everything from the database, as the transaction under way sees it.
     pub(super) fn load(&self, conn: &Connection) -> rusqlite::Result<()> {
-        self.reload(conn).map(Reloaded::take_effect)
-    }
-
-    /// Reads everything as the transaction that is about to commit will leave it. Until that [takes effect](Reloaded::take_effect), or is dropped
-    /// because nothing was committed, whoever asks for a task waits: so nobody who has seen a row of this commit finds a task as it was before.
-    pub(super) fn reload(&self, conn: &Connection) -> rusqlite::Result<Reloaded<'_>> {
         let before = self.read().by_id.clone();
         let fresh = Inner::of(conn, &before)?;
-        Ok(Reloaded { inner: self.inner.write().expect("nothing panics while it holds the registry"), fresh })
+        *self.inner.write().expect("nothing panics while it holds the registry") = fresh;
+        Ok(())
     }
 
     pub(super) fn namespace(&self, name: &Name) -> Option<Namespace> {
@@ -150,28 +134,54 @@ fn namespace(row: &Row<'_>) -> rusqlite::Result<Namespace> {
     Ok(Namespace { id: NamespaceId(row.get(0)?), name })
 }
 
-/// `before` are the tasks as they were last read.
+/// A row of which not all could be understood.
+#[derive(Default)]
+struct Damage(Option<String>);
+
+impl Damage {
+    /// What was read, or else `instead`, the damage being noted.
+    fn or<T>(&mut self, read: rusqlite::Result<T>, instead: T) -> T {
+        read.unwrap_or_else(|error| {
+            self.0.get_or_insert(error.to_string());
+            instead
+        })
+    }
+}
+
+/// `before` are the tasks as they were last read. One of which a part can't be understood is as if that part said nothing, and paused: its runs and
+/// crons are no worse off than those of a task that somebody paused, and registering its component again mends it.
 fn task(row: &Row<'_>, components: &FxHashMap<i64, Digest>, before: &FxHashMap<i64, Arc<Task>>) -> rusqlite::Result<Task> {
-    let (id, name, grants, policy): (i64, String, String, String) = (row.get(0)?, row.get(2)?, row.get(4)?, row.get(7)?);
-    let grants: Result<Grants, _> = grants.split_whitespace().map(Grant::parse).collect();
-    let schema: Option<String> = row.get(6)?;
-    let schema = schema.map(|text| {
+    let (id, mut damage) = (row.get(0)?, Damage::default());
+    let name = row.get::<_, String>(2)?;
+    let name = Name::parse(&name, "name").map_err(|_| strange(2, "a task name that is none"));
+    let unnamed = Name::parse(&format!("damaged-task-{id}"), "name").expect("it is a name");
+    let digest = components.get(&row.get(3)?).copied().ok_or_else(|| strange(3, "a component that does not exist"));
+    let grants: Result<Grants, _> = row.get::<_, String>(4)?.split_whitespace().map(Grant::parse).collect();
+    let schema = row.get::<_, Option<String>>(6)?.map(|text| {
         // What was compiled of it before is good for longer than one reading.
         let known = before.get(&id).and_then(|task| task.input_schema.clone());
         known.filter(|schema| schema.as_str() == text).unwrap_or_else(|| InputSchema::from_stored(&text))
     });
-    Ok(Task {
+    let policy = serde_json::from_str(&row.get::<_, String>(7)?).map_err(|_| strange(7, "a policy that this version does not know"));
+    let overrides = overrides(&row.get::<_, String>(10)?).ok_or_else(|| strange(10, "a policy that this version does not know"));
+    let mut task = Task {
         id: TaskId(id),
         namespace: NamespaceId(row.get(1)?),
-        name: Name::parse(&name, "name").map_err(|_| strange(2, "a task name that is none"))?,
-        digest: *components.get(&row.get(3)?).ok_or_else(|| strange(3, "a component that does not exist"))?,
-        grants: grants.map_err(|_| strange(4, "a grant that this version does not know"))?,
+        name: damage.or(name, unnamed),
+        digest: damage.or(digest, Digest::from_bytes([0; 32])),
+        grants: damage.or(grants.map_err(|_| strange(4, "a grant that this version does not know")), Grants::none()),
         description: row.get(5)?,
         input_schema: schema,
-        policy: serde_json::from_str(&policy).map_err(|_| strange(7, "a policy that this version does not know"))?,
-        overrides: overrides(&row.get::<_, String>(10)?).ok_or_else(|| strange(10, "a policy that this version does not know"))?,
-        created_at: time(row, 8)?,
-        updated_at: time(row, 9)?,
-        pause: pause_of(row, 11)?,
-    })
+        policy: damage.or(policy, TaskPolicy::default()),
+        overrides: damage.or(overrides, PolicySettings::default()),
+        created_at: damage.or(time(row, 8), Timestamp::MIN),
+        updated_at: damage.or(time(row, 9), Timestamp::MIN),
+        pause: damage.or(pause_of(row, 11), None),
+    };
+    if let Some(damage) = damage.0 {
+        tracing::error!(task = id, %damage, "a task can't be understood and is paused: somebody else wrote to the database");
+        let note = format!("its row in the database is damaged ({damage}); register its component again");
+        task.pause = Some(Pause { since: task.updated_at, until: None, note });
+    }
+    Ok(task)
 }

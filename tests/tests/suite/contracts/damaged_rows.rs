@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use crate::conformance::sqlite::File;
 use crate::conformance::world::{World, at, large, name, registration, succeeded};
-use runlater::model::{NewRun, Order, TaskDefinition, TaskPolicy};
+use runlater::model::{CodeCron, CronSettings, NewRun, Order, TaskDefinition, TaskPolicy};
 use runlater::storage::{StorageError, TokenRecord};
 use runlater::{Page, RunFilter, RunId, Status};
 
@@ -114,31 +114,53 @@ fn an_input_that_is_not_the_one_that_was_stored_meets_no_guest() {
     assert_eq!(listed.len(), 4, "but those whose input is too long to be shown");
 }
 
+/// A cron that the code of `task` declares.
+fn hourly(task: &str) -> CodeCron {
+    let settings = CronSettings { expression: Some("0 * * * *".into()), ..CronSettings::default() };
+    CodeCron::new(&name(task), "hourly", settings).unwrap()
+}
+
 #[test]
-fn a_task_that_cannot_be_understood_waits_for_its_next_registration() {
+fn a_task_that_cannot_be_understood_is_paused_until_its_next_registration() {
     let (mut world, path) = world();
-    for task in ["a", "b", "c"] {
-        let task = registration(world.namespace, task.as_bytes(), vec![(TaskDefinition::new(name(task)), TaskPolicy::default())]);
-        world.wait(world.storage.register(task, at(0))).unwrap();
-    }
+    let register = |world: &World, task: &str, now| {
+        let mut definition = TaskDefinition::new(name(task));
+        definition.crons = vec![hourly(task)];
+        let registration = registration(world.namespace, task.as_bytes(), vec![(definition, TaskPolicy::default())]);
+        world.wait(world.storage.register(registration, at(now))).unwrap();
+        world.settle();
+    };
+    ["a", "b", "c"].into_iter().for_each(|task| register(&world, task, 0));
     let run = |task: &str| NewRun { task: world.storage.task(world.namespace, task).unwrap(), ..world.new_run(5, 0) };
     let runs = world.create(vec![run("a"), run("b"), run("c")], 0);
     let damage = [
         "UPDATE runlater_tasks SET policy = 'nonsense' WHERE name = 'a'",
-        "UPDATE runlater_tasks SET pause = 'nonsense', component = 99 WHERE name = 'b'",
+        "UPDATE runlater_tasks SET pause = '{}', component = 99 WHERE name = 'b'",
+        "UPDATE runlater_tasks SET name = 'No Task' WHERE name = 'task' AND namespace = 1",
         "UPDATE runlater_namespaces SET name = 'No Name' WHERE name = 'other'",
     ];
     tamper(&mut world, &path, &damage, 1);
-    let names = |world: &World| world.storage.tasks(world.namespace).iter().map(|task| task.name.to_string()).collect::<Vec<_>>();
-    assert_eq!((names(&world), world.storage.namespaces().len()), (vec!["c".into(), "task".into()], 1));
+    let tasks = |world: &World| world.storage.tasks(world.namespace);
+    let paused = |world: &World| {
+        let tasks = tasks(world).into_iter().filter(|task| task.pause.is_some());
+        tasks.map(|task| task.name.to_string()).collect::<Vec<_>>()
+    };
+    let fires = |world: &World, task: &str| world.storage.cron(world.namespace, &hourly(task).name).unwrap().unwrap().next_at.is_some();
+    assert_eq!((tasks(&world).len(), world.storage.namespaces().len()), (4, 1));
+    assert_eq!(paused(&world)[..2], ["a", "b"]);
+    assert!(paused(&world)[2].starts_with("damaged-task-"));
+    let note = tasks(&world)[0].pause.clone().unwrap().note;
+    assert!(note.contains("damaged") && note.contains("policy") && note.contains("register its component again"), "{note}");
     assert_eq!(claimed(&world, 5), [runs[2]]);
-    for task in ["a", "b"] {
-        let task = registration(world.namespace, task.as_bytes(), vec![(TaskDefinition::new(name(task)), TaskPolicy::default())]);
-        world.wait(world.storage.register(task, at(6))).unwrap();
-    }
-    assert_eq!(names(&world), ["a", "b", "c", "task"]);
-    world.reopen(7);
-    assert_eq!(claimed(&world, 7), runs, "nothing was lost");
+    assert!(fires(&world, "a"), "its crons are those of a paused task");
+
+    ["a", "b"].into_iter().for_each(|task| register(&world, task, 6));
+    assert_eq!(paused(&world)[..1], ["b"], "that it was paused is known, if nothing else of it");
+    assert_eq!(claimed(&world, 7), [runs[0]]);
+    world.wait(world.storage.pause_task(world.namespace, name("b"), None, at(8))).unwrap();
+    world.settle();
+    assert_eq!(claimed(&world, 8), [runs[1]], "nothing was lost");
+    assert!(fires(&world, "a") && fires(&world, "b"));
 }
 
 #[test]

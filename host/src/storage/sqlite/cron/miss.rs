@@ -89,9 +89,9 @@ fn skip(tx: &mut Tx<'_>, stored: &Stored, skipped: Skipped, gap: Gap, now: Times
         .prepare_cached(
             "-- cron: skip
              INSERT INTO runlater_runs (id, namespace, task, status, trigger_at, created_at, finished_at, priority, origin, reason, message,
-                 metadata, input_type, input, cron, planned_at, skipped, skipped_until, because)
+                 metadata, input_type, input, cron, planned_at, skipped, skipped_until, because, input_crc)
              VALUES (?1, ?2, ?3, 6, ?4, ?5, ?5, ?6, 2, 'host-down', ?7, ?8, ?9, ?10, ?11,
-                 CASE WHEN NOT EXISTS (SELECT 1 FROM runlater_runs WHERE cron = ?11 AND planned_at = ?4) THEN ?4 END, ?12, ?13, ?14)",
+                 CASE WHEN NOT EXISTS (SELECT 1 FROM runlater_runs WHERE cron = ?11 AND planned_at = ?4) THEN ?4 END, ?12, ?13, ?14, ?15)",
         )?
         .execute(rusqlite::params![
             id,
@@ -108,6 +108,7 @@ fn skip(tx: &mut Tx<'_>, stored: &Stored, skipped: Skipped, gap: Gap, now: Times
             skipped.count,
             skipped.last.as_micros(),
             because_text(&Because::of_span(gap.from, now)),
+            super::super::input::checksum(spec.input.bytes()),
         ])?;
     for (key, value) in spec.metadata.iter() {
         tx.conn
