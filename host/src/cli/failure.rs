@@ -100,7 +100,8 @@ pub(super) fn database(path: &Path, error: &Error) -> anyhow::Error {
     };
     // SQLite's own words may have several lines.
     let why = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-    let unchanged = if why.contains("nothing was changed") { "" } else { " Nothing was changed." };
+    let known = !matches!(error, Error::Storage(StorageError::OutcomeUnknown(_)));
+    let unchanged = if !known || why.contains("nothing was changed") { "" } else { " Nothing was changed." };
     let path = path.display().to_string();
     Failure::new(exit, "database", format!("can't open the database {}: {}.{unchanged} {todo}", clean(&path), clean(&why))).into()
 }
@@ -138,7 +139,7 @@ mod tests {
         for (error, exit, words) in [
             (StorageError::Corrupt(why()), Exit::DatabaseDamaged, "main *** Tree 3 page 3: \\u{1b}[31m. Nothing was changed. Keep a copy"),
             (StorageError::Unavailable("x.db: nothing was changed".into()), Exit::Config, "nothing was changed. To use another file"),
-            (StorageError::OutcomeUnknown("EIO".into()), Exit::Io, "Nothing was changed. Check that the folder is writable"),
+            (StorageError::OutcomeUnknown("EIO".into()), Exit::Io, "unique key. Check that the folder is writable"),
             (StorageError::Full, Exit::Io, "with free space: df -hT"),
         ] {
             let failure = database(Path::new("x.db"), &error.into());

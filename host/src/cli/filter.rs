@@ -23,7 +23,7 @@ pub(super) struct FilterArgs {
     /// Follow-ups of this run
     #[arg(long, value_name = "ID", value_parser = parse_id)]
     parent: Option<RunId>,
-    /// Follow-ups of this run at any depth: the chain that began with it
+    /// Follow-ups of this run at any depth: the chain that it began, without itself
     #[arg(long, value_name = "ID", value_parser = parse_id)]
     root: Option<RunId>,
     /// Runs whose trigger time is this or later (RFC 3339)

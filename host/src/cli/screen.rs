@@ -68,7 +68,8 @@ const TAB: usize = 8;
 
 /// Breaks a line into rows of so many columns, of which all but the first are marked.
 fn fold(line: &str, width: usize) -> Vec<String> {
-    let columns = |c: char| console::measure_text_width(c.encode_utf8(&mut [0; 4]));
+    // Terminals differ about characters that have no width of their own, and about those that only widen others: rather too many than too few.
+    let columns = |c: char| console::measure_text_width(c.encode_utf8(&mut [0; 4])).max(1);
     let (mut rows, mut used, mut column) = (vec![String::new()], 0, 0);
     for c in line.chars() {
         let (c, times) = if c == '\t' { (' ', TAB - column % TAB) } else { (c, 1) };

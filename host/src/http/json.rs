@@ -12,6 +12,7 @@ use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::body;
 use super::error::Problem;
+use crate::model::limits::{ATTEMPTS_MAX, CATCH_UP_MAX, PRIORITY_MAX};
 
 /// Bytes of a JSON body.
 const JSON_BYTES_MAX: usize = 1 << 20;
@@ -59,8 +60,24 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     })
 }
 
+/// What the number in this field may be, where its kind alone allows more.
+fn range_of(path: &str) -> Option<String> {
+    let max: u64 = match path.rsplit('.').next()? {
+        "priority" => PRIORITY_MAX.into(),
+        "max_attempts" => ATTEMPTS_MAX.into(),
+        "max_count" => u32::MAX.into(),
+        "max" => CATCH_UP_MAX.into(),
+        _ => return None,
+    };
+    Some(format!("1 to {max}"))
+}
+
 fn problem(status: StatusCode, code: &'static str, error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let (path, detail) = (error.path().to_string(), error.inner().to_string());
+    let detail = ["u8", "u32"].into_iter().fold(detail, |detail, kind| match range_of(&path) {
+        Some(range) => detail.replace(&format!("expected {kind}"), &format!("expected a whole number from {range}")),
+        None => detail,
+    });
     let code = if detail.starts_with("duplicate key") { "duplicate-key" } else { code };
     // Control characters are escaped: what was sent may be quoted here.
     let detail: String =
@@ -131,6 +148,19 @@ mod tests {
         let run: ScheduleRun = parse(br#" {"task":"a","input":{"n":9007199254740993,"z":-0},"metadata":{"k":"v"},"after":"2s"} "#).unwrap();
         assert_eq!(run.input.unwrap().get(), r#"{"n":9007199254740993,"z":-0}"#, "an input is passed on as it was written");
         assert_eq!(run.metadata["k"], "v");
+    }
+
+    #[test]
+    fn numbers_are_told_their_range() {
+        for (body, words) in [
+            (r#"{"task":"a","priority":300}"#, "`300`, expected a whole number from 1 to 3"),
+            (r#"{"task":"a","priority":1.5}"#, "`1.5`, expected a whole number from 1 to 3"),
+            (r#"{"task":"a","max_attempts":-1}"#, "`-1`, expected a whole number from 1 to 100"),
+            (r#"{"task":"a","max_attempts":"7"}"#, "expected a whole number from 1 to 100"),
+        ] {
+            let refused = parse::<ScheduleRun>(body.as_bytes()).unwrap_err();
+            assert!(refused.detail.contains(words), "{}", refused.detail);
+        }
     }
 
     #[test]

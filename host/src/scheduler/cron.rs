@@ -269,6 +269,8 @@ impl Scheduler {
         let planned = cron.spec.rule.past(from, until, now)?;
         let mut made = 0;
         if !dry_run {
+            let room = self.core.storage.has_room(self.namespace.id, planned.len(), now)?;
+            room.map_err(|max| Error::Quota(format!("{max} runs may wait in this namespace; delete some, or choose a shorter range")))?;
             for slice in planned.chunks(BACKFILL_SLICE) {
                 made += self.changes.backfill_cron(self.namespace.id, cron.name.clone(), slice.to_vec(), now).await??;
             }

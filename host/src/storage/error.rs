@@ -28,7 +28,7 @@ pub enum CreateError {
     /// The unique key belongs to another run with another task, input or metadata.
     #[error("the unique key belongs to run {0}, which has a different task, input or metadata")]
     UniqueKeyTaken(RunId),
-    /// The chain has as many unfinished runs as it may.
+    /// The chain has as many unfinished runs as it may, or the namespace as many that wait.
     #[error("{0}")]
     Quota(String),
     /// The database could not do it.

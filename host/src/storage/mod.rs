@@ -74,7 +74,7 @@ pub trait Storage: Send + Sync + 'static {
     /// A run whose unique key is held is judged by [`Unique::verdict`](crate::model::Unique::verdict): it is refused, or not stored
     /// ([`Created::Existing`], [`Created::PutOff`]), or takes the place of the one that held it, which is deleted. Its due time is its
     /// trigger time, or `now` if that has passed. Refused as a quota if the namespace has no room for them
-    /// ([`has_room`](Self::has_room)); what guests, crons and the host itself make is not: whoever makes it asks before.
+    /// ([`has_room`](Self::has_room)). What was promised before is not: occurrences, follow-ups, runs that begin anew.
     async fn create(&self, namespace: NamespaceId, runs: Vec<NewRun>, now: Timestamp) -> Result<Vec<Created>, CreateError>;
 
     /// Whether so many more runs may wait in the namespace; else how many may in all. By a few it may be wrong that are being written meanwhile.

@@ -5,6 +5,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::seal;
 
@@ -47,7 +48,10 @@ impl CodeDir {
     /// Stores `code` under `name`, which ends as files of code do: readers see all of it or none.
     pub(super) fn write(&self, name: &str, code: &[u8]) -> std::io::Result<()> {
         use std::os::unix::fs::OpenOptionsExt;
-        let (temporary, to) = (self.path.join(format!("{name}.{}.new", std::process::id())), self.path.join(name));
+        // Two threads may write the same code: an attempt's and an upload's.
+        static WRITES: AtomicU64 = AtomicU64::new(0);
+        let write = WRITES.fetch_add(1, Ordering::Relaxed);
+        let (temporary, to) = (self.path.join(format!("{name}.{}.{write}.new", std::process::id())), self.path.join(name));
         drop(std::fs::remove_file(&temporary));
         let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         let written = file.write_all(&self.seal(name, code)).and_then(|()| file.write_all(code));
@@ -63,7 +67,8 @@ impl CodeDir {
             let entry = entry?;
             // What a killed host left half written, too.
             if entry.file_name().to_string_lossy().contains(EXTENSION) {
-                let metadata = entry.metadata()?;
+                // Another thread may have made room meanwhile.
+                let Ok(metadata) = entry.metadata() else { continue };
                 files.push((metadata.modified()?, entry.path(), metadata.len()));
             }
         }
@@ -73,7 +78,7 @@ impl CodeDir {
             if kept <= self.kept_bytes_max {
                 break;
             }
-            std::fs::remove_file(path)?;
+            std::fs::remove_file(path).or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
             kept -= bytes;
         }
         Ok(())

@@ -95,7 +95,9 @@ fn in_child(program: &Path, args: &[String], wasm: &[u8], wall: Duration) -> Res
         Some(code) if status.success() => Ok(code),
         _ if status.code() == Some(REFUSED) => Err(refused(String::from_utf8_lossy(&message).trim())),
         _ if status.code() == Some(UNCONFINED) => {
-            Err(failed("confine", std::io::Error::other(String::from_utf8_lossy(&message).trim().to_owned())))
+            let message = String::from_utf8_lossy(&message);
+            let reason = format!("{}; it needs resource limits and seccomp filters, which the host's system must allow", message.trim());
+            Err(failed("confine", std::io::Error::other(reason)))
         }
         _ => Err(over_limit(code.is_none(), status)),
     }
@@ -158,7 +160,10 @@ mod tests {
         let long = Duration::from_secs(30);
         assert_eq!(sh("cat", long).unwrap(), [7; 300_000]);
         assert_eq!(sh("cat >/dev/null; echo bad section >&2; exit 2", long).unwrap_err().reason, "can't be compiled: bad section");
-        assert_eq!(sh("echo no filter >&2; exit 3", long).unwrap_err().reason, "the host could not confine its compiler: no filter");
+        assert_eq!(
+            sh("echo no filter >&2; exit 3", long).unwrap_err().reason,
+            "the host could not confine its compiler: no filter; it needs resource limits and seccomp filters, which the host's system must allow"
+        );
         for script in ["kill -9 $$", "kill -ABRT $$", "exit 101", "exit 1"] {
             assert_eq!(sh(script, long).unwrap_err().code, "compile-limit", "{script}");
         }

@@ -12,7 +12,7 @@ pub(super) fn join(conn: &Connection, root: i64) -> rusqlite::Result<Result<(), 
         .optional()?;
     if live.unwrap_or(0) >= LIVE_PER_ROOT_MAX as i64 {
         return Ok(Err(format!(
-            "the chain has {LIVE_PER_ROOT_MAX} unfinished runs, which is the limit; let some of them end, or cancel them (`runs cancel --root` with the id of its first run)"
+            "the chain has {LIVE_PER_ROOT_MAX} unfinished runs, which is the limit; let some of them end, or cancel them (`runs cancel --root`, with the id of the run that they follow from)"
         )));
     }
     conn.prepare_cached(

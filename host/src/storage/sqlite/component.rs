@@ -12,13 +12,16 @@ const KEPT_MICROS: i64 = 60_000_000;
 
 /// Whether the namespace may have this component beside its others, which may have so many bytes together.
 pub(super) fn fits(conn: &Connection, registration: &Registration, max: u64) -> rusqlite::Result<bool> {
+    // Those whose tasks this one takes over make way for it.
+    let names: Vec<&str> = registration.tasks.iter().map(|(definition, _)| definition.name.as_str()).collect();
+    let names = serde_json::to_string(&names).expect("names are text");
     let others: i64 = conn
         .prepare_cached(
             "-- register: bytes
              SELECT coalesce(sum(length(wasm)), 0) FROM runlater_components
-             WHERE id IN (SELECT component FROM runlater_tasks WHERE namespace = ?1) AND digest <> ?2",
+             WHERE id IN (SELECT component FROM runlater_tasks WHERE namespace = ?1 AND name NOT IN (SELECT value FROM json_each(?3))) AND digest <> ?2",
         )?
-        .query_row((registration.namespace.0, registration.component.digest.as_bytes()), |row| row.get(0))?;
+        .query_row((registration.namespace.0, registration.component.digest.as_bytes(), names), |row| row.get(0))?;
     Ok(others.unsigned_abs().saturating_add(registration.component.wasm.len() as u64) <= max)
 }
 

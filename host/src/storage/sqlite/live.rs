@@ -1,8 +1,8 @@
 //! How many runs wait in each namespace: never more than the limit, and known without a write.
 //!
-//! Of each namespace a bound is kept that is never too low: what waited when it was last counted, and all that was made to wait since. Runs that
-//! end are not counted off. Only when the bound meets the limit is counted anew, on an index that holds nothing but what waits; where little
-//! waits that costs little.
+//! Of each namespace a bound is kept: what waited when it was last counted, and all that was made to wait since. Runs that end are not counted off.
+//! Only when the bound meets the limit is counted anew, by one at a time, on an index that holds nothing but what waits; where little waits that
+//! costs little. What is not committed yet while it is counted may be left out: the limit is one of millions, and no promise to the last run.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -16,9 +16,9 @@ use crate::model::{NamespaceId, Timestamp};
 /// No run takes less of the file, with its entries in the indexes. So a small file needs no counting.
 const RUN_BYTES_MIN: u64 = 64;
 /// So few are counted whenever somebody asks.
-const FEW: i64 = 10_000;
+const FEW: u64 = 10_000;
 /// How long a count of more is good for, for each run that was counted. Counting one takes a tenth of it at most.
-const GOOD_FOR_MICROS: i64 = 1;
+const GOOD_FOR_MICROS: u64 = 1;
 
 /// What is known of each namespace.
 pub(super) struct Live {
@@ -68,13 +68,23 @@ impl Live {
         let max = self.max.load(Ordering::Relaxed);
         let fits = |known: &mut Known| known.bound.saturating_add(runs as u64) <= max;
         let now = now.as_micros();
-        if self.with(namespace.0, |known| !fits(known) && known.count_at <= now) {
-            let waiting: i64 = readers.read(|conn| {
-                let sql = "-- live\nSELECT count(*) FROM runlater_runs WHERE namespace = ?1 AND due_at IS NOT NULL";
-                conn.prepare_cached(sql)?.query_row([namespace.0], |row| row.get(0))
-            })?;
-            let count_at = if waiting <= FEW { now } else { now.saturating_add(waiting.saturating_mul(GOOD_FOR_MICROS)) };
-            self.with(namespace.0, |known| *known = Known { bound: waiting.unsigned_abs(), count_at });
+        let counts = self.with(namespace.0, |known| {
+            let counts = !fits(known) && known.count_at <= now;
+            if counts {
+                // Whoever asks meanwhile is told by what is known.
+                known.count_at = now.saturating_add_unsigned(known.bound.saturating_mul(GOOD_FOR_MICROS));
+            }
+            counts.then_some(known.bound)
+        });
+        if let Some(before) = counts {
+            let sql = "-- live\nSELECT count(*) FROM runlater_runs WHERE namespace = ?1 AND due_at IS NOT NULL";
+            let counted = readers.read(|conn| conn.prepare_cached(sql)?.query_row([namespace.0], |row| row.get::<_, i64>(0)));
+            let waiting = counted.inspect_err(|_| self.with(namespace.0, |known| known.count_at = now))?.unsigned_abs();
+            let good_for = if waiting <= FEW { 0 } else { waiting.saturating_mul(GOOD_FOR_MICROS) };
+            self.with(namespace.0, |known| {
+                // With what came meanwhile.
+                *known = Known { bound: waiting + known.bound.saturating_sub(before), count_at: now.saturating_add_unsigned(good_for) };
+            });
         }
         Ok(if self.with(namespace.0, fits) { Ok(()) } else { Err(max) })
     }

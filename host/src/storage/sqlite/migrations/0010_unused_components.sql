@@ -5,4 +5,4 @@ CREATE TABLE runlater_unused_components (
     since     INTEGER NOT NULL
 ) STRICT;
 INSERT INTO runlater_unused_components (component, since)
-SELECT id, 0 FROM runlater_components AS c WHERE NOT EXISTS (SELECT 1 FROM runlater_tasks WHERE component = c.id);
+SELECT id, unixepoch() * 1000000 FROM runlater_components AS c WHERE NOT EXISTS (SELECT 1 FROM runlater_tasks WHERE component = c.id);
