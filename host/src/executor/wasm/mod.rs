@@ -151,9 +151,9 @@ impl WasmExecutor {
 
     /// Looks a component over where it delays nobody: the largest takes a second.
     async fn precheck(&self, wasm: &Arc<[u8]>, place: &Arc<Place>) -> Result<Outline, Invalid> {
-        let (wasm, place, memory_bytes_max) = (Arc::clone(wasm), Arc::clone(place), self.host.limits.memory_bytes);
+        let (wasm, place, limits) = (Arc::clone(wasm), Arc::clone(place), self.host.limits.clone());
         let looked = tokio::task::spawn_blocking(move || {
-            let outline = precheck::precheck(&wasm, memory_bytes_max);
+            let outline = precheck::precheck(&wasm, &limits);
             // Not before it is done, though whoever sent it may have gone away.
             drop(place);
             outline

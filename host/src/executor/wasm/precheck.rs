@@ -10,7 +10,7 @@ use wasmparser::{
 };
 
 use crate::model::Invalid;
-use crate::model::limits::COMPONENT_BYTES_MAX;
+use crate::model::limits::{COMPONENT_BYTES_MAX, Limits};
 
 /// Functions in all core modules: 200,000 tiny ones take Cranelift 1.1 GB.
 const FUNCTIONS_MAX: u64 = 50_000;
@@ -45,7 +45,7 @@ pub(super) struct Outline {
 }
 
 /// Checks everything that can be checked without compiling.
-pub(super) fn precheck(wasm: &[u8], memory_bytes_max: usize) -> Result<Outline, Invalid> {
+pub(super) fn precheck(wasm: &[u8], limits: &Limits) -> Result<Outline, Invalid> {
     if wasm.len() > COMPONENT_BYTES_MAX {
         let reason = format!("{} bytes, the limit is {COMPONENT_BYTES_MAX}; build it with opt-level \"s\", lto and strip", wasm.len());
         return Err(Invalid::new("component-too-large", "component", reason));
@@ -56,7 +56,7 @@ pub(super) fn precheck(wasm: &[u8], memory_bytes_max: usize) -> Result<Outline, 
     if !wasm.starts_with(b"\0asm") {
         return Err(invalid(format!("not a WebAssembly file: it does not begin with \\0asm; {HINT}")).seen(prefix(wasm)));
     }
-    let outline = count(wasm, memory_bytes_max)?;
+    let outline = count(wasm, limits)?;
     validate(wasm)?;
     Ok(outline)
 }
@@ -112,20 +112,27 @@ impl Count {
         self.seen = self.seen.saturating_add(more);
         if self.seen > self.max {
             let Self { what, seen, max } = self;
-            return Err(Invalid::new("compile-limit", "component", format!("{seen} {what} by byte {offset}, the limit is {max}")));
+            return Err(Invalid::new(
+                "compile-limit",
+                "component",
+                format!("{seen} {what} by byte {offset}, the limit is {max}; leave some out, or split it into several components"),
+            ));
         }
         Ok(())
     }
 }
 
-fn count(wasm: &[u8], memory_bytes_max: usize) -> Result<Outline, Invalid> {
+fn count(wasm: &[u8], limits: &Limits) -> Result<Outline, Invalid> {
     let mut outline = Outline::default();
     let mut functions = Count::new("functions", FUNCTIONS_MAX);
     let mut targets = Count::new("branch table targets", BR_TABLE_TARGETS_MAX);
     let mut types = Count::new("types", TYPES_MAX);
     let mut exports = Count::new("exports", EXPORTS_MAX);
     let mut segments = Count::new("data segments", DATA_SEGMENTS_MAX);
-    let mut memory = Count::new("bytes of initial memory", memory_bytes_max as u64);
+    let mut memory = Count::new("bytes of initial memory", limits.memory_bytes as u64);
+    let mut memories = Count::new("memories", limits.memories as u64);
+    let mut tables = Count::new("tables", limits.tables as u64);
+    let mut table_elements = Count::new("elements of tables to begin with", limits.table_elements as u64);
     let mut constants = Count::new("operators in constant expressions", CONSTANT_OPERATORS_MAX);
     let mut elements = Count::new("table elements", ELEMENTS_MAX);
     let mut parts = Count::new("parts", PARTS_MAX);
@@ -160,8 +167,12 @@ fn count(wasm: &[u8], memory_bytes_max: usize) -> Result<Outline, Invalid> {
                 }
             }
             Payload::TableSection(section) => {
+                let at = section.range().start;
+                tables.add(section.count().into(), at)?;
                 for each in section {
-                    if let TableInit::Expr(init) = each.map_err(|error| malformed(&error))?.init {
+                    let each = each.map_err(|error| malformed(&error))?;
+                    table_elements.add(each.ty.initial, at)?;
+                    if let TableInit::Expr(init) = each.init {
                         count_operators(&init, &mut constants)?;
                     }
                 }
@@ -195,6 +206,7 @@ fn count(wasm: &[u8], memory_bytes_max: usize) -> Result<Outline, Invalid> {
             }
             Payload::MemorySection(section) => {
                 let at = section.range().start;
+                memories.add(section.count().into(), at)?;
                 for each in section {
                     let each = each.map_err(|error| malformed(&error))?;
                     let page = 1u64.checked_shl(each.page_size_log2.unwrap_or(16)).unwrap_or(u64::MAX);
@@ -279,7 +291,7 @@ mod tests {
     use super::*;
 
     fn check(wat: &str) -> Result<Outline, Invalid> {
-        precheck(&wat::parse_str(wat).expect("the test's own text"), 128 << 20)
+        precheck(&wat::parse_str(wat).expect("the test's own text"), &Limits::default())
     }
 
     #[test]
@@ -295,20 +307,20 @@ mod tests {
             (b"\0asm\x0d\0\x01\0\x01\xff\xff\xff\xff\xff\xff", "invalid-component", "at byte "),
             (&wasip1, "invalid-component", "core module"),
         ] {
-            let refused = precheck(bytes, 1 << 20).unwrap_err();
+            let refused = precheck(bytes, &Limits::default()).unwrap_err();
             assert_eq!(refused.code, code, "{refused}");
             assert!(refused.reason.contains(words), "{refused}");
             assert!(refused.reason.contains("wasm32-wasip2"), "{refused}");
         }
         let huge = vec![0; COMPONENT_BYTES_MAX + 1];
-        assert_eq!(precheck(&huge, 1 << 20).unwrap_err().code, "component-too-large");
+        assert_eq!(precheck(&huge, &Limits::default()).unwrap_err().code, "component-too-large");
     }
 
     #[test]
     fn precompiled_code_is_refused() {
         let engine = super::super::engine::compiling(&crate::model::limits::Limits::default()).unwrap();
         let code = engine.precompile_component(&wat::parse_str("(component)").unwrap()).unwrap();
-        assert!(precheck(&code, 1 << 20).unwrap_err().reason.contains("precompiled"));
+        assert!(precheck(&code, &Limits::default()).unwrap_err().reason.contains("precompiled"));
     }
 
     #[test]

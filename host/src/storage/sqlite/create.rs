@@ -85,7 +85,7 @@ pub(super) fn create_one(
         Err(refused) => return Ok(Err(refused)),
     };
     tx.arm.push(waiting);
-    tx.shared.live.add(namespace.0);
+    tx.shared.live.add();
     if let Some((run, first_at)) = &in_place {
         unique_key::first_asked_for(tx.conn, namespace, run, *first_at)?;
     } else if tx.watched() {
@@ -193,7 +193,7 @@ impl SqliteStorage {
             return Err(CreateError::Quota(full(max)));
         }
         let waiting = insert(transaction, self.shared.id_origin, namespace, &run, now).map_err(sorted)??;
-        self.shared.live.add(namespace.0);
+        self.shared.live.add();
         self.foreign.expect(waiting);
         Ok(Created::New(run.id))
     }

@@ -1,11 +1,12 @@
 //! How many runs wait in each namespace: never more than the limit, and known without a write.
 //!
-//! Of each namespace a bound is kept: what waited when it was last counted, and all that was made to wait since. Runs that end are not counted off.
-//! Only when the bound meets the limit is counted anew, by one at a time, on an index that holds nothing but what waits; where little waits that
-//! costs little. What is not committed yet while it is counted may be left out: the limit is one of millions, and no promise to the last run.
+//! A bound is kept: what may have waited when the file was opened, and all that was made to wait since. Runs that end are not counted off. Only when it
+//! meets the limit does anybody ask for one namespace, and is counted there, by one at a time, on an index that holds nothing but what waits; where
+//! little waits that costs little. What is not committed yet while it is counted may be left out: the limit is one of millions, and no promise to
+//! the last run.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, PoisonError};
 
 use rustc_hash::FxHashMap;
 
@@ -20,44 +21,47 @@ const FEW: u64 = 10_000;
 /// How long a count of more is good for, for each run that was counted. Counting one takes a tenth of it at most.
 const GOOD_FOR_MICROS: u64 = 1;
 
-/// What is known of each namespace.
+/// What is known.
 pub(super) struct Live {
     max: AtomicU64,
-    /// What may have waited in any of them when the file was opened.
-    before: u64,
-    known: Mutex<FxHashMap<i64, Known>>,
+    /// Of all namespaces together, and so of each of them.
+    bound: AtomicU64,
+    counted: Mutex<FxHashMap<NamespaceId, Counted>>,
 }
 
-struct Known {
+/// What was found in one namespace.
+#[derive(Clone, Copy)]
+struct Counted {
+    waiting: u64,
+    /// The bound of all then.
     bound: u64,
-    /// Not before then.
-    count_at: i64,
+    /// Not again before then.
+    again_at: i64,
+}
+
+impl Counted {
+    /// How many may wait by now.
+    fn bound(&self, all: u64) -> u64 {
+        self.waiting.saturating_add(all.saturating_sub(self.bound))
+    }
 }
 
 impl Live {
     /// Of a file of so many bytes.
     pub(super) fn new(file_bytes: u64) -> Self {
-        Self { max: AtomicU64::new(LIVE_PER_NAMESPACE_MAX), before: file_bytes / RUN_BYTES_MIN, known: Mutex::default() }
+        Self { max: LIVE_PER_NAMESPACE_MAX.into(), bound: (file_bytes / RUN_BYTES_MIN).into(), counted: Mutex::default() }
     }
 
     pub(super) fn set_max(&self, max: u64) {
         self.max.store(max, Ordering::Relaxed);
     }
 
-    fn known(&self) -> MutexGuard<'_, FxHashMap<i64, Known>> {
-        self.known.lock().expect("nothing panics while it holds this")
-    }
-
-    fn with<T>(&self, namespace: i64, act: impl FnOnce(&mut Known) -> T) -> T {
-        act(self.known().entry(namespace).or_insert(Known { bound: self.before, count_at: i64::MIN }))
-    }
-
     /// A run waits that did not.
-    pub(super) fn add(&self, namespace: i64) {
-        self.with(namespace, |known| known.bound += 1);
+    pub(super) fn add(&self) {
+        self.bound.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether so many more may wait; else the limit. What is being written at the moment may be counted later.
+    /// Whether so many more may wait; else the limit.
     pub(super) fn has_room(
         &self,
         readers: &Readers,
@@ -65,27 +69,35 @@ impl Live {
         runs: usize,
         now: Timestamp,
     ) -> rusqlite::Result<Result<(), u64>> {
-        let max = self.max.load(Ordering::Relaxed);
-        let fits = |known: &mut Known| known.bound.saturating_add(runs as u64) <= max;
-        let now = now.as_micros();
-        let counts = self.with(namespace.0, |known| {
-            let counts = !fits(known) && known.count_at <= now;
-            if counts {
-                // Whoever asks meanwhile is told by what is known.
-                known.count_at = now.saturating_add_unsigned(known.bound.saturating_mul(GOOD_FOR_MICROS));
-            }
-            counts.then_some(known.bound)
-        });
-        if let Some(before) = counts {
-            let sql = "-- live\nSELECT count(*) FROM runlater_runs WHERE namespace = ?1 AND due_at IS NOT NULL";
-            let counted = readers.read(|conn| conn.prepare_cached(sql)?.query_row([namespace.0], |row| row.get::<_, i64>(0)));
-            let waiting = counted.inspect_err(|_| self.with(namespace.0, |known| known.count_at = now))?.unsigned_abs();
-            let good_for = if waiting <= FEW { 0 } else { waiting.saturating_mul(GOOD_FOR_MICROS) };
-            self.with(namespace.0, |known| {
-                // With what came meanwhile.
-                *known = Known { bound: waiting + known.bound.saturating_sub(before), count_at: now.saturating_add_unsigned(good_for) };
-            });
+        let (max, all) = (self.max.load(Ordering::Relaxed), self.bound.load(Ordering::Relaxed));
+        let fits = |bound: u64| bound.saturating_add(runs as u64) <= max;
+        if fits(all) {
+            return Ok(Ok(()));
         }
-        Ok(if self.with(namespace.0, fits) { Ok(()) } else { Err(max) })
+        let now = now.as_micros();
+        let stale = {
+            let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = counted.entry(namespace).or_insert(Counted { waiting: all, bound: all, again_at: i64::MIN });
+            if fits(known.bound(all)) {
+                return Ok(Ok(()));
+            }
+            let stale = known.again_at <= now;
+            if stale {
+                // Whoever asks meanwhile is told by what is known.
+                known.again_at = now.saturating_add_unsigned(known.bound(all).saturating_mul(GOOD_FOR_MICROS));
+            }
+            stale
+        };
+        if !stale {
+            return Ok(Err(max));
+        }
+        let sql = "-- live\nSELECT count(*) FROM runlater_runs WHERE namespace = ?1 AND due_at IS NOT NULL";
+        let found = readers.read(|conn| conn.prepare_cached(sql)?.query_row([namespace.0], |row| row.get::<_, i64>(0)));
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = counted.entry(namespace).or_insert(Counted { waiting: all, bound: all, again_at: now });
+        let waiting = found.inspect_err(|_| known.again_at = now)?.unsigned_abs();
+        let good_for = if waiting <= FEW { 0 } else { waiting.saturating_mul(GOOD_FOR_MICROS) };
+        *known = Counted { waiting, bound: all, again_at: now.saturating_add_unsigned(good_for) };
+        Ok(if fits(known.bound(self.bound.load(Ordering::Relaxed))) { Ok(()) } else { Err(max) })
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn trigger(tx: &mut Tx<'_>, namespace: NamespaceId, run: RunId, now: 
         )?
         .execute((seen.id, now.as_micros()))?;
     if seen.status.is_final() {
-        tx.shared.live.add(namespace.0);
+        tx.shared.live.add();
     }
     meta::alive_at(tx, now)?;
     tx.arm.push(waiting_run(tx.conn, seen.id)?);

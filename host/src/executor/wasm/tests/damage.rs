@@ -58,7 +58,7 @@ async fn single_bits_flipped() {
         let mut damaged = sound.to_vec();
         damaged[bit / 8] ^= 1 << (bit % 8);
         let how = format!("bit {} of byte {}", bit % 8, bit / 8);
-        match precheck::precheck(&damaged, 128 << 20) {
+        match precheck::precheck(&damaged, &crate::model::limits::Limits::default()) {
             Err(invalid) => {
                 refused += 1;
                 check(&format!("{} {invalid}", invalid.code), &how);
