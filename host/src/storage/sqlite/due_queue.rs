@@ -484,8 +484,8 @@ impl Inner {
     /// kept out.
     fn shed(&mut self, namespace: i64) {
         let kept = self.share() / 2;
-        let sheds = |waiting: &&Box<Waiting>| waiting.namespace == namespace && waiting.standing == Standing::Armed;
-        let mut places: Vec<Place> = self.armed.values().filter(sheds).map(|waiting| waiting.place()).collect();
+        let sheds = self.armed.values().filter(|waiting| waiting.namespace == namespace && waiting.standing == Standing::Armed);
+        let mut places: Vec<Place> = sheds.map(|waiting| waiting.place()).collect();
         let (_, last, _) = places.select_nth_unstable(kept - 1);
         let last = *last;
         self.let_go(namespace, last);
