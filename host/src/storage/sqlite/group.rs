@@ -1,7 +1,8 @@
 //! One group of writes: a transaction, its commit, and what the commit changes in memory.
 //!
-//! Called by the writer's thread (`writer.rs`) and nobody else. What a commit changes in memory (the due queue, the registry, those who wait for a
-//! run) is changed after it, so that nobody ever sees what may still be undone.
+//! Called by the writer's thread (`writer.rs`) and nobody else. What a commit changes in memory (the due queue, those who wait for a run) is changed
+//! after it, so that nobody acts on what may still be undone. Only the registry is read just before, so that whoever has seen the commit finds its
+//! tasks; if nothing is committed, it is read again.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -190,19 +191,18 @@ pub(super) fn commit(
     let error = sort(&error, committing);
     // After some errors SQLite has rolled back by itself; then this one says so, and that is fine.
     drop(conn.execute_batch("ROLLBACK"));
-    if registered {
-        // What it said was not committed.
-        shared.registry.load(conn).map_err(|error| sort(&error, false))?;
-    }
+    // What it said was not committed. Those who wait are told first what became of their writes, even if it can't be read.
+    let unread = if registered { shared.registry.load(conn).err() } else { None };
     shared.audit_numbers.forget();
     shared.due.arm(std::mem::take(&mut tx.disarmed));
     answers.into_iter().for_each(|answer| answer(Err(error.clone())));
     // Calls that were not reached are dropped: their callers are told that nothing was changed.
     group.extend(keep.into_iter().filter(|op| !matches!(op, Op::Call(_))));
-    match error {
-        StorageError::Full => Ok(Group::DiskFull),
-        StorageError::Unavailable(_) => Ok(Group::RolledBack),
-        fatal => Err(fatal),
+    match (error, unread) {
+        (StorageError::Full | StorageError::Unavailable(_), Some(unread)) => Err(sort(&unread, false)),
+        (StorageError::Full, None) => Ok(Group::DiskFull),
+        (StorageError::Unavailable(_), None) => Ok(Group::RolledBack),
+        (fatal, _) => Err(fatal),
     }
 }
 
