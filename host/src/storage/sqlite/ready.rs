@@ -30,8 +30,52 @@ pub(super) struct Queue {
     pub(super) armed: usize,
     /// Up to this place, every waiting run is known in memory.
     pub(super) loaded: Place,
-    due: BinaryHeap<Reverse<Place>>,
+    due: Due,
     in_turn: bool,
+}
+
+/// The places of one namespace that are due. Most become so in their order and are kept in it; the others are in a heap, which has its price when
+/// there are thousands.
+#[derive(Default)]
+struct Due {
+    in_order: VecDeque<Place>,
+    others: BinaryHeap<Reverse<Place>>,
+}
+
+impl Due {
+    fn push(&mut self, place: Place) {
+        if self.in_order.back().is_none_or(|last| *last < place) {
+            self.in_order.push_back(place);
+        } else {
+            self.others.push(Reverse(place));
+        }
+    }
+
+    /// The first one, and whether it is among those in order.
+    fn first(&self) -> Option<(Place, bool)> {
+        let (in_order, other) = (self.in_order.front(), self.others.peek().map(|Reverse(place)| place));
+        match (in_order, other) {
+            (Some(first), Some(other)) if other < first => Some((*other, false)),
+            (Some(first), _) => Some((*first, true)),
+            (None, other) => other.map(|place| (*place, false)),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Place> {
+        match self.first()? {
+            (_, true) => self.in_order.pop_front(),
+            (_, false) => self.others.pop().map(|Reverse(place)| place),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.in_order.is_empty() && self.others.is_empty()
+    }
+
+    fn retain(&mut self, valid: impl Fn(Place) -> bool) {
+        self.in_order.retain(|place| valid(*place));
+        self.others.retain(|Reverse(place)| valid(*place));
+    }
 }
 
 impl Ready {
@@ -53,7 +97,7 @@ impl Ready {
     fn index(&mut self, namespace: i64) -> usize {
         let queues = &mut self.queues;
         *self.by_namespace.entry(namespace).or_insert_with(|| {
-            queues.push(Queue { namespace, armed: 0, loaded: FIRST, due: BinaryHeap::new(), in_turn: false });
+            queues.push(Queue { namespace, armed: 0, loaded: FIRST, due: Due::default(), in_turn: false });
             queues.len() - 1
         })
     }
@@ -62,7 +106,7 @@ impl Ready {
     pub(super) fn push(&mut self, namespace: i64, place: Place) {
         let index = self.index(namespace);
         let queue = &mut self.queues[index];
-        queue.due.push(Reverse(place));
+        queue.due.push(place);
         if !std::mem::replace(&mut queue.in_turn, true) {
             self.turns.push_back(index);
         }
@@ -73,7 +117,7 @@ impl Ready {
         self.peek(valid)?;
         let index = self.turns.pop_front()?;
         let queue = &mut self.queues[index];
-        let Reverse(place) = queue.due.pop()?;
+        let place = queue.due.pop()?;
         queue.in_turn = !queue.due.is_empty();
         if queue.in_turn {
             self.turns.push_back(index);
@@ -85,7 +129,7 @@ impl Ready {
     pub(super) fn peek(&mut self, valid: impl Fn(Place) -> bool) -> Option<Place> {
         while let Some(&index) = self.turns.front() {
             let queue = &mut self.queues[index];
-            while let Some(&Reverse(place)) = queue.due.peek() {
+            while let Some((place, _)) = queue.due.first() {
                 if valid(place) {
                     return Some(place);
                 }
@@ -104,7 +148,7 @@ impl Ready {
 
     /// Drops the places of a namespace that are not `valid`.
     pub(super) fn retain(&mut self, namespace: i64, valid: impl Fn(Place) -> bool) {
-        self.queue(namespace).due.retain(|Reverse(place)| valid(*place));
+        self.queue(namespace).due.retain(valid);
     }
 }
 
