@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::attempt::Attempts;
@@ -53,21 +54,15 @@ impl Worker {
         let away = Arc::new(AtomicUsize::new(0));
         // Whether this thread is in the roster. It is whenever it waits with room for more attempts.
         let mut idle = false;
-        // Whether there are attempts that were never polled.
-        let mut fresh = false;
         loop {
             doorbell.take_look();
-            let begun = std::mem::take(&mut fresh);
-            if doorbell.take_attempts() | begun {
+            if doorbell.take_attempts() {
                 // Whoever leads must be free to start what becomes due, and a guest may compute for a while now.
                 self.busy(&mut idle);
                 while let Poll::Ready(Some(attempt)) = in_flight.poll_next_unpin(&mut context) {
                     if let Some(attempt) = attempt {
                         self.hand_over(attempt, &away, doorbell);
                     }
-                }
-                if begun {
-                    self.storage.nudge();
                 }
             }
             if self.crew.is_stopping() {
@@ -87,8 +82,20 @@ impl Worker {
             let claims = due_by.map_or_else(Vec::new, |due_by| self.storage.claim(room, due_by));
             if !claims.is_empty() {
                 self.busy(&mut idle);
-                in_flight.extend(claims.into_iter().map(|claim| OnWorker::new(self.attempts.clone().run(claim))));
-                fresh = true;
+                for claim in claims {
+                    // Most attempts end the first time they are polled, and then need no place among those in flight.
+                    let mut attempt = OnWorker::new(self.attempts.clone().run(claim));
+                    match attempt.poll_unpin(&mut context) {
+                        Poll::Ready(None) => {}
+                        Poll::Ready(Some(attempt)) => self.hand_over(attempt, &away, doorbell),
+                        Poll::Pending => {
+                            in_flight.push(attempt);
+                            // So that it is polled there, and wakes only itself from then on.
+                            doorbell.ring_attempts();
+                        }
+                    }
+                }
+                self.storage.nudge();
             } else if !idle {
                 // Look once more now that others can see that this thread is idle, or what came just before would be missed.
                 self.crew.enter(self.number);
