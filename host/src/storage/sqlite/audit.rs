@@ -4,7 +4,7 @@ use std::collections::hash_map;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 use rustc_hash::FxHashMap;
 
 use super::SqliteStorage;
@@ -159,15 +159,21 @@ fn write_some(tx: &Tx<'_>, statement: &str, entries: &[Entry]) -> rusqlite::Resu
     full.into_iter().try_for_each(|(namespace, number, at)| forget(tx.conn, namespace, number, at))
 }
 
-/// Removes what is too old or too much, from the oldest on.
+/// Removes what is too old or too much, from the oldest on; while the oldest is neither, nothing is.
 fn forget(conn: &Connection, namespace: NamespaceId, last: i64, now: Timestamp) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "-- audit: forget
-         DELETE FROM runlater_audit WHERE namespace = ?1
-             AND number < ?4 + (SELECT number FROM runlater_audit WHERE namespace = ?1 ORDER BY number LIMIT 1)
-             AND (number <= ?2 OR at < ?3)",
-    )?
-    .execute((namespace.0, last - AUDIT_ENTRIES_MAX, now.saturating_sub(AUDIT_KEPT).as_micros(), FORGET_MAX))?;
+    let (too_many, too_old) = (last - AUDIT_ENTRIES_MAX, now.saturating_sub(AUDIT_KEPT).as_micros());
+    let oldest = conn
+        .prepare_cached("-- audit: oldest\nSELECT number, at FROM runlater_audit WHERE namespace = ?1 ORDER BY number LIMIT 1")?
+        .query_row([namespace.0], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
+        .optional()?;
+    let Some((number, at)) = oldest else { return Ok(()) };
+    if number <= too_many || at < too_old {
+        conn.prepare_cached(
+            "-- audit: forget
+             DELETE FROM runlater_audit WHERE namespace = ?1 AND number < ?4 AND (number <= ?2 OR at < ?3)",
+        )?
+        .execute((namespace.0, too_many, too_old, number.saturating_add(FORGET_MAX)))?;
+    }
     Ok(())
 }
 

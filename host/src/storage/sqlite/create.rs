@@ -1,6 +1,6 @@
 //! Stores runs.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Statement};
 
 use super::group::Tx;
 use super::rows::{Waiting, metadata_text, origin_code};
@@ -80,7 +80,13 @@ pub(super) fn create_one(
         Way::Taken(holder) => return Ok(Err(Refused::UniqueKeyTaken(holder))),
     };
     let run = in_place.as_ref().map_or(run, |(run, _)| run);
-    let waiting = match insert(tx.conn, tx.shared.id_origin, namespace, run, now)? {
+    let mut statement = match tx.insert.take() {
+        Some(statement) => statement,
+        None => tx.conn.prepare_cached(INSERT)?,
+    };
+    let inserted = insert_with(tx.conn, &mut statement, tx.shared.id_origin, namespace, run, now)?;
+    tx.insert = Some(statement);
+    let waiting = match inserted {
         Ok(done) => done,
         Err(refused) => return Ok(Err(refused)),
     };
@@ -100,9 +106,26 @@ pub(super) fn create_one(
     Ok(Ok(created))
 }
 
+const INSERT: &str = "-- create
+     INSERT INTO runlater_runs (id, namespace, task, status, due_at, trigger_at, created_at, priority, origin, parent, root, depth, max_attempts, timeout,
+         unique_key, metadata, input_type, input, input_crc)
+     VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+
 /// Writes the rows of one run on any connection, its unique key being free. Writes nothing if it is refused.
 pub(super) fn insert(
     conn: &Connection,
+    id_origin: u64,
+    namespace: NamespaceId,
+    run: &NewRun,
+    now: Timestamp,
+) -> rusqlite::Result<Result<Box<Waiting>, Refused>> {
+    insert_with(conn, &mut *conn.prepare_cached(INSERT)?, id_origin, namespace, run, now)
+}
+
+/// The same with its statement, [`INSERT`].
+fn insert_with(
+    conn: &Connection,
+    statement: &mut Statement<'_>,
     id_origin: u64,
     namespace: NamespaceId,
     run: &NewRun,
@@ -121,12 +144,6 @@ pub(super) fn insert(
     // A run created with a time in the past is due at once, and never counts as missed.
     let due_at = run.trigger_at.max(now).as_micros();
     let waiting = Waiting::from_new(run, namespace.0, id, due_at, lineage);
-    let mut statement = conn.prepare_cached(
-        "-- create
-         INSERT INTO runlater_runs (id, namespace, task, status, due_at, trigger_at, created_at, priority, origin, parent, root, depth, max_attempts, timeout,
-             unique_key, metadata, input_type, input, input_crc)
-         VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
-    )?;
     // rusqlite's tuples end at 16 parameters.
     statement.execute(rusqlite::params![
         id,

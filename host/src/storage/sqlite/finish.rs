@@ -2,8 +2,6 @@
 //!
 //! Fenced by the attempt's number: what an attempt says that is no longer the run's last one changes nothing.
 
-use rusqlite::Connection;
-
 use super::group::Tx;
 use super::rows::{BACKOFF, CANCELLED, FAILED, SCHEDULED, SUCCEEDED, waiting_run};
 use super::{cancel, chain, on_failure, write_set};
@@ -39,7 +37,7 @@ pub(super) fn finish(tx: &mut Tx<'_>, finish: &Finish, now: i64) -> rusqlite::Re
     if writes {
         tx.conn.prepare_cached("SAVEPOINT finish")?.execute([])?;
     }
-    let mut held = apply(tx.conn, run, finish, next, now, unwritten, tx)?;
+    let mut held = apply(tx, run, finish, next, now, unwritten)?;
     if writes && held {
         let marks = write_set::Marks::of(tx);
         if let Err(why) = write_set::apply(tx, run, &finish.writes, now)? {
@@ -47,7 +45,7 @@ pub(super) fn finish(tx: &mut Tx<'_>, finish: &Finish, now: i64) -> rusqlite::Re
             marks.restore(tx);
             refused = after_refusal(why, &finish.if_conflict);
             next = &refused;
-            held = apply(tx.conn, run, finish, next, now, unwritten, tx)?;
+            held = apply(tx, run, finish, next, now, unwritten)?;
         }
     }
     if writes {
@@ -71,10 +69,10 @@ fn after_refusal(why: WriteRefused, if_conflict: &Next) -> Next {
 }
 
 /// Writes the run's row and its attempt's; false if the run is no longer this attempt's.
-fn apply(conn: &Connection, run: i64, finish: &Finish, next: &Next, now: i64, unwritten: bool, tx: &Tx<'_>) -> rusqlite::Result<bool> {
+fn apply(tx: &mut Tx<'_>, run: i64, finish: &Finish, next: &Next, now: i64, unwritten: bool) -> rusqlite::Result<bool> {
     let mut end = end_of(next, now);
     // Who was asked to make way for another run is told so.
-    let made_way = if matches!(next, Next::Cancelled) { cancel::made_way(conn, run)? } else { None };
+    let made_way = if matches!(next, Next::Cancelled) { cancel::made_way(tx.conn, run)? } else { None };
     if let Some(why) = &made_way {
         (end.reason, end.message) = (Some("overlap"), Some(why.as_str()));
     }
@@ -83,12 +81,15 @@ fn apply(conn: &Connection, run: i64, finish: &Finish, next: &Next, now: i64, un
         end.status = BACKOFF;
     }
     let component = tx.shared.registry.component_id(&finish.digest);
-    let mut statement = conn.prepare_cached(
-        "-- finish
-         UPDATE runlater_runs SET status = ?2, due_at = ?3, attempt = ?4, failures = failures + ?5, started_at = ?6, finished_at = ?7, component = ?8,
-             reason = ?9, message = ?10, output_type = ?11, output = ?12
-         WHERE id = ?1 AND attempt = ?13 AND CASE WHEN ?14 THEN status IN (0, 2) ELSE status = 1 END",
-    )?;
+    let mut statement = match tx.finish.take() {
+        Some(statement) => statement,
+        None => tx.conn.prepare_cached(
+            "-- finish
+             UPDATE runlater_runs SET status = ?2, due_at = ?3, attempt = ?4, failures = failures + ?5, started_at = ?6, finished_at = ?7, component = ?8,
+                 reason = ?9, message = ?10, output_type = ?11, output = ?12
+             WHERE id = ?1 AND attempt = ?13 AND CASE WHEN ?14 THEN status IN (0, 2) ELSE status = 1 END",
+        )?,
+    };
     let finished_at = next.status().is_final().then_some(now);
     let changed = statement.execute((
         run,
@@ -106,11 +107,12 @@ fn apply(conn: &Connection, run: i64, finish: &Finish, next: &Next, now: i64, un
         finish.attempt.saturating_sub(u32::from(unwritten)),
         unwritten,
     ))?;
+    tx.finish = Some(statement);
     if changed == 0 {
         return Ok(false);
     }
     if end.outcome.is_some() || !finish.log.is_empty() {
-        let mut statement = conn.prepare_cached(
+        let mut statement = tx.conn.prepare_cached(
             "-- finish: attempt
              INSERT OR REPLACE INTO runlater_attempts (run, number, started_at, finished_at, component, outcome, message, log)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",

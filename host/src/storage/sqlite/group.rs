@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{CachedStatement, Connection, ErrorCode};
 use rustc_hash::FxHashMap;
 
 use super::queue::{Answer, Op};
@@ -23,6 +23,9 @@ const ALIVE_EVERY_MICROS: i64 = 1_000_000;
 pub(super) struct Tx<'a> {
     pub(super) conn: &'a Connection,
     pub(super) shared: &'a Shared,
+    /// The statements that most rows need, so that they are looked for once in a group.
+    pub(super) insert: Option<CachedStatement<'a>>,
+    pub(super) finish: Option<CachedStatement<'a>>,
     /// Claims of this group that are not in the database yet: a finish in the same group makes them needless.
     pub(super) claims: FxHashMap<i64, claim::Started>,
     /// What lanes of tasks have used of their rates by the claims of this group.
@@ -83,6 +86,8 @@ pub(super) fn commit(
     let mut tx = Tx {
         conn,
         shared,
+        insert: None,
+        finish: None,
         claims: FxHashMap::default(),
         used: FxHashMap::default(),
         audit: Vec::new(),
