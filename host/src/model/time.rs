@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, Timelike, Utc};
 
 use super::Invalid;
 use super::limits::DURATION_MAX;
@@ -82,11 +82,36 @@ impl TryFrom<DateTime<Utc>> for Timestamp {
     }
 }
 
-/// RFC 3339 in UTC, with fractional seconds only where there are any.
+/// RFC 3339 in UTC, with fractional seconds only where there are any. By hand, because every answer and every record has one or two of them.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_chrono().to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        let at = self.to_chrono();
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        let year = at.year().unsigned_abs();
+        for (place, pair) in [year / 100, year % 100].into_iter().enumerate() {
+            put(&mut text[2 * place..], pair);
+        }
+        for (place, pair) in [at.month(), at.day(), at.hour(), at.minute(), at.second()].into_iter().enumerate() {
+            put(&mut text[5 + 3 * place..], pair);
+        }
+        let micros = at.timestamp_subsec_micros();
+        for (place, pair) in [micros / 10_000, micros / 100 % 100, micros % 100].into_iter().enumerate() {
+            put(&mut text[20 + 2 * place..], pair);
+        }
+        let length = match micros {
+            0 => 19,
+            _ if micros % 1_000 == 0 => 23,
+            _ => 26,
+        };
+        text[length] = b'Z';
+        f.write_str(std::str::from_utf8(&text[..=length]).map_err(|_| fmt::Error)?)
     }
+}
+
+/// Writes a number below 100 in two digits.
+fn put(text: &mut [u8], number: u32) {
+    text[0] = b'0' + (number / 10) as u8;
+    text[1] = b'0' + (number % 10) as u8;
 }
 
 impl fmt::Debug for Timestamp {
@@ -210,6 +235,19 @@ mod tests {
         }
         assert_eq!(parse_duration("36600d", "after").unwrap(), DURATION_MAX);
         assert_eq!(parse_duration("36600d1us", "after").unwrap_err().code, "invalid-duration");
+    }
+
+    #[test]
+    fn times_are_written_as_rfc_3339() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let micros = (0..10_000).map(|_| random.i64(0..=Timestamp::MAX.0) / [1, 1_000, 1_000_000][random.usize(0..3)]);
+        for micros in micros
+            .chain([0, 1, 999, 1_000, 999_999, 1_000_000, Timestamp::MAX.0])
+            .flat_map(|n| [n, n / 1_000 * 1_000, n / 1_000_000 * 1_000_000])
+        {
+            let at = Timestamp(micros);
+            assert_eq!(at.to_string(), at.to_chrono().to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true));
+        }
     }
 
     #[test]
