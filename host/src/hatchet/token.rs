@@ -15,7 +15,7 @@ use crate::http::error::Problem;
 use crate::http::shapes::{CreateToken, Token};
 use crate::http::{Caller, Json, needs};
 use crate::model::Invalid;
-use crate::scheduler::{Role, Scheduler};
+use crate::scheduler::Role;
 
 /// Where such tokens are made. Beside the API's own tokens, because it is ours and none of Hatchet's.
 pub const PATH: &str = "/v1/hatchet/tokens";
@@ -50,7 +50,7 @@ struct Place {
     tls: bool,
 }
 
-pub(super) fn routes() -> Router<Scheduler> {
+pub(super) fn routes() -> Router {
     Router::new().route(PATH, needs(MethodFilter::POST, Role::Admin, create))
 }
 

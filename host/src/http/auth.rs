@@ -1,8 +1,8 @@
 //! Who calls, and whether they may.
 //!
 //! The [`Gate`] stands before every route but the public ones, unknown routes too; [`require`] stands before each route
-//! with the role that the table in `api/mod.rs` names. Handlers get the scheduler only as [`Caller`], which only the gate
-//! makes: there is no way to it without a token.
+//! with the role that the table in `api/mod.rs` names. Handlers get the scheduler only as [`Caller`], or as [`Anybody`] where no token is asked
+//! for, and only the gate makes these: there is no other way to it.
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -62,6 +62,21 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
+/// Whoever asks at an address that needs no token.
+#[derive(Clone)]
+pub(super) struct Anybody {
+    /// The scheduler itself, in no namespace in particular.
+    pub(super) scheduler: Scheduler,
+}
+
+impl<S: Sync> FromRequestParts<S> for Anybody {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(Problem::unauthorized)
+    }
+}
+
 impl Gate {
     /// Lets nobody pass without a token in force, and nobody too often.
     pub(super) fn admit(&self, request: &mut Request) -> Result<(), Problem> {
@@ -70,8 +85,9 @@ impl Gate {
             let detail = "an address must not hold a token, since addresses are logged: send it as a header, and revoke this one";
             return Err(Problem::new(StatusCode::BAD_REQUEST, "token-in-url", detail));
         }
-        if let Some(caller) = self.caller(request)? {
-            request.extensions_mut().insert(caller);
+        match self.caller(request)? {
+            Some(caller) => drop(request.extensions_mut().insert(caller)),
+            None => drop(request.extensions_mut().insert(Anybody { scheduler: self.scheduler.clone() })),
         }
         Ok(())
     }
@@ -100,7 +116,7 @@ impl Gate {
 }
 
 /// This route for those alone whose role is enough.
-pub(super) fn require(route: MethodRouter<Scheduler>, role: Role) -> MethodRouter<Scheduler> {
+pub(super) fn require(route: MethodRouter, role: Role) -> MethodRouter {
     route.route_layer(layer_fn(move |inner| Require { role, inner }))
 }
 

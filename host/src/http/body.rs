@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::Instant;
 
 use super::error::Problem;
 
@@ -33,20 +34,26 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
-    let collect = async {
-        let mut bytes = Vec::new();
-        let mut pieces = body.into_data_stream();
-        loop {
-            match tokio::time::timeout(IDLE_MAX, pieces.next()).await {
-                Err(_) => return Err(slow()),
-                Ok(None) => return Ok(bytes),
-                Ok(Some(Err(_))) => return Err(Problem::new(StatusCode::BAD_REQUEST, "body-cut", "the body ended before it was complete")),
-                Ok(Some(Ok(piece))) if bytes.len() + piece.len() > limit => return Err(too_large()),
-                Ok(Some(Ok(piece))) => bytes.extend_from_slice(&piece),
+    let mut bytes = Vec::new();
+    let mut pieces = body.into_data_stream();
+    let mut ends_at = None;
+    loop {
+        // Most bodies come with their head: what is there already needs no timer.
+        let piece = match pieces.next().now_or_never() {
+            Some(piece) => piece,
+            None => {
+                let now = Instant::now();
+                let ends_at = *ends_at.get_or_insert(now + TOTAL_MAX);
+                tokio::time::timeout_at(ends_at.min(now + IDLE_MAX), pieces.next()).await.map_err(|_| slow())?
             }
+        };
+        match piece {
+            None => return Ok(bytes),
+            Some(Err(_)) => return Err(Problem::new(StatusCode::BAD_REQUEST, "body-cut", "the body ended before it was complete")),
+            Some(Ok(piece)) if bytes.len() + piece.len() > limit => return Err(too_large()),
+            Some(Ok(piece)) => bytes.extend_from_slice(&piece),
         }
-    };
-    tokio::time::timeout(TOTAL_MAX, collect).await.unwrap_or_else(|_| Err(slow()))
+    }
 }
 
 fn slow() -> Problem {

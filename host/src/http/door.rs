@@ -10,14 +10,14 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::auth;
 use super::error::Problem;
-use crate::scheduler::{Role, Scheduler};
+use crate::scheduler::Role;
 
 /// Another protocol. Its handlers refuse with a [`Problem`], as those of the API do; `refuse` gives every refusal, also those of the gate,
 /// the form that its clients understand.
 #[derive(Clone)]
 pub struct Door {
     /// Its routes, each made with [`needs`].
-    pub routes: Router<Scheduler>,
+    pub routes: Router,
     /// How they are reached.
     pub way: Way,
     /// A refusal in its own form.
@@ -34,9 +34,9 @@ pub enum Way {
 }
 
 /// A handler for one method that needs a token with this role.
-pub fn needs<H, T>(method: MethodFilter, role: Role, handler: H) -> MethodRouter<Scheduler>
+pub fn needs<H, T>(method: MethodFilter, role: Role, handler: H) -> MethodRouter
 where
-    H: Handler<T, Scheduler>,
+    H: Handler<T, ()>,
     T: 'static,
 {
     auth::require(on(method, handler), role)

@@ -16,7 +16,6 @@ use super::auth::Gate;
 use super::door::Form;
 use super::error::Problem;
 use super::{answer, host_header};
-use crate::scheduler::Scheduler;
 
 /// What is asked of a request, and in which form it is refused.
 pub(super) struct Entrance {
@@ -28,13 +27,12 @@ pub(super) struct Entrance {
 
 impl Entrance {
     /// These routes for whom the entrance lets pass.
-    pub(super) fn before(self, routes: Router<Scheduler>) -> Router {
+    pub(super) fn before(self, routes: Router) -> Router {
         let routes = routes
             .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this address"))
             .method_not_allowed_fallback(async || {
                 Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "this address takes the methods in `Allow`")
-            })
-            .with_state(self.gate.scheduler.clone());
+            });
         let entrance = Arc::new(self);
         Router::new().fallback_service(service_fn(move |request| {
             let (entrance, routes) = (entrance.clone(), routes.clone());

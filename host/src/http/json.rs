@@ -3,7 +3,7 @@
 //! [`Json`] is what handlers take their request from. Beyond what serde refuses: an object with one key twice, whose meaning
 //! depends on who reads it; and text that is not plain UTF-8. The answer names the place.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 use std::fmt;
 
 use axum::extract::{FromRequest, Request};
@@ -91,6 +91,29 @@ fn problem(status: StatusCode, code: &'static str, error: &serde_path_to_error::
 /// Any JSON in which no object has one key twice.
 struct Checked;
 
+/// A key, as it stands in the text wherever that is possible.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> serde::Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(key.into()))
+            }
+            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
+                Ok(Key(key.to_owned().into()))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
 impl<'de> serde::Deserialize<'de> for Checked {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Any;
@@ -123,15 +146,17 @@ impl<'de> serde::Deserialize<'de> for Checked {
                 Ok(Checked)
             }
             fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Checked, A::Error> {
-                let mut seen = HashSet::new();
-                while let Some(key) = entries.next_key::<String>()? {
-                    if seen.contains(&key) {
-                        return Err(serde::de::Error::custom(format_args!("duplicate key {key:?}")));
-                    }
-                    seen.insert(key);
+                let mut keys = Vec::new();
+                while let Some(Key(key)) = entries.next_key()? {
                     entries.next_value::<Checked>()?;
+                    keys.push(key);
                 }
-                Ok(Checked)
+                // Most objects have a handful of keys, which are sorted sooner than hashed.
+                keys.sort_unstable();
+                match keys.windows(2).find(|pair| pair[0] == pair[1]) {
+                    Some(pair) => Err(serde::de::Error::custom(format_args!("duplicate key {:?}", pair[0]))),
+                    None => Ok(Checked),
+                }
             }
         }
         deserializer.deserialize_any(Any)

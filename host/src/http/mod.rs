@@ -64,7 +64,7 @@ pub async fn serve_with(
 ) -> io::Result<()> {
     let gate = auth::Gate { scheduler, meters: Arc::new(rates::Meters::new(rates)) };
     let loopback = listener.local_addr()?.ip().is_loopback();
-    let behind = |routes: Router<Scheduler>, forms: Vec<Form>| Entrance { gate: gate.clone(), loopback, forms }.before(routes);
+    let behind = |routes: Router, forms: Vec<Form>| Entrance { gate: gate.clone(), loopback, forms }.before(routes);
     let (mut http1, mut forms, mut http2) = (api::router(), Vec::new(), None);
     for door in doors {
         let form = Form { way: door.way, refuse: door.refuse };

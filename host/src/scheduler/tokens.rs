@@ -266,10 +266,7 @@ fn base62(number: &[u8], digits: usize) -> String {
 
 /// CRC-32 (IEEE 802.3) in six digits to the base 62: tells a typing error from a stranger, proves nothing.
 fn checksum(text: &str) -> String {
-    let crc = text.bytes().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
-    });
-    base62(&(!crc).to_be_bytes(), CHECKSUM_CHARS)
+    base62(&crc32fast::hash(text.as_bytes()).to_be_bytes(), CHECKSUM_CHARS)
 }
 
 #[cfg(test)]

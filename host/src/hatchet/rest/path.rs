@@ -16,10 +16,10 @@ pub(super) struct Tenant {
     pub(super) id: String,
 }
 
-impl FromRequestParts<Scheduler> for Tenant {
+impl<S: Send + Sync> FromRequestParts<S> for Tenant {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Scheduler) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
         let (id, named) = (ids::tenant(&caller.scheduler), named(parts, state, "tenant").await?);
         if named.eq_ignore_ascii_case(&id) {
@@ -36,10 +36,10 @@ impl FromRequestParts<Scheduler> for Tenant {
 /// The workflow's name.
 pub(super) struct WorkflowName(pub(super) String);
 
-impl FromRequestParts<Scheduler> for WorkflowName {
+impl<S: Send + Sync> FromRequestParts<S> for WorkflowName {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Scheduler) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         named(parts, state, "workflow").await.map(Self)
     }
 }
@@ -47,16 +47,16 @@ impl FromRequestParts<Scheduler> for WorkflowName {
 /// The run.
 pub(super) struct Scheduled(pub(super) RunId);
 
-impl FromRequestParts<Scheduler> for Scheduled {
+impl<S: Send + Sync> FromRequestParts<S> for Scheduled {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Scheduler) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         Ok(Self(RunId::parse(&named(parts, state, "id").await?, "id")?))
     }
 }
 
 /// A parameter of the path, decoded.
-async fn named(parts: &mut Parts, state: &Scheduler, name: &str) -> Result<String, Problem> {
+async fn named<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Result<String, Problem> {
     let unreadable = || Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this address");
     let parameters = RawPathParams::from_request_parts(parts, state).await.map_err(|_| unreadable())?;
     parameters.iter().find(|(other, _)| *other == name).map(|(_, value)| value.into()).ok_or_else(unreadable)

@@ -1,17 +1,15 @@
 //! `GET /healthz`: whether this host can do its work. Needs no token, and tells no more than that. `GET /v1/health`: in numbers.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::http::auth::Caller;
+use crate::http::auth::{Anybody, Caller};
 use crate::http::error::Problem;
 use crate::http::shapes;
-use crate::scheduler::Scheduler;
 
-pub(super) async fn healthz(State(scheduler): State<Scheduler>) -> Result<Json<Value>, Problem> {
-    if scheduler.health().writable {
+pub(super) async fn healthz(anybody: Anybody) -> Result<Json<Value>, Problem> {
+    if anybody.scheduler.health().writable {
         return Ok(Json(json!({ "status": "ok" })));
     }
     let detail = "the storage does not take writes; the host's log says why";

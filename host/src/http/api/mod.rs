@@ -24,7 +24,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::auth;
 use super::error::Problem;
 use crate::model::RunId;
-use crate::scheduler::{Role, Scheduler};
+use crate::scheduler::Role;
 
 /// An operation of the API.
 #[derive(Clone, Debug)]
@@ -42,11 +42,11 @@ pub fn endpoints() -> Vec<Endpoint> {
     table().into_iter().map(|(endpoint, _)| endpoint).collect()
 }
 
-pub(super) fn router() -> Router<Scheduler> {
+pub(super) fn router() -> Router {
     table().into_iter().fold(Router::new(), |router, (endpoint, handler)| router.route(endpoint.path, handler))
 }
 
-type Route = (Endpoint, MethodRouter<Scheduler>);
+type Route = (Endpoint, MethodRouter);
 
 fn table() -> Vec<Route> {
     use Role::{Admin, Deploy, Read, Trigger, Write};
@@ -95,7 +95,7 @@ fn table() -> Vec<Route> {
 
 fn route<H, T>(method: Method, path: &'static str, needs: Role, handler: H) -> Route
 where
-    H: Handler<T, Scheduler>,
+    H: Handler<T, ()>,
     T: 'static,
 {
     let (endpoint, handler) = public(method, path, handler);
@@ -104,7 +104,7 @@ where
 
 fn public<H, T>(method: Method, path: &'static str, handler: H) -> Route
 where
-    H: Handler<T, Scheduler>,
+    H: Handler<T, ()>,
     T: 'static,
 {
     let filter = MethodFilter::try_from(method.clone()).expect("the table has only methods that axum knows");
@@ -114,10 +114,10 @@ where
 /// The run that the path names.
 struct PathRun(RunId);
 
-impl FromRequestParts<Scheduler> for PathRun {
+impl<S: Send + Sync> FromRequestParts<S> for PathRun {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Scheduler) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         Ok(Self(RunId::parse(&PathText::from_request_parts(parts, state).await?.0, "id")?))
     }
 }
@@ -125,10 +125,10 @@ impl FromRequestParts<Scheduler> for PathRun {
 /// The one parameter of the path, decoded.
 struct PathText(String);
 
-impl FromRequestParts<Scheduler> for PathText {
+impl<S: Send + Sync> FromRequestParts<S> for PathText {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Scheduler) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let unreadable = || Problem::new(axum::http::StatusCode::NOT_FOUND, "not-found", "there is nothing at this address");
         let parameters = RawPathParams::from_request_parts(parts, state).await.map_err(|_| unreadable())?;
         let (_, text) = parameters.iter().next().ok_or_else(unreadable)?;
@@ -139,10 +139,10 @@ impl FromRequestParts<Scheduler> for PathText {
 /// The parameters of the query string, in order.
 struct QueryPairs(Vec<(String, String)>);
 
-impl FromRequestParts<Scheduler> for QueryPairs {
+impl<S: Send + Sync> FromRequestParts<S> for QueryPairs {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &Scheduler) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         axum::extract::Query::try_from_uri(&parts.uri)
             .map(|axum::extract::Query(pairs)| Self(pairs))
             .map_err(|_| Problem::new(axum::http::StatusCode::BAD_REQUEST, "invalid-query", "the query string can't be decoded"))

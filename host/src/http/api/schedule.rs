@@ -1,7 +1,9 @@
 //! `POST /v1/runs`: schedules a run.
 
 use axum::Json as Answer;
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
 
 use crate::http::auth::Caller;
 use crate::http::error::Problem;
@@ -12,7 +14,7 @@ use crate::model::{Invalid, Name, UniqueMode, limits, parse_duration};
 /// 201 if the run is new; 200 if an equal one was there already under the same unique key.
 pub(super) async fn schedule(
     caller: Caller,
-    headers: HeaderMap,
+    header: IdempotencyKey,
     Json(request): Json<shapes::ScheduleRun>,
 ) -> Result<(StatusCode, Answer<shapes::Scheduled>), Problem> {
     let task = Name::parse(&request.task, "task")?;
@@ -23,7 +25,7 @@ pub(super) async fn schedule(
         .payload(request.payload()?)
         .all_metadata(shapes::metadata(&request.metadata)?);
     let mode = unique_mode(&request)?;
-    match (unique_key(&headers, request.unique_key.as_deref())?, mode) {
+    match (unique_key(header.0.as_deref(), request.unique_key.as_deref())?, mode) {
         (Some(key), mode) => schedule = schedule.unique(key, mode.unwrap_or_default()),
         (None, Some(_)) => return Err(Invalid::new("invalid-unique-key", "unique_key", "say under which key the run is unique").into()),
         (None, None) => {}
@@ -65,20 +67,33 @@ fn unique_mode(request: &shapes::ScheduleRun) -> Result<Option<UniqueMode>, Inva
     Ok(Some(UniqueMode::Debounce { wait, max_wait }))
 }
 
-/// The unique key of the body, or of the header that other tools send for the same purpose.
-fn unique_key<'a>(headers: &'a HeaderMap, in_body: Option<&'a str>) -> Result<Option<&'a str>, Invalid> {
-    let mut named = headers.get_all("idempotency-key").iter();
-    let wrong = |reason: &str| Err(Invalid::new("invalid-unique-key", "Idempotency-Key", reason));
-    let in_header = match (named.next(), named.next()) {
-        (None, _) => None,
-        (Some(_), Some(_)) => return wrong("given twice"),
-        (Some(key), None) => match key.to_str() {
-            Ok(key) => Some(key),
-            Err(_) => return wrong("a header takes printable ASCII; put other keys into the body"),
-        },
-    };
+/// The header that other tools send for the same purpose as a unique key.
+pub(super) struct IdempotencyKey(Option<String>);
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let mut named = parts.headers.get_all("idempotency-key").iter();
+        match (named.next(), named.next()) {
+            (None, _) => Ok(Self(None)),
+            (Some(_), Some(_)) => Err(wrong_key("given twice").into()),
+            (Some(key), None) => match key.to_str() {
+                Ok(key) => Ok(Self(Some(key.into()))),
+                Err(_) => Err(wrong_key("a header takes printable ASCII; put other keys into the body").into()),
+            },
+        }
+    }
+}
+
+fn wrong_key(reason: &str) -> Invalid {
+    Invalid::new("invalid-unique-key", "Idempotency-Key", reason)
+}
+
+/// The unique key of the header or of the body.
+fn unique_key<'a>(in_header: Option<&'a str>, in_body: Option<&'a str>) -> Result<Option<&'a str>, Invalid> {
     match (in_header, in_body) {
-        (Some(header), Some(body)) if header != body => wrong("differs from `unique_key` in the body"),
+        (Some(header), Some(body)) if header != body => Err(wrong_key("differs from `unique_key` in the body")),
         (header, body) => Ok(header.or(body)),
     }
 }
