@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
+
 use super::Invalid;
 use super::limits::{JSON_DEPTH_MAX, MEDIA_TYPE_BYTES_MAX, PAYLOAD_BYTES_MAX};
 
@@ -27,6 +29,13 @@ impl Payload {
         Self::new(Self::JSON, text, field)
     }
 
+    /// JSON that was read as such. `field` names it in the error.
+    pub fn raw_json(json: &RawValue, field: &str) -> Result<Self, Invalid> {
+        check_length(json.get().as_bytes(), field)?;
+        check_depth(json.get().as_bytes(), field)?;
+        Ok(Self { media_type: None, bytes: json.get().as_bytes().into() })
+    }
+
     /// A value as JSON.
     pub fn from_value<T: serde::Serialize + ?Sized>(value: &T, field: &str) -> Result<Self, Invalid> {
         let text =
@@ -36,13 +45,7 @@ impl Payload {
 
     /// Bytes of any media type; JSON is checked for being JSON. `field` names it in the error.
     pub fn new(media_type: &str, bytes: &[u8], field: &str) -> Result<Self, Invalid> {
-        if bytes.len() > PAYLOAD_BYTES_MAX {
-            return Err(Invalid::new(
-                "payload-too-large",
-                field,
-                format!("{} bytes, the limit is {PAYLOAD_BYTES_MAX}; store the data elsewhere and pass its address", bytes.len()),
-            ));
-        }
+        check_length(bytes, field)?;
         if media_type == Self::JSON {
             check_json(bytes, field)?;
             return Ok(Self { media_type: None, bytes: bytes.into() });
@@ -85,9 +88,21 @@ impl Payload {
     }
 }
 
+fn check_length(bytes: &[u8], field: &str) -> Result<(), Invalid> {
+    if bytes.len() <= PAYLOAD_BYTES_MAX {
+        return Ok(());
+    }
+    let reason = format!("{} bytes, the limit is {PAYLOAD_BYTES_MAX}; store the data elsewhere and pass its address", bytes.len());
+    Err(Invalid::new("payload-too-large", field, reason))
+}
+
 fn check_json(bytes: &[u8], field: &str) -> Result<(), Invalid> {
-    serde_json::from_slice::<&serde_json::value::RawValue>(bytes)
-        .map_err(|error| Invalid::new("invalid-json", field, format!("not JSON: {error}")))?;
+    serde_json::from_slice::<&RawValue>(bytes).map_err(|error| Invalid::new("invalid-json", field, format!("not JSON: {error}")))?;
+    check_depth(bytes, field)
+}
+
+/// Of JSON.
+fn check_depth(bytes: &[u8], field: &str) -> Result<(), Invalid> {
     // serde_json bounds its own recursion at 128; ours is tighter, so that every reader downstream can cope.
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0usize, false, false);
     for &byte in bytes {

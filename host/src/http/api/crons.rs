@@ -86,7 +86,7 @@ pub(super) async fn update(
     PathText(name): PathText,
     Json(request): Json<shapes::UpdateCron>,
 ) -> Result<Answer<shapes::Cron>, Problem> {
-    let input = request.input.as_ref().map(|json| Payload::json(json.get().as_bytes(), "input")).transpose()?;
+    let input = request.input.as_ref().map(|json| Payload::raw_json(json, "input")).transpose()?;
     let start = request.start.map(|start| start.map_or_else(|| Ok(caller.scheduler.now()), |start| Timestamp::parse(&start, "start")));
     let jitter = request.jitter.map(|jitter| jitter.map_or(Ok(Duration::ZERO), |jitter| parse_duration(&jitter, "jitter")));
     let mut if_version = request.if_version;

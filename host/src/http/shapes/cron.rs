@@ -316,6 +316,6 @@ impl Occurrence {
 impl CreateCron {
     /// The input.
     pub fn payload(&self) -> Result<Payload, Invalid> {
-        self.input.as_ref().map_or_else(|| Ok(Payload::null()), |json| Payload::json(json.get().as_bytes(), "input"))
+        self.input.as_ref().map_or_else(|| Ok(Payload::null()), |json| Payload::raw_json(json, "input"))
     }
 }

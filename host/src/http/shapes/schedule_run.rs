@@ -60,7 +60,7 @@ impl ScheduleRun {
     pub fn payload(&self) -> Result<Payload, Invalid> {
         match (&self.input, &self.input_bytes) {
             (Some(_), Some(_)) => Err(Invalid::new("invalid-input", "input_bytes", "give either `input` or `input_bytes`, not both")),
-            (Some(json), None) => Payload::json(json.get().as_bytes(), "input"),
+            (Some(json), None) => Payload::raw_json(json, "input"),
             (None, Some(bytes)) => bytes.to_payload("input_bytes"),
             (None, None) => Ok(Payload::null()),
         }
