@@ -9,6 +9,7 @@ use super::failure::{self, Exit, Failure};
 use super::screen::{Screen, clean};
 use super::{Global, file, moment};
 use crate::http::shapes;
+use crate::storage::StorageError;
 use crate::storage::sqlite::SqliteStorage;
 
 /// Copy the whole database to a new file, while work goes on
@@ -63,7 +64,10 @@ fn offline(screen: &Screen, db: &Path, to: &Path) -> anyhow::Result<shapes::Back
     bar.finish_and_clear();
     copied.map_err(|error| {
         let message = format!("can't copy {}: {}", clean(&db.display().to_string()), clean(&error.to_string()));
-        Failure::new(Exit::DatabaseDamaged, "database", message)
+        match error {
+            StorageError::Corrupt(_) | StorageError::NoDatabase(_) => Failure::new(Exit::DatabaseDamaged, "database", message),
+            _ => Failure::new(Exit::Io, "io", message),
+        }
     })?;
     Ok(shapes::BackedUp { path: to.display().to_string(), bytes: file::length(to, "")? })
 }

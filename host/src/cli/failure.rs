@@ -87,7 +87,7 @@ pub(super) fn io(action: &str, path: &Path, error: &io::Error) -> anyhow::Error 
 /// Why the host could not be started on this database: in one paragraph, with what to do and the command for it.
 pub(super) fn database(path: &Path, error: &Error) -> anyhow::Error {
     let exit = match error {
-        Error::Storage(StorageError::Corrupt(_)) => Exit::DatabaseDamaged,
+        Error::Storage(StorageError::Corrupt(_) | StorageError::NoDatabase(_)) => Exit::DatabaseDamaged,
         // The wrong file or folder, a file of a newer version or in use: its text says what to change.
         Error::Storage(StorageError::Unavailable(_)) => Exit::Config,
         Error::Storage(_) => Exit::Io,

@@ -142,7 +142,9 @@ impl From<StorageError> for Problem {
             StorageError::Unavailable(_) => {
                 Self { retry_after: Some(5), ..Self::new(unavailable, "unavailable", "the storage is not available") }
             }
-            StorageError::Corrupt(_) => Self::new(damaged, "database-damaged", "what is stored can't be understood; see the host's log"),
+            StorageError::Corrupt(_) | StorageError::NoDatabase(_) => {
+                Self::new(damaged, "database-damaged", "what is stored can't be understood; see the host's log")
+            }
         }
     }
 }

@@ -100,7 +100,7 @@ impl fmt::Display for Timestamp {
         }
         let length = match micros {
             0 => 19,
-            _ if micros % 1_000 == 0 => 23,
+            _ if micros.is_multiple_of(1_000) => 23,
             _ => 26,
         };
         text[length] = b'Z';

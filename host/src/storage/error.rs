@@ -20,6 +20,9 @@ pub enum StorageError {
     /// What is stored can't be understood.
     #[error("the database is damaged: {0}")]
     Corrupt(String),
+    /// The file is no database at all.
+    #[error("{0}")]
+    NoDatabase(String),
 }
 
 /// Why runs were not created. None of the request's was.

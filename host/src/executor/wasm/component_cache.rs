@@ -57,11 +57,15 @@ pub(super) struct Upload {
     pub(super) place: Arc<Place>,
 }
 
+/// A component that somebody loads, for all who wait for it.
+type Loading = Arc<tokio::sync::OnceCell<Arc<Loaded>>>;
+
 /// The cache.
 pub(super) struct ComponentCache {
     shared: Arc<Shared>,
     loaded: RwLock<FxHashMap<Digest, Arc<Loaded>>>,
-    loading: Mutex<FxHashMap<Digest, Arc<tokio::sync::OnceCell<Arc<Loaded>>>>>,
+    /// What is being loaded, and whether for an upload: an attempt must not wait for the turn of one.
+    loading: Mutex<FxHashMap<(Digest, bool), Loading>>,
     loads: AtomicU64,
     code_bytes_max: usize,
 }
@@ -114,13 +118,14 @@ impl ComponentCache {
         if let Some(loaded) = self.get(&digest) {
             return Ok(loaded);
         }
-        let cell = Arc::clone(self.loading.lock().unwrap_or_else(PoisonError::into_inner).entry(digest).or_default());
+        let key = (digest, upload.is_some());
+        let cell = Arc::clone(self.loading.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
         let loaded = cell.get_or_try_init(|| self.load_on_a_thread(digest, upload)).await.cloned();
         if let Ok(loaded) = &loaded {
             self.keep(digest, Arc::clone(loaded));
         }
         // Only when it is in `loaded`, or nobody will have it: otherwise a late caller would load it again.
-        self.loading.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+        self.loading.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
         loaded
     }
 

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, ErrorCode};
 
 use super::SqliteStorage;
-use super::connection::{beside, open_reader};
+use super::connection::{beside, open_reader, unreadable};
 use crate::storage::StorageError;
 
 /// Pages copied at once: 4 MiB.
@@ -44,9 +44,19 @@ pub(super) fn backup(from: &Path, to: &Path, progress: &dyn Fn(u64, u64)) -> Res
         }
         Err(error) => return Err(trouble(&error)),
     }
-    let named =
-        copy(from, &draft, progress).map_err(|error| trouble(&error)).and_then(|()| name(&draft, to).map_err(|error| trouble(&error)));
-    drop(std::fs::remove_file(&draft));
+    let no_room = || StorageError::Unavailable(format!("the backup to {} failed: the disk is full; choose another one", to.display()));
+    let named = copy(from, &draft, progress)
+        .map_err(|error| match error.sqlite_error_code() {
+            // It is the copy's disk, of which the host knows nothing.
+            Some(ErrorCode::DiskFull) => no_room(),
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => unreadable(from, error),
+            _ => trouble(&error),
+        })
+        .and_then(|()| name(&draft, to).map_err(|error| trouble(&error)));
+    // On a full disk SQLite leaves its journal behind, too.
+    for left in [beside(&draft, "-journal"), draft] {
+        drop(std::fs::remove_file(left));
+    }
     named
 }
 

@@ -203,14 +203,14 @@ pub(super) fn open_checkpointer(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn no_database(path: &Path) -> StorageError {
-    StorageError::Corrupt(format!("{} is not a SQLite database; choose another file, nothing was changed in this one", path.display()))
+    StorageError::NoDatabase(format!("{} is not a SQLite database; choose another file, nothing was changed in this one", path.display()))
 }
 
 fn read_only(path: &Path) -> StorageError {
     StorageError::Unavailable(format!("{} is read-only; give this user write access to it and its folder", path.display()))
 }
 
-fn unreadable(path: &Path, error: rusqlite::Error) -> StorageError {
+pub(super) fn unreadable(path: &Path, error: rusqlite::Error) -> StorageError {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => no_database(path),
         Some(rusqlite::ErrorCode::DatabaseCorrupt) => {

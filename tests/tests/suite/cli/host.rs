@@ -49,7 +49,7 @@ fn copies_overwrite_nothing() {
     assert_eq!(std::fs::metadata(server.path("copy.db")).unwrap().permissions().mode() & 0o777, 0o600);
     Connection::open(server.path("copy.db")).unwrap().query_row("SELECT count(*) FROM runlater_tokens", [], |_| Ok(())).unwrap();
     server.run(&["backup", "other.db", "--db", "no.db"]).fails(74, &["no.db"]);
-    server.run(&["backup", "other.db", "--db", "there.db"]).fails(65, &["there.db"]);
+    server.run(&["backup", "other.db", "--db", "there.db"]).fails(65, &["there.db", "is not a SQLite database"]);
     assert!(std::process::Command::new("mkfifo").arg(server.path("pipe.db")).status().unwrap().success());
     server.run(&["backup", "other.db", "--db", "pipe.db"]).fails(74, &["pipe.db is not a file", "name the database file"]);
     server.run(&["backup", "other.db", "--db", "."]).fails(74, &["is a folder"]);
