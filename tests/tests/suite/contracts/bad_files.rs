@@ -53,7 +53,7 @@ fn not_a_database() {
     let text = "This is a letter, and not a database. ".repeat(100);
     fs::write(folder.file(), &text).unwrap();
     let error = refused(&folder.file(), &["runs.db", "not a SQLite database", "choose another file", "nothing was changed"]);
-    assert!(matches!(error, StorageError::Corrupt(_)));
+    assert!(matches!(error, StorageError::NoDatabase(_)));
     assert_eq!(fs::read_to_string(folder.file()).unwrap(), text);
     assert_eq!(folder.names(), ["runs.db"], "nothing is left beside it");
 }
