@@ -119,8 +119,6 @@ async fn over_http1(router: Router, stream: impl AsyncRead + AsyncWrite + Unpin,
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        // Answers are small: to copy one behind its head costs less than to hand over two pieces.
-        .writev(false)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

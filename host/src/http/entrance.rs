@@ -32,7 +32,9 @@ impl Entrance {
             .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this address"))
             .method_not_allowed_fallback(async || {
                 Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "this address takes the methods in `Allow`")
-            });
+            })
+            // Makes services of the handlers once, and not for each request.
+            .with_state(());
         let entrance = Arc::new(self);
         Router::new().fallback_service(service_fn(move |request| {
             let (entrance, routes) = (entrance.clone(), routes.clone());

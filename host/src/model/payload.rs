@@ -114,7 +114,7 @@ fn check_depth(bytes: &[u8], field: &str) -> Result<(), Invalid> {
                 depth += 1;
                 deepest = deepest.max(depth);
             }
-            b'}' | b']' if !in_string => depth -= 1,
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
             _ => {}
         }
     }

@@ -1,5 +1,7 @@
 //! `POST /v1/runs`: schedules a run.
 
+use std::convert::Infallible;
+
 use axum::Json as Answer;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
@@ -25,7 +27,7 @@ pub(super) async fn schedule(
         .payload(request.payload()?)
         .all_metadata(shapes::metadata(&request.metadata)?);
     let mode = unique_mode(&request)?;
-    match (unique_key(header.0.as_deref(), request.unique_key.as_deref())?, mode) {
+    match (unique_key(header.0?.as_deref(), request.unique_key.as_deref())?, mode) {
         (Some(key), mode) => schedule = schedule.unique(key, mode.unwrap_or_default()),
         (None, Some(_)) => return Err(Invalid::new("invalid-unique-key", "unique_key", "say under which key the run is unique").into()),
         (None, None) => {}
@@ -68,21 +70,22 @@ fn unique_mode(request: &shapes::ScheduleRun) -> Result<Option<UniqueMode>, Inva
 }
 
 /// The header that other tools send for the same purpose as a unique key.
-pub(super) struct IdempotencyKey(Option<String>);
+pub(super) struct IdempotencyKey(Result<Option<String>, Invalid>);
 
 impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
-    type Rejection = Problem;
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+    /// Whatever is wrong with it is told after what is wrong with the body, which must be read first.
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         let mut named = parts.headers.get_all("idempotency-key").iter();
-        match (named.next(), named.next()) {
-            (None, _) => Ok(Self(None)),
-            (Some(_), Some(_)) => Err(wrong_key("given twice").into()),
+        Ok(Self(match (named.next(), named.next()) {
+            (None, _) => Ok(None),
+            (Some(_), Some(_)) => Err(wrong_key("given twice")),
             (Some(key), None) => match key.to_str() {
-                Ok(key) => Ok(Self(Some(key.into()))),
-                Err(_) => Err(wrong_key("a header takes printable ASCII; put other keys into the body").into()),
+                Ok(key) => Ok(Some(key.into())),
+                Err(_) => Err(wrong_key("a header takes printable ASCII; put other keys into the body")),
             },
-        }
+        }))
     }
 }
 

@@ -159,7 +159,8 @@ fn write_some(tx: &Tx<'_>, statement: &str, entries: &[Entry]) -> rusqlite::Resu
     full.into_iter().try_for_each(|(namespace, number, at)| forget(tx.conn, namespace, number, at))
 }
 
-/// Removes what is too old or too much, from the oldest on; while the oldest is neither, nothing is.
+/// Removes what is too old or too much, from the oldest on. While the oldest is neither, nothing is; one of a clock that was set back since says
+/// nothing about those after it.
 fn forget(conn: &Connection, namespace: NamespaceId, last: i64, now: Timestamp) -> rusqlite::Result<()> {
     let (too_many, too_old) = (last - AUDIT_ENTRIES_MAX, now.saturating_sub(AUDIT_KEPT).as_micros());
     let oldest = conn
@@ -167,7 +168,7 @@ fn forget(conn: &Connection, namespace: NamespaceId, last: i64, now: Timestamp) 
         .query_row([namespace.0], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
         .optional()?;
     let Some((number, at)) = oldest else { return Ok(()) };
-    if number <= too_many || at < too_old {
+    if number <= too_many || at < too_old || at > now.as_micros() {
         conn.prepare_cached(
             "-- audit: forget
              DELETE FROM runlater_audit WHERE namespace = ?1 AND number < ?4 AND (number <= ?2 OR at < ?3)",
