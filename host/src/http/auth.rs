@@ -1,21 +1,18 @@
 //! Who calls, and whether they may.
 //!
-//! The [`Gate`] stands before every route but the public ones, unknown routes too; [`require`] stands before each route
+//! The [`Gate`] stands before every route but the public ones, unknown routes too; [`Needs`] stands before each handler
 //! with the role that the table in `api/mod.rs` names. Handlers get the scheduler only as [`Caller`], or as [`Anybody`] where no token is asked
 //! for, and only the gate makes these: there is no other way to it.
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::extract::{FromRequestParts, Request};
+use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::MethodRouter;
 use futures_util::future::Either;
-use tower::Service;
-use tower::layer::layer_fn;
 
 use super::error::Problem;
 use super::foreign_page;
@@ -115,34 +112,23 @@ impl Gate {
     }
 }
 
-/// This route for those alone whose role is enough.
-pub(super) fn require(route: MethodRouter, role: Role) -> MethodRouter {
-    route.route_layer(layer_fn(move |inner| Require { role, inner }))
-}
-
-/// A handler behind a role. By hand, because the ready-made kind copies the handler and allocates for each request.
+/// A handler for those alone whose role is enough. Not a layer, of which there would be a copy to make for each request.
 #[derive(Clone)]
-struct Require<S> {
-    role: Role,
-    inner: S,
+pub(super) struct Needs<H> {
+    pub(super) role: Role,
+    pub(super) handler: H,
 }
 
-impl<S: Service<Request, Response = Response>> Service<Request> for Require<S> {
-    type Response = Response;
-    type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<Response, S::Error>>>;
+impl<H: Handler<T, S>, T, S> Handler<T, S> for Needs<H> {
+    type Future = Either<H::Future, Ready<Response>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(self, request: Request, state: S) -> Self::Future {
         let refused = match request.extensions().get::<Caller>() {
-            Some(caller) if caller.is(self.role) => return Either::Left(self.inner.call(request)),
+            Some(caller) if caller.is(self.role) => return Either::Left(self.handler.call(request, state)),
             Some(caller) => Problem::forbidden(caller.role, self.role),
             None => Problem::unauthorized(),
         };
-        Either::Right(ready(Ok(refused.into_response())))
+        Either::Right(ready(refused.into_response()))
     }
 }
 

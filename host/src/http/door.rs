@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
-use super::auth;
+use super::auth::Needs;
 use super::error::Problem;
 use crate::scheduler::Role;
 
@@ -39,7 +39,7 @@ where
     H: Handler<T, ()>,
     T: 'static,
 {
-    auth::require(on(method, handler), role)
+    on(method, Needs { role, handler })
 }
 
 /// Whose refusals are told in which form.

@@ -21,7 +21,7 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
-use super::auth;
+use super::auth::Needs;
 use super::error::Problem;
 use crate::model::RunId;
 use crate::scheduler::Role;
@@ -98,8 +98,8 @@ where
     H: Handler<T, ()>,
     T: 'static,
 {
-    let (endpoint, handler) = public(method, path, handler);
-    (Endpoint { needs: Some(needs), ..endpoint }, auth::require(handler, needs))
+    let (endpoint, handler) = public(method, path, Needs { role: needs, handler });
+    (Endpoint { needs: Some(needs), ..endpoint }, handler)
 }
 
 fn public<H, T>(method: Method, path: &'static str, handler: H) -> Route
