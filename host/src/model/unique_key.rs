@@ -115,6 +115,8 @@ impl Unique {
 pub struct Holder {
     /// The run.
     pub run: RunId,
+    /// Its trigger time.
+    pub trigger_at: Timestamp,
     /// Where it stands.
     pub standing: Standing,
     /// Whether it is one of the same task as the request.
@@ -185,14 +187,22 @@ mod tests {
             let unique = Unique { mode, ..key().into() };
             for (is_equal, expected) in [(true, equal), (false, different)] {
                 let verdicts = situations.map(|standing| {
-                    let holder =
-                        Holder { run: RunId::from_key(1, 1), standing, same_task: true, is_equal, held_for: secs(50), first_at: at(80) };
+                    let holder = Holder {
+                        run: RunId::from_key(1, 1),
+                        trigger_at: at(120),
+                        standing,
+                        same_task: true,
+                        is_equal,
+                        held_for: secs(50),
+                        first_at: at(80),
+                    };
                     unique.verdict(&holder, at(100))
                 });
                 assert_eq!(verdicts, expected, "{mode:?} equal: {is_equal}");
             }
             let holder = Holder {
                 run: RunId::from_key(1, 1),
+                trigger_at: at(120),
                 standing: Standing::Waiting,
                 same_task: false,
                 is_equal: false,
@@ -209,6 +219,7 @@ mod tests {
         let asked_at = |second| {
             let holder = Holder {
                 run: RunId::from_key(1, 1),
+                trigger_at: at(120),
                 standing: Standing::Waiting,
                 same_task: true,
                 is_equal: false,

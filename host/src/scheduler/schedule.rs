@@ -245,6 +245,9 @@ impl Scheduler {
 }
 
 fn scheduled(created: Created, asked: Timestamp) -> Scheduled {
-    let trigger_at = if let Created::PutOff(_, at) = created { at } else { asked };
+    let trigger_at = match created {
+        Created::New(_) => asked,
+        Created::Existing(_, at) | Created::PutOff(_, at) => at,
+    };
     Scheduled { id: created.id(), trigger_at, created: matches!(created, Created::New(_)) }
 }

@@ -347,8 +347,8 @@ impl Registration {
 pub enum Created {
     /// It was stored.
     New(RunId),
-    /// An equal run under the same unique key was there already.
-    Existing(RunId),
+    /// An equal run under the same unique key was there already; its trigger time.
+    Existing(RunId, Timestamp),
     /// The run that held its unique key was moved to this time, and has its input now.
     PutOff(RunId, Timestamp),
 }
@@ -357,7 +357,7 @@ impl Created {
     /// The run that there is now.
     pub const fn id(self) -> RunId {
         match self {
-            Self::New(id) | Self::Existing(id) | Self::PutOff(id, _) => id,
+            Self::New(id) | Self::Existing(id, _) | Self::PutOff(id, _) => id,
         }
     }
 }

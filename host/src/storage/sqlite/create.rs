@@ -201,7 +201,7 @@ impl SqliteStorage {
         if let (Some(holder), Some(unique)) = (holder, &run.unique_key) {
             match unique.verdict(&holder, now) {
                 Verdict::Free => {}
-                Verdict::Existing => return Ok(Created::Existing(holder.run)),
+                Verdict::Existing => return Ok(Created::Existing(holder.run, holder.trigger_at)),
                 // The queue in memory can't follow a transaction that is not its own before that commits.
                 Verdict::Taken | Verdict::Replace | Verdict::PutOff(_) => return Err(CreateError::UniqueKeyTaken(holder.run)),
             }

@@ -250,7 +250,7 @@ impl Storage for SqliteStorage {
             let scheduled = created.iter().zip(tasks).filter_map(|(created, (task, at))| match created {
                 Created::New(run) => Some((*run, task, at)),
                 Created::PutOff(run, at) => Some((*run, task, *at)),
-                Created::Existing(_) => None,
+                Created::Existing(..) => None,
             });
             let scheduled =
                 scheduled.map(|(run, task, at)| Note { subject: Some(task.to_string()), ..Note::of_run(run) }.detail(at.to_string()));

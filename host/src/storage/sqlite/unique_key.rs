@@ -37,7 +37,7 @@ pub(super) fn holder(
     let Some(unique) = &run.unique_key else { return Ok(None) };
     let mut statement = conn.prepare_cached(
         "-- unique key
-         SELECT k.run, k.hash, k.held_for, coalesce(k.first_at, r.created_at), r.task, r.status, r.due_at, r.origin, r.finished_at
+         SELECT k.run, k.hash, k.held_for, coalesce(k.first_at, r.created_at), r.task, r.status, r.due_at, r.origin, r.finished_at, r.trigger_at
          FROM runlater_unique_keys k JOIN runlater_runs r ON r.id = k.run WHERE k.namespace = ?1 AND k.key = ?2",
     )?;
     statement
@@ -52,6 +52,7 @@ pub(super) fn holder(
             };
             Ok(Holder {
                 run: RunId::from_key(row.get(0)?, id_origin),
+                trigger_at: super::rows::time(row, 9)?,
                 standing,
                 same_task: row.get::<_, i64>(4)? == run.task.id.0,
                 is_equal: row.get::<_, Vec<u8>>(1)? == hash_of(run),
@@ -77,7 +78,7 @@ pub(super) fn make_way(tx: &mut Tx<'_>, namespace: NamespaceId, run: &NewRun, no
         // The guest that asked was told that its request would put this run off; now it is too late for that.
         Verdict::Free if holder.run == run.id => Way::Taken(holder.run),
         Verdict::Free => Way::Free,
-        Verdict::Existing => Way::Done(Created::Existing(holder.run)),
+        Verdict::Existing => Way::Done(Created::Existing(holder.run, holder.trigger_at)),
         Verdict::Taken => Way::Taken(holder.run),
         Verdict::Replace | Verdict::PutOff(_) => {
             let seen = see(tx.conn, namespace, id, now)?.expect("it was there a moment ago");

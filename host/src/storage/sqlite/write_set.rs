@@ -105,7 +105,7 @@ fn schedule(tx: &mut Tx<'_>, namespace: NamespaceId, run: &NewRun, now: Timestam
             Ok(())
         }
         // The guest was given this run's own id, which now would lead nowhere: another one took the key meanwhile.
-        Ok(Created::New(holder) | Created::Existing(holder) | Created::PutOff(holder, _)) | Err(Refused::UniqueKeyTaken(holder)) => {
+        Ok(Created::New(holder) | Created::Existing(holder, _) | Created::PutOff(holder, _)) | Err(Refused::UniqueKeyTaken(holder)) => {
             Err(WriteRefused::Conflict(format!("the unique key of a follow-up was taken by run {holder} while the attempt ran")))
         }
         Err(Refused::Quota(reason)) => Err(WriteRefused::Quota(reason)),

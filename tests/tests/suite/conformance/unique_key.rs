@@ -265,7 +265,7 @@ impl Request {
         let Some(held) = held.filter(|held| held.ended.is_none_or(|ended| ended + held.held_for > now)) else { return Ok(Created::New(id)) };
         let waits = held.ended.is_none() && held.due > now;
         match self.mode {
-            0 if held.input == self.input => Ok(Created::Existing(held.run)),
+            0 if held.input == self.input => Ok(Created::Existing(held.run, at(held.due))),
             2 if waits => Ok(Created::New(id)),
             3 if waits => Ok(Created::PutOff(held.run, at((now + 10).min(held.first + 15)))),
             3 => Ok(Created::New(id)),

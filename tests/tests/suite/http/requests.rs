@@ -15,8 +15,10 @@ async fn a_key_makes_one_run_of_many_requests() {
         world.send(request.header("idempotency-key", key).body(body.to_string().into()).unwrap()).await
     };
     let body = touch(json!({ "after": "1h", "input": 7 }));
-    let (first, second) = (send("order-7", body.clone()).await, send("order-7", body.clone()).await);
+    let later = touch(json!({ "after": "2h", "input": 7 }));
+    let (first, second) = (send("order-7", body.clone()).await, send("order-7", later).await);
     assert_eq!((first.status, second.status), (StatusCode::CREATED, StatusCode::OK));
+    assert_eq!(first.body["trigger_at"], second.body["trigger_at"], "it says when the run comes that there is");
     assert_eq!((&first.body["id"], &second.body["created"]), (&second.body["id"], &json!(false)));
     // The header and the field are one thing.
     let in_body = world.ask("POST", "/v1/runs", touch(json!({ "after": "1h", "input": 7, "unique_key": "order-7" }))).await;

@@ -249,6 +249,22 @@ impl World {
         self.list(RunFilter { metadata: Metadata::from_entries([(key, value)]).unwrap(), ..RunFilter::default() }).await
     }
 
+    /// Waits until so many of these have succeeded.
+    pub(super) async fn succeeded(&self, key: &str, value: &str, count: usize) -> Vec<Run> {
+        let mut events = self.events.resubscribe();
+        guarded("a success", async {
+            loop {
+                let mut seen = self.marked(key, value).await;
+                seen.retain(|run| run.status == Status::Succeeded);
+                if seen.len() >= count {
+                    return seen;
+                }
+                events.recv().await.unwrap();
+            }
+        })
+        .await
+    }
+
     pub(super) async fn attempts(&self, run: RunId) -> Vec<Attempt> {
         self.scheduler.attempts(run).await.unwrap()
     }

@@ -96,7 +96,7 @@ fn answer(world: &mut World, text: &str) -> String {
                     if let [Created::PutOff(id, to)] = created[..] {
                         return format!("{} put off to {}", name_of(world, id), seconds(to));
                     }
-                    if let [Created::Existing(id)] = created[..] {
+                    if let [Created::Existing(id, _)] = created[..] {
                         return format!("existing {}", name_of(world, id));
                     }
                     state(world, names[0], namespace, now)
