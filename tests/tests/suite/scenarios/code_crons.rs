@@ -54,10 +54,7 @@ async fn until(world: &World, start: Timestamp, wanted: &[(&str, u64, bool)]) {
 }
 
 async fn pass(world: &World, seconds: u64) {
-    for _ in 0..seconds {
-        world.advance(secs(1));
-    }
-    world.quiet_with("tick").await;
+    world.pass(seconds, "tick").await;
 }
 
 #[tokio::test]

@@ -20,12 +20,8 @@ async fn runs(world: &World, start: Timestamp) -> Vec<(u64, Status)> {
     ended
 }
 
-/// Lets time pass second by second, as it does.
 async fn pass(world: &World, seconds: u64) {
-    for _ in 0..seconds {
-        world.advance(secs(1));
-    }
-    world.quiet().await;
+    world.pass(seconds, "touch").await;
 }
 
 #[tokio::test]

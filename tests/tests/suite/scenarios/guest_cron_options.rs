@@ -16,12 +16,8 @@ async fn told(world: &World, steps: Value) -> Vec<String> {
     said.as_array().unwrap().iter().map(|said| said.as_str().unwrap().to_owned()).collect()
 }
 
-/// Lets time pass second by second, as it does.
 async fn pass(world: &World, seconds: u64) {
-    for _ in 0..seconds {
-        world.advance(secs(1));
-    }
-    world.quiet_with("tick").await;
+    world.pass(seconds, "tick").await;
 }
 
 #[tokio::test]

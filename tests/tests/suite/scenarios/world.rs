@@ -235,6 +235,17 @@ impl World {
         assert_eq!(self.run(task, Value::Null).await.status, Status::Succeeded);
     }
 
+    /// Lets time pass second by second, as it does, and has what came due by then ended now and then: time that leaps on while an attempt is in
+    /// flight is time that it took, and 60 s of that are its timeout.
+    pub(super) async fn pass(&self, seconds: u64, task: &str) {
+        for second in 1..=seconds {
+            self.advance(secs(1));
+            if second % 20 == 0 || second == seconds {
+                self.quiet_with(task).await;
+            }
+        }
+    }
+
     pub(super) async fn list(&self, filter: RunFilter) -> Vec<Run> {
         let page = Page::new(500, None, runlater::model::Order::OldestFirst).unwrap();
         self.scheduler.list(&filter, &page).await.unwrap().0
