@@ -19,10 +19,12 @@ pub mod model;
 pub mod scheduler;
 mod stand_back;
 pub mod storage;
+pub mod zones;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use model::{Cron, CronFilter, CronRule, Due, Grant, Metadata, Page, Payload, Run, RunFilter, RunId, Status, Timestamp};
 pub use scheduler::{Backfill, BulkOutcome, CronUpdate, Error, Registered, Schedule, Scheduled, Scheduler, SchedulerBuilder, Selection};
+pub use zones::Zones;
 
 /// Compiles the code of the first page.
 #[cfg(doctest)]

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::Global;
 use super::client::Client;
-use super::screen::Screen;
+use super::screen::{Screen, clean};
 use crate::http::shapes;
 
 /// Show what waits on the host, and what it left out since it started
@@ -25,6 +25,7 @@ impl Health {
         }
         let writes = if health.writable { "are taken" } else { "are refused: the host's log says why" };
         screen.line(format!("writes {writes}; {} wait for their commit", health.queued_writes))?;
+        screen.line(format!("time zones {} from {}", clean(&health.time_zones.release), clean(&health.time_zones.source)))?;
         screen.line(format!("attempts in flight {}", health.running))?;
         screen.line(format!("runs due within seconds {}, held back by a policy or a pause {}", health.armed, health.parked))?;
         screen.line("\nSince the host started:")?;

@@ -17,6 +17,7 @@ mod file;
 mod filter;
 mod forecast;
 mod health;
+mod log;
 mod moment;
 mod new;
 mod pause;
@@ -27,6 +28,7 @@ mod screen;
 mod serve;
 mod table;
 mod tasks;
+mod time_zones;
 mod tls;
 mod token;
 mod version;
@@ -45,7 +47,7 @@ use screen::Screen;
 struct Cli {
     #[command(flatten)]
     global: Global,
-    /// Show the versions of runlater, SQLite, wasmtime and the time zones.
+    /// Show the versions of runlater, SQLite, wasmtime and the time zone database.
     #[arg(long, short = 'V')]
     version: bool,
     #[command(subcommand)]

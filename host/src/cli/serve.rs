@@ -13,12 +13,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::discovery::{self, ServerFile};
 use super::failure::{self, Exit, Failure};
+use super::log;
 use super::screen::{Screen, clean};
+use super::time_zones::{ReloadSignal, TimeZonesArgument};
 use crate::executor::wasm::Compiler;
 use crate::http::{self, Rates};
 use crate::model::RateLimit;
 use crate::model::limits::LIVE_PER_NAMESPACE_MAX;
-use crate::scheduler::{NewToken, Role, Scheduler, SchedulerBuilder};
+use crate::scheduler::{Error, NewToken, Role, Scheduler, SchedulerBuilder};
 use crate::storage::sqlite::{Room, SqliteStorage};
 
 /// Where a host listens unless it is told otherwise.
@@ -36,6 +38,8 @@ const STOP_GRACE: Duration = Duration::from_secs(25);
 
 The first start makes an admin token and keeps it, with the address, in ./.runlater/server.json, where client commands in the
 same folder find it. Beyond this machine, put a proxy with TLS in front.
+
+SIGHUP reads the time zones again, as the host does by itself once a day; SIGINT and SIGTERM stop it.
 
 Exit codes: 65 the database is damaged, or is none; 78 it can't be used here: another program's, written by a newer
 runlater, in use or locked, not writable, no file; 74 the disk failed, or the address is taken. Each says what to do.")]
@@ -59,6 +63,8 @@ pub(super) struct Serve {
     slots: SlotsArgument,
     #[command(flatten)]
     rates: RateArguments,
+    #[command(flatten)]
+    time_zones: TimeZonesArgument,
 }
 
 /// How much may run at a time.
@@ -130,13 +136,14 @@ impl Serve {
                 self.listen
             )));
         }
+        log::install(screen.json);
         runtime()?.block_on(async {
-            let stop = StopSignal::new()?;
+            let (stop, reload) = (StopSignal::new()?, ReloadSignal::new()?);
             // The address first: a taken one must not cost a start of the scheduler.
             let listener = bind(self.listen).await?;
             let room = Room { keep_free: self.keep_free << 20, ..Room::default() };
             let scheduler = open(&self.db, |builder| {
-                let builder = self.slots.apply(builder).room(room).live_runs(self.live_runs);
+                let builder = self.time_zones.apply(self.slots.apply(builder)).room(room).live_runs(self.live_runs);
                 match self.rates.guest_creates {
                     Some(rate) => builder.guest_creates(rate.0),
                     None => builder,
@@ -151,7 +158,7 @@ impl Serve {
                 screen.line(format!("listening on http://{address}, with the database {}", clean(&self.db.display().to_string())))?;
                 screen.line(format!("client commands in this folder find address and token in {}", clean(&file.display().to_string())))?;
             }
-            let stop = stop_or_broken(stop, &scheduler);
+            let stop = stop_or_broken(stop, reload, &scheduler, screen);
             let served = http::serve_with(doors(), scheduler.clone(), self.rates.of_requests(), listener, stop).await;
             close(&scheduler, screen).await?;
             Ok(served?)
@@ -199,7 +206,13 @@ pub(super) async fn open(db: &Path, more: impl FnOnce(SchedulerBuilder) -> Sched
             // Holds nothing but a key that seals nothing.
             let _ = fs::remove_dir_all(&code);
         }
-        failure::database(db, &error)
+        match error {
+            // Not a matter of the database.
+            Error::Invalid(invalid) if invalid.code == "invalid-tzdir" => {
+                Failure::new(Exit::Config, invalid.code, clean(&invalid.to_string())).into()
+            }
+            error => failure::database(db, &error),
+        }
     })
 }
 
@@ -249,10 +262,11 @@ pub(super) async fn announce(scheduler: &Scheduler, address: SocketAddr, folder:
     discovery::write(folder, &ServerFile { url: format!("http://{reached}"), token })
 }
 
-/// Ends when the host is told to stop, or its storage has given up.
-pub(super) async fn stop_or_broken(stop: StopSignal, scheduler: &Scheduler) {
+/// Ends when the host is told to stop, or its storage has given up. Meanwhile, it reads its time zones again when it is told to.
+pub(super) async fn stop_or_broken(stop: StopSignal, reload: ReloadSignal, scheduler: &Scheduler, screen: &Screen) {
     tokio::select! {
         () = stop.wait() => {}
+        () = reload.obey(scheduler, screen) => {}
         _ = scheduler.broken() => {}
     }
 }

@@ -2,17 +2,21 @@
 
 use serde_json::json;
 
-use super::screen::Screen;
+use super::screen::{Screen, clean};
+use super::time_zones::TimeZonesArgument;
 use crate::executor::wasm::ENGINE_VERSION;
-use crate::model::TZDB_VERSION;
 use crate::storage::sqlite::SqliteStorage;
 
 pub(super) fn show(screen: &Screen) -> anyhow::Result<()> {
+    let zones = TimeZonesArgument::default().select()?.release();
     let (own, sqlite) = (env!("CARGO_PKG_VERSION"), SqliteStorage::library_version());
     if screen.json {
-        screen.value(&json!({ "runlater": own, "sqlite": sqlite, "wasmtime": ENGINE_VERSION, "tzdb": TZDB_VERSION }))?;
+        screen.value(
+            &json!({ "runlater": own, "sqlite": sqlite, "wasmtime": ENGINE_VERSION, "tzdb": zones.release, "tzdb_source": zones.source }),
+        )?;
     } else {
-        screen.line(format!("runlater {own} (SQLite {sqlite}, wasmtime {ENGINE_VERSION}, time zones {TZDB_VERSION})"))?;
+        let (release, source) = (zones.release, clean(&zones.source));
+        screen.line(format!("runlater {own} (SQLite {sqlite}, wasmtime {ENGINE_VERSION}, time zones {release} from {source})"))?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Components, and what they say of their tasks.
 
-use super::{CronSettings, CronSpec, Digest, InputSchema, Invalid, Name, Payload, PolicySettings, Timestamp};
+use super::{CronSettings, CronSpec, Digest, InputSchema, Invalid, Name, Payload, PolicySettings, Timestamp, ZoneDatabase};
 
 /// A component as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,9 +59,9 @@ pub struct CodeCron {
 
 impl CodeCron {
     /// A cron of `task` that `key` tells from the task's other ones.
-    pub fn new(task: &Name, key: &str, settings: CronSettings) -> Result<Self, Invalid> {
+    pub fn new(task: &Name, key: &str, settings: CronSettings, zones: &ZoneDatabase) -> Result<Self, Invalid> {
         let (name, start) = (Name::parse(&format!("{task}.{key}"), "cron")?, settings.start);
-        Ok(Self { name, start, spec: settings.create(task.clone(), Timestamp::MIN)? })
+        Ok(Self { name, start, spec: settings.create(task.clone(), Timestamp::MIN, zones)? })
     }
 
     /// What its runs are given.

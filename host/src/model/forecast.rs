@@ -184,7 +184,9 @@ mod tests {
     }
 
     fn cron(name: &str, expression: &str, from: Timestamp, max_count: Option<u32>) -> Cron {
-        let rule = CronRule::new(expression, "Europe/Prague", from, None, Duration::ZERO).unwrap();
+        let rule =
+            CronRule::new(expression, crate::model::ZoneDatabase::bundled().zone("Europe/Prague").unwrap(), from, None, Duration::ZERO)
+                .unwrap();
         let next_at = rule.next_after(from);
         let (name, task) = (Name::parse(name, "name").unwrap(), Name::parse("t", "task").unwrap());
         let (input, metadata) = (Payload::null(), Metadata::default());

@@ -41,15 +41,15 @@ mod time;
 mod unique_key;
 mod version;
 mod write_set;
+mod zone;
+mod zone_database;
 
 pub use attempt::{Attempt, FailureReason, Outcome};
 pub use audit::{AuditAction, AuditEntry, AuditQuery};
 pub use because::Because;
 pub use component::{CodeCron, CodeSchedule, Component, TaskDefinition};
 pub use concurrency::{Admission, Concurrency, LaneKey, Overlap};
-pub use cron::{
-    CatchUpPlan, Cron, CronChange, CronFilter, CronRule, CronSettings, CronSpec, DstNote, Occurrence, Skipped, TZDB_VERSION, catch_up,
-};
+pub use cron::{CatchUpPlan, Cron, CronChange, CronFilter, CronRule, CronSettings, CronSpec, DstNote, Occurrence, Skipped, catch_up};
 pub use cursor::{Cursor, List};
 pub use digest::Digest;
 pub use explain::{Advice, Cause, Explanation, Known, explain};
@@ -83,3 +83,5 @@ pub use time::{Due, Timestamp, format_duration, parse_duration};
 pub use unique_key::{Holder, Standing, Unique, UniqueMode, Verdict};
 pub use version::Version;
 pub use write_set::{Write, WriteRefused, WriteSet};
+pub use zone::Zone;
+pub use zone_database::{ZoneDatabase, ZoneRelease};

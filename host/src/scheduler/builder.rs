@@ -16,6 +16,7 @@ use crate::model::limits::{GUEST_CREATES_PER_SECOND, Limits};
 use crate::model::{Invalid, Name, Namespace, RateLimit, RateUnit, gap};
 use crate::storage::sqlite::{Room, SqliteStorage};
 use crate::storage::{Quotas, Storage, StorageError};
+use crate::zones::Zones;
 
 /// How late a scheduled run may start because no host was running. A restart or an upgrade takes less.
 const MISSED_GRACE: Duration = Duration::from_secs(60);
@@ -42,6 +43,7 @@ pub struct SchedulerBuilder {
     quotas: Quotas,
     room: Room,
     paused: bool,
+    tzdir: Option<PathBuf>,
 }
 
 impl Default for SchedulerBuilder {
@@ -61,6 +63,7 @@ impl Default for SchedulerBuilder {
             quotas: Quotas::default(),
             room: Room::default(),
             paused: false,
+            tzdir: None,
         }
     }
 }
@@ -176,6 +179,15 @@ impl SchedulerBuilder {
         self
     }
 
+    /// Takes time zones from this zoneinfo folder, such as `/usr/share/zoneinfo`. A zone that it lacks is taken from the bundled copy.
+    ///
+    /// Default: the folder that the environment variable `RUNLATER_TZDIR` names, or else the system's folder or the bundled copy, whichever has the
+    /// newer release. [`Scheduler::reload_time_zones`] reads the folder again; so does the scheduler by itself once a day.
+    pub fn tzdir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.tzdir = Some(folder.into());
+        self
+    }
+
     /// Opens the database, recovers what an earlier host left, marks what was missed, and starts to execute.
     ///
     /// Called within a tokio runtime with time and I/O enabled, which must outlive the scheduler: guests use its timers and sockets.
@@ -189,15 +201,20 @@ impl SchedulerBuilder {
 
         let now = clock.now();
         // Opening recovers what an unclean stop left, which may take a while.
-        let opened = tokio::task::spawn_blocking(move || SqliteStorage::open_with(&path, self.room, now)).await;
-        let sqlite = Arc::new(opened.map_err(|_| StorageError::Unavailable("it could not be opened".into()))??);
+        let tzdir = self.tzdir;
+        let opened = tokio::task::spawn_blocking(move || {
+            let zones = Zones::select(tzdir.as_deref())?;
+            Ok::<_, Error>(SqliteStorage::open_with(&path, self.room, zones, now)?)
+        });
+        let sqlite = Arc::new(opened.await.map_err(|_| StorageError::Unavailable("it could not be opened".into()))??);
         sqlite.set_quotas(self.quotas);
         let storage: Arc<dyn Storage> = sqlite.clone();
         let executor = match self.executor {
             Some(executor) => executor,
             None => {
                 let components = Arc::new(StorageComponentSource(storage.clone()));
-                let executor = WasmExecutor::new(self.wasm, clock.clone(), components);
+                let wasm = WasmConfig { zones: storage.zones().clone(), ..self.wasm };
+                let executor = WasmExecutor::new(wasm, clock.clone(), components);
                 Arc::new(executor.map_err(|error| Error::Start(error.to_string()))?)
             }
         };

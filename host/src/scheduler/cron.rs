@@ -126,7 +126,8 @@ impl<'a> NewCron<'a> {
         }
         let now = scheduler.now();
         check_max_count(self.max_count)?;
-        let rule = CronRule::new(&self.expression, &self.timezone, self.start.unwrap_or(now), self.end, self.jitter)?;
+        let zone = scheduler.core.storage.zones().zone(&self.timezone)?;
+        let rule = CronRule::new(&self.expression, zone, self.start.unwrap_or(now), self.end, self.jitter)?;
         let spec = CronSpec {
             task,
             rule,
@@ -229,7 +230,8 @@ impl Scheduler {
             // An interval that is new counts from now; one that stays keeps its beat.
             let same_beat = expression.as_deref().is_none_or(|expression| expression.trim() == rule.text());
             let start = start.unwrap_or(if same_beat { rule.start() } else { self.now().max(rule.start()) });
-            let (text, zone) = (expression.as_deref().unwrap_or(rule.text()), timezone.as_deref().unwrap_or(rule.zone()));
+            let text = expression.as_deref().unwrap_or(rule.text());
+            let zone = timezone.as_deref().map_or_else(|| Ok(rule.time_zone().clone()), |name| self.core.storage.zones().zone(name))?;
             change.rule = Some(CronRule::new(text, zone, start, end.unwrap_or(rule.end()), jitter.unwrap_or(rule.jitter()))?);
             // The rule was made of what was read: nobody may have changed it meanwhile.
             change.if_version = change.if_version.or(Some(before.version));

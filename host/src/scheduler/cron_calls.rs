@@ -85,7 +85,7 @@ impl GuestCalls {
 impl CronCalls for GuestCalls {
     fn create_cron(&mut self, name: Name, task: Name, settings: CronSettings) -> Result<(), CallError> {
         let now = self.clock.now();
-        let spec = settings.create(task, now)?;
+        let spec = settings.create(task, now, &self.storage.zones().current())?;
         self.check_cron(&spec)?;
         if self.find_cron(&name)?.is_some() {
             return Err(CallError::CronExists(name.to_string()));
@@ -132,7 +132,7 @@ impl CronCalls for GuestCalls {
     fn update_cron(&mut self, name: &Name, settings: CronSettings) -> Result<(), CallError> {
         let now = self.clock.now();
         let cron = self.changeable_cron(name)?;
-        let change = settings.change(&cron.spec, cron.version, now)?;
+        let change = settings.change(&cron.spec, cron.version, now, &self.storage.zones().current())?;
         self.check_cron(&cron.spec.clone().with(change.clone()))?;
         self.push(Write::ChangeCron(name.clone(), Box::new(change.clone())))?;
         self.see_cron(Cron { spec: cron.spec.clone().with(change), ..cron }, now);

@@ -32,6 +32,7 @@ mod pulse;
 mod register;
 mod roster;
 mod schedule;
+mod time_zones;
 mod tokens;
 mod worker;
 

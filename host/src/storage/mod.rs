@@ -23,8 +23,9 @@ use crate::model::limits;
 use crate::model::{
     Ahead, Attempt, AttemptCounters, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Digest,
     Grants, Hold, Holder, Lineage, Metadata, Name, Namespace, NamespaceId, NewRun, Next, Origin, Page, Pause, Payload, PolicySettings,
-    Progress, Retention, Run, RunFilter, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp, Version, WriteSet,
+    Progress, Retention, Run, RunFilter, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp, Version, WriteSet, ZoneRelease,
 };
+use crate::zones::Zones;
 
 pub use crate::cancel::CancelSignal;
 pub use crate::model::Gap;
@@ -250,6 +251,13 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Decides about the occurrences of up to `limit` crons in the gap, as their missed policy says. Returns how many crons had some.
     async fn miss_crons(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError>;
+
+    /// Computes again when crons fire next, if the time zones are others than those with which that was last done. Logs each cron whose next
+    /// occurrence changes. Runs of occurrences that exist already stay as they are.
+    async fn renew_crons(&self, now: Timestamp) -> Result<(), StorageError>;
+
+    /// The time zones that crons follow.
+    fn zones(&self) -> &Zones;
 
     /// What is to come of one task, or of all, before `until`: scheduled runs by the hour, and crons.
     fn ahead(&self, namespace: NamespaceId, task: Option<&Name>, until: Timestamp, now: Timestamp) -> Result<Ahead, StorageError>;
@@ -546,6 +554,8 @@ pub struct TokenRecord {
 /// How the storage does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Health {
+    /// The time zone database that crons follow.
+    pub time_zones: ZoneRelease,
     /// Whether writes are accepted.
     pub writable: bool,
     /// Why not, in words.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. A layer may use those before it.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     // Marks for tests, anywhere.
     ("failpoint", &[]),
     ("model", &[]),
@@ -12,9 +12,11 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("clock", &["model"]),
     ("stand_back", &[]),
     ("telemetry", &["model"]),
-    ("storage", &["model", "cancel", "clock"]),
-    ("executor", &["model", "cancel", "clock", "stand_back"]),
-    ("scheduler", &["model", "cancel", "clock", "stand_back", "telemetry", "storage", "executor"]),
+    // Reads the time zone database.
+    ("zones", &["model"]),
+    ("storage", &["model", "cancel", "clock", "zones"]),
+    ("executor", &["model", "cancel", "clock", "stand_back", "zones"]),
+    ("scheduler", &["model", "cancel", "clock", "stand_back", "telemetry", "zones", "storage", "executor"]),
     ("config", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler"]),
     // The doors. Storage's records and events are what they show; its verbs they reach through the scheduler.
     ("http", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config"]),
@@ -22,7 +24,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("hatchet", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config", "http"]),
     // Measures all of it; only the command line knows it.
     ("bench", &["model", "cancel", "clock", "stand_back", "telemetry", "storage", "executor", "scheduler", "config", "http"]),
-    ("cli", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config", "http", "hatchet", "bench"]),
+    ("cli", &["model", "cancel", "clock", "telemetry", "zones", "storage", "executor", "scheduler", "config", "http", "hatchet", "bench"]),
 ];
 
 const LINES_SOFT: usize = 400;

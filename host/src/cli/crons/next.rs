@@ -9,6 +9,7 @@ use crate::cli::client::Client;
 use crate::cli::failure;
 use crate::cli::moment;
 use crate::cli::screen::{Screen, clean};
+use crate::cli::time_zones::TimeZonesArgument;
 use crate::http::shapes;
 use crate::model::{CronRule, Name, Timestamp};
 
@@ -18,8 +19,8 @@ use crate::model::{CronRule, Name, Timestamp};
   runlater crons next nightly --count 20
   runlater crons next --expression '30 2 * * 0' --timezone Europe/Prague --after 2027-03-01T00:00:00Z")]
 pub(super) struct Next {
-    /// The stored cron
-    #[arg(value_parser = parse_name, required_unless_present = "expression", conflicts_with = "expression")]
+    /// The stored cron; name one, or give an --expression
+    #[arg(value_parser = parse_name, conflicts_with = "expression")]
     name: Option<Name>,
     /// An expression; needs no server
     #[arg(long, value_name = "CRON")]
@@ -27,9 +28,11 @@ pub(super) struct Next {
     /// The time zone of the expression
     #[arg(long, value_name = "ZONE", default_value = "UTC", requires = "expression", conflicts_with = "name")]
     timezone: String,
-    /// Look at the expression from this time on [default: now]
+    /// Show when the expression fires later than this time, which itself is left out [default: now]
     #[arg(long, value_name = "TIME", requires = "expression", conflicts_with = "name")]
     after: Option<String>,
+    #[command(flatten)]
+    time_zones: TimeZonesArgument,
     /// How many: 1 to 500
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=500))]
     count: u16,
@@ -39,7 +42,12 @@ impl Next {
     pub(super) fn run(self, client: impl FnOnce() -> anyhow::Result<Client>, screen: &Screen) -> anyhow::Result<()> {
         let found = match (&self.name, &self.expression) {
             (Some(name), _) => client()?.get(&format!("/v1/crons/{name}/next"), &[("count", self.count.to_string())])?,
-            (None, expression) => self.of(expression.as_deref().unwrap_or_default())?,
+            (None, Some(expression)) => self.of(expression)?,
+            (None, None) => {
+                let hint =
+                    "name a stored cron, or give an expression: runlater crons next --expression '0 9 * * 1-5' --timezone Europe/Prague";
+                return Err(failure::usage(hint));
+            }
         };
         if screen.json {
             return Ok(screen.value(&found)?);
@@ -61,7 +69,8 @@ impl Next {
             Some(after) => Timestamp::parse(after, "after").map_err(wrong)?,
             None => moment::now(),
         };
-        let rule = CronRule::new(expression, &self.timezone, after, None, Duration::ZERO).map_err(wrong)?;
+        let zone = self.time_zones.select()?.zone(&self.timezone).map_err(wrong)?;
+        let rule = CronRule::new(expression, zone, after, None, Duration::ZERO).map_err(wrong)?;
         let occurrences = crate::scheduler::next(&rule, after, self.count.into());
         Ok(shapes::Occurrences { occurrences: occurrences.iter().map(|occurrence| shapes::Occurrence::of(&rule, occurrence)).collect() })
     }

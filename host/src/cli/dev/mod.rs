@@ -20,8 +20,10 @@ use tokio::task::JoinSet;
 
 use super::discovery;
 use super::failure::{self, Exit, Failure};
+use super::log;
 use super::screen::{Screen, clean};
 use super::serve::{self, SlotsArgument, StopSignal};
+use super::time_zones::{ReloadSignal, TimeZonesArgument};
 use crate::http;
 use crate::model::{Grant, Origin, RunFilter};
 use crate::scheduler::Scheduler;
@@ -53,6 +55,8 @@ pub(super) struct Dev {
     listen: Option<SocketAddr>,
     #[command(flatten)]
     slots: SlotsArgument,
+    #[command(flatten)]
+    time_zones: TimeZonesArgument,
 }
 
 impl Dev {
@@ -66,6 +70,7 @@ impl Dev {
         }
         build::check_target(screen)?;
         let crates = crates::find(&self.folder)?;
+        log::install(screen.json);
         let runtime = serve::runtime()?;
         let done = runtime.block_on(self.host(screen, crates));
         // A build may still be at work; cargo goes on by itself.
@@ -74,11 +79,11 @@ impl Dev {
     }
 
     async fn host(self, screen: &Screen, crates: Vec<GuestCrate>) -> anyhow::Result<()> {
-        let stop = StopSignal::new()?;
+        let (stop, reload) = (StopSignal::new()?, ReloadSignal::new()?);
         let folder = Path::new(".");
         let db = discovery::make_folder(folder)?.join("runlater.db");
         let listener = self.listen().await?;
-        let scheduler = serve::open(&db, |builder| self.slots.apply(builder)).await?;
+        let scheduler = serve::open(&db, |builder| self.time_zones.apply(self.slots.apply(builder))).await?;
         let events = scheduler.subscribe();
         let address = listener.local_addr()?;
         let file = serve::announce(&scheduler, address, folder).await?;
@@ -99,7 +104,7 @@ impl Dev {
         let watching = self.watch(&scheduler, screen, events, &mut seen);
         let watched = tokio::select! {
             watched = watching => watched,
-            () = serve::stop_or_broken(stop, &scheduler) => Ok(()),
+            () = serve::stop_or_broken(stop, reload, &scheduler, screen) => Ok(()),
         };
         drop(stop_serving);
         while serving.join_next().await.is_some() {}

@@ -39,6 +39,7 @@ use crate::cancel::CancelSignal;
 use crate::clock::Clock;
 use crate::model::limits::Limits;
 use crate::model::{Digest, FailureReason, Grants, Invalid, NamespaceId, Outcome, TaskDefinition, WriteSet};
+use crate::zones::Zones;
 
 use super::{AttemptReport, AttemptRequest, ComponentSource, Executor};
 
@@ -76,6 +77,8 @@ pub struct WasmConfig {
     pub compiler: Compiler,
     /// Imports of the embedder's own, which every guest may use.
     pub extend: Vec<ExtendLinker>,
+    /// The time zones of the crons that components declare.
+    pub zones: Zones,
 }
 
 impl Default for WasmConfig {
@@ -88,6 +91,7 @@ impl Default for WasmConfig {
             code_bytes_max: 512 << 20,
             compiler: Compiler::default(),
             extend: Vec::new(),
+            zones: Zones::bundled(),
         }
     }
 }
@@ -120,6 +124,7 @@ struct Host {
     limits: Limits,
     clock: Arc<dyn Clock>,
     epochs: EpochTicker,
+    zones: Zones,
 }
 
 impl WasmExecutor {
@@ -132,7 +137,7 @@ impl WasmExecutor {
         let components = ComponentCache::new(engine.clone(), linkers, source, config.compiler, dir, config.code_bytes_max)?;
         let epochs = EpochTicker::start(&engine)?;
         Ok(Self {
-            host: Arc::new(Host { engine, limits: config.limits, clock, epochs }),
+            host: Arc::new(Host { engine, limits: config.limits, clock, epochs, zones: config.zones }),
             components,
             uploads: Uploads::new(),
             attempts: Semaphore::new(config.attempts_at_once as usize),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::ZoneRelease;
 use crate::storage;
 
 /// How this host does: what waits now, and what happened since it started. Over all namespaces.
@@ -9,6 +10,8 @@ use crate::storage;
 pub struct Health {
     /// Whether writes are accepted. If not, the host's log says why.
     pub writable: bool,
+    /// The time zone database that crons follow, and where it comes from: `bundled`, or a folder.
+    pub time_zones: ZoneRelease,
     /// Runs armed in memory, to start within the next seconds.
     pub armed: usize,
     /// Runs that are due, and wait for what their task's policy or a pause asks for. More may wait in the database.
@@ -43,6 +46,7 @@ impl From<storage::Health> for Health {
         let storage::Missed { host_down, overlap, expired } = health.missed;
         Self {
             writable: health.writable,
+            time_zones: health.time_zones,
             armed: health.armed,
             parked: health.parked,
             running: health.running,

@@ -3,7 +3,9 @@
 //! Asked by storage, which turns occurrences into runs, and by the doors, which show what is to come.
 
 mod catch_up;
+mod days;
 mod expression;
+mod fields;
 mod record;
 mod search;
 mod settings;
@@ -11,29 +13,27 @@ mod settings;
 mod sweep;
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeZone, Utc};
-use chrono_tz::Tz;
+use chrono::{DateTime, NaiveDateTime};
 
 use super::limits::{CRON_JITTER_MAX, OCCURRENCES_MAX};
-use super::{Invalid, Timestamp, format_duration};
+use super::{Invalid, Timestamp, Zone, format_duration};
 use expression::Expression;
 
 pub use catch_up::{CatchUpPlan, Skipped, catch_up};
 pub use record::{Cron, CronChange, CronFilter, CronSpec};
 pub use settings::CronSettings;
 
-/// Which release of the IANA time zone database the crons go by.
-pub const TZDB_VERSION: &str = chrono_tz::IANA_TZDB_VERSION;
+/// Skipped times that the note on an occurrence names.
+const SKIPPED_SHOWN_MAX: usize = 3;
 
 /// When a cron fires. Its text is checked; what it says never changes.
 #[derive(Clone, Debug)]
 pub struct CronRule {
     text: String,
     expression: Expression,
-    zone: Tz,
+    zone: Zone,
     /// The first instant at which it may fire, and what an interval counts from.
     start: Timestamp,
     /// It fires before this.
@@ -55,7 +55,12 @@ pub struct Occurrence {
 pub enum DstNote {
     /// The clocks skip its time, so it happens when they have jumped.
     Moved {
-        /// The time that does not exist on that day, for example `2026-03-29 02:30`.
+        /// The times that do not exist on that day, for example `2026-03-29 02:30`.
+        from: String,
+    },
+    /// The clocks jump over another of the rule's times to this one: both are this one occurrence.
+    Joined {
+        /// The times that do not exist on that day, for example `2026-03-29 02:00`.
         from: String,
     },
     /// The clocks show its time twice, and it happens the first time only.
@@ -68,6 +73,7 @@ impl fmt::Display for DstNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Moved { from } => write!(f, "the clocks skip {from}; it fires when they have jumped"),
+            Self::Joined { from } => write!(f, "the clocks skip {from}; that and this time fire together, once"),
             Self::FirstOfTwo => f.write_str("the clocks show this time twice; it fires the first time"),
             Self::OneOfTwo => f.write_str("the clocks show this time twice; it fires both times"),
         }
@@ -75,15 +81,13 @@ impl fmt::Display for DstNote {
 }
 
 impl CronRule {
-    /// Parses an expression of five or six fields, a nickname such as `@daily`, or `@every 90s`, in an IANA time zone.
+    /// Parses an expression of five or six fields, a nickname such as `@daily`, or `@every 90s`.
     ///
-    /// Refused if it would never fire between `start` and `end`.
-    pub fn new(text: &str, zone: &str, start: Timestamp, end: Option<Timestamp>, jitter: Duration) -> Result<Self, Invalid> {
+    /// # Errors
+    ///
+    /// `invalid-cron` for a text that is not understood, or that never fires between `start` and `end`; `invalid-jitter`; `invalid-end`.
+    pub fn new(text: &str, zone: Zone, start: Timestamp, end: Option<Timestamp>, jitter: Duration) -> Result<Self, Invalid> {
         let expression = expression::parse(text, "expression")?;
-        let zone = Tz::from_str(zone).map_err(|_| {
-            let reason = format!("a name of the IANA time zone database {}, such as Europe/Prague or UTC", TZDB_VERSION);
-            Invalid::new("invalid-timezone", "timezone", reason).seen(zone)
-        })?;
         if jitter > CRON_JITTER_MAX {
             return Err(Invalid::new("invalid-jitter", "jitter", format!("from 0s to {}", format_duration(CRON_JITTER_MAX)))
                 .seen(format_duration(jitter)));
@@ -98,10 +102,8 @@ impl CronRule {
     }
 
     /// What [`new`](Self::new) accepted once, also if it has ended since.
-    pub(crate) fn restored(text: &str, zone: &str, start: Timestamp, end: Option<Timestamp>, jitter: Duration) -> Result<Self, Invalid> {
-        let expression = expression::restore(text, "expression")?;
-        let zone =
-            Tz::from_str(zone).map_err(|_| Invalid::new("invalid-timezone", "timezone", "not a time zone of this version").seen(zone))?;
+    pub(crate) fn restored(text: &str, zone: Zone, start: Timestamp, end: Option<Timestamp>, jitter: Duration) -> Result<Self, Invalid> {
+        let expression = expression::parse(text, "expression")?;
         Ok(Self { text: text.into(), expression, zone, start, end, jitter })
     }
 
@@ -127,13 +129,19 @@ impl CronRule {
     }
 
     fn checked(self, text: &str) -> Result<Self, Invalid> {
-        let (rule, start, end) = (&self, self.start, self.end);
-        if rule.next_after(start.saturating_sub(Duration::from_micros(1))).is_none() {
-            let reason =
-                if end.is_some() { "it never fires between its start and its end" } else { "no day of the calendar ever matches it" };
-            return Err(Invalid::new("invalid-cron", "expression", reason).seen(text));
+        if self.next_after(self.start.saturating_sub(Duration::from_micros(1))).is_some() {
+            return Ok(self);
         }
-        Ok(self)
+        let has_day = match &self.expression {
+            Expression::Calendar(calendar) => calendar.days.next(self.start.as_micros().div_euclid(86_400_000_000)).is_some(),
+            Expression::Every(_) => true,
+        };
+        let reason = match has_day {
+            false => "no day of the calendar ever matches it",
+            true if self.end.is_some() => "it never fires between its start and its end",
+            true => "it never fires: the clocks of its time zone skip all its times, and with a * or a step none of them is made up for",
+        };
+        Err(Invalid::new("invalid-cron", "expression", reason).seen(text))
     }
 
     /// The text it was made from.
@@ -142,8 +150,13 @@ impl CronRule {
     }
 
     /// The name of its time zone.
-    pub fn zone(&self) -> &'static str {
+    pub fn zone(&self) -> &str {
         self.zone.name()
+    }
+
+    /// Its time zone.
+    pub fn time_zone(&self) -> &Zone {
+        &self.zone
     }
 
     /// The first instant at which it may fire.
@@ -174,8 +187,7 @@ impl CronRule {
             Expression::Calendar(calendar) => {
                 // Planned times are whole seconds.
                 let second = after.as_micros().div_euclid(1_000_000);
-                let found = calendar.next(self.zone, DateTime::from_timestamp(second, 0)?)?;
-                Timestamp::try_from(found).ok()?
+                Timestamp::from_micros(calendar.next(&self.zone, second)?.checked_mul(1_000_000)?)?
             }
         };
         self.end.is_none_or(|end| next < end).then_some(next)
@@ -209,22 +221,45 @@ impl CronRule {
 
     fn note(&self, at: Timestamp) -> Option<DstNote> {
         let Expression::Calendar(calendar) = &self.expression else { return None };
-        let local = self.local(at);
-        if calendar.fixed && !calendar.names(local) {
-            let from = calendar.skipped_before(local)?.format("%Y-%m-%d %H:%M:%S").to_string();
-            return Some(DstNote::Moved { from: from.strip_suffix(":00").map(str::to_owned).unwrap_or(from) });
+        let (zone, at) = (&self.zone, at.as_micros().div_euclid(1_000_000));
+        if calendar.fixed
+            && let Some(skipped) = search::skipped_at(zone, at)
+        {
+            let times = calendar.within(skipped, SKIPPED_SHOWN_MAX + 1);
+            let mut from = times.iter().take(SKIPPED_SHOWN_MAX).map(|shown| in_words(*shown)).collect::<Vec<_>>().join(", ");
+            if times.len() > SKIPPED_SHOWN_MAX {
+                from.push_str(", …");
+            }
+            match (times.is_empty(), calendar.names(at + zone.offset(at))) {
+                (true, _) => {}
+                (false, true) => return Some(DstNote::Joined { from }),
+                (false, false) => return Some(DstNote::Moved { from }),
+            }
         }
-        match self.zone.from_local_datetime(&local) {
-            chrono::LocalResult::Ambiguous(..) if calendar.fixed => Some(DstNote::FirstOfTwo),
-            chrono::LocalResult::Ambiguous(..) => Some(DstNote::OneOfTwo),
-            _ => None,
-        }
+        let note = if calendar.fixed { DstNote::FirstOfTwo } else { DstNote::OneOfTwo };
+        search::is_shown_twice(zone, at).then_some(note)
     }
 
     /// What the clocks of its zone show at `at`.
-    pub fn local(&self, at: Timestamp) -> chrono::NaiveDateTime {
-        let utc: DateTime<Utc> = at.to_chrono();
-        self.zone.from_utc_datetime(&utc.naive_utc()).naive_local()
+    pub fn local(&self, at: Timestamp) -> NaiveDateTime {
+        let utc = at.to_chrono().naive_utc();
+        let offset = self.zone.offset(at.as_micros().div_euclid(1_000_000));
+        // The dates of chrono go far beyond the year 9999.
+        utc.checked_add_signed(chrono::TimeDelta::seconds(offset)).unwrap_or(utc)
+    }
+
+    /// What the text means today and did not mean in the first release; `None` if it means the same.
+    pub(crate) fn changed_meaning(&self) -> Option<&'static str> {
+        let parts: Vec<&str> = self.text.split_whitespace().collect();
+        let [.., of_month, _, of_week] = parts[..] else { return None };
+        // There, only a whole `*` was no restriction.
+        let is_restricted = |part: &str| !matches!(part, "*" | "?");
+        let begins_with_star = |part: &str| part.starts_with(['*', '?']);
+        if is_restricted(of_month) && is_restricted(of_week) && (begins_with_star(of_month) || begins_with_star(of_week)) {
+            return Some("a day must match both day fields if one of them begins with *; before, one of them was enough");
+        }
+        let has = |item: &str| of_month.split(',').any(|part| part.eq_ignore_ascii_case(item));
+        (has("L") && has("LW")).then_some("L beside LW is the last day of the month; before, L was ignored")
     }
 
     /// How long after its planned time the run of an occurrence is due: the same each time it is asked, and spread evenly over the jitter.
@@ -243,8 +278,15 @@ impl CronRule {
 
 impl PartialEq for CronRule {
     fn eq(&self, other: &Self) -> bool {
-        (&self.text, self.zone, self.start, self.end, self.jitter) == (&other.text, other.zone, other.start, other.end, other.jitter)
+        (&self.text, &self.zone, self.start, self.end, self.jitter) == (&other.text, &other.zone, other.start, other.end, other.jitter)
     }
 }
 
 impl Eq for CronRule {}
+
+/// What clocks show, without the seconds if there are none: `2026-03-29 02:30`.
+fn in_words(shown: i64) -> String {
+    let shown = DateTime::from_timestamp(shown, 0).unwrap_or_default();
+    let text = shown.format("%Y-%m-%d %H:%M:%S").to_string();
+    text.strip_suffix(":00").map(str::to_owned).unwrap_or(text)
+}

@@ -1,88 +1,147 @@
 //! When a calendar comes round next, on the clocks of a time zone.
 //!
-//! Fixed times: one that the clocks skip happens at the first instant after the gap, one that they repeat happens the first time. What
-//! follows a pattern happens at every real match: not in a gap, and in both passes of a repeated hour.
+//! The rule of docs/crons.md. Named times: one that the clocks skip happens at the first instant after the gap, one that they repeat happens the
+//! first time. All other expressions match at each second at which the clocks show a match: none in a gap, and in both passes of a repeated hour.
+//!
+//! Instants and what clocks show are seconds since 1970, the latter as if the clocks were UTC's.
 
-use chrono::{DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Utc};
-use chrono_tz::Tz;
+use super::days::Days;
+use crate::model::Zone;
+use crate::model::zone::{OFFSET_BOUND, Stretch};
 
-use super::expression::Calendar;
+const DAY: i64 = 86_400;
+/// After this, the clocks of a zone can show again what they showed before only if somebody changes them.
+const REPEAT_BOUND: i64 = 2 * OFFSET_BOUND;
+/// From 2100 on, the rules of all zones are the same in each year, so clocks and calendar together repeat after 400 years.
+const REPEATING_FROM: i64 = 4_102_444_800;
+const CYCLE: i64 = 400 * 31_556_952 + 366 * DAY;
 
-/// Days searched for a match: the calendar repeats after 400 years, so what has not come by then never does.
-const SEARCH_DAYS: u32 = 146_097;
+/// Days that match, and the times of day on them.
+#[derive(Clone, Debug)]
+pub(super) struct Calendar {
+    pub(super) days: Days,
+    /// Bits, as the two below.
+    pub(super) seconds: u64,
+    pub(super) minutes: u64,
+    pub(super) hours: u64,
+    /// Whether the text names times, so that each happens once a day whatever the clocks do. Otherwise (`*` or a step in the seconds, minutes or
+    /// hours) it follows elapsed time.
+    pub(super) fixed: bool,
+}
+
+/// A span of what the clocks show: from the first second up to, and without, the last.
+type Shown = std::ops::Range<i64>;
 
 impl Calendar {
-    /// The first match later than `after`; `None` if there is none.
-    pub(super) fn next(&self, zone: Tz, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let today = after.with_timezone(&zone).date_naive();
-        // A day earlier: where the clocks go back over midnight, its last times are still to come.
-        let mut date = self.next_day(today.pred_opt()?)?;
-        if !self.fixed {
-            let start = first_instant(zone, date.pred_opt()?.and_hms_opt(0, 0, 0)?).max(after);
-            let found = self.days.find_next_occurrence(&start.with_timezone(&zone), false).ok()?;
-            return Some(found.with_timezone(&Utc));
-        }
-        loop {
-            let instant = |seconds: &u32| first_instant(zone, at(date, *seconds));
-            // Instants rise with the times of the day, so the first one that lies ahead is found by halving.
-            let passed = self.times.partition_point(|seconds| instant(seconds) <= after);
-            if let Some(seconds) = self.times.get(passed) {
-                return Some(instant(seconds));
-            }
-            date = self.next_day(date.succ_opt()?)?;
-        }
+    /// The first match later than `after`; `None` if there is none up to the year 9999.
+    pub(super) fn next(&self, zone: &Zone, after: i64) -> Option<i64> {
+        if self.fixed { self.next_named(zone, after) } else { self.next_shown(zone, after) }
     }
 
-    /// The first day from `date` on that matches.
-    fn next_day(&self, mut date: NaiveDate) -> Option<NaiveDate> {
-        let last = date.checked_add_days(Days::new(SEARCH_DAYS.into()))?;
-        let pattern = &self.days.pattern;
-        while date <= last {
-            if !pattern.month_match(date.month()).ok()? {
-                date = date.with_day(1)?.checked_add_months(chrono::Months::new(1))?;
-                continue;
+    /// For patterns: the first second later than `after` at which the clocks show a match.
+    fn next_shown(&self, zone: &Zone, after: i64) -> Option<i64> {
+        let mut at = after + 1;
+        let end = after.max(REPEATING_FROM) + CYCLE;
+        while at < end {
+            let Stretch { offset, until } = zone.stretch(at);
+            let shown = self.from(at + offset)?;
+            if shown - offset < until {
+                return Some(shown - offset);
             }
-            let weekday = croner::Weekday::from_days_from_sunday(date.weekday().num_days_from_sunday());
-            if pattern.day_match(date.year(), date.month(), date.day(), weekday).ok()? {
-                return Some(date);
-            }
-            date = date.succ_opt()?;
+            // In a longer stretch, whatever the clocks show after it is later than what they showed when it began. So the next match is `shown`
+            // or later, under whichever offset.
+            at = if until - at > REPEAT_BOUND { until.max(shown - OFFSET_BOUND) } else { until };
         }
         None
     }
 
-    /// Whether a clock on the wall that shows this names one of the times.
-    pub(super) fn names(&self, local: NaiveDateTime) -> bool {
-        let seconds = local.signed_duration_since(local.date().and_time(chrono::NaiveTime::MIN)).num_seconds();
-        u32::try_from(seconds).is_ok_and(|seconds| self.times.binary_search(&seconds).is_ok())
+    /// For named times: the first second later than `after` at which the clocks first reach or pass a match.
+    fn next_named(&self, zone: &Zone, after: i64) -> Option<i64> {
+        let (reached, mut stretch) = latest_shown(zone, after);
+        let wanted = self.from(reached + 1)?;
+        // No clock shows it earlier.
+        let mut at = (after + 1).max(wanted - OFFSET_BOUND);
+        if at >= stretch.until {
+            stretch = zone.stretch(at);
+        }
+        loop {
+            // Before `at`, if the clocks jumped over it.
+            let found = (wanted - stretch.offset).max(at);
+            if found < stretch.until {
+                return Some(found);
+            }
+            at = stretch.until;
+            stretch = zone.stretch(at);
+        }
     }
 
-    /// The latest time of that day up to this one: the one that was skipped, where the clocks jumped over it to `local`.
-    pub(super) fn skipped_before(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
-        let seconds = local.signed_duration_since(local.date().and_time(chrono::NaiveTime::MIN)).num_seconds();
-        self.times.iter().rev().find(|time| i64::from(**time) < seconds).map(|time| at(local.date(), *time))
+    /// The first match from what the clocks show on.
+    fn from(&self, shown: i64) -> Option<i64> {
+        let (day, second) = (shown.div_euclid(DAY), shown.rem_euclid(DAY));
+        if self.days.matches(day)
+            && let Some(time) = self.time_from(second as u32)
+        {
+            return Some(day * DAY + i64::from(time));
+        }
+        Some(self.days.next(day + 1)? * DAY + i64::from(self.time_from(0)?))
+    }
+
+    /// The first time of day that matches, from this one on, in seconds since midnight.
+    fn time_from(&self, second: u32) -> Option<u32> {
+        let [hour, minute, second] = [second / 3600, second / 60 % 60, second % 60];
+        let first = |bits: u64| bits.trailing_zeros();
+        if self.hours >> hour & 1 == 1 {
+            if self.minutes >> minute & 1 == 1 {
+                let seconds = self.seconds >> second << second;
+                if seconds != 0 {
+                    return Some(hour * 3600 + minute * 60 + first(seconds));
+                }
+            }
+            let minutes = self.minutes >> minute >> 1 << 1 << minute;
+            if minutes != 0 {
+                return Some(hour * 3600 + first(minutes) * 60 + first(self.seconds));
+            }
+        }
+        let hours = self.hours >> hour >> 1 << 1 << hour;
+        (hours != 0).then(|| first(hours) * 3600 + first(self.minutes) * 60 + first(self.seconds))
+    }
+
+    /// Whether clocks that show this show a match.
+    pub(super) fn names(&self, shown: i64) -> bool {
+        self.from(shown) == Some(shown)
+    }
+
+    /// The first matches within what the clocks skip: up to `most`.
+    pub(super) fn within(&self, skipped: Shown, most: usize) -> Vec<i64> {
+        let matches = std::iter::successors(self.from(skipped.start), |shown| self.from(shown + 1));
+        matches.take_while(|shown| *shown < skipped.end).take(most).collect()
     }
 }
 
-fn at(date: NaiveDate, seconds: u32) -> NaiveDateTime {
-    date.and_time(chrono::NaiveTime::MIN) + TimeDelta::seconds(seconds.into())
-}
-
-/// When the clocks of `zone` first show `local`, or what comes after it if they skip it.
-fn first_instant(zone: Tz, local: NaiveDateTime) -> DateTime<Utc> {
-    match zone.from_local_datetime(&local) {
-        LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => instant.with_timezone(&Utc),
-        LocalResult::None => end_of_gap(zone, local),
+/// The latest that the clocks have shown up to `at`, and the stretch in which `at` lies. Later than what they show at `at` if they went back.
+fn latest_shown(zone: &Zone, at: i64) -> (i64, Stretch) {
+    let (mut from, mut latest) = (at - REPEAT_BOUND, i64::MIN);
+    loop {
+        let stretch = zone.stretch(from);
+        if stretch.until > at {
+            return (latest.max(at + stretch.offset), stretch);
+        }
+        latest = latest.max(stretch.until - 1 + stretch.offset);
+        from = stretch.until;
     }
 }
 
-/// The instant at which the clocks jump over `local`.
-fn end_of_gap(zone: Tz, local: NaiveDateTime) -> DateTime<Utc> {
-    // Offsets lie within 14 hours, and no gap is longer than a day.
-    let (mut before, mut after) = (local.and_utc() - TimeDelta::hours(40), local.and_utc() + TimeDelta::hours(40));
-    while after - before > TimeDelta::seconds(1) {
-        let middle = before + TimeDelta::seconds((after - before).num_seconds() / 2);
-        if zone.from_utc_datetime(&middle.naive_utc()).naive_local() > local { after = middle } else { before = middle }
-    }
-    after
+/// What the clocks skip at `at`, if they jump forward at this very second.
+pub(super) fn skipped_at(zone: &Zone, at: i64) -> Option<Shown> {
+    let (before, after) = (zone.offset(at - 1), zone.offset(at));
+    (after > before).then(|| at + before..at + after)
+}
+
+/// Whether the clocks show the same at another instant, around the nearest changes before and after `at`.
+pub(super) fn is_shown_twice(zone: &Zone, at: i64) -> bool {
+    let shown = at + zone.offset(at);
+    let Stretch { until, .. } = zone.stretch(at);
+    let again = until != i64::MAX && shown >= until + zone.offset(until);
+    let before = zone.changed(at).is_some_and(|changed| shown < changed + zone.offset(changed - 1));
+    again || before
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{CronChange, CronRule, CronSpec};
-use crate::model::{Invalid, Metadata, MissedPolicy, Name, Payload, Timestamp, check_priority};
+use crate::model::{Invalid, Metadata, MissedPolicy, Name, Payload, Timestamp, ZoneDatabase, check_priority};
 
 /// What is said of a cron beside its name. For a new one what is `None` is the default; for one that there is it stays as it is, and
 /// `Some(None)` lifts it.
@@ -33,10 +33,10 @@ pub struct CronSettings {
 
 impl CronSettings {
     /// A new cron of `task`, which begins now unless it says otherwise.
-    pub fn create(self, task: Name, now: Timestamp) -> Result<CronSpec, Invalid> {
+    pub fn create(self, task: Name, now: Timestamp, zones: &ZoneDatabase) -> Result<CronSpec, Invalid> {
         let expression = self.expression.as_deref().unwrap_or_default();
-        let timezone = self.timezone.as_deref().unwrap_or("UTC");
-        let rule = CronRule::new(expression, timezone, self.start.unwrap_or(now), self.end.flatten(), self.jitter.unwrap_or_default())?;
+        let zone = zones.zone(self.timezone.as_deref().unwrap_or("UTC"))?;
+        let rule = CronRule::new(expression, zone, self.start.unwrap_or(now), self.end.flatten(), self.jitter.unwrap_or_default())?;
         self.check()?;
         Ok(CronSpec {
             task,
@@ -50,14 +50,15 @@ impl CronSettings {
     }
 
     /// What these settings change on a cron that does `before`, and has this version.
-    pub fn change(self, before: &CronSpec, version: u32, now: Timestamp) -> Result<CronChange, Invalid> {
+    pub fn change(self, before: &CronSpec, version: u32, now: Timestamp, zones: &ZoneDatabase) -> Result<CronChange, Invalid> {
         self.check()?;
         let old = &before.rule;
         let same_rule = self.expression.is_none() && self.timezone.is_none() && self.start.is_none() && self.end.is_none();
         let rule = if same_rule && self.jitter.is_none() {
             None
         } else {
-            let (text, zone) = (self.expression.as_deref().unwrap_or(old.text()), self.timezone.as_deref().unwrap_or(old.zone()));
+            let text = self.expression.as_deref().unwrap_or(old.text());
+            let zone = self.timezone.as_deref().map_or_else(|| Ok(old.time_zone().clone()), |name| zones.zone(name))?;
             // An interval that is new counts from now; one that stays keeps its beat.
             let start = self.start.unwrap_or(if text.trim() == old.text() { old.start() } else { now.max(old.start()) });
             Some(CronRule::new(text, zone, start, self.end.unwrap_or(old.end()), self.jitter.unwrap_or(old.jitter()))?)
@@ -95,18 +96,19 @@ mod tests {
         let (start, now) = (at("2027-01-01T00:00:10Z"), at("2027-02-01T00:00:00Z"));
         let every = |text: &str| CronSettings { expression: Some(text.into()), ..CronSettings::default() };
         let task = Name::parse("t", "task").unwrap();
-        let before = CronSettings { max_count: Some(Some(7)), ..every("@every 90s") }.create(task.clone(), start).unwrap();
+        let zones = &ZoneDatabase::bundled();
+        let before = CronSettings { max_count: Some(Some(7)), ..every("@every 90s") }.create(task.clone(), start, zones).unwrap();
 
-        let slower = before.clone().with(every("@every 5m").change(&before, 1, now).unwrap());
+        let slower = before.clone().with(every("@every 5m").change(&before, 1, now, zones).unwrap());
         assert_eq!((slower.rule.text(), slower.rule.start(), slower.max_count), ("@every 5m", now, Some(7)));
         let ended = CronSettings { end: Some(Some(at("2028-01-01T00:00:00Z"))), ..CronSettings::default() };
-        let ended = before.clone().with(ended.change(&before, 1, now).unwrap());
+        let ended = before.clone().with(ended.change(&before, 1, now, zones).unwrap());
         assert_eq!((ended.rule.text(), ended.rule.start()), ("@every 90s", start), "the beat is kept");
         let lifted = CronSettings { end: Some(None), max_count: Some(None), ..CronSettings::default() };
-        let lifted = ended.clone().with(lifted.change(&ended, 1, now).unwrap());
+        let lifted = ended.clone().with(lifted.change(&ended, 1, now, zones).unwrap());
         assert_eq!((lifted.rule.start(), lifted.rule.end(), lifted.max_count), (start, None, None));
         assert_eq!((ended.rule.end().is_some(), ended.max_count), (true, Some(7)));
-        let louder = CronSettings { priority: Some(Some(2)), ..CronSettings::default() }.change(&before, 3, now).unwrap();
+        let louder = CronSettings { priority: Some(Some(2)), ..CronSettings::default() }.change(&before, 3, now, zones).unwrap();
         assert_eq!((louder.rule.is_none(), louder.if_version, before.clone().with(louder).priority), (true, Some(3), Some(2)));
 
         for (wrong, code) in [
@@ -115,7 +117,7 @@ mod tests {
             (CronSettings { priority: Some(Some(9)), ..every("@daily") }, "invalid-priority"),
             (CronSettings { timezone: Some("Mars/Olympus".into()), ..every("@daily") }, "invalid-timezone"),
         ] {
-            assert_eq!(wrong.create(task.clone(), now).unwrap_err().code, code);
+            assert_eq!(wrong.create(task.clone(), now, zones).unwrap_err().code, code);
         }
     }
 }

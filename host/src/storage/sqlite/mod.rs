@@ -79,6 +79,8 @@ use queue::Op;
 pub use room::Room;
 use writer::Shared;
 
+use crate::zones::Zones;
+
 /// Runs and tasks in one SQLite file.
 pub struct SqliteStorage {
     file: Arc<OpenFile>,
@@ -528,6 +530,20 @@ impl Storage for SqliteStorage {
         self.shared.call(move |tx| cron::miss(tx, gap, limit, now)).await
     }
 
+    async fn renew_crons(&self, now: Timestamp) -> Result<(), StorageError> {
+        let zones = self.shared.registry.zones().current();
+        let mut from = Some(i64::MIN);
+        while let Some(after) = from {
+            let fingerprint = zones.fingerprint().to_owned();
+            from = self.shared.call(move |tx| cron::renew_slice(tx, &fingerprint, after, now)).await?;
+        }
+        Ok(())
+    }
+
+    fn zones(&self) -> &Zones {
+        self.shared.registry.zones()
+    }
+
     fn ahead(&self, namespace: NamespaceId, task: Option<&Name>, until: Timestamp, now: Timestamp) -> Result<Ahead, StorageError> {
         self.read(namespace, now, |reader| cron::ahead(reader.conn, reader.registry, namespace, task, until, now))
     }
@@ -601,6 +617,7 @@ impl Storage for SqliteStorage {
         let (armed, parked, running, rate_waits) = self.shared.due.counts();
         let trouble = self.shared.trouble().map(|trouble| trouble.to_string());
         Health {
+            time_zones: self.shared.registry.zones().release(),
             writable: trouble.is_none(),
             trouble,
             armed,

@@ -10,6 +10,7 @@ use super::writer::Shared;
 use super::{OpenFile, Room, SqliteStorage, checkpoint, connection, cron, foreign, ids, meta, rates, readers, recover, room, writer};
 use crate::model::{Namespace, Timestamp};
 use crate::storage::StorageError;
+use crate::zones::Zones;
 
 impl SqliteStorage {
     /// The version of SQLite that is built in.
@@ -28,11 +29,11 @@ impl SqliteStorage {
     /// Blocks on the disk. Refuses, saying what to do, a file that is no database, is damaged, was written by a newer version, is
     /// on a network file system, or is open in another host.
     pub fn open(path: impl AsRef<Path>, now: Timestamp) -> Result<Self, StorageError> {
-        Self::open_with(path, Room::NONE, now)
+        Self::open_with(path, Room::NONE, Zones::bundled(), now)
     }
 
-    /// The same, keeping this much room on the disk.
-    pub fn open_with(path: impl AsRef<Path>, room: Room, now: Timestamp) -> Result<Self, StorageError> {
+    /// The same, keeping this much room on the disk, and with the clocks of these time zones.
+    pub fn open_with(path: impl AsRef<Path>, room: Room, zones: Zones, now: Timestamp) -> Result<Self, StorageError> {
         connection::refuse_strange_files(path.as_ref())?;
         // Two names of one file must meet at one lock.
         let path = std::fs::canonicalize(path.as_ref()).unwrap_or_else(|_| path.as_ref().to_path_buf());
@@ -45,7 +46,7 @@ impl SqliteStorage {
             let id_origin = ids::origin(conn)?;
             let last_key: Option<i64> = conn.query_row("SELECT max(id) FROM runlater_runs", [], |row| row.get(0))?;
             let last_key = last_key.max(meta::number(conn, "last_key")?);
-            let shared = Arc::new(Shared::new(id_origin, last_key.unwrap_or(0), file_bytes));
+            let shared = Arc::new(Shared::new(id_origin, last_key.unwrap_or(0), file_bytes, zones.clone()));
             conn.execute("INSERT OR IGNORE INTO runlater_namespaces (id, name) VALUES (1, ?1)", [Namespace::DEFAULT])?;
             shared.registry.load(conn)?;
             shared.due.serve(shared.registry.namespaces().iter().map(|namespace| namespace.id.0));

@@ -14,6 +14,7 @@ use super::rows::{sound, strange, time};
 use crate::model::{
     Digest, Grant, Grants, InputSchema, Name, Namespace, NamespaceId, Pause, PolicySettings, Task, TaskId, TaskPolicy, Timestamp,
 };
+use crate::zones::Zones;
 
 /// What an operator says of a policy, as it is stored: a JSON object of fields and their text.
 pub(super) fn overrides_text(settings: &PolicySettings) -> String {
@@ -28,9 +29,9 @@ fn overrides(text: &str) -> Option<PolicySettings> {
     Some(settings)
 }
 
-#[derive(Default)]
 pub(super) struct Registry {
     inner: RwLock<Inner>,
+    zones: Zones,
 }
 
 #[derive(Default)]
@@ -78,6 +79,16 @@ impl Inner {
 }
 
 impl Registry {
+    /// Empty, until it is loaded.
+    pub(super) fn new(zones: Zones) -> Self {
+        Self { inner: RwLock::default(), zones }
+    }
+
+    /// The time zones of crons.
+    pub(super) fn zones(&self) -> &Zones {
+        &self.zones
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
         self.inner.read().expect("nothing panics while it holds the registry")
     }

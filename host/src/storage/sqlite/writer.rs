@@ -19,6 +19,7 @@ use super::watch::Watch;
 use super::{audit, checkpoint, cron, gated, live, load, meta, verdict};
 use crate::model::limits::COMPONENT_BYTES_PER_NAMESPACE_MAX;
 use crate::storage::StorageError;
+use crate::zones::Zones;
 
 /// How long to wait before a full disk is tried or looked at again.
 const DISK_FULL_PAUSE: Duration = Duration::from_millis(500);
@@ -53,12 +54,12 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(id_origin: u64, last_key: i64, file_bytes: i64) -> Self {
+    pub(super) fn new(id_origin: u64, last_key: i64, file_bytes: i64, zones: Zones) -> Self {
         Self {
             queue: Mutex::default(),
             ready: Condvar::new(),
             due: DueQueue::default(),
-            registry: Registry::default(),
+            registry: Registry::new(zones),
             watch: Watch::default(),
             id_origin,
             last_key: AtomicI64::new(last_key),

@@ -259,13 +259,14 @@ impl definition::HostTaskDefinition for AttemptState {
     ) -> Result<(), CallFailure> {
         let task = self.table.get(&handle)?.task();
         let settings = self.settings(Some(expression), options)?;
+        let zones = self.host.zones.current();
         self.define(&handle, |definition| {
             let field = "crons";
             if definition.crons.len() == CODE_SCHEDULES_MAX {
                 let reason = format!("more than {CODE_SCHEDULES_MAX}; make further ones at the scheduler");
                 return Err(Invalid::new("too-many-crons", field, reason));
             }
-            let cron = CodeCron::new(&task, &key, settings).map_err(|invalid| invalid.within(field))?;
+            let cron = CodeCron::new(&task, &key, settings, &zones).map_err(|invalid| invalid.within(field))?;
             if definition.crons.iter().any(|other| other.name == cron.name) {
                 return Err(Invalid::new("duplicate-cron", field, "two crons of this key").seen(key));
             }

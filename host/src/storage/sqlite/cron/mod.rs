@@ -9,9 +9,9 @@ mod fire;
 mod miss;
 mod occur;
 mod read;
+mod renew;
 mod sync;
 mod withdraw;
-mod zones;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -24,8 +24,8 @@ use fire::fire;
 pub(super) use miss::miss;
 pub(super) use occur::{backfill, made, mark, trigger, vacant};
 pub(super) use read::{get, list};
+pub(super) use renew::{renew, renew_slice};
 pub(super) use sync::sync;
-pub(super) use zones::renew;
 
 use super::due_queue::LOOKAHEAD;
 use super::group::Tx;

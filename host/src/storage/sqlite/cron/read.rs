@@ -23,7 +23,8 @@ pub(super) fn stored(row: &Row<'_>, registry: &Registry) -> rusqlite::Result<Sto
     let (task, name): (i64, String) = (row.get(3)?, row.get(2)?);
     let (expression, zone): (String, String) = (row.get(5)?, row.get(6)?);
     let jitter = std::time::Duration::from_micros(row.get::<_, i64>(9)?.max(0) as u64);
-    let rule = CronRule::restored(&expression, &zone, time(row, 7)?, optional_time(row, 8)?, jitter);
+    let (start, end) = (time(row, 7)?, optional_time(row, 8)?);
+    let rule = registry.zones().zone(&zone).and_then(|zone| CronRule::restored(&expression, zone, start, end, jitter));
     let missed: Option<String> = row.get(12)?;
     let spec = CronSpec {
         task: registry.task_name(task).ok_or_else(|| strange(3, "a task that does not exist"))?,
