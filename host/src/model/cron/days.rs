@@ -1,7 +1,7 @@
 //! Which days of the calendar match. Knows no time zones: a day is a number, counted from 1970-01-01, which is 0.
 
-/// The last day of the year 9999.
-pub(super) const LAST_DAY: i64 = 2_932_896;
+/// 10000-01-01: east of Greenwich, clocks show it before the year 9999 is over in UTC.
+const LAST_DAY: i64 = 2_932_897;
 /// Months after which the calendar repeats, weekdays included: 400 years.
 const CYCLE_MONTHS: u32 = 400 * 12;
 
@@ -45,15 +45,13 @@ impl Days {
             if self.months >> month & 1 == 1 {
                 let found = self.of(year, month) >> from_bit << from_bit;
                 if found != 0 {
-                    return Some(number(year, month, 1) + i64::from(found.trailing_zeros()) - 1);
+                    let found = number(year, month, 1) + i64::from(found.trailing_zeros()) - 1;
+                    return (found <= LAST_DAY).then_some(found);
                 }
             }
             (month, from_bit) = (month + 1, 1);
             if month > 12 {
                 (year, month) = (year + 1, 1);
-                if year > 9999 {
-                    return None;
-                }
             }
         }
         None
@@ -163,6 +161,6 @@ mod tests {
             day += 11;
             date_of += chrono::TimeDelta::days(11);
         }
-        assert_eq!(date(LAST_DAY), (9999, 12, 31));
+        assert_eq!(date(LAST_DAY), (10_000, 1, 1));
     }
 }

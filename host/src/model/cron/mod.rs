@@ -2,10 +2,14 @@
 //!
 //! Asked by storage, which turns occurrences into runs, and by the doors, which show what is to come.
 
+#[cfg(test)]
+mod cases;
 mod catch_up;
 mod days;
 mod expression;
 mod fields;
+#[cfg(test)]
+mod oracle;
 mod record;
 mod search;
 mod settings;
