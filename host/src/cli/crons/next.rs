@@ -20,7 +20,7 @@ use crate::model::{CronRule, Name, Timestamp};
   runlater crons next --expression '30 2 * * 0' --timezone Europe/Prague --after 2027-03-01T00:00:00Z")]
 pub(super) struct Next {
     /// The stored cron; name one, or give an --expression
-    #[arg(value_parser = parse_name, conflicts_with = "expression")]
+    #[arg(value_parser = parse_name, conflicts_with_all = ["expression", "tzdir"])]
     name: Option<Name>,
     /// An expression; needs no server
     #[arg(long, value_name = "CRON")]
@@ -28,7 +28,7 @@ pub(super) struct Next {
     /// The time zone of the expression
     #[arg(long, value_name = "ZONE", default_value = "UTC", requires = "expression", conflicts_with = "name")]
     timezone: String,
-    /// Show when the expression fires later than this time, which itself is left out [default: now]
+    /// Show occurrences of the expression later than this time (exclusive) [default: now]
     #[arg(long, value_name = "TIME", requires = "expression", conflicts_with = "name")]
     after: Option<String>,
     #[command(flatten)]

@@ -256,7 +256,7 @@ fn what_is_to_come_is_told_of_a_stored_one_and_of_any_expression() {
     assert_eq!(told, expected);
     assert_eq!(next(&["--expression", "@every 90s", "--count", "500"]).ok().lines().count(), 500);
     for (arguments, words) in [
-        (&[][..], &["<NAME>"][..]),
+        (&[][..], &["name a stored cron", "--expression"][..]),
         (&["nightly", "--expression", "@daily"], &["--expression"]),
         (&["nightly", "--timezone", "UTC"], &["--timezone"]),
         (&["nightly", "--after", "2027-03-27T12:00:00Z"], &["--after"]),

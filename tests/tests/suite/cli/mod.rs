@@ -18,6 +18,7 @@ mod register;
 mod runs;
 mod schedule;
 mod terminal;
+mod time_zones;
 mod tls;
 mod tokens;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::place;
 use crate::conformance::world::{World, at, name, registration, succeeded};
 use runlater::model::{
-    CodeCron, Cron, CronChange, CronRule, CronSettings, CronSpec, Gap, Origin, Pause, TaskDefinition, TaskPolicy,
+    CodeCron, Cron, CronChange, CronRule, CronSettings, CronSpec, Gap, Origin, Pause, TaskDefinition, TaskPolicy, Zone, ZoneDatabase,
 };
 use runlater::{CronFilter, Metadata, Payload, Run, Status, Timestamp};
 
@@ -14,7 +14,7 @@ impl World {
     fn cron(&self, cron: &str, expression: &str, jitter: u64, max_count: Option<u32>, now: i64) -> Cron {
         let spec = CronSpec {
             task: name("task"),
-            rule: CronRule::new(expression, "UTC", at(0), None, Duration::from_secs(jitter)).unwrap(),
+            rule: CronRule::new(expression, Zone::utc(), at(0), None, Duration::from_secs(jitter)).unwrap(),
             max_count,
             input: Payload::null(),
             metadata: Metadata::default(),
@@ -201,7 +201,7 @@ fn a_task_that_a_new_version_has_no_more_leaves_no_cron_behind() {
     let world = World::new(place());
     let settings = CronSettings { expression: Some("@every 30s".into()), ..CronSettings::default() };
     let task = |task: &str, crons: &[&str]| {
-        let of = |key: &&str| CodeCron::new(&name(task), key, settings.clone()).unwrap();
+        let of = |key: &&str| CodeCron::new(&name(task), key, settings.clone(), &ZoneDatabase::bundled()).unwrap();
         (TaskDefinition { crons: crons.iter().map(of).collect(), ..TaskDefinition::new(name(task)) }, TaskPolicy::default())
     };
     let register = |wasm: &[u8], tasks, now| {

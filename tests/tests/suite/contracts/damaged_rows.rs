@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use crate::conformance::sqlite::File;
 use crate::conformance::world::{World, at, large, name, registration, succeeded};
-use runlater::model::{CodeCron, CronSettings, NewRun, Order, TaskDefinition, TaskPolicy};
+use runlater::model::{CodeCron, CronSettings, NewRun, Order, TaskDefinition, TaskPolicy, ZoneDatabase};
 use runlater::storage::{StorageError, TokenRecord};
 use runlater::{Page, RunFilter, RunId, Status};
 
@@ -117,7 +117,7 @@ fn an_input_that_is_not_the_one_that_was_stored_meets_no_guest() {
 /// A cron that the code of `task` declares.
 fn hourly(task: &str) -> CodeCron {
     let settings = CronSettings { expression: Some("0 * * * *".into()), ..CronSettings::default() };
-    CodeCron::new(&name(task), "hourly", settings).unwrap()
+    CodeCron::new(&name(task), "hourly", settings, &ZoneDatabase::bundled()).unwrap()
 }
 
 #[test]

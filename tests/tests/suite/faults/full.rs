@@ -8,10 +8,10 @@ use super::disk::{self, Fault};
 use super::failing::{OnDisk, folder};
 use crate::conformance::sqlite::File;
 use crate::conformance::world::{Place, World, at, registration, succeeded};
-use runlater::model::{CronRule, CronSpec, Name, Origin};
+use runlater::model::{CronRule, CronSpec, Name, Origin, Zone};
 use runlater::storage::sqlite::{Room, SqliteStorage};
 use runlater::storage::{CreateError, Move, RegisterError, Storage, StorageError};
-use runlater::{Metadata, Payload, Status, Timestamp};
+use runlater::{Metadata, Payload, Status, Timestamp, Zones};
 
 /// A file on a disk that has never enough room for new work.
 struct Low(File);
@@ -19,7 +19,7 @@ struct Low(File);
 impl Place for Low {
     fn open(&self, now: Timestamp) -> Result<Arc<dyn Storage>, StorageError> {
         let room = Room { keep_free: if self.0.path().exists() { u64::MAX >> 1 } else { 0 }, ballast: 0 };
-        Ok(Arc::new(SqliteStorage::open_with(self.0.path(), room, now)?))
+        Ok(Arc::new(SqliteStorage::open_with(self.0.path(), room, Zones::bundled(), now)?))
     }
 
     fn after_crash(&self) -> Box<dyn Place> {
@@ -52,7 +52,7 @@ fn near_the_end_only_new_work_is_refused() {
     assert!(matches!(&refused, RegisterError::Storage(error) if full(error)), "{refused}");
     let spec = CronSpec {
         task: world.task.name.clone(),
-        rule: CronRule::new("@hourly", "UTC", at(0), None, Duration::ZERO).unwrap(),
+        rule: CronRule::new("@hourly", Zone::utc(), at(0), None, Duration::ZERO).unwrap(),
         max_count: None,
         input: Payload::null(),
         metadata: Metadata::default(),

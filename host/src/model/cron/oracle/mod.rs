@@ -98,7 +98,7 @@ fn walk(rule: &Expanded, clocks: &Clocks, after: i64) -> Vec<i64> {
         } else {
             fires = rule.matches(shown);
         }
-        if fires && at > after {
+        if fires && at > after && at <= after + AHEAD {
             found.push(at);
         }
     }
@@ -107,7 +107,9 @@ fn walk(rule: &Expanded, clocks: &Clocks, after: i64) -> Vec<i64> {
 
 /// An expression that has something to do with what the clocks show around a change.
 fn expression(random: &mut Rng, shown: NaiveDateTime) -> String {
-    let near = |random: &mut Rng, value: u32, spread: i64, least: i64, most: i64| (i64::from(value) + random.i64(-spread..=spread)).clamp(least, most);
+    let near = |random: &mut Rng, value: u32, spread: i64, least: i64, most: i64| {
+        (i64::from(value) + random.i64(-spread..=spread)).clamp(least, most)
+    };
     let of_sixty = |random: &mut Rng| match random.u8(..8) {
         0 => "*".to_owned(),
         1 => format!("*/{}", random.u8(1..40)),
