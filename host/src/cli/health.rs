@@ -25,7 +25,7 @@ impl Health {
         }
         let writes = if health.writable { "are taken" } else { "are refused: the host's log says why" };
         screen.line(format!("writes {writes}; {} wait for their commit", health.queued_writes))?;
-        screen.line(format!("time zones {} from {}", clean(&health.time_zones.release), clean(&health.time_zones.source)))?;
+        screen.line(format!("time zones {}", clean(&health.time_zones.to_string())))?;
         screen.line(format!("attempts in flight {}", health.running))?;
         screen.line(format!("runs due within seconds {}, held back by a policy or a pause {}", health.armed, health.parked))?;
         screen.line("\nSince the host started:")?;

@@ -52,7 +52,7 @@ impl ReloadSignal {
                 return;
             }
             match scheduler.reload_time_zones().await {
-                Ok(zones) => screen.note(clean(&format!("time zones {} from {} are in force", zones.release, zones.source))),
+                Ok(zones) => screen.note(clean(&format!("in force: time zones {zones}"))),
                 Err(error) => tracing::error!(%error, "the time zones could not be read again; those in force stay"),
             }
         }

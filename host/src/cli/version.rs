@@ -15,8 +15,8 @@ pub(super) fn show(screen: &Screen) -> anyhow::Result<()> {
             &json!({ "runlater": own, "sqlite": sqlite, "wasmtime": ENGINE_VERSION, "tzdb": zones.release, "tzdb_source": zones.source }),
         )?;
     } else {
-        let (release, source) = (zones.release, clean(&zones.source));
-        screen.line(format!("runlater {own} (SQLite {sqlite}, wasmtime {ENGINE_VERSION}, time zones {release} from {source})"))?;
+        let zones = clean(&zones.to_string());
+        screen.line(format!("runlater {own} (SQLite {sqlite}, wasmtime {ENGINE_VERSION}, time zones {zones})"))?;
     }
     Ok(())
 }

@@ -41,9 +41,9 @@ impl Zone {
     ///
     /// # Errors
     ///
-    /// Returns what is wrong with the bytes. Never panics, whatever they are.
+    /// Returns in words that the bytes are not valid. Never panics, whatever they are.
     pub fn parse(name: &str, tzif: &[u8]) -> Result<Self, String> {
-        let clocks = TimeZone::tzif(name, tzif).map_err(|error| error.to_string())?;
+        let clocks = TimeZone::tzif(name, tzif).map_err(|_| "not valid TZif data".to_owned())?;
         Ok(Self(Arc::new(Inner { name: name.into(), clocks })))
     }
 

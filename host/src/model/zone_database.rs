@@ -4,12 +4,16 @@
 //! used as paths.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::RwLock;
 
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
 
 use super::{Invalid, Zone};
+
+/// The source of the copy that is compiled in.
+const BUNDLED: &str = "bundled";
 
 /// The release of a time zone database and where it comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -18,6 +22,13 @@ pub struct ZoneRelease {
     pub release: String,
     /// `bundled`, or the path of the folder.
     pub source: String,
+}
+
+impl fmt::Display for ZoneRelease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { release, source } = self;
+        if source == BUNDLED { write!(f, "{release}, bundled") } else { write!(f, "{release} from {source}") }
+    }
 }
 
 /// The zones of one release.
@@ -45,7 +56,7 @@ impl ZoneDatabase {
 
     /// The copy that is compiled in.
     pub fn bundled() -> Self {
-        let release = ZoneRelease { release: Self::BUNDLED_RELEASE.into(), source: "bundled".into() };
+        let release = ZoneRelease { release: Self::BUNDLED_RELEASE.into(), source: BUNDLED.into() };
         Self { fingerprint: release.release.clone(), release, files: BTreeMap::new(), parsed: RwLock::default() }
     }
 
