@@ -21,14 +21,24 @@ pub trait Clock: Send + Sync + 'static {
     /// Time that only passes: never steps. Counted from an arbitrary start.
     fn elapsed(&self) -> Duration;
 
+    /// Time since the machine started, including the time during which it was suspended. Never steps.
+    ///
+    /// Tells two readings apart between which the machine slept. The default is [`elapsed`](Self::elapsed), for clocks that cannot tell.
+    fn since_boot(&self) -> Duration {
+        self.elapsed()
+    }
+
     /// Ends once this much of [`elapsed`](Self::elapsed) has passed.
     fn sleep(&self, span: Duration) -> Sleep;
 
     /// How long a thread should block, in the machine's own time, for `span` to pass; `None` if it does not pass by itself
-    /// (then the thread is woken by [`on_jump`](Self::on_jump)).
+    /// (then the thread is woken by [`on_jump`](Self::on_jump)). A clock answers `None` always or never.
+    ///
+    /// With `Some`, a thread that wakes much later than it asked for did not run in between, so the host was down. With `None`, the host counts
+    /// as awake for as long as [`elapsed`](Self::elapsed) passes.
     fn block_for(&self, span: Duration) -> Option<Duration>;
 
-    /// Calls `wake` whenever the time changes other than by passing.
+    /// Calls `wake` whenever the time changes other than by passing: on the thread that changes it, after the change.
     fn on_jump(&self, wake: Box<dyn Fn() + Send + Sync>);
 }
 
@@ -70,6 +80,23 @@ impl Clock for SystemClock {
         self.start.elapsed()
     }
 
+    /// On Linux by `CLOCK_BOOTTIME`, on Apple's systems by `CLOCK_MONOTONIC`, both of which include suspensions; elsewhere the default.
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    fn since_boot(&self) -> Duration {
+        #[cfg(target_vendor = "apple")]
+        const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
+        #[cfg(not(target_vendor = "apple"))]
+        const CLOCK: libc::clockid_t = libc::CLOCK_BOOTTIME;
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: clock_gettime writes one timespec, to a place of ours.
+        let told = unsafe { libc::clock_gettime(CLOCK, &mut time) };
+        match (told, u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec)) {
+            (0, Ok(seconds), Ok(nanos)) => Duration::new(seconds, nanos),
+            // A kernel without this clock (before 2.6.39).
+            _ => self.elapsed(),
+        }
+    }
+
     fn sleep(&self, span: Duration) -> Sleep {
         Box::pin(tokio::time::sleep(span))
     }
@@ -90,6 +117,8 @@ pub struct ManualClock {
 struct Manual {
     now: Timestamp,
     elapsed: Duration,
+    /// Time spent suspended, which `elapsed` does not count.
+    suspended: Duration,
     sleepers: Vec<(Duration, tokio::sync::oneshot::Sender<()>)>,
     wakes: Vec<Arc<dyn Fn() + Send + Sync>>,
 }
@@ -97,15 +126,24 @@ struct Manual {
 impl ManualClock {
     /// A clock that stands at `now`.
     pub fn new(now: Timestamp) -> Self {
-        let manual = Manual { now, elapsed: Duration::ZERO, sleepers: Vec::new(), wakes: Vec::new() };
+        let manual = Manual { now, elapsed: Duration::ZERO, suspended: Duration::ZERO, sleepers: Vec::new(), wakes: Vec::new() };
         Self { shared: Arc::new(Mutex::new(manual)) }
     }
 
-    /// Lets time pass.
+    /// Lets time pass while the host is awake, however busy: what becomes due is late at most, and never missed.
     pub fn advance(&self, span: Duration) {
         self.change(|manual| {
             manual.now = manual.now.saturating_add(span);
             manual.elapsed += span;
+        });
+    }
+
+    /// Lets time pass while the machine sleeps: the time of day and the time since boot move on, [`elapsed`](Clock::elapsed) does not. The span
+    /// counts as downtime. Runs whose time falls into it, earlier than the grace before its end, are treated as their missed policy says.
+    pub fn suspend(&self, span: Duration) {
+        self.change(|manual| {
+            manual.now = manual.now.saturating_add(span);
+            manual.suspended += span;
         });
     }
 
@@ -139,6 +177,11 @@ impl Clock for ManualClock {
         self.lock().elapsed
     }
 
+    fn since_boot(&self) -> Duration {
+        let manual = self.lock();
+        manual.elapsed + manual.suspended
+    }
+
     fn sleep(&self, span: Duration) -> Sleep {
         let (wake, woken) = tokio::sync::oneshot::channel();
         let mut manual = self.lock();
@@ -162,6 +205,33 @@ impl Clock for ManualClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_systems_time_since_boot_passes() {
+        let clock = SystemClock::new();
+        let (boot, elapsed) = (clock.since_boot(), clock.elapsed());
+        clock_moves(&clock, elapsed);
+        assert!(clock.since_boot() > boot);
+    }
+
+    fn clock_moves(clock: &SystemClock, from: Duration) {
+        while clock.elapsed() <= from + Duration::from_micros(10) {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_suspension_is_no_time_awake() {
+        let start = Timestamp::from_micros(1_000_000).unwrap();
+        let (clock, span) = (ManualClock::new(start), Duration::from_secs(10));
+        let mut sleep = clock.sleep(span);
+        clock.suspend(span);
+        assert_eq!((clock.now(), clock.elapsed(), clock.since_boot()), (start.saturating_add(span), Duration::ZERO, span));
+        assert!(futures_util::poll!(&mut sleep).is_pending());
+        clock.advance(span);
+        assert_eq!((clock.elapsed(), clock.since_boot()), (span, span * 2));
+        sleep.await;
+    }
 
     #[tokio::test]
     async fn a_manual_sleep_ends_when_told() {

@@ -18,8 +18,8 @@ use super::screen::{Screen, clean};
 use super::time_zones::{ReloadSignal, TimeZonesArgument};
 use crate::executor::wasm::Compiler;
 use crate::http::{self, Rates};
-use crate::model::RateLimit;
-use crate::model::limits::LIVE_PER_NAMESPACE_MAX;
+use crate::model::limits::{CATCH_UP_WINDOW_MAX, LIVE_PER_NAMESPACE_MAX};
+use crate::model::{RateLimit, parse_duration};
 use crate::scheduler::{Error, NewToken, Role, Scheduler, SchedulerBuilder};
 use crate::storage::sqlite::{Room, SqliteStorage};
 
@@ -59,6 +59,9 @@ pub(super) struct Serve {
     /// Runs that may wait in each namespace
     #[arg(long, value_name = "COUNT", default_value_t = LIVE_PER_NAMESPACE_MAX, value_parser = clap::value_parser!(u64).range(1..))]
     live_runs: u64,
+    /// How late a scheduled run may start because no host was running, 1s to 366d; later, it is missed [default: 60s]
+    #[arg(long, value_name = "SPAN", value_parser = parse_missed_grace)]
+    missed_grace: Option<Duration>,
     #[command(flatten)]
     slots: SlotsArgument,
     #[command(flatten)]
@@ -82,6 +85,13 @@ impl SlotsArgument {
             None => builder,
         }
     }
+}
+
+/// At least a second: shorter downtime can't be told from a loaded machine.
+fn parse_missed_grace(text: &str) -> Result<Duration, String> {
+    let grace = parse_duration(text, "missed-grace").map_err(|invalid| invalid.reason)?;
+    let accepted = Duration::from_secs(1)..=CATCH_UP_WINDOW_MAX;
+    if accepted.contains(&grace) { Ok(grace) } else { Err("from 1s to 366d".into()) }
 }
 
 /// Rates, each a count in a second, minute or hour: 100/s, 600/m, 5/h; or `none`.
@@ -144,6 +154,10 @@ impl Serve {
             let room = Room { keep_free: self.keep_free << 20, ..Room::default() };
             let scheduler = open(&self.db, |builder| {
                 let builder = self.time_zones.apply(self.slots.apply(builder)).room(room).live_runs(self.live_runs);
+                let builder = match self.missed_grace {
+                    Some(grace) => builder.missed_grace(grace),
+                    None => builder,
+                };
                 match self.rates.guest_creates {
                     Some(rate) => builder.guest_creates(rate.0),
                     None => builder,

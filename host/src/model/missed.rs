@@ -1,7 +1,7 @@
 //! When runs were missed, that is, their time passed while no host was running, and what is made up for.
 //!
-//! The scheduler asks once when it starts, and then whenever it looks at the clock, because a machine that slept, or whose
-//! clock was set forward, was as good as off.
+//! The scheduler asks once when it starts, and then at each beat of the clock watchdog, because a machine that slept, a process that was
+//! stopped, and a clock that was set forward are downtime like any other.
 
 use std::time::Duration;
 
@@ -106,26 +106,29 @@ impl MissedPolicy {
 /// A span during which no host was running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// The host was alive until then.
+    /// The host was alive until then. What was due by then had triggered: it waited for a slot, and stays due.
     pub from: Timestamp,
     /// What became due later than this is within the grace, and runs.
     pub until: Timestamp,
 }
 
-impl Gap {
-    /// The smallest gap that covers both.
-    pub fn and(self, other: Self) -> Self {
-        Self { from: self.from.min(other.from), until: self.until.max(other.until) }
-    }
+/// Returns the gap noticed at `now` by a host that was known to be alive at `last` and has since been awake for `awake`, as far as it can tell:
+/// zero if it starts only now. `None` if the rest is within the grace.
+///
+/// The time awake is taken to come first. A run due in it is not missed, so the uncertainty about where the gap begins never loses one.
+///
+/// Only the time of day counts, because that is what runs are due by. A clock that was set back leaves no gap: nothing became due in between,
+/// and what ran is not due again.
+pub fn gap(last: Timestamp, awake: Duration, now: Timestamp, grace: Duration) -> Option<Gap> {
+    let from = last.saturating_add(awake);
+    (now.since(from) > grace).then(|| Gap { from, until: now.saturating_sub(grace) })
 }
 
-/// The gap that is noticed at `now` by a host that was alive at `last`, `passed` ago as far as it could count: not at all if it
-/// starts only now.
-///
-/// A clock that was set back leaves no gap: nothing became due in between, and what ran is not due again.
-pub fn gap(last: Timestamp, passed: Duration, now: Timestamp, grace: Duration) -> Option<Gap> {
-    let unnoticed = now.since(last.saturating_add(passed));
-    (unnoticed > grace).then(|| Gap { from: last, until: now.saturating_sub(grace) })
+/// Returns the gaps that a host finds when it starts at `now`, oldest first. `alive` holds the moments at which an earlier host is known to have
+/// been alive, in order; it may have been down between any two of them. One that lies ahead is ignored: the clock was set back since.
+pub fn gaps_at_start(alive: &[Timestamp], now: Timestamp, grace: Duration) -> Vec<Gap> {
+    let moments: Vec<_> = alive.iter().copied().filter(|moment| *moment <= now).chain([now]).collect();
+    moments.windows(2).filter_map(|pair| gap(pair[0], Duration::ZERO, pair[1], grace)).collect()
 }
 
 #[cfg(test)]
@@ -168,13 +171,32 @@ mod tests {
             ("a restart within the grace", 1000, 0, 1060, None),
             ("a restart just beyond it", 1000, 0, 1061, Some((1000, 1001))),
             ("a night off", 1000, 0, 31_000, Some((1000, 30_940))),
-            ("the machine slept for an hour", 1000, 1, 4601, Some((1000, 4541))),
+            ("the machine slept for an hour", 1000, 1, 4601, Some((1001, 4541))),
             ("the clock was set forward by less than the grace", 1000, 1, 1031, None),
             ("the clock was set back", 1000, 1, 400, None),
             ("the clock was set back while a long wait was counted", 1000, 500, 1001, None),
         ] {
             let expected = expected.map(|(from, until)| Gap { from: at(from), until: at(until) });
             assert_eq!(gap(at(last), Duration::from_secs(passed), at(now), Duration::from_secs(60)), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_start_finds_the_gap_before_a_sign_of_life_and_the_one_after_it() {
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000).unwrap();
+        for (alive, now, expected) in [
+            (vec![], 5000, vec![]),
+            (vec![1000], 1050, vec![]),
+            (vec![1000], 2000, vec![(1000, 1940)]),
+            (vec![1000, 1030], 2000, vec![(1030, 1940)]),
+            (vec![1000, 1500], 1510, vec![(1000, 1440)]),
+            (vec![1000, 1500], 2000, vec![(1000, 1440), (1500, 1940)]),
+            (vec![1000, 9000], 2000, vec![(1000, 1940)]),
+            (vec![9000], 2000, vec![]),
+        ] {
+            let moments: Vec<_> = alive.iter().map(|moment| at(*moment)).collect();
+            let expected: Vec<_> = expected.into_iter().map(|(from, until)| Gap { from: at(from), until: at(until) }).collect();
+            assert_eq!(gaps_at_start(&moments, at(now), Duration::from_secs(60)), expected, "{alive:?} {now}");
         }
     }
 }

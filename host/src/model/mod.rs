@@ -62,7 +62,7 @@ pub use input_schema::InputSchema;
 pub use invalid::Invalid;
 pub use metadata::Metadata;
 pub use meter::Meter;
-pub use missed::{CatchUp, Gap, MissedPolicy, gap};
+pub use missed::{CatchUp, Gap, MissedPolicy, gap, gaps_at_start};
 pub use name::{Name, UniqueKey};
 pub use namespace::{Namespace, NamespaceId};
 pub use pause::Pause;

@@ -14,7 +14,7 @@ use super::cpu_bound::CpuBound;
 use super::creates::GuestCreates;
 use super::crew::Crew;
 use super::keeper;
-use super::pulse::Pulse;
+use super::watchdog::Watchdog;
 use super::worker::Worker;
 use crate::clock::Clock;
 use crate::executor::Executor;
@@ -48,7 +48,7 @@ pub(super) struct Parts {
     /// Attempts in flight on all of them together: 1 to [`IN_FLIGHT_MAX`].
     pub(super) slots: usize,
     pub(super) seed: u64,
-    pub(super) pulse: Pulse,
+    pub(super) watchdog: Arc<Watchdog>,
     pub(super) guest_creates: GuestCreates,
 }
 
@@ -74,7 +74,7 @@ impl Background {
             workers.push(send);
         }
         let cpu_bound = Arc::new(CpuBound::start(count, &tokio::runtime::Handle::current())?);
-        let crew = Arc::new(Crew::new(threads.iter().map(|thread| thread.thread().clone()), parts.pulse));
+        let crew = Arc::new(Crew::new(threads.iter().map(|thread| thread.thread().clone()), parts.watchdog));
         ring_when_due(&crew, parts.storage.as_ref(), parts.clock.as_ref());
         let attempts = Arc::new(Attempts {
             storage: parts.storage.clone(),

@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::background::{Background, IN_FLIGHT_MAX, Parts};
 use super::component_source::StorageComponentSource;
 use super::creates::GuestCreates;
-use super::pulse::Pulse;
+use super::watchdog::{AwakeClock, Watchdog};
 use super::{Core, Error, Scheduler, keeper};
 use crate::clock::{Clock, SystemClock};
 use crate::executor::Executor;
 use crate::executor::wasm::{AttemptState, Compiler, WasmConfig, WasmExecutor};
 use crate::model::limits::{GUEST_CREATES_PER_SECOND, Limits};
-use crate::model::{Invalid, Name, Namespace, RateLimit, RateUnit, gap};
+use crate::model::{Invalid, Name, Namespace, RateLimit, RateUnit, gaps_at_start};
 use crate::storage::sqlite::{Room, SqliteStorage};
 use crate::storage::{Quotas, Storage, StorageError};
 use crate::zones::Zones;
@@ -142,6 +142,9 @@ impl SchedulerBuilder {
     }
 
     /// How late a scheduled run may start because no host was running; later, it is missed. Default 60 s.
+    ///
+    /// The same holds for time in which the machine was suspended or the process stopped, and over which the clock was set forward. While the
+    /// host runs, such a gap has to be longer than a second to be told from a loaded machine, however short the grace.
     pub fn missed_grace(mut self, grace: Duration) -> Self {
         self.missed_grace = Some(grace);
         self
@@ -209,32 +212,35 @@ impl SchedulerBuilder {
         let sqlite = Arc::new(opened.await.map_err(|_| StorageError::Unavailable("it could not be opened".into()))??);
         sqlite.set_quotas(self.quotas);
         let storage: Arc<dyn Storage> = sqlite.clone();
+        // From here on, so that a gap is noticed which comes while an earlier one is dealt with.
+        let cannot = |what: &str, error: std::io::Error| Error::Start(format!("{what} can't be started: {error}"));
+        let watchdog = Watchdog::start(clock.clone(), grace).map_err(|error| cannot("the thread that watches the clock", error))?;
         let executor = match self.executor {
             Some(executor) => executor,
             None => {
                 let components = Arc::new(StorageComponentSource(storage.clone()));
                 let wasm = WasmConfig { zones: storage.zones().clone(), ..self.wasm };
-                let executor = WasmExecutor::new(wasm, clock.clone(), components);
+                let executor = WasmExecutor::new(wasm, Arc::new(AwakeClock(watchdog.clone())), components);
                 Arc::new(executor.map_err(|error| Error::Start(error.to_string()))?)
             }
         };
         let namespace = storage.namespace(&name, true).await?.expect("a namespace that was to be created exists");
 
-        // The pulse begins before the sweep, so that time which jumps during it is noticed; the workers start after it, because a
-        // missed run must not be claimed as if it were merely late.
-        let pulse = Pulse::new(clock.as_ref(), grace);
-        let last = storage.alive_until();
-        if let Some(gap) = last.and_then(|last| gap(last, Duration::ZERO, clock.now(), grace)) {
+        // The workers start after the sweep, because a missed run must not be claimed as if it were merely late.
+        let now = clock.now();
+        for gap in gaps_at_start(&storage.signs_of_life(), now, grace) {
             keeper::sweep(storage.as_ref(), clock.as_ref(), gap).await?;
         }
+        // Only now: a crash in the middle of the sweep must not make the rest of the gap forgotten.
+        storage.heartbeat(now).await?;
         let background = if self.paused {
             Background::default()
         } else {
             let (storage, executor, clock) = (storage.clone(), executor.clone(), clock.clone());
             let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
             let guest_creates = GuestCreates::new(self.guest_creates);
-            let parts = Parts { storage, executor, clock, threads, slots, seed, pulse, guest_creates };
-            Background::start(parts).map_err(|error| Error::Start(format!("the threads that execute guests can't be started: {error}")))?
+            let parts = Parts { storage, executor, clock, threads, slots, seed, watchdog, guest_creates };
+            Background::start(parts).map_err(|error| cannot("the threads that execute guests", error))?
         };
         let (tokens, secret, changes) = (Default::default(), storage.secret(), storage.clone());
         Ok(Scheduler { core: Arc::new(Core { storage, sqlite, executor, clock, background, tokens, secret }), namespace, changes })

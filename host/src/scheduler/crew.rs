@@ -13,25 +13,25 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::Thread;
 
 use super::doorbell::Doorbell;
-use super::pulse::Pulse;
 use super::roster::Roster;
+use super::watchdog::Watchdog;
 use crate::storage::CancelSignal;
 
 /// The worker threads as a whole.
 pub(super) struct Crew {
     roster: Mutex<Roster>,
     doorbells: Vec<Arc<Doorbell>>,
-    /// Notices when time jumped, and forbids claims until the runs missed thereby are marked.
-    pub(super) pulse: Pulse,
+    /// Notices when the host was down or the clock was set forward, and forbids claims until the runs missed thereby are marked.
+    pub(super) watchdog: Arc<Watchdog>,
     stopping: AtomicBool,
     /// Ends every attempt in flight at once.
     pub(super) shut_down: CancelSignal,
 }
 
 impl Crew {
-    pub(super) fn new(threads: impl IntoIterator<Item = Thread>, pulse: Pulse) -> Self {
+    pub(super) fn new(threads: impl IntoIterator<Item = Thread>, watchdog: Arc<Watchdog>) -> Self {
         let doorbells = threads.into_iter().map(|thread| Arc::new(Doorbell::new(thread))).collect();
-        Self { roster: Mutex::default(), doorbells, pulse, stopping: AtomicBool::new(false), shut_down: CancelSignal::default() }
+        Self { roster: Mutex::default(), doorbells, watchdog, stopping: AtomicBool::new(false), shut_down: CancelSignal::default() }
     }
 
     /// The doorbell of this thread.

@@ -16,7 +16,7 @@ const SLICE: usize = 500;
 /// Crons decided about between two commits.
 const CRONS_SLICE: usize = 100;
 /// How often the keeper looks whether due runs wait for a slot, and has the database know that the host is alive. Well within the
-/// default grace, so that a host that dies then does not make them look missed. Jumps are noticed by the workers.
+/// default grace, so that a host that dies then does not make them look missed. Gaps are noticed by the watchdog.
 const TICK: Duration = Duration::from_secs(10);
 /// How long to wait after storage could not do it.
 const RETRY: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ pub(super) async fn keep(crew: Arc<Crew>, storage: Arc<dyn Storage>, clock: Arc<
     loop {
         tokio::select! {
             () = clock.sleep(wait) => {}
-            () = crew.pulse.noticed() => {}
+            () = crew.watchdog.noticed() => {}
         }
         wait = match tick(&crew, storage.as_ref(), clock.as_ref()).await {
             Ok(()) => TICK,
@@ -41,18 +41,26 @@ pub(super) async fn keep(crew: Arc<Crew>, storage: Arc<dyn Storage>, clock: Arc<
 }
 
 async fn tick(crew: &Crew, storage: &dyn Storage, clock: &dyn Clock) -> Result<(), StorageError> {
-    crew.pulse.beat(clock);
-    while let Some(gap) = crew.pulse.gap() {
-        sweep(storage, clock, gap).await?;
-        if crew.pulse.swept(gap) {
-            // The workers found claims forbidden and wait.
-            crew.look();
+    let mut swept = false;
+    let awake = loop {
+        if let Some(awake) = crew.watchdog.beat() {
+            break awake;
         }
+        // Another thread may have found the gap, and this task have dealt with it, between the beat and this look.
+        if let Some(gap) = crew.watchdog.gap() {
+            sweep(storage, clock, gap).await?;
+            crew.watchdog.swept(gap);
+            swept = true;
+        }
+    };
+    if swept {
+        // The workers found claims forbidden and wait.
+        crew.look();
     }
-    let now = clock.now();
-    // Also when there were commits, which say the same: one small write in ten seconds is cheaper than to know.
-    if storage.next_due().is_some_and(|due| due <= now) || storage.health().parked > 0 {
-        storage.heartbeat(now).await?;
+    // Also when there were commits, which say the same: one small write in ten seconds is cheaper than to know. It says no more than the watchdog
+    // does. The clock itself may be past a gap that nobody has judged, and a crash would then forget that gap.
+    if storage.next_due().is_some_and(|due| due <= awake) || storage.health().parked > 0 {
+        storage.heartbeat(awake).await?;
     }
     Ok(())
 }

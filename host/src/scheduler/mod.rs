@@ -28,12 +28,12 @@ mod pause;
 mod pause_calls;
 mod plan;
 mod prune;
-mod pulse;
 mod register;
 mod roster;
 mod schedule;
 mod time_zones;
 mod tokens;
+mod watchdog;
 mod worker;
 
 use std::future::Future;

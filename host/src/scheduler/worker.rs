@@ -22,7 +22,7 @@ use crate::storage::Storage;
 
 /// Runs claimed at once: enough to spare the lock, few enough that the other threads get their share of a burst.
 const CLAIMS_MAX: usize = 16;
-/// Longest wait for a time, so that a jump of the clock is noticed within a second.
+/// Longest wait for a time, so that a clock that was set forward by less than the grace starts what is due within a second.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// One thread's part of the work.
@@ -78,7 +78,7 @@ impl Worker {
                 doorbell.wait(Wait::Forever);
                 continue;
             }
-            let due_by = self.crew.pulse.beat(self.clock.as_ref());
+            let due_by = self.crew.watchdog.beat();
             let claims = due_by.map_or_else(Vec::new, |due_by| self.storage.claim(room, due_by));
             if !claims.is_empty() {
                 self.busy(&mut idle);

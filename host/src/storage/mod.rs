@@ -91,6 +91,7 @@ pub trait Storage: Send + Sync + 'static {
     /// - A run is handed out once, until its attempt is finished or its host is dead.
     /// - Each call also tells storage the time, by which it brings into reach what is due within the next minute: so whoever waits calls
     ///   at least each few seconds.
+    /// - It also says that the host was alive at `now`, which a later start reads. So no gap that is not dealt with may lie before `now`.
     /// - The claim is durable before its `finish` is, and in cautious mode before it is handed out.
     fn claim(&self, limit: usize, now: Timestamp) -> Vec<Claim>;
 
@@ -262,10 +263,15 @@ pub trait Storage: Send + Sync + 'static {
     /// What is to come of one task, or of all, before `until`: scheduled runs by the hour, and crons.
     fn ahead(&self, namespace: NamespaceId, task: Option<&Name>, until: Timestamp, now: Timestamp) -> Result<Ahead, StorageError>;
 
-    /// The last moment at which an earlier host is known to have been alive, as found when the storage was opened; `None` in a new one.
-    fn alive_until(&self) -> Option<Timestamp>;
+    /// The last moments at which an earlier host is known to have been alive, as found when the storage was opened: oldest first, none in a new
+    /// one. It may have been down between any two of them.
+    ///
+    /// The first is the latest time up to which that host had claimed what was due. A later one is when somebody made a run due by hand, which
+    /// says nothing of the time before it: a machine that was just woken up takes requests before its clock watchdog has judged the gap.
+    fn signs_of_life(&self) -> Vec<Timestamp>;
 
-    /// Records that the host is alive although nothing is committed, because due runs wait for a slot.
+    /// Records that the host is alive although nothing is committed, because due runs wait for a slot. `now` is a time for which the clock
+    /// watchdog vouches, as in [`claim`](Self::claim): no gap that is not dealt with lies before it.
     async fn heartbeat(&self, now: Timestamp) -> Result<(), StorageError>;
 
     /// Sees runs as they change, after their change is durable. Slow observers lose events and are told so.

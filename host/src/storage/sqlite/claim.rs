@@ -29,6 +29,7 @@ pub(super) struct Started {
 pub(super) fn claim(shared: &Arc<Shared>, limit: usize, now: Timestamp) -> Vec<Claim> {
     let micros = now.as_micros();
     shared.seen_now.fetch_max(micros, Ordering::Relaxed);
+    shared.awake_at.store(micros, Ordering::Relaxed);
     let claims = if shared.due.is_cautious() { claim_cautiously(shared, limit, micros) } else { claim_at_once(shared, limit, micros) };
     // After the taking, which makes room.
     if shared.due.is_hungry(micros) {

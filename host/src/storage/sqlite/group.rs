@@ -17,7 +17,7 @@ use super::{audit, claim, finish, meta, rates, verdict};
 use crate::storage::{RunEvent, StorageError};
 
 /// How often a sign of life is stored beside other writes.
-const ALIVE_EVERY_MICROS: i64 = 1_000_000;
+const ALIVE_EVERY_MICROS: u64 = 1_000_000;
 
 /// A transaction under way: the connection, and what to change in memory once it is committed.
 pub(super) struct Tx<'a> {
@@ -152,14 +152,15 @@ pub(super) fn commit(
         }
     }
     if tx.failed.is_none() {
-        let seen = shared.seen_now.load(Ordering::Relaxed);
-        let alive = seen - *alive_at >= ALIVE_EVERY_MICROS;
+        let awake_at = shared.awake_at.load(Ordering::Relaxed);
+        // Also when the clock was set back: what falls due from then on would else count as due while the host was alive.
+        let alive = awake_at.abs_diff(*alive_at) >= ALIVE_EVERY_MICROS;
         let written = claim::write(&mut tx)
             .and_then(|()| rates::write(&tx))
             .and_then(|()| audit::write(&tx))
-            .and_then(|()| if alive { meta::set_alive(conn, seen) } else { Ok(()) });
+            .and_then(|()| if alive { meta::set_alive(conn, awake_at) } else { Ok(()) });
         match written {
-            Ok(()) if alive => *alive_at = seen,
+            Ok(()) if alive => *alive_at = awake_at,
             Ok(()) => {}
             Err(error) => tx.failed = Some(error),
         }

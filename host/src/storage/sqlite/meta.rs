@@ -1,7 +1,5 @@
 //! Single values about the database itself.
 
-use std::sync::atomic::Ordering;
-
 use rusqlite::{Connection, OptionalExtension};
 
 use super::group::Tx;
@@ -18,15 +16,22 @@ pub(super) fn set_number(conn: &Connection, key: &str, value: i64) -> rusqlite::
     Ok(())
 }
 
-/// Records that the host was alive at `now`.
+/// Records that the host was alive at `now`, and had claimed what was due by then.
 pub(super) fn set_alive(conn: &Connection, now: i64) -> rusqlite::Result<()> {
     set_number(conn, "alive_until", now)
 }
 
-/// Records it beside a run that somebody made due: a crash right after that must not make it one that became due while no host was running.
-pub(super) fn alive_at(tx: &Tx<'_>, now: Timestamp) -> rusqlite::Result<()> {
-    let seen = tx.shared.seen_now.fetch_max(now.as_micros(), Ordering::Relaxed).max(now.as_micros());
-    set_alive(tx.conn, seen)
+/// Records that somebody made a run due at `now`: a crash right after that must not make it one that became due while no host was running. This is
+/// no sign that the host was alive before `now`, so it leaves alone what [`set_alive`] recorded.
+pub(super) fn made_due(tx: &Tx<'_>, now: Timestamp) -> rusqlite::Result<()> {
+    set_number(tx.conn, "made_due_at", now.as_micros())
+}
+
+/// When the host that had this database before is known to have been alive, oldest first.
+pub(super) fn signs_of_life(conn: &Connection) -> rusqlite::Result<Vec<Timestamp>> {
+    let alive_until = number(conn, "alive_until")?;
+    let made_due = number(conn, "made_due_at")?.filter(|at| alive_until.is_none_or(|until| *at > until));
+    Ok(alive_until.into_iter().chain(made_due).filter_map(Timestamp::from_micros).collect())
 }
 
 /// Records that the host stopped with nothing in flight, and the last id that it gave out: ids rise also when the run with the

@@ -94,7 +94,7 @@ pub struct OpenFile {
     shared: Arc<Shared>,
     readers: Arc<readers::Readers>,
     foreign: foreign::Foreign,
-    alive_until: Option<Timestamp>,
+    signs_of_life: Vec<Timestamp>,
     secret: [u8; 32],
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Lets go of the file when the storage is dropped.
@@ -548,11 +548,12 @@ impl Storage for SqliteStorage {
         self.read(namespace, now, |reader| cron::ahead(reader.conn, reader.registry, namespace, task, until, now))
     }
 
-    fn alive_until(&self) -> Option<Timestamp> {
-        self.alive_until
+    fn signs_of_life(&self) -> Vec<Timestamp> {
+        self.signs_of_life.clone()
     }
 
     async fn heartbeat(&self, now: Timestamp) -> Result<(), StorageError> {
+        self.shared.awake_at.store(now.as_micros(), Ordering::Relaxed);
         self.shared.call(move |tx| meta::set_alive(tx.conn, now.as_micros())).await
     }
 

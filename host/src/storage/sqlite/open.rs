@@ -52,7 +52,7 @@ impl SqliteStorage {
             shared.due.serve(shared.registry.namespaces().iter().map(|namespace| namespace.id.0));
             cron::renew(conn, &shared.registry, now)?;
             shared.upcoming.load(conn)?;
-            let alive_until = meta::number(conn, "alive_until")?.and_then(Timestamp::from_micros);
+            let signs_of_life = meta::signs_of_life(conn)?;
             let suspects = recover::recover(conn, &shared, now.as_micros())?;
             if suspects.suspended {
                 shared.registry.load(conn)?;
@@ -61,9 +61,9 @@ impl SqliteStorage {
             shared.seen_now.store(now.as_micros(), Ordering::Relaxed);
             shared.govern(now.as_micros());
             shared.due.remember(rates::read(conn)?, now.as_micros());
-            Ok((shared, alive_until, meta::secret(conn)?))
+            Ok((shared, signs_of_life, meta::secret(conn)?))
         };
-        let (shared, alive_until, secret) = prepare(&mut conn).map_err(|error| writer::sort(&error, false))?;
+        let (shared, signs_of_life, secret) = prepare(&mut conn).map_err(|error| writer::sort(&error, false))?;
         let pages = shared.wal_pages.clone();
         conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, log: std::ffi::c_int| {
             pages.store(i64::from(log), Ordering::Relaxed);
@@ -80,7 +80,7 @@ impl SqliteStorage {
         let writer = writer.spawn(move || writer::write(conn, &for_writer, &checkpointer, &mut disk)).map_err(cannot)?;
         shared.request_load();
         let threads = Mutex::new(vec![writer, looker]);
-        let file = OpenFile { path, shared, readers, foreign, alive_until, secret, threads, lock: Mutex::new(Some(lock)) };
+        let file = OpenFile { path, shared, readers, foreign, signs_of_life, secret, threads, lock: Mutex::new(Some(lock)) };
         Ok(Self { file: Arc::new(file), token: None })
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn one(
         now.as_micros(),
     ))?;
     if trigger_at <= now {
-        meta::alive_at(tx, now)?;
+        meta::made_due(tx, now)?;
     }
     tx.arm.push(waiting_run(tx.conn, seen.id)?);
     note(tx, namespace, run, &seen, RunChange::Rescheduled { trigger_at });

@@ -45,7 +45,7 @@ pub(super) fn trigger(tx: &mut Tx<'_>, namespace: NamespaceId, run: RunId, now: 
     if seen.status.is_final() {
         tx.shared.live.add();
     }
-    meta::alive_at(tx, now)?;
+    meta::made_due(tx, now)?;
     tx.arm.push(waiting_run(tx.conn, seen.id)?);
     note(tx, namespace, run, &seen, RunChange::Marked(Status::Queued));
     Ok(Ok(()))

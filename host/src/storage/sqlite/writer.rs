@@ -36,6 +36,9 @@ pub(super) struct Shared {
     pub(super) last_key: AtomicI64,
     /// The latest time that anybody who claims has told.
     pub(super) seen_now: AtomicI64,
+    /// The time up to which the host was alive, as a worker told last: the clock watchdog vouches that no gap lies before it which is not dealt
+    /// with. 0 until the gap before the start is.
+    pub(super) awake_at: AtomicI64,
     /// Set for good when the disk can't be trusted any more.
     trouble: Mutex<Option<StorageError>>,
     pub(super) broken: AtomicBool,
@@ -64,6 +67,7 @@ impl Shared {
             id_origin,
             last_key: AtomicI64::new(last_key),
             seen_now: AtomicI64::new(0),
+            awake_at: AtomicI64::new(0),
             trouble: Mutex::new(None),
             broken: AtomicBool::new(false),
             gave_up: tokio::sync::watch::Sender::new(false),
@@ -120,9 +124,9 @@ pub(super) fn write(mut conn: Connection, shared: &Shared, checkpointer: &checkp
         checkpoint::leave_log(&conn);
         return;
     }
-    let (seen, last_key) = (shared.seen_now.load(Ordering::Relaxed), shared.last_key.load(Ordering::Relaxed));
+    let (awake_at, last_key) = (shared.awake_at.load(Ordering::Relaxed), shared.last_key.load(Ordering::Relaxed));
     failpoint!("close:before-clean");
-    if let Err(error) = meta::mark_clean(&conn, seen, last_key) {
+    if let Err(error) = meta::mark_clean(&conn, awake_at, last_key) {
         tracing::warn!(%error, "the clean stop could not be recorded; the next start will be a cautious one");
     }
     failpoint!("close:after-clean");

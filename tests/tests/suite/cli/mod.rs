@@ -1,5 +1,7 @@
 //! The program itself, against a server of its own: what users type, what they see, and with which code it exits.
 
+#[cfg(target_os = "linux")]
+mod asleep;
 mod bad_input;
 mod bench;
 mod bombs;

@@ -50,7 +50,7 @@ fn a_run_that_was_triggered_by_hand_is_not_missed_after_a_crash() {
         99s  crash                        => ok
         ",
     );
-    let from = world.storage.alive_until().expect("it was alive");
+    let from = *world.storage.signs_of_life().last().expect("it was alive");
     let gap = runlater::storage::Gap { from, until: crate::conformance::world::at(90) };
     assert_eq!(world.wait(world.storage.miss(gap, 9, crate::conformance::world::at(99))).unwrap(), 0);
     crate::conformance::world::play(&mut world, "99s claim => a 1");
@@ -66,7 +66,7 @@ fn nor_is_one_that_was_moved_to_the_moment_of_the_move() {
         99s  crash                        => ok
         ",
     );
-    let gap = runlater::storage::Gap { from: world.storage.alive_until().expect("it was alive"), until: at(90) };
+    let gap = runlater::storage::Gap { from: *world.storage.signs_of_life().last().expect("it was alive"), until: at(90) };
     assert_eq!(world.wait(world.storage.miss(gap, 9, at(99))).unwrap(), 0);
     play(&mut world, "99s claim => a 1");
 }
@@ -74,17 +74,43 @@ fn nor_is_one_that_was_moved_to_the_moment_of_the_move() {
 #[test]
 fn the_storage_remembers_until_when_its_host_was_alive() {
     let mut world = World::new(place());
-    assert_eq!(world.storage.alive_until(), None, "a new one never was");
+    assert_eq!(world.storage.signs_of_life(), [], "a new one never was");
     world.claim(1, 30);
     world.create(vec![world.new_run(500, 30)], 30);
     world.crash(100);
-    assert_eq!(world.storage.alive_until(), Some(crate::conformance::world::at(30)));
+    assert_eq!(world.storage.signs_of_life(), [at(30)]);
     world.wait(world.storage.heartbeat(crate::conformance::world::at(140))).unwrap();
     world.crash(200);
-    assert_eq!(world.storage.alive_until(), Some(crate::conformance::world::at(140)));
+    assert_eq!(world.storage.signs_of_life(), [at(140)]);
     world.claim(1, 250);
     world.reopen(300);
-    assert_eq!(world.storage.alive_until(), Some(crate::conformance::world::at(250)));
+    assert_eq!(world.storage.signs_of_life(), [at(250)]);
+}
+
+#[test]
+fn a_request_is_no_sign_that_the_host_was_alive_before_it() {
+    let mut world = check(
+        place(),
+        "
+        0s   create a at=50s              => scheduled due 50s
+        0s   create b at=60s              => scheduled due 1m
+        10s  claim                        => nothing
+        70s  trigger b                    => under-way
+        80s  move a to=75s                => already-triggered
+        ",
+    );
+    world.create(vec![world.new_run(500, 80)], 80);
+    world.crash(200);
+    assert_eq!(world.storage.signs_of_life(), [at(10)], "nothing was made due");
+
+    world.create(vec![world.new_run(500, 200)], 200);
+    play(&mut world, "200s create c at=900s => scheduled due 15m");
+    play(&mut world, "210s trigger c => queued due 3m30s");
+    world.crash(300);
+    assert_eq!(world.storage.signs_of_life(), [at(10), at(210)], "the first minutes are still to be judged");
+    world.wait(world.storage.heartbeat(at(300))).unwrap();
+    world.crash(400);
+    assert_eq!(world.storage.signs_of_life(), [at(300)]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What users rely on, with real storage and real guests: one file for each theme, on a clock that only the test moves.
 
 mod arguments;
+mod asleep;
 mod code_crons;
 mod cron_gaps;
 mod crons;

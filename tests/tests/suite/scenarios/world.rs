@@ -64,6 +64,10 @@ impl Clock for TestClock {
         self.manual.elapsed()
     }
 
+    fn since_boot(&self) -> Duration {
+        self.manual.since_boot()
+    }
+
     fn sleep(&self, span: Duration) -> Sleep {
         let sleep = self.manual.sleep(span);
         self.sleeps.send_modify(|spans| spans.push(span));
@@ -121,6 +125,11 @@ impl World {
 
     pub(super) fn advance(&self, span: Duration) {
         self.clock.manual.advance(span);
+    }
+
+    /// Has the machine sleep for this long.
+    pub(super) fn suspend(&self, span: Duration) {
+        self.clock.manual.suspend(span);
     }
 
     pub(super) fn advance_to(&self, moment: Timestamp) {
