@@ -18,7 +18,7 @@ static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_de
 use super::super::super::_rt;
 /// A moment in UTC: whole seconds since 1970-01-01T00:00:00Z and the nanoseconds within that second.
 ///
-/// Accepted range: 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z. The host keeps microseconds; finer parts are cut off.
+/// Accepted range: 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z. The host keeps microseconds; finer parts are rounded up.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Instant {
@@ -20749,7 +20749,7 @@ result109
 }
 #[allow(unused_unsafe, clippy::all)]
 /// Moves the scheduled runs that match now, each by so many nanoseconds from its own trigger time as this attempt sees it: later, or
-/// earlier if negative. At most 100 years; finer parts than microseconds are cut off. Counts writes as `bulk-delete-matching` does.
+/// earlier if negative. At most 100 years; finer parts than microseconds are rounded towards later. Counts writes as `bulk-delete-matching` does.
 ///
 /// A run that would be moved out of the years 1970 to 9999 is refused by itself.
 #[allow(async_fn_in_trait)]

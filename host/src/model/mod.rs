@@ -79,7 +79,7 @@ pub use run::{
     next_after_host_crash,
 };
 pub use task::{Task, TaskId};
-pub use time::{Due, Timestamp, format_duration, parse_duration};
+pub use time::{Due, Timestamp, format_duration, parse_duration, parse_duration_floor};
 pub use unique_key::{Holder, Standing, Unique, UniqueMode, Verdict};
 pub use version::Version;
 pub use write_set::{Write, WriteRefused, WriteSet};

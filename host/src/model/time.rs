@@ -31,9 +31,30 @@ impl Timestamp {
         self.0
     }
 
-    /// This much later, or the end of the accepted range.
+    /// From seconds since the epoch and nanoseconds within the second: rounded up to the next microsecond, so that what is due then never starts
+    /// before. `None` outside the accepted range, which ends with the last nanosecond of the year 9999; that is rounded down to
+    /// [`MAX`](Self::MAX).
+    ///
+    /// Stored times are whole microseconds, so for these `t >= at` and `t < at` mean the same before and after rounding. For `t > at` and
+    /// `t <= at`, round with [`from_unix_floor`](Self::from_unix_floor).
+    pub const fn from_unix_ceil(seconds: i64, nanos: u32) -> Option<Self> {
+        match Self::from_unix_floor(seconds, nanos) {
+            Some(Self(micros)) if !nanos.is_multiple_of(1_000) && micros < Self::MAX.0 => Some(Self(micros + 1)),
+            at => at,
+        }
+    }
+
+    /// The same, rounded down.
+    pub const fn from_unix_floor(seconds: i64, nanos: u32) -> Option<Self> {
+        if seconds < 0 || seconds > Self::MAX.0 / 1_000_000 || nanos >= 1_000_000_000 {
+            return None;
+        }
+        Self::from_micros(seconds * 1_000_000 + (nanos / 1_000) as i64)
+    }
+
+    /// This much later, rounded up to a microsecond, or the end of the accepted range.
     pub fn saturating_add(self, span: Duration) -> Self {
-        let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        let micros = i64::try_from(span.as_nanos().div_ceil(1_000)).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(micros).min(Self::MAX.0))
     }
 
@@ -48,15 +69,41 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0 - earlier.0).unwrap_or(0))
     }
 
-    /// Parses an RFC 3339 date and time with any offset. `field` names it in the error.
+    /// Parses an RFC 3339 date and time with an offset, and rounds it [up](Self::from_unix_ceil). `field` names it in the error.
+    ///
+    /// ```text
+    /// 2027-03-14T15:09:26[.123456789]Z
+    /// 2027-03-14T16:09:26[.123456789]+01:00
+    /// ```
+    ///
+    /// One to nine decimals; `T` may be `t` or one space, `Z` may be `z`. Offsets have a sign, a colon, and less than 24 h. All characters are
+    /// ASCII: a minus sign that is not a hyphen (U+2212) and digits of other scripts are refused. Hours are 00 to 23 and seconds 00 to 59.
     pub fn parse(text: &str, field: &str) -> Result<Self, Invalid> {
+        Self::parse_with(text, field, Self::from_unix_ceil)
+    }
+
+    /// The same for a bound that `t <= at` or `t > at` is compared with: rounded [down](Self::from_unix_floor).
+    pub fn parse_floor(text: &str, field: &str) -> Result<Self, Invalid> {
+        Self::parse_with(text, field, Self::from_unix_floor)
+    }
+
+    fn parse_with(text: &str, field: &str, round: impl Fn(i64, u32) -> Option<Self>) -> Result<Self, Invalid> {
         let invalid = |reason: &str| invalid_time(field, reason).seen(text);
-        let at = DateTime::parse_from_rfc3339(text.trim()).map_err(|_| invalid("not an RFC 3339 date and time with an offset"))?;
+        // chrono takes more than the grammar: U+2212 for a minus sign, and any number of decimals, of which it forgets the tenth and later ones.
+        if let Some(other) = text.chars().find(|c| !c.is_ascii()) {
+            return Err(invalid(&format!("U+{:04X} is not one of the characters of a time", u32::from(other))));
+        }
+        let text = text.trim_ascii();
+        let decimals = text.split_once('.').map_or(0, |(_, rest)| rest.bytes().take_while(u8::is_ascii_digit).count());
+        if decimals > 9 {
+            return Err(invalid("more than nine decimals"));
+        }
+        let at = DateTime::parse_from_rfc3339(text).map_err(|_| invalid("not an RFC 3339 date and time with an offset"))?;
         // chrono reads a leap second as the second before it with 1,000,000,000 or more nanoseconds.
         if at.timestamp_subsec_nanos() >= 1_000_000_000 {
             return Err(invalid("second 60 can't be scheduled: use the second before or after it"));
         }
-        Self::from_micros(at.timestamp_micros()).ok_or_else(|| invalid(OUT_OF_RANGE))
+        round(at.timestamp(), at.timestamp_subsec_nanos()).ok_or_else(|| invalid(OUT_OF_RANGE))
     }
 
     /// As a chrono date and time.
@@ -74,11 +121,13 @@ fn invalid_time(field: &str, reason: &str) -> Invalid {
     Invalid::new("invalid-time", field, format!("{reason}; {write}"))
 }
 
+/// Rounded [up](Timestamp::from_unix_ceil). A leap second, which chrono writes as more than 999,999,999 nanoseconds, is refused.
 impl TryFrom<DateTime<Utc>> for Timestamp {
     type Error = Invalid;
 
     fn try_from(at: DateTime<Utc>) -> Result<Self, Invalid> {
-        Self::from_micros(at.timestamp_micros()).ok_or_else(|| invalid_time("at", OUT_OF_RANGE).seen(at.to_string()))
+        let found = Self::from_unix_ceil(at.timestamp(), at.timestamp_subsec_nanos());
+        found.ok_or_else(|| invalid_time("at", OUT_OF_RANGE).seen(at.to_string()))
     }
 }
 
@@ -165,10 +214,23 @@ impl From<Timestamp> for Due {
 const UNITS: [(&str, u64); 7] =
     [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000), ("d", 86_400_000_000), ("w", 604_800_000_000)];
 
-/// Parses spans such as `2s`, `1h30m` or `1.5d`. `field` names it in the error.
+/// Parses spans such as `2s`, `1h30m` or `1.5d`, rounded up to a microsecond. `field` names it in the error.
 ///
 /// Units: `us ms s m h d w`. A number without a unit is refused, because nobody can tell what was meant.
 pub fn parse_duration(text: &str, field: &str) -> Result<Duration, Invalid> {
+    parse_duration_with(text, field, |nanos| nanos.div_ceil(PARTS))
+}
+
+/// The same, rounded down: for a span that something is moved back by.
+pub fn parse_duration_floor(text: &str, field: &str) -> Result<Duration, Invalid> {
+    parse_duration_with(text, field, |nanos| nanos / PARTS)
+}
+
+/// Parts of a microsecond that a duration is read in. With nine decimals of the smallest unit, nothing is lost.
+const PARTS: u128 = 1_000_000_000;
+
+/// `to_micros` gets the sum of all parts.
+fn parse_duration_with(text: &str, field: &str, to_micros: impl Fn(u128) -> u128) -> Result<Duration, Invalid> {
     let invalid = || {
         Invalid::new(
             "invalid-duration",
@@ -181,23 +243,24 @@ pub fn parse_duration(text: &str, field: &str) -> Result<Duration, Invalid> {
     if rest.is_empty() {
         return Err(invalid());
     }
-    let mut micros = 0u128;
+    let mut parts = 0u128;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
         let (number, tail) = rest.split_at(digits);
         let unit_len = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit_len);
-        let scale = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(invalid)?.1;
+        let scale = u128::from(UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(invalid)?.1);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
         if whole.len() > 15 || fraction.is_empty() || fraction.len() > 9 || fraction.contains('.') {
             return Err(invalid());
         }
         let whole: u128 = whole.parse().map_err(|_| invalid())?;
         let numerator: u128 = fraction.parse().map_err(|_| invalid())?;
-        micros += whole * u128::from(scale) + numerator * u128::from(scale) / 10u128.pow(fraction.len() as u32);
+        // What is too much stays too much: a long text could overflow.
+        parts = parts.saturating_add(whole * scale * PARTS + numerator * scale * PARTS / 10u128.pow(fraction.len() as u32));
         rest = tail;
     }
-    let span = u64::try_from(micros).map(Duration::from_micros).map_err(|_| invalid())?;
+    let span = u64::try_from(to_micros(parts)).map(Duration::from_micros).map_err(|_| invalid())?;
     if span > DURATION_MAX { Err(invalid()) } else { Ok(span) }
 }
 
@@ -235,6 +298,7 @@ mod tests {
         }
         assert_eq!(parse_duration("36600d", "after").unwrap(), DURATION_MAX);
         assert_eq!(parse_duration("36600d1us", "after").unwrap_err().code, "invalid-duration");
+        assert_eq!(parse_duration(&"999999999999999w".repeat(1_000), "after").unwrap_err().code, "invalid-duration");
     }
 
     #[test]
@@ -256,6 +320,109 @@ mod tests {
             let span = Duration::from_micros(micros);
             assert_eq!(parse_duration(&format_duration(span), "x").unwrap(), span);
         }
+    }
+
+    #[test]
+    fn durations_finer_than_a_microsecond_are_rounded() {
+        for (text, up, down) in [
+            ("0.1us", 1, 0),
+            ("1.0000001s", 1_000_001, 1_000_000),
+            ("1.000001s", 1_000_001, 1_000_001),
+            ("0.4us0.6us", 1, 1),
+            ("0.4us0.7us", 2, 1),
+            ("0.000000001us", 1, 0),
+        ] {
+            let micros = |parsed: Result<Duration, Invalid>| parsed.unwrap().as_nanos();
+            assert_eq!((micros(parse_duration(text, "x")), micros(parse_duration_floor(text, "x"))), (up * 1_000, down * 1_000), "{text}");
+        }
+        assert_eq!(parse_duration("36600d0.1us", "x").unwrap_err().code, "invalid-duration");
+        let at = Timestamp::from_micros(5).unwrap();
+        assert_eq!(at.saturating_add(Duration::from_nanos(1)), Timestamp(6));
+        assert_eq!(at.saturating_add(Duration::from_nanos(1_000)), Timestamp(6));
+    }
+
+    #[test]
+    fn what_is_due_at_a_time_does_not_start_before_it() {
+        // The decimals, and the microseconds after rounding up and down.
+        for (decimals, up, down) in [
+            ("", 0, 0),
+            (".000000001", 1, 0),
+            (".0000005", 1, 0),
+            (".000001", 1, 1),
+            (".000001000", 1, 1),
+            (".123456789", 123_457, 123_456),
+            (".999999", 999_999, 999_999),
+            (".999999001", 1_000_000, 999_999),
+            (".999999999", 1_000_000, 999_999),
+        ] {
+            let (text, second) = (format!("2027-03-14T15:09:26{decimals}Z"), 1_805_036_966_000_000);
+            let parsed = (Timestamp::parse(&text, "at").unwrap().0 - second, Timestamp::parse_floor(&text, "at").unwrap().0 - second);
+            assert_eq!(parsed, (up, down), "{text}");
+            let at: DateTime<Utc> = text.parse().unwrap();
+            assert_eq!(Timestamp::try_from(at).unwrap().0 - second, up, "{text}");
+        }
+        for (text, expected) in [
+            ("9999-12-31T23:59:59.999999001Z", Some(Timestamp::MAX)),
+            ("9999-12-31T23:59:59.999999999Z", Some(Timestamp::MAX)),
+            ("10000-01-01T00:00:00Z", None),
+            ("1969-12-31T23:59:59.999999999Z", None),
+        ] {
+            assert_eq!(Timestamp::parse(text, "at").ok(), expected, "{text}");
+        }
+        assert_eq!(Timestamp::from_unix_ceil(0, 1_000_000_000), None);
+    }
+
+    #[test]
+    fn what_is_read_as_a_time() {
+        let moment = Timestamp::parse("2027-03-14T15:09:26Z", "at").unwrap();
+        for text in [
+            "2027-03-14t15:09:26z",
+            "2027-03-14 15:09:26Z",
+            " 2027-03-14T15:09:26.0Z\n",
+            "2027-03-14T15:09:26.000000000Z",
+            "2027-03-14T15:09:26-00:00",
+            "2027-03-14T16:09:26+01:00",
+            "2027-03-13T15:10:26-23:59",
+        ] {
+            assert_eq!(Timestamp::parse(text, "at").unwrap(), moment, "{text}");
+        }
+        for text in [
+            "2027-03-14T16:09:26\u{2212}01:00",
+            "2027-03-14T16:09:26\u{2010}01:00",
+            "2027-03-14T16:09:26\u{ff0b}01:00",
+            "2027\u{2212}03\u{2212}14T15:09:26Z",
+            "2027-03-14T15:09:26.\u{0665}Z",
+            "\u{ff12}027-03-14T15:09:26Z",
+            "\u{a0}2027-03-14T15:09:26Z",
+            "2027-03-14\u{2003}15:09:26Z",
+            "2027-03-14  15:09:26Z",
+            "2027-03-14T15:09:26 Z",
+            "2027-03-14T15:09:26.Z",
+            "2027-03-14T15:09:26,5Z",
+            "2027-03-14T15:09:26.0000000001Z",
+            "2027-03-14T15:09Z",
+            "2027-03-14T15:09:26+01",
+            "2027-03-14T15:09:26+0100",
+            "2027-03-14T15:09:26+1:00",
+            "2027-03-14T15:09:26+24:00",
+            "2027-03-14T15:09:26+01:60",
+            "2027-03-14T15:09:26+01:00:00",
+            "2027-03-14T15:09:26UTC",
+            "2027-03-14T15:09:26ZZ",
+            "2027-3-14T15:09:26Z",
+            "+2027-03-14T15:09:26Z",
+            "2027-03-14_15:09:26Z",
+            "2027-03-14T15:60:26Z",
+            "2027-03-14T15:09:61Z",
+            "2027-03-14T15:09:60.5Z",
+            "20270314T150926Z",
+            "2027-W10-7T15:09:26Z",
+            "1805036966",
+        ] {
+            assert_eq!(Timestamp::parse(text, "at").map_err(|refused| refused.code), Err("invalid-time"), "{text}");
+        }
+        let refused = Timestamp::parse("2027-03-14T16:09:26\u{2212}01:00", "at").unwrap_err();
+        assert!(refused.reason.contains("U+2212"), "{}", refused.reason);
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Next {
     fn of(&self, expression: &str) -> anyhow::Result<shapes::Occurrences> {
         let wrong = |invalid: crate::model::Invalid| failure::usage(invalid.to_string());
         let after = match &self.after {
-            Some(after) => Timestamp::parse(after, "after").map_err(wrong)?,
+            Some(after) => Timestamp::parse_floor(after, "after").map_err(wrong)?,
             None => moment::now(),
         };
         let zone = self.time_zones.select()?.zone(&self.timezone).map_err(wrong)?;

@@ -170,10 +170,9 @@ impl From<crate::model::Timestamp> for Timestamp {
 }
 
 impl Timestamp {
-    /// The moment, in whole microseconds; `None` outside what can be scheduled.
+    /// The moment, rounded up to a microsecond; `None` outside what can be scheduled.
     pub(super) fn moment(self) -> Option<crate::model::Timestamp> {
-        let nanos = (0..1_000_000_000).contains(&self.nanos).then_some(self.nanos)?;
-        crate::model::Timestamp::from_micros(self.seconds.checked_mul(1_000_000)?.checked_add(i64::from(nanos / 1_000))?)
+        crate::model::Timestamp::from_unix_ceil(self.seconds, u32::try_from(self.nanos).ok()?)
     }
 }
 
@@ -185,7 +184,8 @@ mod tests {
     fn moments() {
         let at = crate::model::Timestamp::parse("2027-03-14T15:09:26.535897Z", "at").unwrap();
         assert_eq!(Timestamp::from(at).moment(), Some(at));
-        assert_eq!(Timestamp { nanos: 535_897_999, ..at.into() }.moment(), Some(at));
+        assert_eq!(Timestamp { nanos: 535_896_001, ..at.into() }.moment(), Some(at));
+        assert_eq!(Timestamp { seconds: 253_402_300_799, nanos: 999_999_999 }.moment(), Some(crate::model::Timestamp::MAX));
         for (seconds, nanos) in [(-1, 0), (i64::MAX, 0), (0, -1), (0, 1_000_000_000), (253_402_300_800, 0)] {
             assert_eq!(Timestamp { seconds, nanos }.moment(), None);
         }

@@ -7,7 +7,7 @@ use crate::http::error::Problem;
 use crate::http::filter::Filter;
 use crate::http::json::Json;
 use crate::http::shapes;
-use crate::model::{Invalid, RunId, parse_duration};
+use crate::model::{Invalid, RunId, parse_duration, parse_duration_floor};
 use crate::scheduler::Selection;
 use crate::storage::Move;
 
@@ -82,7 +82,9 @@ fn signed_span(text: &str) -> Result<i64, Invalid> {
             .seen(text));
         }
     };
-    let micros = parse_duration(span, "by")?.as_micros();
+    // Rounded towards later, as every time is.
+    let span = if sign > 0 { parse_duration(span, "by") } else { parse_duration_floor(span, "by") };
+    let micros = span?.as_micros();
     Ok(sign * i64::try_from(micros).expect("a duration has at most 100 years"))
 }
 
@@ -94,6 +96,7 @@ mod tests {
     fn spans_have_a_sign() {
         assert_eq!(signed_span("+1h").unwrap(), 3_600_000_000);
         assert_eq!(signed_span("-30m").unwrap(), -1_800_000_000);
+        assert_eq!((signed_span("+1.5us").unwrap(), signed_span("-1.5us").unwrap()), (2, -1), "never earlier than asked");
         for bad in ["", "1h", "+", "+-1h", "--1h", "+1"] {
             assert_eq!(signed_span(bad).unwrap_err().code, "invalid-duration", "{bad}");
         }

@@ -146,7 +146,7 @@ pub(super) async fn backfill(
     PathText(name): PathText,
     Json(request): Json<shapes::BackfillCron>,
 ) -> Result<Answer<shapes::Backfilled>, Problem> {
-    let until = request.until.map(|until| Timestamp::parse(&until, "until")).transpose()?.unwrap_or_else(|| caller.scheduler.now());
+    let until = request.until.map(|until| Timestamp::parse_floor(&until, "until")).transpose()?.unwrap_or_else(|| caller.scheduler.now());
     let from = Timestamp::parse(&request.from, "from")?;
     let done = caller.scheduler.backfill_cron(&name, from, until, request.dry_run).await?;
     Ok(Answer(shapes::Backfilled { planned: done.planned, made: done.made }))

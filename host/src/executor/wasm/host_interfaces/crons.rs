@@ -8,7 +8,7 @@ use crate::model::limits::PAGE_SIZE_MAX;
 use crate::model::{Cron, CronFilter, CronSettings, Invalid, MissedPolicy, Name};
 
 use super::definition::to_catch_up;
-use super::types::{CallFailure, instant, metadata, nanos, origin, payload, timestamp};
+use super::types::{CallFailure, instant, metadata, nanos, origin, payload, timestamp, timestamp_floor};
 
 impl AttemptState {
     fn read_cron<R>(&mut self, cron: &Resource<Cron>, read: impl FnOnce(&Cron) -> R) -> wasmtime::Result<R> {
@@ -92,7 +92,7 @@ impl crons::Host for AttemptState {
 
     fn backfill(&mut self, name: String, from: types::Instant, until: types::Instant) -> Result<u32, CallFailure> {
         self.count_call()?;
-        let (from, until) = (timestamp(from, "from")?, timestamp(until, "until")?);
+        let (from, until) = (timestamp(from, "from")?, timestamp_floor(until, "until")?);
         Ok(self.request.calls.backfill_cron(&named(&name)?, from, until)?)
     }
 }

@@ -208,7 +208,9 @@ impl runs::Host for AttemptState {
     fn bulk_shift_matching(&mut self, filter: Resource<RunFilter>, by: i64) -> Result<runs::BulkOutcome, CallFailure> {
         self.count_call()?;
         duration(by.unsigned_abs(), "by")?;
-        self.change_matching(&filter, |state, run| state.request.calls.shift(run, by / 1_000))
+        // Rounded towards later, as every time is.
+        let micros = by.div_euclid(1_000) + i64::from(by.rem_euclid(1_000) > 0);
+        self.change_matching(&filter, |state, run| state.request.calls.shift(run, micros))
     }
 
     fn bulk_trigger(&mut self, ids: Vec<String>) -> Result<runs::BulkOutcome, CallFailure> {

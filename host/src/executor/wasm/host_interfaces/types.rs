@@ -75,12 +75,20 @@ pub(super) fn to_error(error: CallError) -> types::Error {
 }
 
 pub(super) fn timestamp(at: types::Instant, field: &str) -> Result<Timestamp, Invalid> {
+    rounded(at, field, Timestamp::from_unix_ceil)
+}
+
+/// For a bound that `t <= at` is compared with.
+pub(super) fn timestamp_floor(at: types::Instant, field: &str) -> Result<Timestamp, Invalid> {
+    rounded(at, field, Timestamp::from_unix_floor)
+}
+
+fn rounded(at: types::Instant, field: &str, round: impl Fn(i64, u32) -> Option<Timestamp>) -> Result<Timestamp, Invalid> {
     let invalid = |reason: &str| Invalid::new("invalid-time", field, reason).seen(format!("{}.{:09}", at.seconds, at.nanoseconds));
     if at.nanoseconds >= 1_000_000_000 {
         return Err(invalid("nanoseconds are 0 to 999999999"));
     }
-    let micros = at.seconds.checked_mul(1_000_000).and_then(|micros| micros.checked_add(i64::from(at.nanoseconds / 1_000)));
-    micros.and_then(Timestamp::from_micros).ok_or_else(|| invalid("outside 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z"))
+    round(at.seconds, at.nanoseconds).ok_or_else(|| invalid("outside 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z"))
 }
 
 pub(super) fn instant(at: Timestamp) -> types::Instant {
@@ -173,8 +181,9 @@ mod tests {
     #[test]
     fn times_are_checked() {
         let parse = |seconds, nanoseconds| timestamp(types::Instant { seconds, nanoseconds }, "due").map(Timestamp::as_micros);
-        assert_eq!(parse(0, 999), Ok(0), "finer parts are cut off");
-        assert_eq!(parse(1, 999_999_999), Ok(1_999_999));
+        assert_eq!(parse(0, 999), Ok(1), "finer parts are rounded up");
+        assert_eq!(parse(1, 999_999_999), Ok(2_000_000));
+        assert_eq!(timestamp_floor(types::Instant { seconds: 1, nanoseconds: 999_999_999 }, "until").unwrap().as_micros(), 1_999_999);
         assert_eq!(parse(253_402_300_799, 999_999_999), Ok(Timestamp::MAX.as_micros()));
         for (seconds, nanoseconds) in [(0, 1_000_000_000), (-1, 0), (253_402_300_800, 0), (i64::MAX, 0), (i64::MIN, 0), (0, u32::MAX)] {
             let refused = parse(seconds, nanoseconds).unwrap_err();
@@ -191,6 +200,8 @@ mod tests {
         assert_eq!(duration(1, "due"), Ok(Duration::from_nanos(1)));
         assert_eq!(duration(u64::MAX, "due").unwrap_err().code, "invalid-duration");
         assert_eq!(due(types::Due::After(u64::MAX)).unwrap_err().field, "due");
+        let now = Timestamp::from_micros(5).unwrap();
+        assert_eq!(due(types::Due::After(1)).unwrap().trigger_at(now).as_micros(), 6, "not before the span is over");
     }
 
     #[test]
