@@ -34,22 +34,23 @@ use crates::GuestCrate;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Ports tried above the usual one.
 const PORTS_TRIED: u16 = 100;
+/// Where the crates of a source tree are.
+const CRATES: &str = "guest-tasks";
 /// The task that a newcomer sees first, and what it is given.
 const FIRST_TASK: &str = "reminder";
 
 /// Build the tasks in a folder, run them, and show runs as they happen
 #[derive(Args)]
 #[command(after_help = "Examples:
-  runlater dev                 the crates in ./guest-tasks
+  runlater dev                 the crates in ./guest-tasks, or else the crate in this folder
   runlater dev my-task         one crate
 
 The database and the address with its token are in ./.runlater. A crate asks for grants in its manifest:
   [package.metadata.runlater]
   grants = [\"runs\"]")]
 pub(super) struct Dev {
-    /// A crate, or a folder with crates in it
-    #[arg(default_value = "guest-tasks")]
-    folder: PathBuf,
+    /// A crate, or a folder with crates in it [default: guest-tasks if there is such a folder, else the crate in this one]
+    folder: Option<PathBuf>,
     /// Where to listen, instead of the first free port from 127.0.0.1:7180 on
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
@@ -64,21 +65,34 @@ impl Dev {
         if self.listen.is_some_and(|listen| !listen.ip().is_loopback()) {
             return Err(failure::usage("dev listens on this machine only; use `runlater serve` for others"));
         }
-        if !self.folder.is_dir() {
-            let shown = clean(&self.folder.display().to_string());
-            return Err(failure::usage(format!("there is no folder {shown}; name one, or make a crate with `runlater new {shown}/hello`")));
-        }
+        let folder = self.folder()?;
         build::check_target(screen)?;
-        let crates = crates::find(&self.folder)?;
+        let crates = crates::find(&folder)?;
         log::install(screen.json);
         let runtime = serve::runtime()?;
-        let done = runtime.block_on(self.host(screen, crates));
+        let done = runtime.block_on(self.host(screen, folder, crates));
         // A build may still be at work; cargo goes on by itself.
         runtime.shutdown_timeout(Duration::from_secs(1));
         done
     }
 
-    async fn host(self, screen: &Screen, crates: Vec<GuestCrate>) -> anyhow::Result<()> {
+    /// The folder to build: the one that was named, or what `dev` finds where it was started.
+    fn folder(&self) -> anyhow::Result<PathBuf> {
+        match &self.folder {
+            Some(folder) if folder.is_dir() => Ok(folder.clone()),
+            Some(folder) => {
+                let shown = clean(&folder.display().to_string());
+                Err(failure::usage(format!("there is no folder {shown}; name one, or make a crate with `runlater new {shown}/hello`")))
+            }
+            None if Path::new(CRATES).is_dir() => Ok(CRATES.into()),
+            None if Path::new("Cargo.toml").is_file() => Ok(".".into()),
+            None => Err(failure::usage(format!(
+                "there is neither a folder {CRATES} nor a crate here; name a folder, or make a crate with `runlater new {CRATES}/hello`"
+            ))),
+        }
+    }
+
+    async fn host(self, screen: &Screen, watched: PathBuf, crates: Vec<GuestCrate>) -> anyhow::Result<()> {
         let (stop, reload) = (StopSignal::new()?, ReloadSignal::new()?);
         let folder = Path::new(".");
         let db = discovery::make_folder(folder)?.join("runlater.db");
@@ -93,7 +107,6 @@ impl Dev {
         let (stop_serving, stopped) = oneshot::channel::<()>();
         serving.spawn(http::serve_with(serve::doors(), scheduler.clone(), http::Rates::default(), listener, async { drop(stopped.await) }));
 
-        let watched = self.folder.clone();
         let mut seen = sources::look(&watched);
         let built = build_all(crates).await;
         register(&scheduler, screen, built).await?;
@@ -101,7 +114,7 @@ impl Dev {
         next_commands(&scheduler, screen)?;
         first_run(&scheduler, screen).await?;
 
-        let watching = self.watch(&scheduler, screen, events, &mut seen);
+        let watching = watch(&watched, &scheduler, screen, events, &mut seen);
         let watched = tokio::select! {
             watched = watching => watched,
             () = serve::stop_or_broken(stop, reload, &scheduler, screen) => Ok(()),
@@ -126,43 +139,43 @@ impl Dev {
         }
         serve::bind(serve::ADDRESS).await
     }
+}
 
-    /// Shows runs and follows the sources, for ever.
-    async fn watch(
-        &self,
-        scheduler: &Scheduler,
-        screen: &Screen,
-        mut events: broadcast::Receiver<crate::storage::RunEvent>,
-        seen: &mut sources::Look,
-    ) -> anyhow::Result<()> {
-        let mut looking = tokio::time::interval(LOOK_EVERY);
-        looking.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut builds = JoinSet::new();
-        loop {
-            tokio::select! {
-                event = events.recv() => match event {
-                    Ok(event) => show::event(screen, &event, scheduler.now())?,
-                    Err(broadcast::error::RecvError::Lagged(count)) => screen.note(format!("({count} more changes, too fast to show)")),
-                    Err(broadcast::error::RecvError::Closed) => return Ok(()),
-                },
-                Some(built) = builds.join_next() => register(scheduler, screen, built?).await?,
-                // One build at a time; what changes meanwhile is seen afterwards.
-                _ = looking.tick(), if builds.is_empty() => {
-                    let folder = self.folder.clone();
-                    let now = tokio::task::spawn_blocking(move || sources::look(&folder)).await?;
-                    if now != *seen {
-                        *seen = now;
-                        screen.note("\nsources changed, building …");
-                        let folder = self.folder.clone();
-                        builds.spawn(async move {
-                            // Crates may have come or gone.
-                            match tokio::task::spawn_blocking(move || crates::find(&folder)).await {
-                                Ok(Ok(crates)) => build_all(crates).await,
-                                Ok(Err(error)) => Err(error),
-                                Err(error) => Err(error.into()),
-                            }
-                        });
-                    }
+/// Shows runs and follows the sources, for ever.
+async fn watch(
+    folder: &Path,
+    scheduler: &Scheduler,
+    screen: &Screen,
+    mut events: broadcast::Receiver<crate::storage::RunEvent>,
+    seen: &mut sources::Look,
+) -> anyhow::Result<()> {
+    let mut looking = tokio::time::interval(LOOK_EVERY);
+    looking.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut builds = JoinSet::new();
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Ok(event) => show::event(screen, &event, scheduler.now())?,
+                Err(broadcast::error::RecvError::Lagged(count)) => screen.note(format!("({count} more changes, too fast to show)")),
+                Err(broadcast::error::RecvError::Closed) => return Ok(()),
+            },
+            Some(built) = builds.join_next() => register(scheduler, screen, built?).await?,
+            // One build at a time; what changes meanwhile is seen afterwards.
+            _ = looking.tick(), if builds.is_empty() => {
+                let looked = folder.to_path_buf();
+                let now = tokio::task::spawn_blocking(move || sources::look(&looked)).await?;
+                if now != *seen {
+                    *seen = now;
+                    screen.note("\nsources changed, building …");
+                    let folder = folder.to_path_buf();
+                    builds.spawn(async move {
+                        // Crates may have come or gone.
+                        match tokio::task::spawn_blocking(move || crates::find(&folder)).await {
+                            Ok(Ok(crates)) => build_all(crates).await,
+                            Ok(Err(error)) => Err(error),
+                            Err(error) => Err(error.into()),
+                        }
+                    });
                 }
             }
         }

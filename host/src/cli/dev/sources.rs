@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Folders without sources, of which some change with every build.
-const SKIPPED: [&str; 3] = ["target", "node_modules", ".git"];
+/// Folders without sources, of which some change with every build, or when a host starts.
+const SKIPPED: [&str; 4] = ["target", "node_modules", ".git", crate::cli::discovery::FOLDER];
 const DEPTH_MAX: usize = 12;
 
 /// The sources as they were when somebody looked.
@@ -53,6 +53,8 @@ mod tests {
         let first = look(tree.path());
         fs::write(at("a/target/x.rs"), "1").unwrap();
         fs::write(at("a/notes.txt"), "1").unwrap();
+        fs::create_dir(at("a/.runlater")).unwrap();
+        fs::write(at("a/.runlater/server.json"), "{}").unwrap();
         assert_eq!(look(tree.path()), first);
         fs::write(at("a/src/lib.rs"), "22").unwrap();
         let second = look(tree.path());

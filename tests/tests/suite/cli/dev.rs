@@ -20,7 +20,11 @@ pub(super) struct Dev {
 
 impl Dev {
     pub(super) fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let mut command = command(folder, arguments);
+        Self::of(command(folder, arguments))
+    }
+
+    /// The one that this command starts.
+    pub(super) fn of(mut command: Command) -> Self {
         // With what cargo tells the tests of themselves, some packages would be built anew. The folder for what is built is the
         // tests' own, where most of what a guest needs lies already.
         for (name, _) in std::env::vars_os() {

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod asleep;
+mod authoring;
 mod bad_input;
 mod bench;
 mod bombs;
