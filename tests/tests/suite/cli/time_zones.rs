@@ -110,7 +110,7 @@ fn a_host_reads_its_time_zones_again_on_sighup() {
 #[test]
 fn crons_whose_meaning_changed_are_logged_at_the_first_start() {
     let server = Server::with(&["behaviours"]);
-    for (name, expression) in [("mondays", "0 0 */2 * 1"), ("fridays", "0 0 1 1 5"), ("daily", "@daily")] {
+    for (name, expression) in [("mondays", "0 0 */2 * 1"), ("fridays", "0 0 1 1 5"), ("daily", "@daily"), ("overdue", "0 0 1 * */2")] {
         server.run(&["crons", "create", name, "--task", "touch", "--expression", expression]).ok();
     }
     let shown = server.json(&["crons", "show", "mondays"])["next_at"].clone();
@@ -123,6 +123,8 @@ fn crons_whose_meaning_changed_are_logged_at_the_first_start() {
     database
         .execute("UPDATE runlater_crons SET next_at = next_at - 86400000000 WHERE name = 'mondays' AND next_at IS NOT NULL", [])
         .unwrap();
+    // Its time passed while no host was running.
+    database.execute("UPDATE runlater_crons SET next_at = 1000000 WHERE name = 'overdue'", []).unwrap();
     drop(database);
     let restart = |folder: tempfile::TempDir| {
         let serve = command(folder.path(), &["serve", "--db", "runs.db", "--listen", "127.0.0.1:0", "--json"]);
@@ -132,7 +134,7 @@ fn crons_whose_meaning_changed_are_logged_at_the_first_start() {
         server.ended()
     };
     let (first, folder) = restart(folder);
-    for word in ["\"cron\":\"mondays\"", "0 0 */2 * 1", "must match both day fields"] {
+    for word in ["\"cron\":\"mondays\"", "\"cron\":\"overdue\"", "0 0 */2 * 1", "must match both day fields"] {
         assert!(first.err.contains(word), "{word} is not in {}", first.err);
     }
     assert!(!first.err.contains("fridays") && !first.err.contains("daily"), "{}", first.err);

@@ -52,19 +52,16 @@ fn renew_some(conn: &Connection, registry: &Registry, fingerprint: &str, after: 
     if known.as_deref() == Some(fingerprint) && !has_new_meaning {
         return Ok(None);
     }
-    // Up to then, occurrences may have their runs.
-    let soon = now.as_micros().saturating_add(AHEAD);
     let crons = {
-        let mut statement = conn.prepare_cached(&format!(
-            "-- crons: renew\nSELECT {COLUMNS} FROM runlater_crons WHERE id > ?1 AND (next_at IS NULL OR next_at > ?2) ORDER BY id LIMIT ?3"
-        ))?;
-        let rows = statement.query_map((after, soon, SLICE as i64), |row| Ok((row.get::<_, i64>(0)?, stored(row, registry))))?;
+        let mut statement =
+            conn.prepare_cached(&format!("-- crons: renew\nSELECT {COLUMNS} FROM runlater_crons WHERE id > ?1 ORDER BY id LIMIT ?2"))?;
+        let rows = statement.query_map((after, SLICE as i64), |row| Ok((row.get::<_, i64>(0)?, stored(row, registry))))?;
         rows.collect::<rusqlite::Result<Vec<_>>>()?
     };
     let last = crons.last().map(|(id, _)| *id).filter(|_| crons.len() == SLICE);
     for (_, read) in crons {
         if let Some(stored) = sound("crons", read)? {
-            renew_one(conn, registry, &stored, has_new_meaning, soon, now)?;
+            renew_one(conn, registry, &stored, has_new_meaning, now)?;
         }
     }
     if last.is_none() {
@@ -74,22 +71,20 @@ fn renew_some(conn: &Connection, registry: &Registry, fingerprint: &str, after: 
     Ok(last)
 }
 
-fn renew_one(
-    conn: &Connection,
-    registry: &Registry,
-    stored: &Stored,
-    has_new_meaning: bool,
-    soon: i64,
-    now: Timestamp,
-) -> rusqlite::Result<()> {
+fn renew_one(conn: &Connection, registry: &Registry, stored: &Stored, has_new_meaning: bool, now: Timestamp) -> rusqlite::Result<()> {
     let cron = &stored.cron;
+    // Up to then, occurrences may have their runs.
+    let soon = now.as_micros().saturating_add(AHEAD);
     // A run that exists is not made again, even if somebody deleted or moved another one since.
     let made: Option<i64> = conn
         .prepare_cached("-- cron: made last\nSELECT max(planned_at) FROM runlater_runs WHERE cron = ?1 AND planned_at <= ?2")?
         .query_row((stored.id, soon), |row| row.get(0))?;
     let made = made.and_then(Timestamp::from_micros).unwrap_or(Timestamp::MIN);
     let may_fire = cron.spec.max_count.is_none_or(|max| cron.fired < max);
-    let next = cron.fires_after(now).filter(|_| may_fire).and_then(|after| cron.spec.rule.next_after(after.max(made)));
+    let next = match cron.next_at {
+        Some(near) if near.as_micros() <= soon => Some(near),
+        _ => cron.fires_after(now).filter(|_| may_fire).and_then(|after| cron.spec.rule.next_after(after.max(made))),
+    };
     let why = if has_new_meaning { cron.spec.rule.changed_meaning() } else { None };
     if next == cron.next_at && why.is_none() {
         return Ok(());
@@ -100,7 +95,7 @@ fn renew_one(
     tracing::warn!(
         cron = %cron.name, %namespace, expression = cron.spec.rule.text(), timezone = cron.spec.rule.zone(),
         before = in_words(cron.next_at), after = in_words(next),
-        "the next occurrence of a cron was computed again: {}", why.unwrap_or("the clocks of its time zone are known otherwise than before"),
+        "a cron was read again: {}", why.unwrap_or("the clocks of its time zone are known otherwise than before"),
     );
     conn.prepare_cached("-- cron: renew\nUPDATE runlater_crons SET next_at = ?2 WHERE id = ?1")?
         .execute((stored.id, next.map(Timestamp::as_micros)))
