@@ -8,10 +8,14 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::SqliteStorage;
 use super::connection::{beside, open_reader, unreadable};
+use super::ownership::refuse_orphaned_log;
 use crate::storage::StorageError;
 
 /// Pages copied at once: 4 MiB.
 const STEP_PAGES: i32 = 1_024;
+/// Between two tries to write a copy that another program has locked, and how many there are: 5 s.
+const LOCKED_PAUSE: Duration = Duration::from_millis(10);
+const LOCKED_STEPS_MAX: u32 = 500;
 
 impl SqliteStorage {
     /// Copies a database file to a new one, without opening it as a host would: also one that a host is using, or that is damaged in part.
@@ -28,6 +32,7 @@ pub(super) fn backup(from: &Path, to: &Path, progress: &dyn Fn(u64, u64)) -> Res
     if to.symlink_metadata().is_ok() {
         return Err(trouble(&"there is a file of this name, and a backup never overwrites"));
     }
+    refuse_orphaned_log(&std::fs::canonicalize(from).unwrap_or_else(|_| from.to_path_buf()))?;
     let draft = beside(to, ".partial");
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -66,14 +71,20 @@ fn copy(from: &Path, to: &Path, progress: &dyn Fn(u64, u64)) -> rusqlite::Result
     source.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     let mut target = Connection::open(to)?;
     let backup = Backup::new(&source, &mut target)?;
+    let mut locked = 0;
     loop {
         let step = backup.step(STEP_PAGES)?;
         let pages = backup.progress();
         progress((pages.pagecount - pages.remaining).max(0) as u64, pages.pagecount.max(0) as u64);
         match step {
             StepResult::Done => return Ok(()),
-            StepResult::More => {}
-            _ => std::thread::sleep(Duration::from_millis(10)),
+            StepResult::More => locked = 0,
+            // Somebody opened the copy.
+            _ if locked < LOCKED_STEPS_MAX => {
+                locked += 1;
+                std::thread::sleep(LOCKED_PAUSE);
+            }
+            _ => return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None)),
         }
     }
 }

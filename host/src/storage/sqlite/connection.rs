@@ -9,17 +9,18 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::schema;
+use super::checkpoint::leave_log;
+use super::{ownership, schema};
 use crate::storage::StorageError;
 
 /// Before this release SQLite could corrupt a database when a checkpoint met a reset of the write-ahead log.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How long a statement waits for another connection's transaction: an embedder's own, on the same file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Up to this size a file is checked whole when it is opened.
 const QUICK_CHECK_BYTES_MAX: u64 = 1 << 30;
 /// What the file says of whose it is (`application_id`): "runl". Nothing, where an embedder made it.
-const APPLICATION_ID: i32 = 0x7275_6e6c;
+pub(super) const APPLICATION_ID: i32 = 0x7275_6e6c;
 /// What every SQLite database begins with.
 const FILE_HEAD: &[u8] = b"SQLite format 3\0";
 
@@ -56,13 +57,27 @@ impl OwnerLock {
     pub(super) fn take(path: &Path) -> Result<Self, StorageError> {
         let lock = beside(path, ".lock");
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock).map_err(|error| not_opened(&lock, &error))?;
+        Self::of(file, path)
+    }
+
+    /// Takes the lock without creating its file; `None` if there is none, so that no host can hold it.
+    pub(super) fn take_existing(path: &Path) -> Result<Option<Self>, StorageError> {
+        let lock = beside(path, ".lock");
+        match OpenOptions::new().write(true).open(&lock) {
+            Ok(file) => Self::of(file, path).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(not_opened(&lock, &error)),
+        }
+    }
+
+    fn of(file: File, path: &Path) -> Result<Self, StorageError> {
         match file.try_lock() {
             Ok(()) => Ok(Self { file }),
             Err(std::fs::TryLockError::WouldBlock) => Err(StorageError::Unavailable(format!(
                 "{} is in use by another runlater host; stop that one, or talk to it instead of opening its file",
                 path.display()
             ))),
-            Err(std::fs::TryLockError::Error(error)) => Err(cannot(&lock, "locked", &error)),
+            Err(std::fs::TryLockError::Error(error)) => Err(cannot(&beside(path, ".lock"), "locked", &error)),
         }
     }
 }
@@ -103,13 +118,18 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StorageError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags).map_err(|error| cannot(path, "opened", &error))?;
     restrict_to_owner(path)?;
-    refuse_foreign_log(&conn, path)?;
+    // Whatever is refused from here on is left as it was, so the closing of the connection must not copy its log and delete it.
+    let has_log = ownership::has_bytes(&beside(path, "-wal"));
+    conn.busy_timeout(BUSY_TIMEOUT).map_err(|error| unreadable(path, error))?;
+    if has_log {
+        leave_log(&conn);
+        ownership::refuse_foreign_log(&conn, path)?;
+    }
     // SQLite opens what may only be read without a word.
     if conn.is_readonly("main").map_err(|error| unreadable(path, error))? {
         return Err(read_only(path));
     }
     let settle = |conn: &Connection| -> rusqlite::Result<()> {
-        conn.busy_timeout(BUSY_TIMEOUT)?;
         conn.set_prepared_statement_cache_capacity(128);
         keep_plans(conn)?;
         // No statement of ours writes to the schema's own table, so none that came from elsewhere may.
@@ -121,50 +141,29 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StorageError> {
         )
     };
     settle(&conn).map_err(|error| unreadable(path, error))?;
-    if std::fs::metadata(path).is_ok_and(|meta| meta.len() < QUICK_CHECK_BYTES_MAX) {
+    // Counted through the log: the file alone may be shorter.
+    let bytes = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+    let bytes: i64 = conn.query_row(bytes, [], |row| row.get(0)).map_err(|error| unreadable(path, error))?;
+    if bytes.unsigned_abs() < QUICK_CHECK_BYTES_MAX {
         let verdict: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| unreadable(path, error))?;
         if verdict != "ok" {
-            return Err(StorageError::Corrupt(format!(
-                "{}: {verdict}; restore a backup, or recover it with SQLite's own `.recover`",
-                path.display()
-            )));
+            return Err(damaged(path, &verdict));
         }
     }
     migrate(&mut conn, path)?;
     match schema::difference(&conn, &MIGRATIONS).map_err(|error| unreadable(path, error))? {
-        None => Ok(conn),
-        Some(difference) => Err(StorageError::Corrupt(format!(
-            "{}: {difference}, and what somebody else changed there can't be relied on; undo that, or restore a backup",
-            path.display()
-        ))),
-    }
-}
-
-/// Refuses a write-ahead log that another database left beside the file: nothing in it says whose it is, and SQLite would take it for this one's.
-/// What the file itself says of its origin, and what it says with the log, are two then.
-fn refuse_foreign_log(conn: &Connection, path: &Path) -> Result<(), StorageError> {
-    if std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0) {
-        let origin = |conn: &Connection| super::meta::number(conn, "id_origin").ok().flatten();
-        let alone = open_immutable(path).ok().and_then(|conn| origin(&conn));
-        // It must not be copied into the file when the connection is closed.
-        super::checkpoint::leave_log(conn);
-        if alone.is_some_and(|alone| origin(conn) != Some(alone)) {
+        None => {}
+        Some(difference) => {
             return Err(StorageError::Corrupt(format!(
-                "{} lies beside the log of another database; move {} away, or put the file back that belongs to it; nothing was changed",
-                path.display(),
-                beside(path, "-wal").display()
+                "{}: {difference}, and what somebody else changed there can't be relied on; undo that, or restore a backup",
+                path.display()
             )));
         }
-        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(|error| unreadable(path, error))?;
     }
-    Ok(())
-}
-
-/// Opens the file as it is: neither locks nor a log beside it.
-fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
-    let escaped: String = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
+    if has_log {
+        ownership::release_log(&conn).map_err(|error| unreadable(path, error))?;
+    }
+    Ok(conn)
 }
 
 /// Whether commits survive the loss of power, and what a hostile schema may do, as the connection itself says.
@@ -202,6 +201,17 @@ pub(super) fn open_checkpointer(path: &Path) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
+/// What to say of a database that SQLite found corrupt, read through its log. A log that does not belong to the file has the same effect: that
+/// of an older state, where a backup was copied over the file alone.
+fn damaged(path: &Path, what: &dyn std::fmt::Display) -> StorageError {
+    let log = beside(path, "-wal");
+    let log = match ownership::has_bytes(&log) {
+        true => format!("if a backup was put in its place beside an older log, move {} away; otherwise ", log.display()),
+        false => String::new(),
+    };
+    StorageError::Corrupt(format!("{}: {what}; {log}restore a backup, or recover it with SQLite's own `.recover`", path.display()))
+}
+
 fn no_database(path: &Path) -> StorageError {
     StorageError::NoDatabase(format!("{} is not a SQLite database; choose another file, nothing was changed in this one", path.display()))
 }
@@ -213,12 +223,10 @@ fn read_only(path: &Path) -> StorageError {
 pub(super) fn unreadable(path: &Path, error: rusqlite::Error) -> StorageError {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => no_database(path),
-        Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
-            StorageError::Corrupt(format!("{}: {error}; restore a backup, or recover it with SQLite's own `.recover`", path.display()))
-        }
+        Some(rusqlite::ErrorCode::DatabaseCorrupt) => damaged(path, &error),
         Some(rusqlite::ErrorCode::ReadOnly) => read_only(path),
         Some(rusqlite::ErrorCode::DatabaseBusy) => StorageError::Unavailable(format!(
-            "{} was locked by another program for {} s: let that one finish, or stop it, and try again",
+            "{} was locked by another program for {} s: let that program finish, or stop it, and try again",
             path.display(),
             BUSY_TIMEOUT.as_secs()
         )),
@@ -244,7 +252,7 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StorageError> {
     }
     for (version, migration) in (found + 1..).zip(&MIGRATIONS[found as usize..]) {
         let apply = |conn: &mut Connection| -> rusqlite::Result<()> {
-            let transaction = conn.transaction()?;
+            let transaction = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             if is_empty(&transaction)? {
                 transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
             }
@@ -252,8 +260,10 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StorageError> {
             transaction.execute("INSERT OR REPLACE INTO runlater_meta (key, value) VALUES ('schema_version', ?1)", [version])?;
             transaction.commit()
         };
-        apply(conn)
-            .map_err(|error| StorageError::Unavailable(format!("{} can't be migrated to schema {version}: {error}", path.display())))?;
+        apply(conn).map_err(|error| match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseBusy) => unreadable(path, error),
+            _ => StorageError::Unavailable(format!("{} can't be migrated to schema {version}: {error}", path.display())),
+        })?;
     }
     Ok(())
 }
@@ -270,27 +280,6 @@ fn schema_version(conn: &Connection) -> rusqlite::Result<i64> {
     }
 }
 
-/// Refuses a database in which another program keeps its tables and no host kept any: for a host of its own it is the wrong file. Leaves
-/// no trace. An embedder shares its file on purpose, and does not ask this.
-pub(super) fn refuse_foreign_tables(path: &Path) -> Result<(), StorageError> {
-    refuse_strange_files(path)?;
-    if std::fs::metadata(path).is_ok_and(|meta| meta.len() > 0) {
-        // What is only in the log is not seen, and nothing is refused for that.
-        let conn = open_immutable(path).map_err(|error| unreadable(path, error))?;
-        let id: i32 = conn.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(|error| unreadable(path, error))?;
-        let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name LIKE 'runlater\\_%' ESCAPE '\\' DESC LIMIT 1";
-        let first: Option<String> = conn.query_row(tables, [], |row| row.get(0)).optional().map_err(|error| unreadable(path, error))?;
-        let whose = match first {
-            Some(table) if table.starts_with("runlater_") => return Ok(()),
-            Some(other) => format!("it has the table {other:?}, and none of runlater's"),
-            None if id != 0 && id != APPLICATION_ID => format!("it says so (application_id {id:#010x}), and has none of runlater's tables"),
-            None => return Ok(()),
-        };
-        return Err(StorageError::Unavailable(format!("{} is another program's database: {whose}; choose another file", path.display())));
-    }
-    Ok(())
-}
-
 /// Refuses what is no place for a database: a folder, a pipe, a file of another kind, a file system on the network.
 pub(super) fn refuse_strange_files(path: &Path) -> Result<(), StorageError> {
     if let Ok(meta) = std::fs::metadata(path)
@@ -302,15 +291,19 @@ pub(super) fn refuse_strange_files(path: &Path) -> Result<(), StorageError> {
     if !folder.is_dir() {
         return Err(StorageError::Unavailable(format!("the folder {} does not exist; create it first", folder.display())));
     }
+    ownership::refuse_orphaned_log(path)?;
     let head = File::open(path).and_then(|file| {
         let mut head = Vec::new();
         std::io::Read::read_to_end(&mut std::io::Read::take(file, FILE_HEAD.len() as u64), &mut head)?;
         Ok(head)
     });
+    // With a log or journal, the first page is what SQLite reads there: that of the file may be half-written.
+    let is_alone = || ["-wal", "-journal"].iter().all(|suffix| !ownership::has_bytes(&beside(path, suffix)));
     match head {
         // An empty file is a new database.
         Ok(head) if head.is_empty() || head == FILE_HEAD => {}
-        Ok(_) => return Err(no_database(path)),
+        Ok(_) if is_alone() => return Err(no_database(path)),
+        Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(not_opened(path, &error)),
     }

@@ -35,6 +35,7 @@ mod meta;
 mod miss;
 mod on_failure;
 mod open;
+mod ownership;
 mod pause;
 mod prune;
 mod queue;

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Connection;
 
 use super::writer::Shared;
-use super::{OpenFile, Room, SqliteStorage, checkpoint, connection, cron, foreign, ids, meta, rates, readers, recover, room, writer};
+use super::{
+    OpenFile, Room, SqliteStorage, checkpoint, connection, cron, foreign, ids, meta, ownership, rates, readers, recover, room, writer,
+};
 use crate::model::{Namespace, Timestamp};
 use crate::storage::StorageError;
 use crate::zones::Zones;
@@ -18,10 +20,13 @@ impl SqliteStorage {
         rusqlite::version()
     }
 
-    /// Whether a host of its own may use this file, which need not exist: refused if another program keeps its tables there. Leaves no
-    /// trace. An embedder, who shares its file on purpose, does not ask.
+    /// Whether a host of its own may use this file, which need not exist: refused if another program keeps its tables there.
+    ///
+    /// Tables are read through the write-ahead log where there is one. Creates no file and changes none; only where another program crashed
+    /// within a transaction, its rollback journal is applied. An embedder shares its file on purpose, and does not call this: closing the file
+    /// would release the locks that its other connections hold.
     pub fn refuse_foreign_tables(path: impl AsRef<Path>) -> Result<(), StorageError> {
-        connection::refuse_foreign_tables(path.as_ref())
+        ownership::refuse_foreign_tables(path.as_ref())
     }
 
     /// Opens or creates the file, migrates it, takes over what an earlier host left, and starts to write.
@@ -34,9 +39,9 @@ impl SqliteStorage {
 
     /// The same, keeping this much room on the disk, and with the clocks of these time zones.
     pub fn open_with(path: impl AsRef<Path>, room: Room, zones: Zones, now: Timestamp) -> Result<Self, StorageError> {
-        connection::refuse_strange_files(path.as_ref())?;
-        // Two names of one file must meet at one lock.
+        // Two names of one file must meet at one lock, and its log lies beside the file that a link leads to.
         let path = std::fs::canonicalize(path.as_ref()).unwrap_or_else(|_| path.as_ref().to_path_buf());
+        connection::refuse_strange_files(&path)?;
         let lock = connection::OwnerLock::take(&path)?;
         let mut conn = connection::open_writer(&path)?;
         let readers = Arc::new(readers::Readers::new(path.clone()));
@@ -63,7 +68,10 @@ impl SqliteStorage {
             shared.due.remember(rates::read(conn)?, now.as_micros());
             Ok((shared, signs_of_life, meta::secret(conn)?))
         };
-        let (shared, signs_of_life, secret) = prepare(&mut conn).map_err(|error| writer::sort(&error, false))?;
+        let (shared, signs_of_life, secret) = prepare(&mut conn).map_err(|error| match writer::sort(&error, false) {
+            StorageError::Corrupt(_) => connection::unreadable(&path, error),
+            other => other,
+        })?;
         let pages = shared.wal_pages.clone();
         conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, log: std::ffi::c_int| {
             pages.store(i64::from(log), Ordering::Relaxed);

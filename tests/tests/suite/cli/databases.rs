@@ -166,6 +166,22 @@ fn refused(folder: &Path, db: &str, code: i32, words: &[&str]) {
 }
 
 #[test]
+fn a_half_copied_log_is_no_damage() {
+    let crash = crate::faults::half_copied::small();
+    let states = crash.states(1);
+    for state in
+        states.iter().filter(|state| ["the first", "3 eighths", "half of", "a torn"].iter().any(|name| state.name.starts_with(name)))
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let path = crash.put(state, folder.path());
+        let server =
+            Server::of(folder, command(path.parent().unwrap(), &["serve", "--db", "runs.db", "--listen", "127.0.0.1:0", "--json"]));
+        crash.assert_all_there(&path, &state.name);
+        drop(server);
+    }
+}
+
+#[test]
 fn whoever_has_it_open_keeps_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("taken.db");
