@@ -159,6 +159,7 @@ mod tests {
             (409, "already-triggered", Exit::Refused),
             (422, "invalid-time", Exit::Refused),
             (503, "overloaded", Exit::Refused),
+            (503, "database-locked", Exit::Refused),
             (503, "outcome-unknown", Exit::OutcomeUnknown),
         ] {
             let problem = Problem { status, code: code.into(), detail: "\u{1b}[31mx".into(), ..Problem::default() };

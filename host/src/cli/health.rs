@@ -23,7 +23,11 @@ impl Health {
         if screen.json {
             return Ok(screen.value(&health)?);
         }
-        let writes = if health.writable { "are taken" } else { "are refused: the host's log says why" };
+        let writes = match (health.writable, &health.reason) {
+            (true, _) => "are taken".into(),
+            (false, Some(reason)) => format!("can't be stored: {}, see the host's log", clean(reason)),
+            (false, None) => "can't be stored: see the host's log".into(),
+        };
         screen.line(format!("writes {writes}; {} wait for their commit", health.queued_writes))?;
         screen.line(format!("time zones {}", clean(&health.time_zones.to_string())))?;
         screen.line(format!("attempts in flight {}", health.running))?;

@@ -29,7 +29,8 @@ pub(super) fn install(json: bool) {
 
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= LEVEL && metadata.is_event()
+        // Libraries do not log for operators of this program.
+        *metadata.level() <= LEVEL && metadata.is_event() && metadata.target().starts_with("runlater")
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

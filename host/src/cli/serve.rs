@@ -21,12 +21,16 @@ use crate::http::{self, Rates};
 use crate::model::limits::{CATCH_UP_WINDOW_MAX, LIVE_PER_NAMESPACE_MAX};
 use crate::model::{RateLimit, parse_duration};
 use crate::scheduler::{Error, NewToken, Role, Scheduler, SchedulerBuilder};
+use crate::storage::StorageError;
 use crate::storage::sqlite::{Room, SqliteStorage};
 
 /// Where a host listens unless it is told otherwise.
 pub(super) const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7180);
 /// What makes this program a compiler: see [`crate::executor::wasm::compile_child_main`].
 pub(super) const COMPILE_COMMAND: &str = "compile-component";
+/// What a stop says that could not store everything.
+const LEFT_LOCKED: &str = "stopped while another program held the write lock of the database: attempts that ended meanwhile are not recorded, \
+                           and the next start repeats their runs; let that program finish, or stop it, before you start the host again";
 /// How long attempts in flight may go on once the host is told to stop.
 const STOP_GRACE: Duration = Duration::from_secs(25);
 
@@ -42,7 +46,8 @@ same folder find it. Beyond this machine, put a proxy with TLS in front.
 SIGHUP reads the time zones again, as the host does by itself once a day; SIGINT and SIGTERM stop it.
 
 Exit codes: 65 the database is damaged, or is none; 78 it can't be used here: another program's, written by a newer
-runlater, in use or locked, not writable, no file; 74 the disk failed, or the address is taken. Each says what to do.")]
+runlater, in use or locked, not writable, no file; 74 the disk failed, the address is taken, or another program's lock kept
+the last outcomes from being stored. Each says what to do. Warnings and errors are logged on stderr.")]
 pub(super) struct Serve {
     /// The database; made if it does not exist
     #[arg(long, value_name = "FILE")]
@@ -296,7 +301,10 @@ pub(super) async fn close(scheduler: &Scheduler, screen: &Screen) -> anyhow::Res
     screen.note("stopping; once more to stop at once");
     let again = StopSignal::new()?;
     tokio::select! {
-        closed = scheduler.shutdown(STOP_GRACE) => Ok(closed?),
+        closed = scheduler.shutdown(STOP_GRACE) => match closed {
+            Err(Error::Storage(StorageError::Locked)) => Err(Failure::new(Exit::Io, StorageError::Locked.code(), LEFT_LOCKED).into()),
+            closed => Ok(closed?),
+        },
         () = again.wait() => std::process::exit(130),
     }
 }

@@ -133,17 +133,17 @@ impl From<Error> for Problem {
 impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Self {
         let (unavailable, damaged) = (StatusCode::SERVICE_UNAVAILABLE, StatusCode::INTERNAL_SERVER_ERROR);
+        let code = error.code();
         match error {
             StorageError::OutcomeUnknown(_) => {
-                Self::new(unavailable, "outcome-unknown", "it is unknown whether the change was stored; repeat it with the same unique key")
+                Self::new(unavailable, code, "it is unknown whether the change was stored; repeat it with the same unique key")
             }
-            StorageError::Overloaded(_) => Self { retry_after: Some(1), ..Self::new(unavailable, "overloaded", error.to_string()) },
-            StorageError::Full => Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage-full", error.to_string()),
-            StorageError::Unavailable(_) => {
-                Self { retry_after: Some(5), ..Self::new(unavailable, "unavailable", "the storage is not available") }
-            }
+            StorageError::Overloaded(_) => Self { retry_after: Some(1), ..Self::new(unavailable, code, error.to_string()) },
+            StorageError::Full => Self::new(StatusCode::INSUFFICIENT_STORAGE, code, error.to_string()),
+            StorageError::Locked => Self { retry_after: Some(5), ..Self::new(unavailable, code, error.to_string()) },
+            StorageError::Unavailable(_) => Self { retry_after: Some(5), ..Self::new(unavailable, code, "the storage is not available") },
             StorageError::Corrupt(_) | StorageError::NoDatabase(_) => {
-                Self::new(damaged, "database-damaged", "what is stored can't be understood; see the host's log")
+                Self::new(damaged, code, "what is stored can't be understood; see the host's log")
             }
         }
     }
@@ -214,6 +214,7 @@ mod tests {
             (Error::Storage(StorageError::OutcomeUnknown("EIO at /secret/path".into())), 503, "outcome-unknown"),
             (Error::Storage(StorageError::Overloaded(9)), 503, "overloaded"),
             (Error::Storage(StorageError::Full), 507, "storage-full"),
+            (Error::Storage(StorageError::Locked), 503, "database-locked"),
             (Error::Storage(StorageError::Unavailable("at /secret/path".into())), 503, "unavailable"),
             (Error::Storage(StorageError::Corrupt("SELECT x".into())), 500, "database-damaged"),
         ] {

@@ -44,6 +44,8 @@ pub const WRITE_BYTES_PER_ATTEMPT_MAX: usize = 4 << 20;
 pub const LIVE_PER_ROOT_MAX: u64 = 100_000;
 /// Runs that wait in one namespace, unless the operator says otherwise.
 pub const LIVE_PER_NAMESPACE_MAX: u64 = 10_000_000;
+/// How long a write waits for the database's write lock that another program holds. Then it is withdrawn.
+pub const WRITE_LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Bytes of all components of one namespace, unless the embedder says otherwise.
 pub const COMPONENT_BYTES_PER_NAMESPACE_MAX: u64 = 4 << 30;
 /// How deep follow-ups may nest when they follow each other faster than [`CHAIN_PACE`].

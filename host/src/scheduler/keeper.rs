@@ -31,6 +31,8 @@ pub(super) async fn keep(crew: Arc<Crew>, storage: Arc<dyn Storage>, clock: Arc<
         }
         wait = match tick(&crew, storage.as_ref(), clock.as_ref()).await {
             Ok(()) => TICK,
+            // Storage logs when this begins and when it ends.
+            Err(StorageError::Locked) => RETRY,
             Err(error) => {
                 // Until it succeeds, no worker claims: what was missed would run as if it were merely late.
                 tracing::warn!(%error, "storage could not mark what was missed, or note that the host is alive; trying again in a second");

@@ -268,6 +268,11 @@ impl Scheduler {
 
     /// Starts nothing more, waits up to `grace` for the attempts in flight, returns the rest to the queue uncounted, and lets
     /// the database go. Later calls fail with [`StorageError::Unavailable`].
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Locked`] if another program held the database's write lock for more than 5 s, so that outcomes of attempts are not recorded.
+    /// The next start repeats their runs.
     pub async fn shutdown(&self, grace: Duration) -> Result<(), Error> {
         self.core.background.stop(self.core.clock.as_ref(), grace).await;
         self.core.storage.close().await?;

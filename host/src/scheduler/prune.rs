@@ -24,7 +24,11 @@ pub(super) async fn prune(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>) {
     let mut rests: FxHashMap<TaskId, u64> = FxHashMap::default();
     loop {
         clock.sleep(PAUSE).await;
-        if let Err(error) = pass(storage.as_ref(), clock.as_ref(), &mut rests).await {
+        let passed = pass(storage.as_ref(), clock.as_ref(), &mut rests).await;
+        // Storage logs when the database is locked, and when that ends.
+        if let Err(error) = passed
+            && !matches!(error, StorageError::Locked)
+        {
             tracing::warn!(%error, "ended runs could not be pruned; the next pass is in a minute");
         }
     }

@@ -14,6 +14,9 @@ pub enum StorageError {
     /// Nothing was changed: the disk is (nearly) full.
     #[error("the disk is full; free some space, the host then goes on by itself")]
     Full,
+    /// Nothing was changed, and nothing will be: another program held the database's write lock for too long, so the write was withdrawn. Try again.
+    #[error("another program holds the write lock of the database; nothing was changed, try again once it has finished")]
+    Locked,
     /// Nothing was changed: the storage is closed or was stopped by an earlier error.
     #[error("the storage is not available: {0}")]
     Unavailable(String),
@@ -23,6 +26,20 @@ pub enum StorageError {
     /// The file is no database at all.
     #[error("{0}")]
     NoDatabase(String),
+}
+
+impl StorageError {
+    /// A stable code for programs.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::OutcomeUnknown(_) => "outcome-unknown",
+            Self::Overloaded(_) => "overloaded",
+            Self::Full => "storage-full",
+            Self::Locked => "database-locked",
+            Self::Unavailable(_) => "unavailable",
+            Self::Corrupt(_) | Self::NoDatabase(_) => "database-damaged",
+        }
+    }
 }
 
 /// Why runs were not created. None of the request's was.

@@ -562,9 +562,11 @@ pub struct TokenRecord {
 pub struct Health {
     /// The time zone database that crons follow.
     pub time_zones: ZoneRelease,
-    /// Whether writes are accepted.
+    /// Whether writes can be stored at present.
     pub writable: bool,
-    /// Why not, in words.
+    /// Why not: the code of the error that writes meet, as [`StorageError::code`].
+    pub reason: Option<&'static str>,
+    /// Why the storage stopped for good, in words. Not set while another program holds the write lock, because that passes.
     pub trouble: Option<String>,
     /// Runs armed in memory, to start within the next seconds.
     pub armed: usize,

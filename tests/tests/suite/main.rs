@@ -8,6 +8,7 @@
 
 mod built;
 mod cli;
+mod client;
 mod conformance;
 mod contracts;
 mod crash;

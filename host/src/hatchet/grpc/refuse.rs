@@ -87,6 +87,7 @@ mod tests {
         assert_eq!(of(StatusCode::PAYLOAD_TOO_LARGE, "message-too-large"), Code::InvalidArgument);
         assert_eq!(code(&StorageError::OutcomeUnknown(String::new()).into()), Code::AlreadyExists);
         assert_eq!(code(&StorageError::Overloaded(1).into()), Code::Unavailable);
+        assert_eq!(code(&StorageError::Locked.into()), Code::Unavailable);
         assert_eq!(code(&StorageError::Full.into()), Code::ResourceExhausted);
     }
 

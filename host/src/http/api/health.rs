@@ -9,11 +9,13 @@ use crate::http::error::Problem;
 use crate::http::shapes;
 
 pub(super) async fn healthz(anybody: Anybody) -> Result<Json<Value>, Problem> {
-    if anybody.scheduler.health().writable {
+    let health = anybody.scheduler.health();
+    if health.writable {
         return Ok(Json(json!({ "status": "ok" })));
     }
-    let detail = "the storage does not take writes; the host's log says why";
-    Err(Problem { retry_after: Some(5), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail) })
+    let code = health.reason.unwrap_or("unavailable");
+    let detail = "the storage can't store writes at present; the host's log says why";
+    Err(Problem { retry_after: Some(5), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) })
 }
 
 /// Not for every namespace: the numbers are those of all.

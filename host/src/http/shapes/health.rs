@@ -8,10 +8,13 @@ use crate::storage;
 /// How this host does: what waits now, and what happened since it started. Over all namespaces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// Whether writes are accepted. If not, the host's log says why.
+    /// Whether writes can be stored at present. If not, the host's log says more.
     pub writable: bool,
     /// The time zone database that crons follow, and where it comes from: `bundled`, or a folder.
     pub time_zones: ZoneRelease,
+    /// Why writes can't be stored: the code with which they are refused, such as `database-locked`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Runs armed in memory, to start within the next seconds.
     pub armed: usize,
     /// Runs that are due, and wait for what their task's policy or a pause asks for. More may wait in the database.
@@ -47,6 +50,7 @@ impl From<storage::Health> for Health {
         Self {
             writable: health.writable,
             time_zones: health.time_zones,
+            reason: health.reason.map(str::to_owned),
             armed: health.armed,
             parked: health.parked,
             running: health.running,

@@ -81,13 +81,13 @@ fn look(state: &(Mutex<State>, Condvar), shared: &Shared, readers: &Readers) {
         }
         // Through the writer, so that a run which was deleted or moved meanwhile is not armed as it was.
         for waiting in there {
-            let arm: super::queue::Call = Box::new(move |tx| {
+            let arm: super::queue::Own = Box::new(move |tx| {
                 if let Ok(seen) = super::rows::waiting_run(tx.conn, waiting.id) {
                     tx.arm.push(seen);
                 }
                 Box::new(|_| {})
             });
-            shared.push(super::queue::Op::Call(arm), true);
+            shared.push(super::queue::Op::Own(arm), true);
         }
         state.lock().expect("nothing panics while it holds this").expected.extend(still);
     }

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 
 use super::queue::{Answer, Op};
 use super::rows::Waiting;
-use super::writer::{Shared, full_or_fatal, sort};
+use super::writer::{Shared, sort, to_retry};
 use super::{audit, claim, finish, meta, rates, verdict};
 use crate::storage::{RunEvent, StorageError};
 
@@ -72,14 +72,10 @@ pub(super) fn commit(
     alive_at: &mut i64,
     is_low: bool,
 ) -> Result<Group, StorageError> {
-    loop {
-        match conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])) {
-            Ok(_) => break,
-            // An embedder's own transaction on the same file takes long. Nothing is lost by waiting further.
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => continue,
-            // Nothing was begun: the whole group is there to be tried again.
-            Err(error) => return full_or_fatal(&error),
-        }
+    match conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])) {
+        Ok(_) => {}
+        // Nothing was begun: the whole group is there to be tried again, or withdrawn.
+        Err(error) => return to_retry(&error),
     }
     failpoint!("commit:begun");
     failpoint!("outcome:begun" if has_outcome(group));
@@ -148,7 +144,8 @@ pub(super) fn commit(
                     }
                 }
             }
-            Op::Call(call) => answers.push(call(&mut tx)),
+            Op::Call(call) => answers.push(call.apply(&mut tx)),
+            Op::Own(own) => answers.push(own(&mut tx)),
         }
     }
     if tx.failed.is_none() {
@@ -194,7 +191,9 @@ pub(super) fn commit(
         answers.into_iter().for_each(|answer| answer(Ok(())));
         return Ok(Group::Committed);
     };
-    let error = sort(&error, committing);
+    // SQLite leaves a transaction open whose commit another connection kept from happening: nothing of it was committed.
+    let unknown = committing && (conn.is_autocommit() || error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy));
+    let error = sort(&error, unknown);
     // After some errors SQLite has rolled back by itself; then this one says so, and that is fine.
     drop(conn.execute_batch("ROLLBACK"));
     // What it said was not committed. Those who wait are told first what became of their writes, even if it can't be read.
@@ -205,8 +204,9 @@ pub(super) fn commit(
     // Calls that were not reached are dropped: their callers are told that nothing was changed.
     group.extend(keep.into_iter().filter(|op| !matches!(op, Op::Call(_))));
     match (error, unread) {
-        (StorageError::Full | StorageError::Unavailable(_), Some(unread)) => Err(sort(&unread, false)),
+        (StorageError::Full | StorageError::Locked | StorageError::Unavailable(_), Some(unread)) => Err(sort(&unread, false)),
         (StorageError::Full, None) => Ok(Group::DiskFull),
+        (StorageError::Locked, None) => Ok(Group::Locked),
         (StorageError::Unavailable(_), None) => Ok(Group::RolledBack),
         (fatal, _) => Err(fatal),
     }
@@ -224,6 +224,8 @@ pub(super) enum Group {
     /// One call was at fault. The outcomes among the others are still there to be tried again.
     RolledBack,
     DiskFull,
+    /// Another program holds the write lock.
+    Locked,
 }
 
 /// Changes in memory what the commit changed in the database.

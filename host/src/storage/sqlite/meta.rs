@@ -1,6 +1,8 @@
 //! Single values about the database itself.
 
-use rusqlite::{Connection, OptionalExtension};
+use std::sync::atomic::Ordering;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::group::Tx;
 use crate::model::Timestamp;
@@ -36,12 +38,14 @@ pub(super) fn signs_of_life(conn: &Connection) -> rusqlite::Result<Vec<Timestamp
 
 /// Records that the host stopped with nothing in flight, and the last id that it gave out: ids rise also when the run with the
 /// last one is gone and the clock has stepped back.
-pub(super) fn mark_clean(conn: &Connection, now: i64, last_key: i64) -> rusqlite::Result<()> {
-    set_number(conn, "last_key", last_key)?;
+pub(super) fn mark_clean(conn: &mut Connection, now: i64, last_key: i64) -> rusqlite::Result<()> {
+    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    set_number(&transaction, "last_key", last_key)?;
     if now > 0 {
-        set_alive(conn, now)?;
+        set_alive(&transaction, now)?;
     }
-    set_number(conn, "clean_stop", 1)
+    set_number(&transaction, "clean_stop", 1)?;
+    transaction.commit()
 }
 
 /// The secret of this database, which is drawn when it is first asked for.

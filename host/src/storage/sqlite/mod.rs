@@ -31,6 +31,7 @@ mod lane;
 mod list;
 mod live;
 mod load;
+mod lock_wait;
 mod meta;
 mod miss;
 mod on_failure;
@@ -617,11 +618,16 @@ impl Storage for SqliteStorage {
 
     fn health(&self) -> Health {
         let (armed, parked, running, rate_waits) = self.shared.due.counts();
-        let trouble = self.shared.trouble().map(|trouble| trouble.to_string());
+        let trouble = self.shared.trouble();
+        let locked = self.shared.locked.load(Ordering::Acquire).then_some(StorageError::Locked);
+        let reason = trouble.as_ref().or(locked.as_ref()).map(StorageError::code);
+        // What is not known yet because nothing was to be written is known to the next who asks.
+        self.shared.request_probe();
         Health {
             time_zones: self.shared.registry.zones().release(),
-            writable: trouble.is_none(),
-            trouble,
+            writable: reason.is_none(),
+            reason,
+            trouble: trouble.map(|trouble| trouble.to_string()),
             armed,
             parked,
             running,

@@ -69,7 +69,7 @@ impl SqliteStorage {
             Ok((shared, signs_of_life, meta::secret(conn)?))
         };
         let (shared, signs_of_life, secret) = prepare(&mut conn).map_err(|error| match writer::sort(&error, false) {
-            StorageError::Corrupt(_) => connection::unreadable(&path, error),
+            StorageError::Locked | StorageError::Corrupt(_) => connection::unreadable(&path, error),
             other => other,
         })?;
         let pages = shared.wal_pages.clone();

@@ -27,12 +27,22 @@ pub(super) enum Op {
     Finish(Box<Finish>, i64),
     /// What the gates decided, and when.
     Verdicts(Vec<Verdict>, i64),
-    /// Anything else. Applied once; returns what tells the caller how it went.
-    Call(Call),
+    /// What a caller waits for. Applied at most once.
+    Call(Box<dyn Call>),
+    /// A change that the host makes by itself. Applied at most once, and never withdrawn.
+    Own(Own),
 }
 
-/// Applies a change, and returns what to do when its commit is known to have succeeded or failed.
-pub(super) type Call = Box<dyn FnOnce(&mut Tx<'_>) -> Answer + Send>;
+/// A change that a caller asked for.
+pub(super) trait Call: Send {
+    /// Applies it, and returns what to do when its commit is known to have succeeded or failed.
+    fn apply(self: Box<Self>, tx: &mut Tx<'_>) -> Answer;
+    /// Tells the caller that it was not applied. It never will be.
+    fn withdraw(self: Box<Self>, why: StorageError);
+}
+
+/// Applies a change of the host's own, and returns what to do when its commit is known to have succeeded or failed.
+pub(super) type Own = Box<dyn FnOnce(&mut Tx<'_>) -> Answer + Send>;
 /// Tells the caller.
 pub(super) type Answer = Box<dyn FnOnce(Result<(), StorageError>) + Send>;
 
@@ -41,7 +51,11 @@ pub(super) type Answer = Box<dyn FnOnce(Result<(), StorageError>) + Send>;
 pub(super) struct Queue {
     pub(super) ops: Vec<Op>,
     load: bool,
+    /// Whether the write lock is to be tried although nothing waits.
+    probe: bool,
     closing: bool,
+    /// Whether calls are refused, because another program has held the write lock for too long.
+    refusing: bool,
     /// Whether the writer sleeps, and nobody has woken it: while it is at work, waking it is a system call for nothing.
     asleep: bool,
 }
@@ -101,21 +115,6 @@ impl Shared {
         change: impl FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StorageError> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        let call: Call = Box::new(move |tx| {
-            let done = change(tx);
-            if let Err(error) = &done {
-                tx.failed.get_or_insert(copy(error));
-            }
-            Box::new(move |committed| {
-                let answer = match (done, committed) {
-                    (_, Err(error)) => Err(error),
-                    (Ok(value), Ok(())) => Ok(value),
-                    (Err(error), Ok(())) => Err(sort(&error, false)),
-                };
-                // A caller who no longer waits is no concern of the commit's.
-                drop(sender.send(answer));
-            })
-        });
         {
             let mut queue = self.queue();
             if let Some(trouble) = self.trouble() {
@@ -124,10 +123,13 @@ impl Shared {
             if queue.closing {
                 return Err(StorageError::Unavailable("the host is shut down".into()));
             }
+            if queue.refusing {
+                return Err(StorageError::Locked);
+            }
             if queue.ops.len() >= QUEUE_MAX {
                 return Err(StorageError::Overloaded(queue.ops.len()));
             }
-            queue.ops.push(Op::Call(call));
+            queue.ops.push(Op::Call(Box::new(Asked { change, sender })));
             self.wake(queue);
         }
         // A call is dropped unanswered only before any of it was committed.
@@ -142,13 +144,48 @@ impl Shared {
         change: impl FnOnce(&mut Tx<'_>) -> rusqlite::Result<()> + Send + 'static,
         told: impl FnOnce(Result<(), StorageError>) + Send + 'static,
     ) {
-        let call: Call = Box::new(move |tx| {
+        let own: Own = Box::new(move |tx| {
             if let Err(error) = change(tx) {
                 tx.failed.get_or_insert(error);
             }
             Box::new(told)
         });
-        self.push(Op::Call(call), true);
+        self.push(Op::Own(own), true);
+    }
+
+    /// Has the writer try the write lock, so that health tells the truth although nothing is to be written.
+    pub(super) fn request_probe(&self) {
+        let mut queue = self.queue();
+        if !queue.probe {
+            queue.probe = true;
+            self.wake(queue);
+        }
+    }
+
+    /// Refuses calls from now on, and withdraws those that wait, in the queue and in `group`.
+    ///
+    /// Both happen under the queue's lock, and `group` was not begun: so a withdrawn write is nowhere any more, and can't be committed later.
+    pub(super) fn withdraw(&self, group: &mut Vec<Op>) {
+        let mut queue = self.queue();
+        queue.refusing = true;
+        let is_call = |op: &mut Op| matches!(op, Op::Call(_));
+        let mut calls: Vec<Op> = group.extract_if(.., is_call).collect();
+        calls.extend(queue.ops.extract_if(.., is_call));
+        drop(queue);
+        for op in calls {
+            if let Op::Call(call) = op {
+                call.withdraw(StorageError::Locked);
+            }
+        }
+    }
+
+    /// Takes calls again.
+    pub(super) fn accept(&self) {
+        self.queue().refusing = false;
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.queue().closing
     }
 
     /// Lets the writer end once it has written what waits.
@@ -162,8 +199,51 @@ impl Shared {
     }
 }
 
+/// What a caller asked for, and where it waits.
+struct Asked<F, T> {
+    change: F,
+    sender: tokio::sync::oneshot::Sender<Result<T, StorageError>>,
+}
+
+impl<F, T> Call for Asked<F, T>
+where
+    F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    T: Send + 'static,
+{
+    fn apply(self: Box<Self>, tx: &mut Tx<'_>) -> Answer {
+        let Self { change, sender } = *self;
+        let done = change(tx);
+        if let Err(error) = &done {
+            tx.failed.get_or_insert(copy(error));
+        }
+        Box::new(move |committed| {
+            let answer = match (done, committed) {
+                (_, Err(error)) => Err(error),
+                (Ok(value), Ok(())) => Ok(value),
+                (Err(error), Ok(())) => Err(sort(&error, false)),
+            };
+            // A caller who no longer waits is no concern of the commit's.
+            drop(sender.send(answer));
+        })
+    }
+
+    fn withdraw(self: Box<Self>, why: StorageError) {
+        drop(self.sender.send(Err(why)));
+    }
+}
+
+/// What [`gather`] found beside the group.
+pub(super) struct Gathered {
+    /// Runs should be loaded.
+    pub(super) load: bool,
+    /// The write lock should be tried.
+    pub(super) probe: bool,
+    /// The host stops, and nothing more is to come.
+    pub(super) closing: bool,
+}
+
 /// Waits for something to do, and takes up to a group of it. With a `pause`, it waits for something new, but no longer than that.
-pub(super) fn gather(shared: &Shared, group: &mut Vec<Op>, pause: Option<Duration>) -> (bool, bool) {
+pub(super) fn gather(shared: &Shared, group: &mut Vec<Op>, pause: Option<Duration>) -> Gathered {
     const UNHARMED: &str = "nothing panics while it holds the write queue";
     let mut queue = shared.queue();
     while queue.ops.is_empty() && !queue.closing && !shared.broken.load(Ordering::Acquire) {
@@ -172,7 +252,7 @@ pub(super) fn gather(shared: &Shared, group: &mut Vec<Op>, pause: Option<Duratio
             queue = shared.ready.wait_timeout(queue, pause).expect(UNHARMED).0;
             break;
         }
-        if queue.load || !group.is_empty() {
+        if queue.load || queue.probe || !group.is_empty() {
             break;
         }
         queue.asleep = true;
@@ -187,7 +267,11 @@ pub(super) fn gather(shared: &Shared, group: &mut Vec<Op>, pause: Option<Duratio
         group.extend(queue.ops.drain(..take));
     }
     shared.waiting.store(group.len(), Ordering::Relaxed);
-    (std::mem::take(&mut queue.load), queue.closing && queue.ops.is_empty())
+    Gathered {
+        load: std::mem::take(&mut queue.load),
+        probe: std::mem::take(&mut queue.probe),
+        closing: queue.closing && queue.ops.is_empty(),
+    }
 }
 
 /// A copy of the error for a second reader; rusqlite's own is not `Clone`.

@@ -12,12 +12,13 @@ use rusqlite::{Connection, ErrorCode};
 use super::due_queue::DueQueue;
 use super::gate::Rules;
 use super::group::{Group, commit};
-use super::queue::{Queue, gather};
+use super::lock_wait::{self, LOCK_PAUSE, LOCK_TRY, LockWait};
+use super::queue::{Gathered, Op, Queue, gather};
 use super::registry::Registry;
 use super::room::Disk;
 use super::watch::Watch;
 use super::{audit, checkpoint, cron, gated, live, load, meta, verdict};
-use crate::model::limits::COMPONENT_BYTES_PER_NAMESPACE_MAX;
+use crate::model::limits::{COMPONENT_BYTES_PER_NAMESPACE_MAX, WRITE_LOCK_WAIT_MAX};
 use crate::storage::StorageError;
 use crate::zones::Zones;
 
@@ -42,6 +43,8 @@ pub(super) struct Shared {
     /// Set for good when the disk can't be trusted any more.
     trouble: Mutex<Option<StorageError>>,
     pub(super) broken: AtomicBool,
+    /// Whether another program holds the write lock, and has for long enough to say so.
+    pub(super) locked: AtomicBool,
     /// Tells those who wait for that.
     gave_up: tokio::sync::watch::Sender<bool>,
     pub(super) waiting: AtomicUsize,
@@ -70,6 +73,7 @@ impl Shared {
             awake_at: AtomicI64::new(0),
             trouble: Mutex::new(None),
             broken: AtomicBool::new(false),
+            locked: AtomicBool::new(false),
             gave_up: tokio::sync::watch::Sender::new(false),
             waiting: AtomicUsize::new(0),
             wal_pages: Arc::default(),
@@ -119,47 +123,67 @@ impl Shared {
 
 /// Runs until the queue is closed and empty, or the storage has given up.
 pub(super) fn write(mut conn: Connection, shared: &Shared, checkpointer: &checkpoint::Checkpointer, disk: &mut Disk) {
-    write_all(&mut conn, shared, checkpointer, disk);
+    let mut lock = LockWait::default();
+    wait_for_lock(&conn, LOCK_TRY);
+    write_all(&mut conn, shared, checkpointer, disk, &mut lock);
     if shared.broken.load(Ordering::Acquire) {
         checkpoint::leave_log(&conn);
         return;
     }
     let (awake_at, last_key) = (shared.awake_at.load(Ordering::Relaxed), shared.last_key.load(Ordering::Relaxed));
+    if !lock.is_waiting() {
+        wait_for_lock(&conn, WRITE_LOCK_WAIT_MAX);
+    }
     failpoint!("close:before-clean");
-    if let Err(error) = meta::mark_clean(&conn, awake_at, last_key) {
+    if let Err(error) = meta::mark_clean(&mut conn, awake_at, last_key) {
         tracing::warn!(%error, "the clean stop could not be recorded; the next start will be a cautious one");
+        wait_for_lock(&conn, LOCK_TRY);
     }
     failpoint!("close:after-clean");
     checkpointer.finish(&conn);
 }
 
+/// Sets how long a statement waits for another program's lock.
+fn wait_for_lock(conn: &Connection, wait: Duration) {
+    if let Err(error) = conn.busy_timeout(wait) {
+        tracing::warn!(%error, "the wait for locks could not be set");
+    }
+}
+
 /// Writes group after group until nothing more is to come.
-fn write_all(conn: &mut Connection, shared: &Shared, checkpointer: &checkpoint::Checkpointer, disk: &mut Disk) {
+fn write_all(conn: &mut Connection, shared: &Shared, checkpointer: &checkpoint::Checkpointer, disk: &mut Disk, lock: &mut LockWait) {
     let mut group = Vec::new();
     let mut alive_at = 0;
     // Set where trying again at once would be in vain.
     let mut pause = None;
     loop {
-        let (load, closing) = gather(shared, &mut group, pause.take());
+        let Gathered { load, probe, closing } = gather(shared, &mut group, pause.take());
         if shared.broken.load(Ordering::Acquire) {
             return;
         }
         if disk.has_recovered() {
-            shared.due.suspend(false);
+            shared.due.suspend(lock.is_long());
         }
         if group.is_empty() && closing {
             return;
         }
         let is_low = disk.is_low();
-        let written = if group.is_empty() { Ok(Group::Committed) } else { commit(conn, shared, &mut group, &mut alive_at, is_low) };
+        let written = match group.is_empty() {
+            false => commit(conn, shared, &mut group, &mut alive_at, is_low),
+            true if probe || lock.is_waiting() => lock_wait::try_lock(conn),
+            true => Ok(Group::Committed),
+        };
         let written = match written {
-            Ok(Group::Committed) if load => load::load(conn, shared).map(|()| Group::Committed).or_else(|error| full_or_fatal(&error)),
+            Ok(Group::Committed) if load => load::load(conn, shared).map(|()| Group::Committed).or_else(|error| to_retry(&error)),
             other => other,
         };
         if load && !matches!(written, Ok(Group::Committed)) {
             shared.request_load();
         }
         shared.waiting.store(group.len(), Ordering::Relaxed);
+        if lock.is_waiting() && matches!(written, Ok(Group::Committed | Group::RolledBack | Group::DiskFull)) {
+            lock.obtained(shared, disk.is_full());
+        }
         match written {
             Ok(Group::Committed) => pause = disk.is_full().then_some(DISK_FULL_PAUSE),
             // Outcomes of attempts stay in the group: they are tried again.
@@ -167,13 +191,26 @@ fn write_all(conn: &mut Connection, shared: &Shared, checkpointer: &checkpoint::
             Ok(Group::DiskFull) => {
                 shared.due.suspend(true);
                 if !disk.found_full() {
-                    if closing {
+                    if shared.is_closing() {
                         // What could not be stored is repeated when the host starts again.
                         shared.give_up(StorageError::Full);
                         return;
                     }
                     pause = Some(DISK_FULL_PAUSE);
                 }
+            }
+            Ok(Group::Locked) => {
+                lock.missed(shared, &mut group);
+                shared.waiting.store(group.len(), Ordering::Relaxed);
+                if lock.is_over() && shared.is_closing() {
+                    let is_owed = |op: &Op| !matches!(op, Op::Own(_));
+                    if group.iter().any(is_owed) || shared.queue().ops.iter().any(is_owed) {
+                        // What could not be stored is repeated when the host starts again.
+                        shared.give_up(StorageError::Locked);
+                    }
+                    return;
+                }
+                pause = Some(LOCK_PAUSE);
             }
             Err(error) => {
                 shared.give_up(error);
@@ -184,10 +221,11 @@ fn write_all(conn: &mut Connection, shared: &Shared, checkpointer: &checkpoint::
     }
 }
 
-/// What it means where nothing but the disk can be at fault.
-pub(super) fn full_or_fatal(error: &rusqlite::Error) -> Result<Group, StorageError> {
+/// What to do about an error where nothing is at fault but the disk or another program.
+pub(super) fn to_retry(error: &rusqlite::Error) -> Result<Group, StorageError> {
     match sort(error, false) {
         StorageError::Full => Ok(Group::DiskFull),
+        StorageError::Locked => Ok(Group::Locked),
         fatal => Err(fatal),
     }
 }
@@ -203,6 +241,7 @@ pub(super) fn sort(error: &rusqlite::Error, committing: bool) -> StorageError {
         // Measured: a commit that returned an error of its fsync was there after the file was opened again.
         Some(ErrorCode::SystemIoFailure) => StorageError::OutcomeUnknown(error.to_string()),
         _ if committing => StorageError::OutcomeUnknown(error.to_string()),
+        Some(ErrorCode::DatabaseBusy) => StorageError::Locked,
         _ => StorageError::Unavailable(error.to_string()),
     }
 }

@@ -14,6 +14,7 @@ mod explain;
 mod forecast;
 mod help;
 mod host;
+mod locked;
 #[cfg(target_os = "linux")]
 mod memory;
 mod readme;

@@ -36,6 +36,7 @@ fn the_page_on_limits_has_the_figures_of_the_code() {
         ("Crons", vec![figure(CRONS_MAX.into())]),
         ("Bytes of its components", vec![format!("{} GiB", COMPONENT_BYTES_PER_NAMESPACE_MAX >> 30)]),
         ("Runs that its guests create in a second", vec![figure(GUEST_CREATES_PER_SECOND.into())]),
+        ("A write that waits for the lock", vec![format!("{} s", WRITE_LOCK_WAIT_MAX.as_secs())]),
         ("Memories and tables together", vec![mib(limits.memory_bytes)]),
         ("Stack", vec![kib(limits.stack_bytes)]),
         ("Table elements together", vec![figure(limits.table_elements as u64)]),
