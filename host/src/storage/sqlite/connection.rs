@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::checkpoint::leave_log;
-use super::{ownership, schema};
+use super::{head, ownership, schema};
 use crate::storage::StorageError;
 
 /// Before this release SQLite could corrupt a database when a checkpoint met a reset of the write-ahead log.
@@ -21,8 +21,6 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const QUICK_CHECK_BYTES_MAX: u64 = 1 << 30;
 /// What the file says of whose it is (`application_id`): "runl". Nothing, where an embedder made it.
 pub(super) const APPLICATION_ID: i32 = 0x7275_6e6c;
-/// What every SQLite database begins with.
-const FILE_HEAD: &[u8] = b"SQLite format 3\0";
 
 /// Each migration in a transaction of its own; the schema's version is how many were applied.
 const MIGRATIONS: [&str; 10] = [
@@ -292,20 +290,16 @@ pub(super) fn refuse_strange_files(path: &Path) -> Result<(), StorageError> {
         return Err(StorageError::Unavailable(format!("the folder {} does not exist; create it first", folder.display())));
     }
     ownership::refuse_orphaned_log(path)?;
-    let head = File::open(path).and_then(|file| {
-        let mut head = Vec::new();
-        std::io::Read::read_to_end(&mut std::io::Read::take(file, FILE_HEAD.len() as u64), &mut head)?;
-        Ok(head)
-    });
     // With a log or journal, the first page is what SQLite reads there: that of the file may be half-written.
-    let is_alone = || ["-wal", "-journal"].iter().all(|suffix| !ownership::has_bytes(&beside(path, suffix)));
-    match head {
-        // An empty file is a new database.
-        Ok(head) if head.is_empty() || head == FILE_HEAD => {}
-        Ok(_) if is_alone() => return Err(no_database(path)),
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(not_opened(path, &error)),
+    let is_alone = ["-wal", "-journal"].iter().all(|suffix| !ownership::has_bytes(&beside(path, suffix)));
+    if path.exists() {
+        match head::is_database(path) {
+            // An empty file is a new database.
+            Ok(false) if is_alone && ownership::has_bytes(path) => return Err(no_database(path)),
+            Ok(_) => {}
+            // Only the system's own error says whether this user may open it.
+            Err(error) => return Err(File::open(path).map_or_else(|io| not_opened(path, &io), |_| cannot(path, "opened", &error))),
+        }
     }
     #[cfg(target_os = "linux")]
     if let Some(kind) = network_file_system(folder) {

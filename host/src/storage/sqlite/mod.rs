@@ -24,6 +24,7 @@ mod foreign;
 mod gate;
 mod gated;
 mod group;
+mod head;
 mod hold;
 mod ids;
 mod input;

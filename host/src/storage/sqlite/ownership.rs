@@ -166,7 +166,12 @@ impl Identity {
 
 /// The identity that the file has without its log, as far as it can be read.
 fn alone(path: &Path) -> Option<Identity> {
-    open_uri(path, "immutable=1").and_then(|conn| Identity::of(&conn)).ok().flatten()
+    let conn = open_uri(path, "immutable=1").ok()?;
+    let identity = Identity::of(&conn).ok().flatten();
+    // Never closed: that would release the locks of an embedder's connections, of which SQLite does not know here (see `head.rs`). It costs one
+    // descriptor for each start beside a log.
+    std::mem::forget(conn);
+    identity
 }
 
 /// Has the log survive the closing of the connection until the file was found to be in order, and is then to be copied as usual.

@@ -184,6 +184,33 @@ fn in_use_by_another_host() {
     drop(open(&folder.file()).unwrap());
 }
 
+/// POSIX locks that this process holds on a file. Closing any descriptor of the file releases all of them.
+#[cfg(target_os = "linux")]
+fn locks(path: &Path) -> usize {
+    let file = format!(":{} ", std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap()));
+    let held = fs::read_to_string("/proc/locks").unwrap();
+    let own = std::process::id().to_string();
+    held.lines().filter(|line| line.contains("POSIX") && line.split_whitespace().any(|word| word == own) && line.contains(&file)).count()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn opening_releases_no_lock_of_a_connection_of_the_same_process() {
+    let folder = Folder::new();
+    drop(open(&folder.file()).unwrap());
+    // It keeps the log, and with a lock it keeps others from deleting that.
+    let own = Connection::open(folder.file()).unwrap();
+    own.execute_batch("CREATE TABLE orders (id); INSERT INTO orders VALUES (1)").unwrap();
+    let before = locks(&folder.file());
+    assert!(before > 0);
+    let storage = open(&folder.file()).unwrap();
+    assert!(locks(&folder.file()) >= before, "a log lies beside the file");
+    refused(&folder.file(), &["in use by another runlater host"]);
+    assert!(locks(&folder.file()) >= before, "a second host in the same process");
+    drop(storage);
+    assert_eq!(locks(&folder.file()), before);
+}
+
 #[test]
 fn locked_by_another_program() {
     let folder = Folder::new();
