@@ -10,11 +10,11 @@ use crate::storage;
 pub struct Health {
     /// Whether writes can be stored at present. If not, the host's log says more.
     pub writable: bool,
-    /// The time zone database that crons follow, and where it comes from: `bundled`, or a folder.
-    pub time_zones: ZoneRelease,
     /// Why writes can't be stored: the code with which they are refused, such as `database-locked`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The time zone database that crons follow, and where it comes from: `bundled`, or a folder.
+    pub time_zones: ZoneRelease,
     /// Runs armed in memory, to start within the next seconds.
     pub armed: usize,
     /// Runs that are due, and wait for what their task's policy or a pause asks for. More may wait in the database.

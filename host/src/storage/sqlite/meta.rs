@@ -1,7 +1,5 @@
 //! Single values about the database itself.
 
-use std::sync::atomic::Ordering;
-
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::group::Tx;
