@@ -23,7 +23,7 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Time since the machine started, including the time during which it was suspended. Never steps.
     ///
-    /// Tells two readings apart between which the machine slept. The default is [`elapsed`](Self::elapsed), for clocks that cannot tell.
+    /// It shows that the machine slept between two readings. The default is [`elapsed`](Self::elapsed), for clocks that cannot tell.
     fn since_boot(&self) -> Duration {
         self.elapsed()
     }
@@ -130,7 +130,7 @@ impl ManualClock {
         Self { shared: Arc::new(Mutex::new(manual)) }
     }
 
-    /// Lets time pass while the host is awake, however busy: what becomes due is late at most, and never missed.
+    /// Lets time pass while the host is awake, however busy: a run that becomes due may be late and is never missed.
     pub fn advance(&self, span: Duration) {
         self.change(|manual| {
             manual.now = manual.now.saturating_add(span);

@@ -106,7 +106,7 @@ impl MissedPolicy {
 /// A span during which no host was running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// The host was alive until then. What was due by then had triggered: it waited for a slot, and stays due.
+    /// The host was alive until then. Runs due by then had triggered: they waited for a slot, and stay due.
     pub from: Timestamp,
     /// What became due later than this is within the grace, and runs.
     pub until: Timestamp,

@@ -345,11 +345,11 @@ pub fn next_after_attempt(policy: &RetryPolicy, counters: AttemptCounters, outco
         Outcome::Cancelled => Next::Cancelled,
         _ if counters.cancel_requested => Next::Cancelled,
         Outcome::ShutDown => Next::Requeued,
-        Outcome::Snooze(span) => Next::Snoozed { due_at: now.saturating_add(span) },
+        Outcome::Snooze(span) => Next::Snoozed { due_at: now.saturating_add_ceil(span) },
         Outcome::Failed { reason, message, .. } if reason.is_permanent() => Next::Failed { reason, message },
         Outcome::Failed { reason, message, after } => {
             let failures = counters.failures + 1;
-            let due_at = now.saturating_add(policy.delay(failures, after, jitter));
+            let due_at = now.saturating_add_ceil(policy.delay(failures, after, jitter));
             let too_late = counters.failing_since.is_some_and(|since| policy.is_too_late(since, due_at));
             if failures >= policy.max_attempts || too_late {
                 Next::Failed { reason, message }

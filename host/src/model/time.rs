@@ -31,8 +31,8 @@ impl Timestamp {
         self.0
     }
 
-    /// From seconds since the epoch and nanoseconds within the second: rounded up to the next microsecond, so that what is due then never starts
-    /// before. `None` outside the accepted range, which ends with the last nanosecond of the year 9999; that is rounded down to
+    /// From seconds since the epoch and nanoseconds within the second: rounded up to the next microsecond, so that a run never starts before
+    /// the time that was asked for. `None` outside the accepted range, which ends with the last nanosecond of the year 9999; that is rounded down to
     /// [`MAX`](Self::MAX).
     ///
     /// Stored times are whole microseconds, so for these `t >= at` and `t < at` mean the same before and after rounding. For `t > at` and
@@ -52,8 +52,14 @@ impl Timestamp {
         Self::from_micros(seconds * 1_000_000 + (nanos / 1_000) as i64)
     }
 
-    /// This much later, rounded up to a microsecond, or the end of the accepted range.
+    /// This much later, or the end of the accepted range. Parts finer than a microsecond are left out.
     pub fn saturating_add(self, span: Duration) -> Self {
+        let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(micros).min(Self::MAX.0))
+    }
+
+    /// The same, rounded up to a microsecond: for the time before which a run must not start.
+    pub fn saturating_add_ceil(self, span: Duration) -> Self {
         let micros = i64::try_from(span.as_nanos().div_ceil(1_000)).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(micros).min(Self::MAX.0))
     }
@@ -200,7 +206,7 @@ impl Due {
         match self {
             Due::Now => now,
             Due::At(at) => at,
-            Due::After(span) => now.saturating_add(span),
+            Due::After(span) => now.saturating_add_ceil(span),
         }
     }
 }
@@ -337,12 +343,13 @@ mod tests {
         }
         assert_eq!(parse_duration("36600d0.1us", "x").unwrap_err().code, "invalid-duration");
         let at = Timestamp::from_micros(5).unwrap();
-        assert_eq!(at.saturating_add(Duration::from_nanos(1)), Timestamp(6));
-        assert_eq!(at.saturating_add(Duration::from_nanos(1_000)), Timestamp(6));
+        assert_eq!(at.saturating_add_ceil(Duration::from_nanos(1)), Timestamp(6));
+        assert_eq!(at.saturating_add_ceil(Duration::from_nanos(1_000)), Timestamp(6));
+        assert_eq!(at.saturating_add(Duration::from_nanos(1_999)), Timestamp(6));
     }
 
     #[test]
-    fn what_is_due_at_a_time_does_not_start_before_it() {
+    fn times_finer_than_a_microsecond_are_rounded() {
         // The decimals, and the microseconds after rounding up and down.
         for (decimals, up, down) in [
             ("", 0, 0),
@@ -373,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_as_a_time() {
+    fn accepted_and_refused_forms_of_a_time() {
         let moment = Timestamp::parse("2027-03-14T15:09:26Z", "at").unwrap();
         for text in [
             "2027-03-14t15:09:26z",

@@ -86,7 +86,7 @@ impl Unique {
     /// When a debounced run becomes due that is asked for now.
     pub fn due(&self, now: Timestamp) -> Option<Timestamp> {
         match self.mode {
-            UniqueMode::Debounce { wait, .. } => Some(now.saturating_add(wait)),
+            UniqueMode::Debounce { wait, .. } => Some(now.saturating_add_ceil(wait)),
             _ => None,
         }
     }
@@ -102,7 +102,7 @@ impl Unique {
             (UniqueMode::Replace, Standing::Waiting) if holder.same_task => Verdict::Replace,
             (UniqueMode::Debounce { wait, max_wait }, Standing::Waiting) if holder.same_task => {
                 let latest = holder.first_at.saturating_add(max_wait);
-                Verdict::PutOff(now.saturating_add(wait).min(latest).max(now))
+                Verdict::PutOff(now.saturating_add_ceil(wait).min(latest).max(now))
             }
             (UniqueMode::Debounce { .. }, Standing::Triggered | Standing::Ended(_)) if holder.same_task => Verdict::Free,
             _ => Verdict::Taken,

@@ -59,8 +59,8 @@ async fn tick(crew: &Crew, storage: &dyn Storage, clock: &dyn Clock) -> Result<(
         // The workers found claims forbidden and wait.
         crew.look();
     }
-    // Also when there were commits, which say the same: one small write in ten seconds is cheaper than to know. It says no more than the watchdog
-    // does. The clock itself may be past a gap that nobody has judged, and a crash would then forget that gap.
+    // Also when there were commits, which say the same: one small write in ten seconds is cheaper than to know. The time is the
+    // watchdog's, because the clock may be past a gap that was not judged yet, and a crash would then forget that gap.
     if storage.next_due().is_some_and(|due| due <= awake) || storage.health().parked > 0 {
         storage.heartbeat(awake).await?;
     }

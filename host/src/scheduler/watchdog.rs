@@ -41,7 +41,7 @@ pub(super) struct Watchdog {
 
 struct Beats {
     last: Reading,
-    /// Oldest first. They are not merged: what became due between two of them was due while the host was awake.
+    /// Oldest first. They are not merged: a run that became due between two of them was due while the host was awake.
     gaps: VecDeque<Gap>,
 }
 
@@ -81,7 +81,7 @@ impl Watchdog {
         Self { clock, grace, period, beats, last, stopped, noticed: Notify::new(), thread: OnceLock::new() }
     }
 
-    /// Reads the clocks: what is due by the time returned may be claimed, and the host was awake then. `None` while a gap is dealt with.
+    /// Reads the clocks. Returns the time of day, at which the host was awake: runs due by then may be claimed. `None` while a gap is dealt with.
     pub(super) fn beat(&self) -> Option<Timestamp> {
         let reading = Reading::take(self.clock.as_ref());
         let mut beats = self.beats();

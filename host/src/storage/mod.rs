@@ -266,8 +266,8 @@ pub trait Storage: Send + Sync + 'static {
     /// The last moments at which an earlier host is known to have been alive, as found when the storage was opened: oldest first, none in a new
     /// one. It may have been down between any two of them.
     ///
-    /// The first is the latest time up to which that host had claimed what was due. A later one is when somebody made a run due by hand, which
-    /// says nothing of the time before it: a machine that was just woken up takes requests before its clock watchdog has judged the gap.
+    /// The first is the latest time up to which that host had claimed what was due. A later one is when a caller made a run due by hand, which
+    /// says nothing about the time before it: a machine that has just woken up takes requests before its clock watchdog has judged the gap.
     fn signs_of_life(&self) -> Vec<Timestamp>;
 
     /// Records that the host is alive although nothing is committed, because due runs wait for a slot. `now` is a time for which the clock

@@ -150,7 +150,7 @@ pub(super) fn commit(
     }
     if tx.failed.is_none() {
         let awake_at = shared.awake_at.load(Ordering::Relaxed);
-        // Also when the clock was set back: what falls due from then on would else count as due while the host was alive.
+        // Also when the clock was set back: otherwise runs that become due from then on would count as due while the host was alive.
         let alive = awake_at.abs_diff(*alive_at) >= ALIVE_EVERY_MICROS;
         let written = claim::write(&mut tx)
             .and_then(|()| rates::write(&tx))

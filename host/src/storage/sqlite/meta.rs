@@ -21,7 +21,7 @@ pub(super) fn set_alive(conn: &Connection, now: i64) -> rusqlite::Result<()> {
     set_number(conn, "alive_until", now)
 }
 
-/// Records that somebody made a run due at `now`: a crash right after that must not make it one that became due while no host was running. This is
+/// Records that a caller made a run due at `now`: a crash right after that must not make it one that became due while no host was running. This is
 /// no sign that the host was alive before `now`, so it leaves alone what [`set_alive`] recorded.
 pub(super) fn made_due(tx: &Tx<'_>, now: Timestamp) -> rusqlite::Result<()> {
     set_number(tx.conn, "made_due_at", now.as_micros())

@@ -49,7 +49,7 @@ fn judged(server: &Server, run: &str, downtime: &str) {
 }
 
 #[test]
-fn a_stopped_process_misses_what_a_killed_one_does() {
+fn a_stopped_process_misses_the_same_runs_as_a_killed_one() {
     let (stopped, missed_by_stopped) = busy();
     signal(&stopped, libc::SIGSTOP);
     let (killed, missed_by_killed) = busy();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::dev::Dev;
+use super::dev::{Dev, forget_cargo};
 use super::{command, end};
 use crate::built;
 
@@ -20,10 +20,10 @@ fn shell(folder: &Path, programs: &Path, line: &str) -> Command {
     let path = std::env::var_os("PATH").expect("a path");
     let path = std::env::join_paths(std::iter::once(programs.into()).chain(std::env::split_paths(&path))).expect("a path");
     let mut shell = Command::new("sh");
-    // `exec`, so that what is stopped in the end is the program and not the shell.
+    // `exec`, so that the test stops the program in the end, and not the shell.
     shell.args(["-c", &format!("exec {line}")]).env("PATH", path).current_dir(folder);
     shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // What the program is run with otherwise holds for the shell and what it starts.
+    // The same environment as for every other command of these tests.
     for (name, value) in command(folder, &[]).get_envs() {
         match value {
             Some(value) => shell.env(name, value),
@@ -51,7 +51,10 @@ fn the_first_commands_lead_from_an_empty_folder_to_a_run() {
                 std::fs::copy(lock, folder.join(name).join("Cargo.lock")).unwrap();
             }
             ["runlater", "dev"] => {
-                let mut started = Dev::of(shell(&folder, programs.path(), line));
+                let mut command = shell(&folder, programs.path(), line);
+                forget_cargo(&mut command);
+                // Not the tests' own folder, where another crate of this name is built.
+                let mut started = Dev::of(command.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("authoring")));
                 started.says(&["registered hello"]);
                 started.says(&["listening on http://127.0.0.1:"]);
                 dev = Some(started);

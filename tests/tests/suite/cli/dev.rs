@@ -20,20 +20,17 @@ pub(super) struct Dev {
 
 impl Dev {
     pub(super) fn start(folder: &Path, arguments: &[&str]) -> Self {
-        Self::of(command(folder, arguments))
-    }
-
-    /// The one that this command starts.
-    pub(super) fn of(mut command: Command) -> Self {
+        let mut command = command(folder, arguments);
         // With what cargo tells the tests of themselves, some packages would be built anew. The folder for what is built is the
         // tests' own, where most of what a guest needs lies already.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("CARGO_") {
-                command.env_remove(name);
-            }
-        }
+        forget_cargo(&mut command);
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("cargo's folder for tests lies in the target folder");
-        let mut child = command.env("CARGO_TARGET_DIR", target).env("CARGO_TERM_COLOR", "never").spawn().expect("the program starts");
+        Self::of(command.env("CARGO_TARGET_DIR", target))
+    }
+
+    /// The one that this command starts, which must not be told what cargo tells the tests of themselves.
+    pub(super) fn of(command: &mut Command) -> Self {
+        let mut child = command.env("CARGO_TERM_COLOR", "never").spawn().expect("the program starts");
         let (send, lines) = channel();
         let (out, err) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
         let other = send.clone();
@@ -52,6 +49,15 @@ impl Dev {
             if words.iter().all(|word| line.contains(word)) {
                 return line;
             }
+        }
+    }
+}
+
+/// Takes away what cargo tells the tests of themselves.
+pub(super) fn forget_cargo(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_") {
+            command.env_remove(name);
         }
     }
 }

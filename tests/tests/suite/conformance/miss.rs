@@ -95,8 +95,8 @@ fn a_request_is_no_sign_that_the_host_was_alive_before_it() {
         0s   create a at=50s              => scheduled due 50s
         0s   create b at=60s              => scheduled due 1m
         10s  claim                        => nothing
-        70s  trigger b                    => under-way
-        80s  move a to=75s                => already-triggered
+        70s  trigger b                    => under way
+        80s  move a to=75s                => already triggered
         ",
     );
     world.create(vec![world.new_run(500, 80)], 80);

@@ -34,7 +34,7 @@ async fn after(downtime: Downtime, catch_up: CatchUp) -> Vec<(&'static str, u64,
         Downtime::Asleep => world.suspend(DOWN),
         Downtime::Stepped => world.step_to(world.then(DOWN)),
     }
-    // Nothing is claimed before the gap is judged, so what was due by now is ended then.
+    // Nothing is claimed before the gap is judged, so every run due by now has ended then.
     world.quiet().await;
     let mut found = Vec::new();
     for run in world.list(RunFilter::default()).await {
@@ -77,7 +77,7 @@ async fn sleep_and_a_step_of_the_clock_are_judged_like_a_host_that_was_off() {
 }
 
 #[tokio::test]
-async fn what_was_due_before_a_sleep_stays_due_and_what_ran_goes_on() {
+async fn runs_due_before_a_sleep_stay_due_and_attempts_continue() {
     const TIMEOUT: Duration = secs(50);
     let world = World::built(&["behaviours"], |builder| builder.slots(1)).await;
     let runs = world.schedule("spin-until-cancelled", Value::Null).timeout(TIMEOUT).max_attempts(1).send().await.unwrap();
