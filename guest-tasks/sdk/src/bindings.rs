@@ -10872,7 +10872,7 @@ impl ScheduleOptions {
 /// At most one run with this key is unfinished, or finished within the last 24 hours, in the namespace. The mode is `existing`.
 ///
 /// Scheduling the same task, input and metadata again under the key returns the first run's id; anything else
-/// fails with `unique-key-taken`. 1 to 256 bytes.
+/// fails with `unique-key-taken`. A run that is deleted, or that ends before its first attempt, frees its key at once. 1 to 256 bytes.
 #[allow(async_fn_in_trait)]
 pub fn set_unique_key(
 &self,

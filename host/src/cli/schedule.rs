@@ -39,7 +39,8 @@ pub(super) struct Schedule {
     /// Additional metadata to find the run by (repeat for several)
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_entry)]
     metadata: Vec<(String, String)>,
-    /// At most one run under this key: a repeated request finds the first one's run
+    /// At most one run under this key: a repeated request finds the first one's run, unless that was deleted, or cancelled before its first
+    /// attempt
     #[arg(long, value_name = "KEY")]
     unique_key: Option<String>,
     /// What to do if that key is held: `existing` finds an equal run, `reject` refuses, `replace` takes the place of one that still waits
@@ -108,9 +109,25 @@ fn show(screen: &Screen, task: &Name, scheduled: &shapes::Scheduled) -> anyhow::
     let due = moment::with_hint(scheduled.trigger_at, moment::now());
     match scheduled.created {
         true => screen.line(format!("scheduled {task} for {due}: run {}", scheduled.id))?,
-        false => screen.line(format!("{task} was scheduled before under this unique key, for {due}: run {}", scheduled.id))?,
+        false => {
+            screen.line(format!("{task} was scheduled before under this unique key, for {due}: run {}", scheduled.id))?;
+            if let Some(existing) = &scheduled.existing {
+                screen.line(stands(existing))?;
+            }
+        }
     }
     Ok(())
+}
+
+/// How the run stands that was found, and until when it holds the key.
+fn stands(existing: &shapes::Existing) -> String {
+    let reason = existing.reason.as_deref().filter(|reason| *reason != existing.status).map(|reason| format!(" ({})", clean(reason)));
+    let ended = existing.ended_at.map(|at| format!(" at {at}")).unwrap_or_default();
+    let held = match existing.key_held_until {
+        Some(until) => format!("it holds the key until {}", moment::with_hint(until, moment::now())),
+        None => "it holds the key at least until it has ended".into(),
+    };
+    format!("that run is {}{}{ended}; {held}", clean(&existing.status), reason.unwrap_or_default())
 }
 
 const INPUT: Expected = Expected {

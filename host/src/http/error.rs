@@ -10,7 +10,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Invalid, RateLimit};
+use super::shapes;
+use crate::model::{Existing, Invalid, RateLimit};
 use crate::scheduler::{Error, Role};
 use crate::storage::{ChangeError, CronError, StorageError};
 
@@ -40,6 +41,9 @@ pub struct Problem {
     /// The value seen, cut and escaped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<String>,
+    /// The run that is in the way: how it stands, how it ended, and until when it holds the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub existing: Option<Box<shapes::Existing>>,
     /// The request, as the server's log knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -64,6 +68,12 @@ impl Problem {
     /// The same, at this field.
     pub fn at(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
+        self
+    }
+
+    /// The same, with the run that is in the way.
+    fn because_of(mut self, existing: &Existing) -> Self {
+        self.existing = Some(Box::new(existing.into()));
         self
     }
 
@@ -110,7 +120,12 @@ impl From<Error> for Problem {
             Error::TaskNotFound(_) => Self::new(StatusCode::NOT_FOUND, "task-not-found", detail),
             Error::RunNotFound(_) => Self::new(StatusCode::NOT_FOUND, "run-not-found", detail),
             Error::Change(change) => Self::new(change_status(&change), change_code(&change), detail),
-            Error::UniqueKeyTaken(_) => Self::new(StatusCode::CONFLICT, "unique-key-taken", detail).at("unique_key"),
+            Error::UniqueKeyTaken(existing) => {
+                Self::new(StatusCode::CONFLICT, "unique-key-taken", detail).at("unique_key").because_of(&existing)
+            }
+            Error::IdempotencyConflict(existing) => {
+                Self::new(StatusCode::CONFLICT, "idempotency-conflict", detail).at("Idempotency-Key").because_of(&existing)
+            }
             Error::Quota(_) => Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", detail),
             Error::Cron(cron) => {
                 let (status, code) = match &cron {
@@ -192,11 +207,12 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::RunId;
+    use crate::model::{RunId, Timestamp};
 
     #[test]
     fn every_refusal_has_its_status() {
         let run = RunId::from_key(1, 1);
+        let existing = Box::new(Existing { run, status: None, reason: None, trigger_at: Timestamp::MIN, ended_at: None, held_until: None });
         for (error, status, code) in [
             (Error::Invalid(Invalid::new("invalid-time", "at", "no")), 422, "invalid-time"),
             (Error::Invalid(Invalid::new("bad-cursor", "cursor", "no")), 400, "bad-cursor"),
@@ -209,7 +225,8 @@ mod tests {
             (Error::Change(ChangeError::UnderWay(run)), 409, "under-way"),
             (Error::Change(ChangeError::UniqueKeyTaken(run, run)), 409, "unique-key-taken"),
             (Error::Change(ChangeError::Stale(run)), 412, "stale"),
-            (Error::UniqueKeyTaken(run), 409, "unique-key-taken"),
+            (Error::UniqueKeyTaken(existing.clone()), 409, "unique-key-taken"),
+            (Error::IdempotencyConflict(existing), 409, "idempotency-conflict"),
             (Error::Quota("full".into()), 429, "quota-exceeded"),
             (Error::Storage(StorageError::OutcomeUnknown("EIO at /secret/path".into())), 503, "outcome-unknown"),
             (Error::Storage(StorageError::Overloaded(9)), 503, "overloaded"),

@@ -20,6 +20,8 @@ pub const NAME_CHARS_MAX: usize = 128;
 pub const UNIQUE_KEY_BYTES_MAX: usize = 256;
 /// How long a unique key outlives its run.
 pub const UNIQUE_KEY_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How long an idempotency key is held after the request, and after the end of its run.
+pub const IDEMPOTENCY_KEY_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Runs in one page, and ids in one bulk request.
 pub const PAGE_SIZE_MAX: usize = 500;
 /// Runs that are stored with one request. Each takes the writer some microseconds, in which it serves nobody else.

@@ -52,7 +52,7 @@ pub struct Ended {
     pub status: Status,
     /// When.
     pub at: Timestamp,
-    /// Until when it holds its unique key, if it has one.
+    /// Until when it holds its unique key or an idempotency key, if it has one.
     pub key_held_until: Option<Timestamp>,
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::limits::{CHAIN_PACE, CRASHES_MAX, DEPTH_MAX};
-use super::{Because, FailureReason, Jitter, Metadata, Name, Outcome, Payload, RetryPolicy, RunId, Task, Timestamp, Unique};
+use super::{Because, FailureReason, Idempotency, Jitter, Metadata, Name, Outcome, Payload, RetryPolicy, RunId, Task, Timestamp, Unique};
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -222,6 +222,8 @@ pub struct NewRun {
     pub metadata: Metadata,
     /// What makes it unique.
     pub unique_key: Option<Unique>,
+    /// Tells whether the same request was sent before.
+    pub idempotency: Option<Box<Idempotency>>,
     /// Who made it.
     pub origin: Origin,
     /// Where it hangs in its chain; `None` for a run that no guest scheduled.

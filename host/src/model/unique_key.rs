@@ -2,10 +2,11 @@
 //!
 //! Asked by storage whenever a run with a key is stored, and for a guest already when it schedules.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::limits::{DURATION_MAX, UNIQUE_KEY_KEPT};
-use super::{Invalid, RunId, Timestamp, UniqueKey};
+use super::{Existing, Invalid, RunId, Status, Timestamp, UniqueKey};
 
 /// Under which key a run is unique, and what a further request under the same key does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,8 +94,7 @@ impl Unique {
 
     /// What becomes of a request under this key at `now`.
     pub fn verdict(&self, holder: &Holder, now: Timestamp) -> Verdict {
-        let ended_long_ago = matches!(holder.standing, Standing::Ended(at) if at.saturating_add(holder.held_for) <= now);
-        if ended_long_ago {
+        if holder.has_let_go(now) {
             return Verdict::Free;
         }
         match (self.mode, holder.standing) {
@@ -111,7 +111,7 @@ impl Unique {
 }
 
 /// The run that holds a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The run.
     pub run: RunId,
@@ -127,6 +127,41 @@ pub struct Holder {
     pub held_for: Duration,
     /// When it was first asked for.
     pub first_at: Timestamp,
+    /// Its status.
+    pub status: Status,
+    /// Why it has that status.
+    pub reason: Option<Cow<'static, str>>,
+    /// Whether an attempt of it was ever started.
+    pub was_attempted: bool,
+}
+
+impl Holder {
+    /// Whether it holds its key no longer.
+    ///
+    /// A run that ended before its first attempt (it was cancelled, missed, or could not be started) will never come, so it holds
+    /// nothing. One that is triggered by hand takes its key again, or is refused while another run has it.
+    fn has_let_go(&self, now: Timestamp) -> bool {
+        match self.standing {
+            Standing::Ended(at) => !self.was_attempted || at.saturating_add(self.held_for) <= now,
+            Standing::Waiting | Standing::Triggered => false,
+        }
+    }
+
+    /// What a request that meets it is told.
+    pub fn existing(&self) -> Existing {
+        let ended_at = match self.standing {
+            Standing::Ended(at) => Some(at),
+            Standing::Waiting | Standing::Triggered => None,
+        };
+        Existing {
+            run: self.run,
+            status: Some(self.status),
+            reason: self.reason.clone(),
+            trigger_at: self.trigger_at,
+            ended_at,
+            held_until: ended_at.map(|at| at.saturating_add(self.held_for)),
+        }
+    }
 }
 
 /// Where the run stands that holds a key.
@@ -171,6 +206,22 @@ mod tests {
         UniqueKey::parse("k", "key").unwrap()
     }
 
+    /// One that waits, was first asked for at second 80, and holds its key for 50 s after its end.
+    fn holder() -> Holder {
+        Holder {
+            run: RunId::from_key(1, 1),
+            trigger_at: at(120),
+            standing: Standing::Waiting,
+            same_task: true,
+            is_equal: false,
+            held_for: secs(50),
+            first_at: at(80),
+            status: Status::Scheduled,
+            reason: None,
+            was_attempted: true,
+        }
+    }
+
     #[test]
     fn every_mode_in_every_situation() {
         use Verdict::*;
@@ -187,47 +238,21 @@ mod tests {
             let unique = Unique { mode, ..key().into() };
             for (is_equal, expected) in [(true, equal), (false, different)] {
                 let verdicts = situations.map(|standing| {
-                    let holder = Holder {
-                        run: RunId::from_key(1, 1),
-                        trigger_at: at(120),
-                        standing,
-                        same_task: true,
-                        is_equal,
-                        held_for: secs(50),
-                        first_at: at(80),
-                    };
+                    let holder = Holder { standing, is_equal, ..holder() };
                     unique.verdict(&holder, at(100))
                 });
                 assert_eq!(verdicts, expected, "{mode:?} equal: {is_equal}");
             }
-            let holder = Holder {
-                run: RunId::from_key(1, 1),
-                trigger_at: at(120),
-                standing: Standing::Waiting,
-                same_task: false,
-                is_equal: false,
-                held_for: secs(50),
-                first_at: at(80),
-            };
-            assert_eq!(unique.verdict(&holder, at(100)), Taken, "another task's run is left alone");
+            assert_eq!(unique.verdict(&Holder { same_task: false, ..holder() }, at(100)), Taken, "another task's run is left alone");
+            let never_came = Holder { standing: ended(99), was_attempted: false, ..holder() };
+            assert_eq!(unique.verdict(&never_came, at(100)), Free, "a run that ended before its first attempt holds nothing");
         }
     }
 
     #[test]
     fn a_debounced_run_is_put_off_but_not_for_ever() {
         let unique = Unique::debounce(key(), secs(10), secs(30)).unwrap();
-        let asked_at = |second| {
-            let holder = Holder {
-                run: RunId::from_key(1, 1),
-                trigger_at: at(120),
-                standing: Standing::Waiting,
-                same_task: true,
-                is_equal: false,
-                held_for: secs(0),
-                first_at: at(0),
-            };
-            unique.verdict(&holder, at(second))
-        };
+        let asked_at = |second| unique.verdict(&Holder { held_for: secs(0), first_at: at(0), ..holder() }, at(second));
         assert_eq!([1, 9, 19, 20, 21, 29, 30].map(asked_at), [11, 19, 29, 30, 30, 30, 30].map(|second| Verdict::PutOff(at(second))));
         assert_eq!(asked_at(40), Verdict::PutOff(at(40)), "a smaller maximum than before means at once");
     }

@@ -1,6 +1,6 @@
 //! Why the façade refused, sorted by what the caller can do.
 
-use crate::model::{Invalid, RunId};
+use crate::model::{Existing, Invalid, RunId};
 use crate::storage::{ChangeError, CreateError, CronError, RegisterError, StorageError};
 
 /// Why a request changed nothing (but see [`StorageError::OutcomeUnknown`]).
@@ -20,9 +20,12 @@ pub enum Error {
     Change(ChangeError),
     /// The unique key is held by a run that this request neither means nor may replace.
     #[error(
-        "the unique key is held by run {0}, which has another task, input or metadata, or is not for this request to share or to replace"
+        "the unique key is held by {0}; this request has another task, input or metadata, or its mode does not allow it to share or replace that run"
     )]
-    UniqueKeyTaken(RunId),
+    UniqueKeyTaken(Box<Existing>),
+    /// The idempotency key came with another request before.
+    #[error("another request came under this idempotency key before, and got {0}; send the same request, or use another key")]
+    IdempotencyConflict(Box<Existing>),
     /// The cron was not made or changed.
     #[error(transparent)]
     Cron(#[from] CronError),
@@ -49,7 +52,8 @@ impl From<ChangeError> for Error {
 impl From<CreateError> for Error {
     fn from(error: CreateError) -> Self {
         match error {
-            CreateError::UniqueKeyTaken(run) => Self::UniqueKeyTaken(run),
+            CreateError::UniqueKeyTaken(existing) => Self::UniqueKeyTaken(existing),
+            CreateError::IdempotencyConflict(existing) => Self::IdempotencyConflict(existing),
             CreateError::Quota(reason) => Self::Quota(reason),
             CreateError::Storage(error) => Self::Storage(error),
         }

@@ -74,6 +74,7 @@ impl GuestCalls {
             input: request.input,
             metadata: request.metadata,
             unique_key: request.unique_key,
+            idempotency: None,
             origin: Origin::Guest,
             lineage: Some(self.lineage(trigger_at, now)?),
             occurrence: None,
@@ -92,7 +93,9 @@ impl GuestCalls {
     fn own_holder(&self, run: &NewRun) -> Option<&NewRun> {
         let key = &run.unique_key.as_ref()?.key;
         self.writes.iter().find_map(|write| match write {
-            Write::Schedule(own) if own.unique_key.as_ref().is_some_and(|unique| unique.key == *key) => Some(&**own),
+            Write::Schedule(own) if own.unique_key.as_ref().is_some_and(|unique| unique.key == *key) && !self.own.will_not_come(own.id) => {
+                Some(&**own)
+            }
             _ => None,
         })
     }
@@ -113,8 +116,8 @@ impl GuestCalls {
     /// The same, in the face of a stored one. `Some` if that is all there is to do.
     fn schedule_over_stored(&mut self, run: &mut NewRun, unique: &Unique, now: Timestamp) -> Result<Option<RunId>, CallError> {
         let holder = self.storage.holder(self.namespace, run, now).map_err(unavailable)?;
-        // Its deletion is committed first.
-        let Some(holder) = holder.filter(|holder| !self.own.is_deleted(holder.run)) else { return Ok(None) };
+        // Its deletion, or its cancellation before its first attempt, is committed first.
+        let Some(holder) = holder.filter(|holder| !self.own.will_not_come(holder.run)) else { return Ok(None) };
         match unique.verdict(&holder, now) {
             Verdict::Free => Ok(None),
             Verdict::Existing => Ok(Some(holder.run)),
@@ -360,7 +363,7 @@ fn is_equal(a: &NewRun, b: &NewRun) -> bool {
 
 fn refused(error: CreateError) -> CallError {
     match error {
-        CreateError::UniqueKeyTaken(holder) => CallError::UniqueKeyTaken(holder),
+        CreateError::UniqueKeyTaken(holder) | CreateError::IdempotencyConflict(holder) => CallError::UniqueKeyTaken(holder.run),
         CreateError::Quota(_) => CallError::Limit { limit: "live-per-root", max: LIVE_PER_ROOT_MAX, asked: LIVE_PER_ROOT_MAX + 1 },
         CreateError::Storage(error) => unavailable(error),
     }

@@ -92,9 +92,9 @@ impl OwnWrites {
         self.runs.get(&run).is_some_and(|own| own.new)
     }
 
-    /// Whether the attempt deleted this run.
-    pub(super) fn is_deleted(&self, run: RunId) -> bool {
-        self.runs.get(&run).is_some_and(|own| own.deleted)
+    /// Whether the attempt made sure that this run never has an attempt: deleted it, or cancelled it before its first one.
+    pub(super) fn will_not_come(&self, run: RunId) -> bool {
+        self.runs.get(&run).is_some_and(|own| own.deleted || (own.cancelled_at.is_some() && own.seen.attempts == 0))
     }
 
     /// Whether the attempt cancelled this run.

@@ -1,4 +1,4 @@
-//! Deletes what the tasks' policies keep no longer, in the background.
+//! Deletes what the tasks' policies keep no longer, and idempotency keys that are held no longer, in the background.
 //!
 //! A pass each minute walks the runs of every task in slices, between which the writer serves everybody else. A task of which many runs were
 //! walked in vain rests for a while: what is kept for a month need not be looked at each minute.
@@ -46,6 +46,9 @@ async fn pass(storage: &dyn Storage, clock: &dyn Clock, rests: &mut FxHashMap<Ta
             deleted += gone;
             rests.insert(task.id, if gone > 0 { 0 } else { (walked / WALKED_PER_REST).min(REST_MAX) });
         }
+    }
+    while storage.forget_keys(clock.now()).await?.more {
+        tokio::task::yield_now().await;
     }
     if deleted > 0 {
         tracing::info!(deleted, "ended runs were pruned");

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::{Error, Scheduler};
 use crate::model::limits::RUNS_AT_ONCE_MAX;
-use crate::model::{Due, Invalid, Metadata, NewRun, Origin, Payload, RunId, Timestamp, Unique, UniqueKey, UniqueMode};
+use crate::model::{
+    Due, Existing, Idempotency, Invalid, Metadata, NewRun, Origin, Payload, Request, RunId, Timestamp, Unique, UniqueKey, UniqueMode,
+};
 use crate::model::{check_max_attempts, check_priority, check_timeout};
 use crate::storage::Created;
 
@@ -18,6 +20,7 @@ pub struct Schedule<'a> {
     metadata: Metadata,
     unique_key: Option<Unique>,
     unique_for: Option<Duration>,
+    idempotency_key: Option<UniqueKey>,
     max_attempts: Option<u32>,
     timeout: Option<Duration>,
     priority: Option<u8>,
@@ -26,14 +29,16 @@ pub struct Schedule<'a> {
 }
 
 /// A run that is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scheduled {
     /// The run.
     pub id: RunId,
     /// When it becomes due. Of a run that was there already, what this request asked for.
     pub trigger_at: Timestamp,
-    /// False if a run was there already under the same unique key: an equal one, or one that was put off.
+    /// False if a run was there already under the same key: one of an equal request, or one that was postponed.
     pub created: bool,
+    /// The run that was there already: how it stands, how it ended, and until when it holds the key.
+    pub existing: Option<Box<Existing>>,
 }
 
 impl<'a> Schedule<'a> {
@@ -46,6 +51,7 @@ impl<'a> Schedule<'a> {
             metadata: Metadata::default(),
             unique_key: None,
             unique_for: None,
+            idempotency_key: None,
             max_attempts: None,
             timeout: None,
             priority: None,
@@ -103,7 +109,8 @@ impl<'a> Schedule<'a> {
         self
     }
 
-    /// At most once: a second request with this key returns the first one's run, while that is unfinished and for 24 h after.
+    /// At most once: a second request with this key returns the first one's run, while that is unfinished and for 24 h after. A run that is
+    /// deleted, or that ends before its first attempt, frees its key at once.
     pub fn unique_key(self, key: &str) -> Self {
         self.unique(key, UniqueMode::Existing)
     }
@@ -127,6 +134,18 @@ impl<'a> Schedule<'a> {
     /// Holds the unique key for this long after the run's end, instead of 24 h.
     pub fn unique_for(mut self, span: Duration) -> Self {
         self.unique_for = Some(span);
+        self
+    }
+
+    /// The same request, sent again under this key, gets the run that the first one got, and another request is refused: for 24 h, while that
+    /// run has not ended, and for 24 h after its end. It gets it whatever became of that run, even if the run was deleted.
+    ///
+    /// It can go with a unique key, which is another promise: there the key is free once the run can't come any more.
+    pub fn idempotency_key(mut self, key: &str) -> Self {
+        match UniqueKey::parse(key, "Idempotency-Key") {
+            Ok(key) => self.idempotency_key = Some(key),
+            Err(invalid) => self.note(Invalid { code: "invalid-idempotency-key", ..invalid }),
+        }
         self
     }
 
@@ -174,8 +193,8 @@ impl<'a> Schedule<'a> {
         let now = scheduler.now();
         let run = self.into_run(now)?;
         let trigger_at = run.trigger_at;
-        let created = scheduler.changes.create(scheduler.namespace.id, vec![run], now).await?;
-        Ok(scheduled(created[0], trigger_at))
+        let mut created = scheduler.changes.create(scheduler.namespace.id, vec![run], now).await?;
+        Ok(scheduled(created.swap_remove(0), trigger_at))
     }
 
     /// Stores the run inside the caller's own transaction on the same database file: it exists if and only if that commits,
@@ -208,6 +227,19 @@ impl<'a> Schedule<'a> {
         if debounced.is_some() && self.due != Due::Now {
             return Err(Invalid::new("invalid-debounce", "debounce", "says its own time: leave out the other one").into());
         }
+        let idempotency = self.idempotency_key.map(|key| {
+            let request = Request {
+                task: &task.name,
+                due: self.due,
+                input: &self.input,
+                metadata: &self.metadata,
+                unique: unique_key.as_ref(),
+                max_attempts: self.max_attempts,
+                timeout: self.timeout,
+                priority: self.priority,
+            };
+            Box::new(Idempotency::new(key, &request))
+        });
         Ok(NewRun {
             id: scheduler.core.storage.next_run_id(now),
             task,
@@ -215,6 +247,7 @@ impl<'a> Schedule<'a> {
             input: self.input,
             metadata: self.metadata,
             unique_key,
+            idempotency,
             origin: Origin::Api,
             lineage: None,
             occurrence: None,
@@ -245,9 +278,10 @@ impl Scheduler {
 }
 
 fn scheduled(created: Created, asked: Timestamp) -> Scheduled {
-    let trigger_at = match created {
-        Created::New(_) => asked,
-        Created::Existing(_, at) | Created::PutOff(_, at) => at,
-    };
-    Scheduled { id: created.id(), trigger_at, created: matches!(created, Created::New(_)) }
+    match created {
+        Created::New(id) => Scheduled { id, trigger_at: asked, created: true, existing: None },
+        Created::Existing(existing) | Created::PutOff(existing) => {
+            Scheduled { id: existing.run, trigger_at: existing.trigger_at, created: false, existing: Some(existing) }
+        }
+    }
 }

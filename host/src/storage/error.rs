@@ -1,6 +1,6 @@
 //! What can go wrong in storage, sorted by what the caller can do about it.
 
-use crate::model::{Invalid, Name, RunId};
+use crate::model::{Existing, Invalid, Name, RunId};
 
 /// The database could not do it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -45,9 +45,12 @@ impl StorageError {
 /// Why runs were not created. None of the request's was.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CreateError {
-    /// The unique key belongs to another run with another task, input or metadata.
-    #[error("the unique key belongs to run {0}, which has a different task, input or metadata")]
-    UniqueKeyTaken(RunId),
+    /// The unique key is held by a run that this request neither means nor may replace.
+    #[error("the unique key is held by {0}")]
+    UniqueKeyTaken(Box<Existing>),
+    /// The idempotency key came with another request before.
+    #[error("another request came under this idempotency key before: {0}")]
+    IdempotencyConflict(Box<Existing>),
     /// The chain has as many unfinished runs as it may, or the namespace as many that wait.
     #[error("{0}")]
     Quota(String),

@@ -22,8 +22,9 @@ use async_trait::async_trait;
 use crate::model::limits;
 use crate::model::{
     Ahead, Attempt, AttemptCounters, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Digest,
-    Grants, Hold, Holder, Lineage, Metadata, Name, Namespace, NamespaceId, NewRun, Next, Origin, Page, Pause, Payload, PolicySettings,
-    Progress, Retention, Run, RunFilter, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp, Version, WriteSet, ZoneRelease,
+    Existing, Grants, Hold, Holder, Lineage, Metadata, Name, Namespace, NamespaceId, NewRun, Next, Origin, Page, Pause, Payload,
+    PolicySettings, Progress, Retention, Run, RunFilter, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp, Version, WriteSet,
+    ZoneRelease,
 };
 use crate::zones::Zones;
 
@@ -74,7 +75,8 @@ pub trait Storage: Send + Sync + 'static {
     ///
     /// A run whose unique key is held is judged by [`Unique::verdict`](crate::model::Unique::verdict): it is refused, or not stored
     /// ([`Created::Existing`], [`Created::PutOff`]), or takes the place of the one that held it, which is deleted. Its due time is its
-    /// trigger time, or `now` if that has passed. Refused as a quota if the namespace has no room for them
+    /// trigger time, or `now` if that has passed. Before that, a run with an idempotency key that is held is not stored: the same request
+    /// gets the run that the first one got, whatever became of it, and another request is refused. Refused as a quota if the namespace has no room for them
     /// ([`has_room`](Self::has_room)). What was promised before is not: occurrences, follow-ups, runs that begin anew.
     async fn create(&self, namespace: NamespaceId, runs: Vec<NewRun>, now: Timestamp) -> Result<Vec<Created>, CreateError>;
 
@@ -191,6 +193,9 @@ pub trait Storage: Send + Sync + 'static {
     /// Deletes up to 200 ended runs of a task that `retention` does not keep, with their attempts, logs, outputs, metadata and unique keys,
     /// walking its runs from `place` on. Never one that has not ended; the marks of code-defined schedules stay.
     async fn prune(&self, task: TaskId, retention: Retention, place: PrunePlace, now: Timestamp) -> Result<Pruned, StorageError>;
+
+    /// Deletes a slice of the idempotency keys that are held no longer.
+    async fn forget_keys(&self, now: Timestamp) -> Result<Forgotten, StorageError>;
 
     /// Marks as missed the runs that became due between `gap.from` and `gap.until`, while no host was running: up to
     /// `limit` of them. Returns how many.
@@ -357,21 +362,22 @@ impl Registration {
 }
 
 /// What became of one run of [`Storage::create`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
     /// It was stored.
     New(RunId),
-    /// An equal run under the same unique key was there already; its trigger time.
-    Existing(RunId, Timestamp),
-    /// The run that held its unique key was moved to this time, and has its input now.
-    PutOff(RunId, Timestamp),
+    /// A run under the same unique key or idempotency key was there already.
+    Existing(Box<Existing>),
+    /// The run that held its unique key was postponed, and has its input now.
+    PutOff(Box<Existing>),
 }
 
 impl Created {
     /// The run that there is now.
-    pub const fn id(self) -> RunId {
+    pub const fn id(&self) -> RunId {
         match self {
-            Self::New(id) | Self::Existing(id, _) | Self::PutOff(id, _) => id,
+            Self::New(id) => *id,
+            Self::Existing(existing) | Self::PutOff(existing) => existing.run,
         }
     }
 }
@@ -471,6 +477,15 @@ pub struct Pruned {
     pub looked_at: u64,
     /// Where the next slice begins; `None` at the end.
     pub next: Option<PrunePlace>,
+}
+
+/// What one call of [`Storage::forget_keys`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Keys deleted.
+    pub keys: u64,
+    /// Whether there may be more of them.
+    pub more: bool,
 }
 
 /// What is done to one run that somebody saw.

@@ -75,6 +75,22 @@ CREATE INDEX runlater_crons_next ON runlater_crons (next_at) WHERE next_at IS NO
 
 CREATE INDEX runlater_crons_task ON runlater_crons (task);
 
+CREATE TABLE runlater_idempotency_keys (
+    namespace  INTEGER NOT NULL,
+    key        TEXT NOT NULL,
+    run        INTEGER NOT NULL,
+    -- What a repeated request is told once the run is gone.
+    trigger_at INTEGER NOT NULL,
+    request    BLOB NOT NULL,
+    held_for   INTEGER NOT NULL,
+    until      INTEGER NOT NULL,
+    PRIMARY KEY (namespace, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX runlater_idempotency_keys_run ON runlater_idempotency_keys (run);
+
+CREATE INDEX runlater_idempotency_keys_until ON runlater_idempotency_keys (until);
+
 CREATE TABLE runlater_meta (
     key   TEXT PRIMARY KEY,
     value ANY NOT NULL

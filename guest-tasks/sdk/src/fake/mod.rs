@@ -38,6 +38,13 @@ pub(crate) struct FakeRun {
     pub(crate) detached: bool,
 }
 
+impl FakeRun {
+    /// Whether it ended before its first attempt, and so holds its unique key no longer.
+    fn never_came(&self) -> bool {
+        matches!(self.status, Status::Cancelled | Status::Missed) && self.attempts == 0
+    }
+}
+
 /// What writes change, and a failed attempt takes back.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Writes {
@@ -117,7 +124,7 @@ impl State {
         let mut metadata: Vec<_> = new.options.metadata.iter().cloned().collect::<BTreeMap<_, _>>().into_iter().collect();
         metadata.sort();
         if let Some(key) = &new.options.unique_key
-            && let Some(first) = self.writes.runs.values().find(|run| run.unique_key.as_ref() == Some(key)).cloned()
+            && let Some(first) = self.writes.runs.values().find(|run| run.unique_key.as_ref() == Some(key) && !run.never_came()).cloned()
         {
             let same = first.task == new.task && first.input == new.input && first.metadata == metadata;
             let waits = first.task == new.task && self.scheduled(&first.id).is_ok();

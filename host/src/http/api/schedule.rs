@@ -13,7 +13,7 @@ use crate::http::json::Json;
 use crate::http::shapes;
 use crate::model::{Invalid, Name, UniqueMode, limits, parse_duration};
 
-/// 201 if the run is new; 200 if an equal one was there already under the same unique key.
+/// 201 if the run is new; 200 if one was there already under the same unique key or idempotency key.
 pub(super) async fn schedule(
     caller: Caller,
     header: IdempotencyKey,
@@ -27,7 +27,10 @@ pub(super) async fn schedule(
         .payload(request.payload()?)
         .all_metadata(shapes::metadata(&request.metadata)?);
     let mode = unique_mode(&request)?;
-    match (unique_key(header.0?.as_deref(), request.unique_key.as_deref())?, mode) {
+    if let Some(key) = header.0? {
+        schedule = schedule.idempotency_key(&key);
+    }
+    match (request.unique_key.as_deref(), mode) {
         (Some(key), mode) => schedule = schedule.unique(key, mode.unwrap_or_default()),
         (None, Some(_)) => return Err(Invalid::new("invalid-unique-key", "unique_key", "say under which key the run is unique").into()),
         (None, None) => {}
@@ -46,7 +49,9 @@ pub(super) async fn schedule(
     }
     let scheduled = schedule.send_unique().await?;
     let status = if scheduled.created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Answer(shapes::Scheduled { id: scheduled.id, trigger_at: scheduled.trigger_at, created: scheduled.created })))
+    let existing = scheduled.existing.as_deref().map(Into::into);
+    let answer = shapes::Scheduled { id: scheduled.id, trigger_at: scheduled.trigger_at, created: scheduled.created, existing };
+    Ok((status, Answer(answer)))
 }
 
 /// What the request does if its key is held.
@@ -69,7 +74,7 @@ fn unique_mode(request: &shapes::ScheduleRun) -> Result<Option<UniqueMode>, Inva
     Ok(Some(UniqueMode::Debounce { wait, max_wait }))
 }
 
-/// The header that other tools send for the same purpose as a unique key.
+/// The header by which a request that is sent again is known.
 pub(super) struct IdempotencyKey(Result<Option<String>, Invalid>);
 
 impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
@@ -83,20 +88,12 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
             (Some(_), Some(_)) => Err(wrong_key("given twice")),
             (Some(key), None) => match key.to_str() {
                 Ok(key) => Ok(Some(key.into())),
-                Err(_) => Err(wrong_key("a header takes printable ASCII; put other keys into the body")),
+                Err(_) => Err(wrong_key("a key in a header is printable ASCII")),
             },
         }))
     }
 }
 
 fn wrong_key(reason: &str) -> Invalid {
-    Invalid::new("invalid-unique-key", "Idempotency-Key", reason)
-}
-
-/// The unique key of the header or of the body.
-fn unique_key<'a>(in_header: Option<&'a str>, in_body: Option<&'a str>) -> Result<Option<&'a str>, Invalid> {
-    match (in_header, in_body) {
-        (Some(header), Some(body)) if header != body => Err(wrong_key("differs from `unique_key` in the body")),
-        (header, body) => Ok(header.or(body)),
-    }
+    Invalid::new("invalid-idempotency-key", "Idempotency-Key", reason)
 }

@@ -43,6 +43,6 @@ pub use pause::Pause;
 pub use plan::{Plan, Planned};
 pub use reschedule::Reschedule;
 pub use run::{CronOccurrence, Progress, Run, RunPage};
-pub use schedule_run::{ScheduleRun, Scheduled};
+pub use schedule_run::{Existing, ScheduleRun, Scheduled};
 pub use task::{Registered, Task, Tasks};
 pub use token::{CreateToken, NewToken, Token, Tokens};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Bytes, written};
-use crate::model::{Invalid, Payload, RunId, Timestamp};
+use crate::model::{self, Invalid, Payload, RunId, Timestamp};
 
 /// Asks for a run.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -74,6 +74,39 @@ pub struct Scheduled {
     pub id: RunId,
     /// When it becomes due.
     pub trigger_at: Timestamp,
-    /// False if a run was there already under the same unique key: an equal one, or one that was put off.
+    /// False if a run was there already under the same key: one of an equal request, or one that was postponed.
     pub created: bool,
+    /// That run; missing if the run is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub existing: Option<Existing>,
+}
+
+/// The run that a request found under its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Existing {
+    /// Its id.
+    pub id: RunId,
+    /// Its status, or `deleted`.
+    pub status: String,
+    /// Why it has that status: a stable code.
+    pub reason: Option<String>,
+    /// When it becomes, or became, due.
+    pub trigger_at: Timestamp,
+    /// When it ended; null while it has not.
+    pub ended_at: Option<Timestamp>,
+    /// Until when it holds the key; null while it has not ended, because the span counts from its end.
+    pub key_held_until: Option<Timestamp>,
+}
+
+impl From<&model::Existing> for Existing {
+    fn from(existing: &model::Existing) -> Self {
+        Self {
+            id: existing.run,
+            status: existing.status_str().into(),
+            reason: existing.reason.as_deref().map(Into::into),
+            trigger_at: existing.trigger_at,
+            ended_at: existing.ended_at,
+            key_held_until: existing.held_until,
+        }
+    }
 }

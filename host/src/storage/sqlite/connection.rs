@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::checkpoint::leave_log;
-use super::{head, ownership, schema};
+use super::{head, idempotency, ownership, schema};
 use crate::storage::StorageError;
 
 /// Before this release SQLite could corrupt a database when a checkpoint met a reset of the write-ahead log.
@@ -23,7 +23,7 @@ const QUICK_CHECK_BYTES_MAX: u64 = 1 << 30;
 pub(super) const APPLICATION_ID: i32 = 0x7275_6e6c;
 
 /// Each migration in a transaction of its own; the schema's version is how many were applied.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("migrations/0001_runs.sql"),
     include_str!("migrations/0002_policies.sql"),
     include_str!("migrations/0003_crons.sql"),
@@ -34,7 +34,14 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/0008_checks.sql"),
     include_str!("migrations/0009_chains.sql"),
     include_str!("migrations/0010_unused_components.sql"),
+    include_str!("migrations/0011_idempotency_keys.sql"),
 ];
+
+/// The migration since which idempotency keys are no unique keys.
+const IDEMPOTENCY_KEYS: i64 = 11;
+
+/// The version of the schema that this program writes.
+pub(super) const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Held for as long as this process owns the file. The lock dies with the process, so a crash leaves none behind.
 #[derive(Debug)]
@@ -234,7 +241,7 @@ pub(super) fn unreadable(path: &Path, error: rusqlite::Error) -> StorageError {
 
 fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StorageError> {
     let found = schema_version(conn).map_err(|error| unreadable(path, error))?;
-    let known = MIGRATIONS.len() as i64;
+    let known = SCHEMA_VERSION;
     if found > known {
         return Err(StorageError::Unavailable(format!(
             "{} was written by a newer runlater (schema {found}, this one knows up to {known}); run that version, or restore an older backup",
@@ -255,6 +262,9 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StorageError> {
                 transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
             }
             transaction.execute_batch(migration)?;
+            if version == IDEMPOTENCY_KEYS && found > 0 {
+                idempotency::tell_what_changed(&transaction)?;
+            }
             transaction.execute("INSERT OR REPLACE INTO runlater_meta (key, value) VALUES ('schema_version', ?1)", [version])?;
             transaction.commit()
         };

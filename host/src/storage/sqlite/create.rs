@@ -5,20 +5,22 @@ use rusqlite::{Connection, Statement};
 use super::group::Tx;
 use super::rows::{Waiting, metadata_text, origin_code};
 use super::unique_key::{self, Way};
-use super::{SqliteStorage, chain};
-use crate::model::{NamespaceId, NewRun, RunId, Timestamp, Verdict};
+use super::{SqliteStorage, chain, idempotency};
+use crate::model::{Existing, NamespaceId, NewRun, RunId, Status, Timestamp, Verdict};
 use crate::storage::{CreateError, Created, RunChange, RunEvent, StorageError};
 
 /// Why a run was not stored; the caller sees it as a [`CreateError`].
 pub(super) enum Refused {
-    UniqueKeyTaken(RunId),
+    UniqueKeyTaken(Box<Existing>),
+    IdempotencyConflict(Box<Existing>),
     Quota(String),
 }
 
 impl From<Refused> for CreateError {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::UniqueKeyTaken(run) => Self::UniqueKeyTaken(run),
+            Refused::UniqueKeyTaken(existing) => Self::UniqueKeyTaken(existing),
+            Refused::IdempotencyConflict(existing) => Self::IdempotencyConflict(existing),
             Refused::Quota(reason) => Self::Quota(reason),
         }
     }
@@ -63,17 +65,58 @@ pub(super) fn create(
     Ok(Ok(created))
 }
 
-/// Stores one run, and notes what its commit changes in memory.
+/// Stores one run, unless the same request was sent before, and notes what its commit changes in memory.
 pub(super) fn create_one(
     tx: &mut Tx<'_>,
     namespace: NamespaceId,
     run: &NewRun,
     now: Timestamp,
 ) -> rusqlite::Result<Result<Created, Refused>> {
+    let Some(idempotency) = &run.idempotency else { return create_keyless(tx, namespace, run, now) };
+    if let Some(answer) = sent_before(tx.conn, namespace, run, tx.shared.id_origin, now)? {
+        return Ok(answer);
+    }
+    let created = create_keyless(tx, namespace, run, now)?;
+    if let Ok(created) = &created {
+        let trigger_at = match created {
+            Created::New(_) => run.trigger_at,
+            Created::Existing(existing) | Created::PutOff(existing) => existing.trigger_at,
+        };
+        let id = created.id().key_in(tx.shared.id_origin).expect("it was created, or found, in this database");
+        idempotency::remember(tx.conn, namespace, idempotency, id, trigger_at, now)?;
+    }
+    Ok(created)
+}
+
+/// What a request is answered whose idempotency key is held; `None` if it is to be served.
+fn sent_before(
+    conn: &Connection,
+    namespace: NamespaceId,
+    run: &NewRun,
+    id_origin: u64,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Result<Created, Refused>>> {
+    let Some(key) = &run.idempotency else { return Ok(None) };
+    let Some(remembered) = idempotency::look(conn, namespace, run, key, id_origin, now)? else { return Ok(None) };
+    let is_same = remembered.is_same;
+    let existing = Box::new(remembered.existing());
+    Ok(Some(if is_same { Ok(Created::Existing(existing)) } else { Err(Refused::IdempotencyConflict(existing)) }))
+}
+
+/// The same without a look at the idempotency key.
+fn create_keyless(tx: &mut Tx<'_>, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> rusqlite::Result<Result<Created, Refused>> {
     let (in_place, created) = match unique_key::make_way(tx, namespace, run, now)? {
         Way::Free => (None, Created::New(run.id)),
         Way::InPlaceOf(run, first_at) => {
-            let created = Created::PutOff(run.id, run.trigger_at);
+            let existing = Existing {
+                run: run.id,
+                status: Some(Status::Scheduled),
+                reason: None,
+                trigger_at: run.trigger_at,
+                ended_at: None,
+                held_until: None,
+            };
+            let created = Created::PutOff(Box::new(existing));
             (Some((run, first_at)), created)
         }
         Way::Done(created) => return Ok(Ok(created)),
@@ -197,19 +240,32 @@ impl SqliteStorage {
             .into());
         }
         let sorted = |error: rusqlite::Error| super::writer::sort(&error, false);
+        if let Some(answer) = sent_before(transaction, namespace, &run, self.shared.id_origin, now).map_err(sorted)? {
+            return answer.map_err(Into::into);
+        }
+        let remember = |id: RunId, trigger_at| match (&run.idempotency, id.key_in(self.shared.id_origin)) {
+            (Some(key), Some(id)) => idempotency::remember(transaction, namespace, key, id, trigger_at, now).map_err(sorted),
+            _ => Ok(()),
+        };
         let holder = unique_key::holder(transaction, namespace, &run, self.shared.id_origin, now).map_err(sorted)?;
         if let (Some(holder), Some(unique)) = (holder, &run.unique_key) {
             match unique.verdict(&holder, now) {
                 Verdict::Free => {}
-                Verdict::Existing => return Ok(Created::Existing(holder.run, holder.trigger_at)),
+                Verdict::Existing => {
+                    remember(holder.run, holder.trigger_at)?;
+                    return Ok(Created::Existing(Box::new(holder.existing())));
+                }
                 // The queue in memory can't follow a transaction that is not its own before that commits.
-                Verdict::Taken | Verdict::Replace | Verdict::PutOff(_) => return Err(CreateError::UniqueKeyTaken(holder.run)),
+                Verdict::Taken | Verdict::Replace | Verdict::PutOff(_) => {
+                    return Err(CreateError::UniqueKeyTaken(Box::new(holder.existing())));
+                }
             }
         }
         if let Err(max) = self.shared.live.has_room(&self.readers, namespace, 1, now).map_err(super::readers::sort)? {
             return Err(CreateError::Quota(full(max)));
         }
         let waiting = insert(transaction, self.shared.id_origin, namespace, &run, now).map_err(sorted)??;
+        remember(run.id, run.trigger_at)?;
         self.shared.live.add();
         self.foreign.expect(waiting);
         Ok(Created::New(run.id))

@@ -26,6 +26,7 @@ mod gated;
 mod group;
 mod head;
 mod hold;
+mod idempotency;
 mod ids;
 mod input;
 mod lane;
@@ -68,8 +69,8 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 
 use super::{
-    Amendment, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Gap, Health, Move, PrunePlace, Pruned, Quotas,
-    RegisterError, Registration, RunEvent, Storage, StorageError, TokenRecord,
+    Amendment, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Forgotten, Gap, Health, Move, PrunePlace, Pruned,
+    Quotas, RegisterError, Registration, RunEvent, Storage, StorageError, TokenRecord,
 };
 use crate::model::{
     Ahead, Attempt, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Cursor, Digest, Hold, Holder,
@@ -254,8 +255,8 @@ impl Storage for SqliteStorage {
             let replaced = replaced.map(|run| Note { action: Some(AuditAction::Delete), ..Note::of_run(run) }.detail("replaced"));
             let scheduled = created.iter().zip(tasks).filter_map(|(created, (task, at))| match created {
                 Created::New(run) => Some((*run, task, at)),
-                Created::PutOff(run, at) => Some((*run, task, *at)),
-                Created::Existing(..) => None,
+                Created::PutOff(existing) => Some((existing.run, task, existing.trigger_at)),
+                Created::Existing(_) => None,
             });
             let scheduled =
                 scheduled.map(|(run, task, at)| Note { subject: Some(task.to_string()), ..Note::of_run(run) }.detail(at.to_string()));
@@ -423,6 +424,10 @@ impl Storage for SqliteStorage {
 
     async fn prune(&self, task: TaskId, retention: Retention, place: PrunePlace, now: Timestamp) -> Result<Pruned, StorageError> {
         self.shared.call(move |tx| prune::prune(tx, task, retention, place, now)).await
+    }
+
+    async fn forget_keys(&self, now: Timestamp) -> Result<Forgotten, StorageError> {
+        self.shared.call(move |tx| idempotency::forget(tx.conn, tx.shared.id_origin, now)).await
     }
 
     async fn create_cron(

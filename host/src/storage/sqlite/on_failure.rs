@@ -98,6 +98,7 @@ pub(super) fn make(conn: &Connection, shared: &Shared, run: i64, now: Timestamp)
         input,
         metadata,
         unique_key: None,
+        idempotency: None,
         origin: Origin::Guest,
         lineage: Some(lineage),
         occurrence: None,
@@ -115,7 +116,7 @@ pub(super) fn make(conn: &Connection, shared: &Shared, run: i64, now: Timestamp)
             say(conn, run, &format!("no run of {wanted} was made: {reason}"))?;
             Ok(None)
         }
-        Err(Refused::UniqueKeyTaken(_)) => unreachable!("it has no unique key"),
+        Err(Refused::UniqueKeyTaken(_) | Refused::IdempotencyConflict(_)) => unreachable!("it has no key"),
     }
 }
 

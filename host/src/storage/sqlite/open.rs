@@ -15,6 +15,9 @@ use crate::storage::StorageError;
 use crate::zones::Zones;
 
 impl SqliteStorage {
+    /// The version of the schema that this program writes. It opens every earlier one.
+    pub const SCHEMA_VERSION: i64 = connection::SCHEMA_VERSION;
+
     /// The version of SQLite that is built in.
     pub fn library_version() -> &'static str {
         rusqlite::version()

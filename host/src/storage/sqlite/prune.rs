@@ -24,7 +24,8 @@ pub(super) fn prune(tx: &mut Tx<'_>, task: TaskId, retention: Retention, place: 
         let mut statement = tx.conn.prepare_cached(
             "-- prune: look
              SELECT id, status, due_at, finished_at, metadata IS NOT NULL, unique_key,
-                 (SELECT held_for FROM runlater_unique_keys AS k WHERE k.namespace = r.namespace AND k.key = r.unique_key AND k.run = r.id)
+                 iif(attempt > 0, (SELECT held_for FROM runlater_unique_keys AS k WHERE k.namespace = r.namespace AND k.key = r.unique_key AND k.run = r.id), NULL),
+                 (SELECT max(max(i.until, r.finished_at + i.held_for)) FROM runlater_idempotency_keys AS i WHERE i.run = r.id)
              FROM runlater_runs AS r WHERE namespace = ?1 AND task = ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4",
         )?;
         let mut rows = statement.query((namespace.0, task.0, place.before, LOOKS as i64))?;
@@ -34,7 +35,8 @@ pub(super) fn prune(tx: &mut Tx<'_>, task: TaskId, retention: Retention, place: 
             let status = status(row.get(1)?, row.get(2)?, now.as_micros()).ok_or_else(|| super::rows::strange(1, "an unknown status"))?;
             if let (true, Some(at)) = (status.is_final(), optional_time(row, 3)?) {
                 let held_for: Option<i64> = row.get(6)?;
-                let key_held_until = held_for.map(|micros| at.saturating_add(std::time::Duration::from_micros(micros.max(0) as u64)));
+                let unique_until = held_for.map(|micros| at.saturating_add(std::time::Duration::from_micros(micros.max(0) as u64)));
+                let key_held_until = unique_until.max(optional_time(row, 7)?);
                 let ended = Ended { status, at, key_held_until };
                 if retention.keeps(&ended, newer, now) {
                     newer += u64::from(ended.counts());

@@ -157,6 +157,7 @@ fn define(tx: &mut Tx<'_>, namespace: NamespaceId, task: &Task, schedule: &CodeS
         input: schedule.input.clone(),
         metadata: Default::default(),
         unique_key: None,
+        idempotency: None,
         origin: Origin::Code,
         lineage: None,
         occurrence: None,

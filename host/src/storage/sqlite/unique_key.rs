@@ -1,5 +1,6 @@
 //! Unique keys: which run holds one, and what a further request under it does to that run.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
@@ -9,10 +10,14 @@ use super::change::{Seen, disarm, note, see};
 use super::delete::remove;
 use super::group::Tx;
 use super::list::Reader;
-use super::rows::{SCHEDULED, origin_code};
+use super::rows::{SCHEDULED, origin_code, status};
 use crate::model::limits::UNIQUE_KEY_KEPT;
-use crate::model::{Holder, Metadata, Name, NamespaceId, NewRun, Origin, Payload, RunId, Standing, Timestamp, Verdict};
+use crate::model::{Existing, Holder, Metadata, Name, NamespaceId, NewRun, Origin, Payload, RunId, Standing, Status, Timestamp, Verdict};
 use crate::storage::{Created, RunChange};
+
+/// How many bytes say what makes two requests equal. 128 bits are plenty against accident; a caller who forges a collision only merges its own
+/// runs.
+pub(super) const HASH_BYTES: usize = 16;
 
 /// What is left to do for a request when its key has been looked at.
 pub(super) enum Way {
@@ -23,7 +28,7 @@ pub(super) enum Way {
     /// Nothing.
     Done(Created),
     /// To refuse it: this run holds the key.
-    Taken(RunId),
+    Taken(Box<Existing>),
 }
 
 /// Looks who holds the unique key of `run`.
@@ -37,14 +42,15 @@ pub(super) fn holder(
     let Some(unique) = &run.unique_key else { return Ok(None) };
     let mut statement = conn.prepare_cached(
         "-- unique key
-         SELECT k.run, k.hash, k.held_for, coalesce(k.first_at, r.created_at), r.task, r.status, r.due_at, r.origin, r.finished_at, r.trigger_at
+         SELECT k.run, k.hash, k.held_for, coalesce(k.first_at, r.created_at), r.task, r.status, r.due_at, r.origin, r.finished_at, r.trigger_at,
+             r.reason, r.attempt > 0
          FROM runlater_unique_keys k JOIN runlater_runs r ON r.id = k.run WHERE k.namespace = ?1 AND k.key = ?2",
     )?;
     statement
         .query_row((namespace.0, unique.key.as_str()), |row| {
-            let (status, due_at, origin): (i64, Option<i64>, i64) = (row.get(5)?, row.get(6)?, row.get(7)?);
+            let (code, due_at, origin): (i64, Option<i64>, i64) = (row.get(5)?, row.get(6)?, row.get(7)?);
             let finished_at = super::rows::optional_time(row, 8)?;
-            let waits = status == SCHEDULED && due_at.is_some_and(|due_at| due_at > now.as_micros());
+            let waits = code == SCHEDULED && due_at.is_some_and(|due_at| due_at > now.as_micros());
             let standing = match finished_at {
                 Some(at) => Standing::Ended(at),
                 None if waits && origin != origin_code(Origin::Code) => Standing::Waiting,
@@ -58,6 +64,9 @@ pub(super) fn holder(
                 is_equal: row.get::<_, Vec<u8>>(1)? == hash_of(run),
                 held_for: Duration::from_micros(row.get::<_, i64>(2)?.max(0) as u64),
                 first_at: super::rows::time(row, 3)?,
+                status: status(code, due_at, now.as_micros()).ok_or_else(|| super::rows::strange(5, "an unknown status"))?,
+                reason: row.get::<_, Option<String>>(10)?.map(Cow::Owned),
+                was_attempted: row.get(11)?,
             })
         })
         .optional()
@@ -72,14 +81,15 @@ pub(super) fn make_way(tx: &mut Tx<'_>, namespace: NamespaceId, run: &NewRun, no
     if matches!(verdict, Verdict::Replace | Verdict::PutOff(_)) && !disarm(tx, id) {
         // A worker has taken it a moment ago.
         holder.standing = Standing::Triggered;
+        holder.status = Status::Running;
         verdict = unique.verdict(&holder, now);
     }
     Ok(match verdict {
         // The guest that asked was told that its request would put this run off; now it is too late for that.
-        Verdict::Free if holder.run == run.id => Way::Taken(holder.run),
+        Verdict::Free if holder.run == run.id => Way::Taken(Box::new(holder.existing())),
         Verdict::Free => Way::Free,
-        Verdict::Existing => Way::Done(Created::Existing(holder.run, holder.trigger_at)),
-        Verdict::Taken => Way::Taken(holder.run),
+        Verdict::Existing => Way::Done(Created::Existing(Box::new(holder.existing()))),
+        Verdict::Taken => Way::Taken(Box::new(holder.existing())),
         Verdict::Replace | Verdict::PutOff(_) => {
             let seen = see(tx.conn, namespace, id, now)?.expect("it was there a moment ago");
             remove(tx, namespace, &seen)?;
@@ -168,7 +178,7 @@ pub(super) fn free(conn: &Connection, namespace: NamespaceId, key: &str, id: i64
 }
 
 /// What makes two requests equal: task, input and metadata. Not the time: `after 2s` means another one each time it is said.
-fn hash_of(run: &NewRun) -> Vec<u8> {
+pub(super) fn hash_of(run: &NewRun) -> Vec<u8> {
     hash(&run.task.name, &run.input, &run.metadata)
 }
 
@@ -185,6 +195,5 @@ fn hash(task: &Name, input: &Payload, metadata: &Metadata) -> Vec<u8> {
         part(key.as_bytes());
         part(value.as_bytes());
     }
-    // 128 bits are plenty against accident; a caller who forges a collision only merges its own runs.
-    hash.finalize()[..16].to_vec()
+    hash.finalize()[..HASH_BYTES].to_vec()
 }

@@ -98,18 +98,22 @@ fn schedule(tx: &mut Tx<'_>, namespace: NamespaceId, run: &NewRun, now: Timestam
         }
     }
     Ok(match create_one(tx, namespace, run, now)? {
-        Ok(Created::New(id) | Created::PutOff(id, _)) if id == run.id => {
+        Ok(created @ (Created::New(_) | Created::PutOff(_))) if created.id() == run.id => {
+            let id = run.id;
             if let (Some((cron, planned)), Some(key)) = (of, id.key_in(tx.shared.id_origin)) {
                 cron::mark(tx.conn, key, cron, planned)?;
             }
             Ok(())
         }
         // The guest was given this run's own id, which now would lead nowhere: another one took the key meanwhile.
-        Ok(Created::New(holder) | Created::Existing(holder, _) | Created::PutOff(holder, _)) | Err(Refused::UniqueKeyTaken(holder)) => {
-            Err(WriteRefused::Conflict(format!("the unique key of a follow-up was taken by run {holder} while the attempt ran")))
-        }
+        Ok(created) => Err(taken(created.id())),
+        Err(Refused::UniqueKeyTaken(holder) | Refused::IdempotencyConflict(holder)) => Err(taken(holder.run)),
         Err(Refused::Quota(reason)) => Err(WriteRefused::Quota(reason)),
     })
+}
+
+fn taken(holder: crate::model::RunId) -> WriteRefused {
+    WriteRefused::Conflict(format!("the unique key of a follow-up was taken by run {holder} while the attempt ran"))
 }
 
 fn conflict(refusal: ChangeError) -> WriteRefused {

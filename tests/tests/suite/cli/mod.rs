@@ -10,6 +10,7 @@ mod crons;
 mod databases;
 mod dev;
 mod disk;
+mod earlier;
 mod explain;
 mod forecast;
 mod help;

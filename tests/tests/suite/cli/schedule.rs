@@ -65,6 +65,30 @@ fn a_run_has_its_time_its_metadata_and_its_key() {
 }
 
 #[test]
+fn a_key_is_free_again_when_its_run_will_not_come() {
+    let server = Server::with(&["behaviours"]);
+    let keyed = ["schedule", "touch", "--at", "2090-01-01T00:00:00Z", "--unique-key", "order-7", "--input", "7"];
+    let first = server.json(&keyed)["id"].as_str().unwrap().to_string();
+    let again = server.run(&keyed).ok();
+    assert!(again.contains("that run is scheduled; it holds the key at least until it has ended"), "{again}");
+    server.run(&["runs", "cancel", &first]).ok();
+    let second = server.json(&keyed);
+    assert_eq!((&second["created"], second["id"] == first.as_str()), (&true.into(), false));
+    server.run(&["runs", "delete", second["id"].as_str().unwrap()]).ok();
+    let third = server.json(&[&keyed[..], &["--unique-for", "2d"]].concat());
+    assert_eq!(third["created"], true);
+    server.run(&["runs", "trigger", third["id"].as_str().unwrap()]).ok();
+    server.run(&["runs", "wait", third["id"].as_str().unwrap()]).ok();
+    let again = server.run(&keyed).ok();
+    assert!(
+        again.contains("that run is succeeded at ") && again.contains("; it holds the key until ") && again.contains("(in 2d)"),
+        "{again}"
+    );
+    server.run(&[&keyed[..], &["--unique-mode", "reject"]].concat()).fails(3, &["succeeded at", "which holds the key until"]);
+    assert_eq!(server.json(&keyed)["existing"]["status"], "succeeded");
+}
+
+#[test]
 fn waiting_shows_the_outcome_and_what_follows() {
     let server = Server::with(&["reminder", "behaviours"]);
     let shown = server.run(&["schedule", "reminder", "--input", "{\"every\": \"1h\"}", "--after", "10ms", "--wait"]).ok();

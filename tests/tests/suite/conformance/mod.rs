@@ -36,6 +36,8 @@ macro_rules! verbs {
         mod gate_history;
         #[path = "history.rs"]
         mod history;
+        #[path = "idempotency.rs"]
+        mod idempotency;
         #[path = "list.rs"]
         mod list;
         #[path = "load.rs"]

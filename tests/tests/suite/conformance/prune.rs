@@ -133,15 +133,17 @@ proptest! {
                 }
             }
             let ended = matches!(fate, Fate::Succeeds | Fate::Fails | Fate::Cancelled);
-            expected.push((id, ended.then_some((end, matches!(fate, Fate::Fails), keyed))));
+            // A run that was cancelled before its first attempt holds no key.
+            let holds = keyed && !matches!(fate, Fate::Cancelled);
+            expected.push((id, ended.then_some((end, matches!(fate, Fate::Fails), holds))));
         }
         // The reference: newest first, in plain terms.
         let (mut kept, mut newer) = (Vec::new(), 0);
         for (id, ended) in expected.iter().rev() {
             let keep = match ended {
                 None => true,
-                Some((end, failed, keyed)) => {
-                    let keep = *keyed || (end + age as i64 > 60 && (*failed || newer < count));
+                Some((end, failed, holds)) => {
+                    let keep = *holds || (end + age as i64 > 60 && (*failed || newer < count));
                     newer += u64::from(keep && !failed);
                     keep
                 }
@@ -153,6 +155,25 @@ proptest! {
         let left: Vec<_> = world.all(world.namespace, 60).into_iter().map(|run| run.id).collect();
         prop_assert_eq!(left, kept);
     }
+}
+
+#[test]
+fn a_run_is_kept_for_as_long_as_its_idempotency_key_promises_it() {
+    let mut world = crate::conformance::world::check(
+        place(),
+        "
+        0s  create a at=5d sent=k     => scheduled due 5d
+        0s  create b at=5d            => scheduled due 5d
+        9s  cancel a                  => cancelled cancelled
+        9s  cancel b                  => cancelled cancelled
+        ",
+    );
+    for (now, left) in [(86_000, vec!["a"]), (86_408, vec!["a"]), (86_409, vec![])] {
+        prune(&world, 1, 0, now);
+        let left: Vec<_> = left.into_iter().map(|name| world.names[name]).collect();
+        assert_eq!(world.all(world.namespace, now).iter().map(|run| run.id).collect::<Vec<_>>(), left, "at {now}");
+    }
+    world.reopen(86_409);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::place;
 use crate::conformance::world::{World, at, check, play};
-use runlater::RunId;
-use runlater::model::{Standing, Unique, UniqueKey, UniqueMode};
+use runlater::{RunId, Timestamp};
+use runlater::model::{Standing, Status, Unique, UniqueKey, UniqueMode};
 use runlater::storage::{Created, CreateError};
 
 #[test]
@@ -49,6 +49,84 @@ fn a_run_that_begins_anew_needs_its_key_again() {
         86404s  trigger b                             => unique key taken
         ",
     );
+}
+
+#[test]
+fn a_run_that_ends_before_its_first_attempt_frees_its_key() {
+    check(
+        place(),
+        "
+        0s   create a at=5s key=k input=1               => scheduled due 5s
+        1s   cancel a                                   => cancelled cancelled
+        1s   create b at=5s key=k input=2 mode=reject   => scheduled due 5s
+        1s   trigger a                                  => unique key taken
+        2s   delete b                                   => none
+        2s   create c at=11s key=k input=3 for=300s     => scheduled due 11s
+        99s  miss from=10s until=20s                    => 1
+        99s  create d at=200s key=k input=4             => scheduled due 3m20s
+        99s  trigger c                                  => unique key taken
+        99s  cancel d                                   => cancelled cancelled
+        99s  trigger c                                  => queued due 1m39s
+        99s  create x at=200s key=k input=4             => taken by c
+        99s  claim                                      => c 1
+        100s requeue c                                  => queued shut-down due 1m40s
+        101s cancel c                                   => cancelled cancelled
+        102s create x at=200s key=k input=3             => existing c
+        ",
+    );
+}
+
+#[test]
+fn a_missed_run_that_nobody_asked_for_again_keeps_the_span_of_its_key() {
+    check(
+        place(),
+        "
+        0s   create a at=11s key=k for=300s    => scheduled due 11s
+        99s  miss from=10s until=20s           => 1
+        99s  trigger a                         => queued due 1m39s
+        99s  claim                             => a 1
+        100s done a                            => succeeded
+        399s create x key=k                    => existing a
+        400s create b key=k                    => queued due 6m40s
+        ",
+    );
+}
+
+#[test]
+fn a_start_deadline_frees_the_key_of_a_run_that_it_ends() {
+    check(
+        place(),
+        "
+        0s   policy concurrency=1 start-deadline=10s   => ok
+        0s   create busy                               => queued due 0s
+        0s   create a key=k                            => queued due 0s
+        0s   claim                                     => busy 1
+        11s  claim                                     => nothing
+        11s  get a                                     => missed expired
+        11s  create b at=60s key=k input=2             => scheduled due 1m
+        ",
+    );
+}
+
+#[test]
+fn whoever_finds_a_run_is_told_how_it_stands() {
+    let mut world = check(place(), "0s create a at=5s key=k => scheduled due 5s");
+    let existing = |world: &World, now: i64| {
+        let mut run = world.new_run(5, now);
+        run.unique_key = Some(UniqueKey::parse("k", "key").unwrap().into());
+        match world.wait(world.storage.create(world.namespace, vec![run], at(now))).unwrap().remove(0) {
+            Created::Existing(existing) => (existing.status.unwrap(), existing.reason.clone(), existing.ended_at, existing.held_until),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(existing(&world, 0), (Status::Scheduled, None, None, None));
+    play(&mut world, "5s claim => a 1\n 6s fail a => failed trap");
+    let failed = (Status::Failed, Some("trap".into()), Some(at(6)), Some(at(86_406)));
+    assert_eq!(existing(&world, 7), failed);
+    let mut other = world.new_run(5, 7);
+    other.unique_key = Some(Unique { mode: UniqueMode::Reject, ..UniqueKey::parse("k", "key").unwrap().into() });
+    let refused = world.wait(world.storage.create(world.namespace, vec![other], at(7)));
+    assert!(matches!(refused, Err(CreateError::UniqueKeyTaken(holder)) if holder.held_until == failed.3 && holder.status == Some(failed.0)));
 }
 
 #[test]
@@ -115,7 +193,7 @@ fn a_bunch_that_is_refused_leaves_what_it_would_have_replaced() {
     replaces.unique_key = unique("k", runlater::model::UniqueMode::Replace);
     refused.unique_key = unique("h", runlater::model::UniqueMode::Reject);
     let created = world.wait(world.storage.create(world.namespace, vec![replaces, refused], at(1)));
-    assert!(matches!(created, Err(CreateError::UniqueKeyTaken(id)) if id == world.names["h"]));
+    assert!(matches!(created, Err(CreateError::UniqueKeyTaken(id)) if id.run == world.names["h"]));
     play(&mut world, "5s claim => a 1");
 }
 
@@ -147,20 +225,6 @@ fn a_burst_of_requests_is_one_run_with_the_last_input() {
 }
 
 #[test]
-fn freed_by_deletion_only() {
-    check(
-        place(),
-        "
-        0s  create a at=5s key=k input=1  => scheduled due 5s
-        0s  delete a                      => none
-        0s  create b at=5s key=k input=2  => scheduled due 5s
-        0s  cancel b                      => cancelled cancelled
-        0s  create c at=5s key=k input=3  => taken by b
-        ",
-    );
-}
-
-#[test]
 fn a_thousand_equal_requests_make_one_run() {
     let world = World::new(place());
     let mut runs: Vec<_> = (0..1_000).map(|_| world.new_run(5, 0)).collect();
@@ -176,7 +240,7 @@ fn a_thousand_equal_requests_make_one_run() {
                 // All of them wait at once: each is asked for before the first is awaited.
                 let asks: Vec<_> = asks.map(|mut ask| { let first = poll_once(&mut ask); (ask, first) }).collect();
                 for (ask, first) in asks {
-                    created.push(match first { Some(done) => done.unwrap()[0], None => ask.await.unwrap()[0] });
+                    created.push(match first { Some(done) => done.unwrap().remove(0), None => ask.await.unwrap().remove(0) });
                 }
                 created
             })
@@ -232,6 +296,24 @@ struct Request {
     held_for: i64,
 }
 
+/// What became of a request, as far as it follows from the model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Seen {
+    New(RunId),
+    Existing(RunId, Timestamp),
+    PutOff(RunId, Timestamp),
+}
+
+impl Seen {
+    fn of(created: Created) -> Self {
+        match created {
+            Created::New(id) => Self::New(id),
+            Created::Existing(existing) => Self::Existing(existing.run, existing.trigger_at),
+            Created::PutOff(existing) => Self::PutOff(existing.run, existing.trigger_at),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Ask(Request),
@@ -261,14 +343,14 @@ impl Request {
     }
 
     /// What the contract says becomes of it; `Err` is who holds the key.
-    fn expected(self, held: Option<&Held>, id: RunId, now: i64) -> Result<Created, RunId> {
-        let Some(held) = held.filter(|held| held.ended.is_none_or(|ended| ended + held.held_for > now)) else { return Ok(Created::New(id)) };
+    fn expected(self, held: Option<&Held>, id: RunId, now: i64) -> Result<Seen, RunId> {
+        let Some(held) = held.filter(|held| held.ended.is_none_or(|ended| ended + held.held_for > now)) else { return Ok(Seen::New(id)) };
         let waits = held.ended.is_none() && held.due > now;
         match self.mode {
-            0 if held.input == self.input => Ok(Created::Existing(held.run, at(held.due))),
-            2 if waits => Ok(Created::New(id)),
-            3 if waits => Ok(Created::PutOff(held.run, at((now + 10).min(held.first + 15)))),
-            3 => Ok(Created::New(id)),
+            0 if held.input == self.input => Ok(Seen::Existing(held.run, at(held.due))),
+            2 if waits => Ok(Seen::New(id)),
+            3 if waits => Ok(Seen::PutOff(held.run, at((now + 10).min(held.first + 15)))),
+            3 => Ok(Seen::New(id)),
             _ => Err(held.run),
         }
     }
@@ -301,14 +383,14 @@ proptest! {
                     let (id, due) = (run.id, if request.mode == 3 { now + 10 } else { now + 7 });
                     let expected = request.expected(held.get(request.key), id, now);
                     let seen = match world.wait(world.storage.create(world.namespace, vec![run], at(now))) {
-                        Ok(created) => Ok(created[0]),
-                        Err(CreateError::UniqueKeyTaken(holder)) => Err(holder),
+                        Ok(mut created) => Ok(Seen::of(created.remove(0))),
+                        Err(CreateError::UniqueKeyTaken(holder)) => Err(holder.run),
                         Err(other) => return Err(TestCaseError::fail(other.to_string())),
                     };
                     prop_assert_eq!(&seen, &expected, "{:?} at {}, with {:?}", request, now, held.get(request.key));
                     let held_for = if request.mode == 3 { 0 } else { request.held_for };
                     match seen {
-                        Ok(Created::New(run)) => {
+                        Ok(Seen::New(run)) => {
                             if let Some(before) = held.insert(request.key, Held { run, input: request.input, due, first: now, held_for, ended: None })
                                 && request.mode == 2
                                 && before.ended.is_none()
@@ -317,7 +399,7 @@ proptest! {
                                 prop_assert_eq!(world.storage.get(world.namespace, before.run, at(now)).unwrap(), None, "it was replaced");
                             }
                         }
-                        Ok(Created::PutOff(run, to)) => {
+                        Ok(Seen::PutOff(run, to)) => {
                             let held = held.get_mut(request.key).expect("somebody held it");
                             (held.input, held.due, held.held_for) = (request.input, (to.as_micros() - at(0).as_micros()) / 1_000_000, 0);
                             let seen = world.get(run, now);

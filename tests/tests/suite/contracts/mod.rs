@@ -3,6 +3,7 @@
 
 mod bad_files;
 mod damaged_rows;
+pub(crate) mod earlier;
 pub(crate) mod golden;
 mod limits;
 mod residue;

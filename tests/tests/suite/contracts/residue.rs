@@ -37,6 +37,7 @@ fn a_deleted_run_leaves_nothing() {
         trigger_at: at(50),
         input: Payload::null(),
         metadata: Metadata::from_entries([("a\"b\\", "\n\t'"), ("$.[0]", "é\u{1f980}\u{7f}"), ("k", "v")]).unwrap(),
+        idempotency: None,
         unique_key: Some(UniqueKey::parse("k", "key").unwrap().into()),
         origin: Origin::Api,
         lineage: Some(runlater::model::Lineage { parent: id, root: id, depth: 0 }),

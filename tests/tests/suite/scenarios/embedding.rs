@@ -52,7 +52,7 @@ async fn a_unique_key_holds_in_the_callers_transaction_too() {
     let first = with(1).send_in(&tx).unwrap();
     let second = with(1).send_in(&tx).unwrap();
     assert_eq!((first.created, second.created, second.id), (true, false, first.id));
-    assert!(matches!(with(2).send_in(&tx), Err(Error::UniqueKeyTaken(holder)) if holder == first.id));
+    assert!(matches!(with(2).send_in(&tx), Err(Error::UniqueKeyTaken(holder)) if holder.run == first.id));
     tx.commit().unwrap();
     assert!(!with(1).send_unique().await.unwrap().created);
 

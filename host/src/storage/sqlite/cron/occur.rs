@@ -30,6 +30,7 @@ pub(super) fn occur(
         input: spec.input.clone(),
         metadata: spec.metadata.clone(),
         unique_key: None,
+        idempotency: None,
         origin: Origin::Cron,
         lineage: None,
         occurrence: None,

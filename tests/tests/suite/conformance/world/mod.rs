@@ -102,6 +102,7 @@ impl World {
             input: Payload::null(),
             metadata: Metadata::default(),
             unique_key: None,
+            idempotency: None,
             origin: Origin::Api,
             lineage: None,
             occurrence: None,
@@ -114,7 +115,7 @@ impl World {
     /// Stores runs that can't be refused.
     pub(crate) fn create(&self, runs: Vec<NewRun>, now: i64) -> Vec<RunId> {
         let created = self.wait(self.storage.create(self.namespace, runs, at(now))).expect("they can be stored");
-        created.into_iter().map(Created::id).collect()
+        created.iter().map(Created::id).collect()
     }
 
     /// Takes due runs until there are `limit` or none is left, also those that must be read from the disk first.

@@ -10,7 +10,9 @@
 //! writes of the attempt. After a verb that changes a run and answers nothing else, its state is what is compared.
 
 use super::{Place, World, at, backoff, seconds};
-use runlater::model::{FailureReason, HeldBy, Hold, Lineage, Name, Next, ParentRun, Pause, Unique, UniqueKey, UniqueMode, Write};
+use runlater::model::{
+    Due, FailureReason, HeldBy, Hold, Idempotency, Lineage, Name, Next, ParentRun, Pause, Request, Unique, UniqueKey, UniqueMode, Write,
+};
 use runlater::storage::{Cancelled, ChangeError, CreateError, Created, Gap, Move};
 use runlater::{Metadata, Payload, Status};
 
@@ -93,18 +95,19 @@ fn answer(world: &mut World, text: &str) -> String {
                             world.names.insert((*name).into(), *id);
                         }
                     }
-                    if let [Created::PutOff(id, to)] = created[..] {
-                        return format!("{} put off to {}", name_of(world, id), seconds(to));
+                    if let [Created::PutOff(existing)] = &created[..] {
+                        return format!("{} put off to {}", name_of(world, existing.run), seconds(existing.trigger_at));
                     }
-                    if let [Created::Existing(id, _)] = created[..] {
-                        return format!("existing {}", name_of(world, id));
+                    if let [Created::Existing(existing)] = &created[..] {
+                        return format!("existing {}", name_of(world, existing.run));
                     }
                     state(world, names[0], namespace, now)
                 }
                 Err(error) => {
                     assert!(ids.iter().all(|id| world.storage.get(namespace, *id, at(now)).unwrap().is_none()), "none of them is stored");
                     match error {
-                        CreateError::UniqueKeyTaken(holder) => format!("taken by {}", name_of(world, holder)),
+                        CreateError::UniqueKeyTaken(holder) => format!("taken by {}", name_of(world, holder.run)),
+                        CreateError::IdempotencyConflict(holder) => format!("conflict with {}", name_of(world, holder.run)),
                         other => other.to_string(),
                     }
                 }
@@ -266,6 +269,19 @@ fn new_run(world: &World, ask: &Ask<'_>) -> runlater::model::NewRun {
     if let Some(due) = run.unique_key.as_ref().and_then(|unique| unique.due(at(ask.now))) {
         run.trigger_at = due;
     }
+    run.idempotency = ask.option("sent").map(|key| {
+        let request = Request {
+            task: &run.task.name,
+            due: Due::At(run.trigger_at),
+            input: &run.input,
+            metadata: &run.metadata,
+            unique: run.unique_key.as_ref(),
+            max_attempts: None,
+            timeout: None,
+            priority: None,
+        };
+        Box::new(Idempotency::new(UniqueKey::parse(key, "sent").expect("a key"), &request))
+    });
     run.priority = ask.option("priority").map(|priority| priority.parse().expect("a number"));
     run
 }
