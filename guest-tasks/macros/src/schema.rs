@@ -143,7 +143,9 @@ fn alternative(variant: &Variant, serde: &SerdeAttributes, name: &str, container
         (None, _) => (format!("{{{head}\"type\":\"object\",\"properties\":{{{}:", json(name)), json(name)),
     };
     let content = if unit { TokenStream::new() } else { content("")? };
-    let close = format!("}},\"required\":[{required}]}}");
+    // Beside the name of a variant serde allows no other; beside a tag and its content only if the type does not deny them.
+    let closed = if container.tag.is_none() || container.deny_unknown_fields { ",\"additionalProperties\":false" } else { "" };
+    let close = format!("}},\"required\":[{required}]{closed}}}");
     Ok(quote! {
         schema.raw(#open);
         #content

@@ -2,7 +2,8 @@
 //!
 //! Written straight as text: a general schema library adds 50 KB to a component that is otherwise 90.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::num::{NonZeroI8, NonZeroI16, NonZeroI32, NonZeroI64, NonZeroU8, NonZeroU16, NonZeroU32, NonZeroU64};
 
 use crate::time::{Duration, Instant};
 use crate::values::RunId;
@@ -14,6 +15,9 @@ const DEPTH_MAX: usize = 12;
 const BYTES_MAX: usize = 32 * 1024;
 
 /// A type with a JSON Schema. Derive it beside serde's `Deserialize`, whose attributes it follows.
+///
+/// The schema accepts only what `Deserialize` can read: an input that is refused is refused when its run is scheduled, not when it
+/// starts. `u128` and `i128` have no schema, because no checker of JSON knows integers beyond 64 bits.
 pub trait JsonSchema {
     /// Writes the schema of this type, which is one JSON value.
     fn json_schema(schema: &mut Schema);
@@ -117,15 +121,66 @@ macro_rules! schemas {
 
 schemas! {
     r#"{"type":"boolean"}"#: bool;
-    r#"{"type":"integer","minimum":0}"#: u8, u16, u32, u64, usize;
-    r#"{"type":"integer"}"#: i8, i16, i32, i64, isize;
-    r#"{"type":"number"}"#: f32, f64;
+    r#"{"type":"integer","minimum":0,"maximum":255}"#: u8;
+    r#"{"type":"integer","minimum":0,"maximum":65535}"#: u16;
+    r#"{"type":"integer","minimum":0,"maximum":4294967295}"#: u32;
+    r#"{"type":"integer","minimum":0,"maximum":18446744073709551615}"#: u64;
+    r#"{"type":"integer","minimum":-128,"maximum":127}"#: i8;
+    r#"{"type":"integer","minimum":-32768,"maximum":32767}"#: i16;
+    r#"{"type":"integer","minimum":-2147483648,"maximum":2147483647}"#: i32;
+    r#"{"type":"integer","minimum":-9223372036854775808,"maximum":9223372036854775807}"#: i64;
+    r#"{"type":"integer","minimum":1,"maximum":255}"#: NonZeroU8;
+    r#"{"type":"integer","minimum":1,"maximum":65535}"#: NonZeroU16;
+    r#"{"type":"integer","minimum":1,"maximum":4294967295}"#: NonZeroU32;
+    r#"{"type":"integer","minimum":1,"maximum":18446744073709551615}"#: NonZeroU64;
+    r#"{"type":"integer","minimum":-128,"maximum":127,"not":{"const":0}}"#: NonZeroI8;
+    r#"{"type":"integer","minimum":-32768,"maximum":32767,"not":{"const":0}}"#: NonZeroI16;
+    r#"{"type":"integer","minimum":-2147483648,"maximum":2147483647,"not":{"const":0}}"#: NonZeroI32;
+    r#"{"type":"integer","minimum":-9223372036854775808,"maximum":9223372036854775807,"not":{"const":0}}"#: NonZeroI64;
+    r#"{"type":"number","minimum":-3.4028235e38,"maximum":3.4028235e38}"#: f32;
+    r#"{"type":"number"}"#: f64;
     r#"{"type":"string"}"#: str, String, RunId;
     r#"{"type":"string","minLength":1,"maxLength":1}"#: char;
-    r#"{"type":"string","format":"date-time"}"#: Instant;
-    r#"{"type":"string","pattern":"^([0-9]+(ms|s|m|h|d))+$"}"#: Duration;
     r#"{"type":"null"}"#: ();
     "true": serde_json::Value;
+}
+
+// Their size is that of the machine that reads them: in a component, 32 bits.
+#[cfg(target_pointer_width = "32")]
+schemas! {
+    r#"{"type":"integer","minimum":0,"maximum":4294967295}"#: usize;
+    r#"{"type":"integer","minimum":-2147483648,"maximum":2147483647}"#: isize;
+}
+
+#[cfg(target_pointer_width = "64")]
+schemas! {
+    r#"{"type":"integer","minimum":0,"maximum":18446744073709551615}"#: usize;
+    r#"{"type":"integer","minimum":-9223372036854775808,"maximum":9223372036854775807}"#: isize;
+}
+
+/// The dates that there are, leap days included, and the times as [`Instant::parse`] reads them.
+const INSTANT: &str = concat!(
+    r#"{"type":"string","format":"date-time","pattern":"^([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"#,
+    r#"|02-(0[1-9]|1[0-9]|2[0-8]))|([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)"#,
+    r#"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"}"#,
+);
+
+/// Numbers that [`Duration::parse`] can hold, with their units: of days up to 213503, which are all that there are in 64 bits of nanoseconds.
+const DURATION: &str = concat!(
+    r#"{"type":"string","pattern":"^(0*([0-9]{1,13}ms|[0-9]{1,10}s|[0-9]{1,8}m|[0-9]{1,6}h"#,
+    r#"|([0-9]{1,5}|1[0-9]{5}|20[0-9]{4}|21[0-2][0-9]{3}|213[0-4][0-9]{2}|21350[0-3])d))+$"}"#,
+);
+
+impl JsonSchema for Instant {
+    fn json_schema(schema: &mut Schema) {
+        schema.raw(INSTANT);
+    }
+}
+
+impl JsonSchema for Duration {
+    fn json_schema(schema: &mut Schema) {
+        schema.raw(DURATION);
+    }
 }
 
 impl<T: JsonSchema> JsonSchema for Option<T> {
@@ -165,6 +220,23 @@ impl<T: JsonSchema> JsonSchema for Vec<T> {
 impl<T: JsonSchema> JsonSchema for BTreeSet<T> {
     fn json_schema(schema: &mut Schema) {
         array::<T>(schema);
+    }
+}
+
+impl<T: JsonSchema, S> JsonSchema for HashSet<T, S> {
+    fn json_schema(schema: &mut Schema) {
+        array::<T>(schema);
+    }
+}
+
+impl<T: JsonSchema, const N: usize> JsonSchema for [T; N] {
+    fn json_schema(schema: &mut Schema) {
+        schema.raw("{\"type\":\"array\",\"items\":");
+        schema.of::<T>();
+        let count = N.to_string();
+        for part in [",\"minItems\":", &count, ",\"maxItems\":", &count, "}"] {
+            schema.raw(part);
+        }
     }
 }
 

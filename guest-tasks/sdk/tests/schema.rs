@@ -57,6 +57,16 @@ fn order(_order: Order) -> Result<(), Failure> {
 }
 
 #[task]
+fn at(_at: Instant) -> Result<(), Failure> {
+    Ok(())
+}
+
+#[task]
+fn wait(_wait: Duration) -> Result<(), Failure> {
+    Ok(())
+}
+
+#[task]
 fn tree(_tree: Tree) -> Result<(), Failure> {
     Ok(())
 }
@@ -71,15 +81,15 @@ fn a_type_is_described_as_serde_reads_it() {
         "description": "An order.",
         "type": "object",
         "properties": {
-            "orderNumber": { "description": "Its \"number\".", "type": "integer", "minimum": 0 },
-            "when": { "type": "string", "format": "date-time" },
-            "wait": { "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$" },
+            "orderNumber": { "description": "Its \"number\".", "type": "integer", "minimum": 0, "maximum": u64::MAX },
+            "when": schema(at::definition().input_schema),
+            "wait": schema(wait::definition().input_schema),
             "note": { "anyOf": [{ "type": "string" }, { "type": "null" }] },
             "customer": { "description": "Who gets it.", "allOf": [{ "description": "A customer.", "anyOf": [
                 { "type": "object", "properties": { "kind": { "const": "new_one" } }, "required": ["kind"] },
                 {
                     "type": "object",
-                    "properties": { "kind": { "const": "known" }, "id": { "type": "integer", "minimum": 0 } },
+                    "properties": { "kind": { "const": "known" }, "id": { "type": "integer", "minimum": 0, "maximum": u32::MAX } },
                     "required": ["kind", "id"],
                 },
             ] }] },

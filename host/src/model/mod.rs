@@ -11,6 +11,7 @@ mod concurrency;
 mod cron;
 mod cursor;
 mod digest;
+mod exact_json;
 mod existing;
 mod explain;
 mod filter;

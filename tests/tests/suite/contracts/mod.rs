@@ -6,5 +6,6 @@ mod damaged_rows;
 pub(crate) mod earlier;
 pub(crate) mod golden;
 mod limits;
+mod readable;
 mod residue;
 mod schema;
