@@ -200,6 +200,10 @@ mod tests {
                 "says which missed occurrences run: give it with `missed = \"all\"`",
             ),
             ("cron(key = \"a\", expression = \"@daily\", metadata = \"billing\")", "expected entries such as \"team=billing, tier=gold\""),
+            (
+                "cron(key = \"a\", expression = \"@daily\", metadata = \"a:b=c\")",
+                "a key with `:` or `\"` can't be written here; create the cron at run time",
+            ),
             ("timezone = \"UTC\"", "says by which clocks a cron goes: give it with `cron = \"…\"`"),
             ("cron = \"@daily\", cron = \"@hourly\"", "another cron of this task has the same key"),
         ] {

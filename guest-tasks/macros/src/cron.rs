@@ -119,9 +119,18 @@ impl Cron {
     }
 }
 
-/// `key=value` pairs, between commas.
+/// `key=value` pairs, between commas. The key of an entry in text contains no `:` and no `"`: elsewhere it would be written in quotes, which
+/// this list does not have.
 fn entries(text: &LitStr) -> Result<Vec<(String, String)>> {
     let entry = |pair: &str| pair.split_once('=').map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()));
-    let wrong = || syn::Error::new(text.span(), "expected entries such as \"team=billing, tier=gold\"");
-    text.value().split(',').map(|pair| entry(pair).ok_or_else(wrong)).collect()
+    let wrong = |what| syn::Error::new(text.span(), what);
+    let mut entries = Vec::new();
+    for pair in text.value().split(',') {
+        let (key, value) = entry(pair).ok_or_else(|| wrong("expected entries such as \"team=billing, tier=gold\""))?;
+        if key.contains([':', '"']) {
+            return Err(wrong("a key with `:` or `\"` can't be written here; create the cron at run time"));
+        }
+        entries.push((key, value));
+    }
+    Ok(entries)
 }
