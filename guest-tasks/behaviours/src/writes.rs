@@ -166,6 +166,8 @@ pub(crate) enum Bulk {
     Delete { ids: Vec<RunId> },
     /// Deletes the runs whose metadata has this entry.
     DeleteMatching { key: String, value: String },
+    /// Deletes every run.
+    DeleteAll,
     /// Moves the runs of these ids.
     Reschedule { ids: Vec<RunId>, after: Duration },
     /// Moves the runs whose metadata has this entry.
@@ -190,6 +192,7 @@ pub(crate) fn bulk(input: Bulk, run: &Run) -> Result<Value, Failure> {
     let outcome = match &input {
         Bulk::Delete { ids } => runs::bulk_delete(ids)?,
         Bulk::DeleteMatching { key, value } => runs::bulk_delete_matching(&with(key, value))?,
+        Bulk::DeleteAll => runs::bulk_delete_matching(&runs::Filter::all())?,
         Bulk::Reschedule { ids, after } => {
             let moves: Vec<_> = ids.iter().map(|id| (id.clone(), Due::After(*after))).collect();
             runs::bulk_reschedule(&moves)?
@@ -214,7 +217,7 @@ pub(crate) fn bulk(input: Bulk, run: &Run) -> Result<Value, Failure> {
         }
     }
     let refused: Vec<_> = outcome.refused.iter().map(|(id, why)| json!({ "id": id, "error": why.to_string() })).collect();
-    Ok(json!({ "changed": outcome.changed, "refused": refused, "seen": seen }))
+    Ok(json!({ "changed": outcome.changed, "refused": refused, "refused_total": outcome.refused_total, "seen": seen }))
 }
 
 /// Does what its input says in a word and a number, such as `fan 2`: what the host is killed under. Says on stdout which of its detached

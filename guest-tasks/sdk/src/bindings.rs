@@ -10332,7 +10332,10 @@ drop(_handle as i32);
 }
 }
 }
-/// Which runs are meant. Nothing set: every run of the namespace. Different kinds of condition must all hold.
+/// Which runs are meant. Different kinds of condition must all hold.
+///
+/// A filter without conditions matches every run of the namespace in `list`. The bulk calls refuse it as `invalid`, because it may be empty
+/// by accident: they take one made by `all` to change every run.
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct RunFilter {
@@ -10495,13 +10498,15 @@ f.debug_struct("RunPage")
 .finish()
 }
 }
-/// What a bulk call did. Each run was changed or refused by itself.
+/// What a bulk call did. Each selected run was changed or refused, once, by itself. An id that repeats counts once.
 #[derive(Clone)]
 pub struct BulkOutcome {
 /// How many were changed.
 pub changed: u64,
-/// The others, each with the reason.
+/// The others, each with the reason: all of them if they were named by id, the first 100 in order of id if by a filter.
 pub refused: _rt::Vec<(RunId, Error)>,
+/// How many were refused.
+pub refused_total: u64,
 }
 impl ::core::fmt::Debug for BulkOutcome {
 fn fmt(
@@ -10511,6 +10516,7 @@ f: &mut ::core::fmt::Formatter<'_>,
 f.debug_struct("BulkOutcome")
 .field("changed", &self.changed)
 .field("refused", &self.refused)
+.field("refused-total", &self.refused_total)
 .finish()
 }
 }
@@ -12795,7 +12801,7 @@ result51
 }
 impl RunFilter {
 #[allow(unused_unsafe, clippy::all)]
-/// Matches every run.
+/// No condition yet.
 #[allow(async_fn_in_trait)]
 pub fn new() -> Self {
 unsafe {
@@ -12803,6 +12809,27 @@ unsafe {
 #[link(wasm_import_module = "runlater:scheduler/runs@0.1.0")]
 unsafe extern "C" {
 #[link_name = "[constructor]run-filter"]
+fn wit_import0() -> i32;
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import0() -> i32 {
+unreachable!()
+}
+let ret = wit_import0();
+RunFilter::from_handle(ret as u32)
+}
+}
+}
+impl RunFilter {
+#[allow(unused_unsafe, clippy::all)]
+/// Every run of the namespace. Takes no condition: to add one is `invalid`.
+#[allow(async_fn_in_trait)]
+pub fn all() -> RunFilter {
+unsafe {
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/runs@0.1.0")]
+unsafe extern "C" {
+#[link_name = "[static]run-filter.all"]
 fn wit_import0() -> i32;
 }
 #[cfg(not(target_arch = "wasm32"))]
@@ -13464,7 +13491,7 @@ result54
 }
 impl RunFilter {
 #[allow(unused_unsafe, clippy::all)]
-/// Only runs whose metadata has this entry; called again, both entries.
+/// Only runs whose metadata has this entry; called again, both entries. Two values under one key are `invalid`: no run has both.
 #[allow(async_fn_in_trait)]
 pub fn add_metadata(
 &self,
@@ -18185,7 +18212,7 @@ unreachable!()
 }
 wit_import3(result1, len1, ptr2);
 let l4 = i32::from(*ptr2.add(0).cast::<u8>());
-let result108 = match l4 {
+let result109 = match l4 {
 0 => {
 let e = {
 let l5 = *ptr2.add(8).cast::<i64>();
@@ -18510,283 +18537,288 @@ base59,
 len59 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
 8,
 );
+let l60 = *ptr2
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
 BulkOutcome {
 changed: l5 as u64,
 refused: result59,
+refused_total: l60 as u64,
 }
 };
 Ok(e)
 }
 1 => {
 let e = {
-let l60 = i32::from(*ptr2.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V107;
-let v107 = match l60 {
+let l61 = i32::from(*ptr2.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V108;
+let v108 = match l61 {
 0 => {
-let e107 = {
-let l61 = *ptr2.add(16).cast::<*mut u8>();
-let l62 = *ptr2
+let e108 = {
+let l62 = *ptr2.add(16).cast::<*mut u8>();
+let l63 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len63 = l62;
-let bytes63 = _rt::Vec::from_raw_parts(
-l61.cast(),
-len63,
-len63,
+let len64 = l63;
+let bytes64 = _rt::Vec::from_raw_parts(
+l62.cast(),
+len64,
+len64,
 );
-let l64 = *ptr2
+let l65 = *ptr2
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
-let l65 = *ptr2
+let l66 = *ptr2
 .add(16 + 3 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len66 = l65;
-let bytes66 = _rt::Vec::from_raw_parts(
-l64.cast(),
-len66,
-len66,
+let len67 = l66;
+let bytes67 = _rt::Vec::from_raw_parts(
+l65.cast(),
+len67,
+len67,
 );
 super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes63),
-reason: _rt::string_lift(bytes66),
+field: _rt::string_lift(bytes64),
+reason: _rt::string_lift(bytes67),
 }
 };
-V107::Invalid(e107)
+V108::Invalid(e108)
 }
 1 => {
-let e107 = {
-let l67 = *ptr2.add(16).cast::<*mut u8>();
-let l68 = *ptr2
+let e108 = {
+let l68 = *ptr2.add(16).cast::<*mut u8>();
+let l69 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len69 = l68;
-let bytes69 = _rt::Vec::from_raw_parts(
-l67.cast(),
-len69,
-len69,
+let len70 = l69;
+let bytes70 = _rt::Vec::from_raw_parts(
+l68.cast(),
+len70,
+len70,
 );
-let l70 = *ptr2
+let l71 = *ptr2
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
-let l71 = *ptr2
+let l72 = *ptr2
 .add(24 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
 super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes69),
-max: l70 as u64,
-asked: l71 as u64,
+limit: _rt::string_lift(bytes70),
+max: l71 as u64,
+asked: l72 as u64,
 }
 };
-V107::Limit(e107)
+V108::Limit(e108)
 }
 2 => {
-let e107 = {
-let l72 = *ptr2.add(16).cast::<*mut u8>();
-let l73 = *ptr2
+let e108 = {
+let l73 = *ptr2.add(16).cast::<*mut u8>();
+let l74 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len74 = l73;
-let bytes74 = _rt::Vec::from_raw_parts(
-l72.cast(),
-len74,
-len74,
+let len75 = l74;
+let bytes75 = _rt::Vec::from_raw_parts(
+l73.cast(),
+len75,
+len75,
 );
-_rt::string_lift(bytes74)
+_rt::string_lift(bytes75)
 };
-V107::TaskNotFound(e107)
+V108::TaskNotFound(e108)
 }
 3 => {
-let e107 = {
-let l75 = *ptr2.add(16).cast::<*mut u8>();
-let l76 = *ptr2
+let e108 = {
+let l76 = *ptr2.add(16).cast::<*mut u8>();
+let l77 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len77 = l76;
-let bytes77 = _rt::Vec::from_raw_parts(
-l75.cast(),
-len77,
-len77,
+let len78 = l77;
+let bytes78 = _rt::Vec::from_raw_parts(
+l76.cast(),
+len78,
+len78,
 );
-_rt::string_lift(bytes77)
+_rt::string_lift(bytes78)
 };
-V107::RunNotFound(e107)
+V108::RunNotFound(e108)
 }
 4 => {
-let e107 = {
-let l78 = *ptr2.add(16).cast::<*mut u8>();
-let l79 = *ptr2
+let e108 = {
+let l79 = *ptr2.add(16).cast::<*mut u8>();
+let l80 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len80 = l79;
-let bytes80 = _rt::Vec::from_raw_parts(
-l78.cast(),
-len80,
-len80,
+let len81 = l80;
+let bytes81 = _rt::Vec::from_raw_parts(
+l79.cast(),
+len81,
+len81,
 );
-_rt::string_lift(bytes80)
+_rt::string_lift(bytes81)
 };
-V107::AlreadyTriggered(e107)
+V108::AlreadyTriggered(e108)
 }
 5 => {
-let e107 = {
-let l81 = *ptr2.add(16).cast::<*mut u8>();
-let l82 = *ptr2
+let e108 = {
+let l82 = *ptr2.add(16).cast::<*mut u8>();
+let l83 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len83 = l82;
-let bytes83 = _rt::Vec::from_raw_parts(
-l81.cast(),
-len83,
-len83,
+let len84 = l83;
+let bytes84 = _rt::Vec::from_raw_parts(
+l82.cast(),
+len84,
+len84,
 );
-_rt::string_lift(bytes83)
+_rt::string_lift(bytes84)
 };
-V107::DefinedByCode(e107)
+V108::DefinedByCode(e108)
 }
 6 => {
-let e107 = {
-let l84 = *ptr2.add(16).cast::<*mut u8>();
-let l85 = *ptr2
+let e108 = {
+let l85 = *ptr2.add(16).cast::<*mut u8>();
+let l86 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len86 = l85;
-let bytes86 = _rt::Vec::from_raw_parts(
-l84.cast(),
-len86,
-len86,
+let len87 = l86;
+let bytes87 = _rt::Vec::from_raw_parts(
+l85.cast(),
+len87,
+len87,
 );
-_rt::string_lift(bytes86)
+_rt::string_lift(bytes87)
 };
-V107::AlreadyEnded(e107)
+V108::AlreadyEnded(e108)
 }
 7 => {
-let e107 = {
-let l87 = *ptr2.add(16).cast::<*mut u8>();
-let l88 = *ptr2
+let e108 = {
+let l88 = *ptr2.add(16).cast::<*mut u8>();
+let l89 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len89 = l88;
-let bytes89 = _rt::Vec::from_raw_parts(
-l87.cast(),
-len89,
-len89,
+let len90 = l89;
+let bytes90 = _rt::Vec::from_raw_parts(
+l88.cast(),
+len90,
+len90,
 );
-_rt::string_lift(bytes89)
+_rt::string_lift(bytes90)
 };
-V107::UniqueKeyTaken(e107)
+V108::UniqueKeyTaken(e108)
 }
 8 => {
-let e107 = {
-let l90 = *ptr2.add(16).cast::<*mut u8>();
-let l91 = *ptr2
+let e108 = {
+let l91 = *ptr2.add(16).cast::<*mut u8>();
+let l92 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len92 = l91;
-let bytes92 = _rt::Vec::from_raw_parts(
-l90.cast(),
-len92,
-len92,
+let len93 = l92;
+let bytes93 = _rt::Vec::from_raw_parts(
+l91.cast(),
+len93,
+len93,
 );
-_rt::string_lift(bytes92)
+_rt::string_lift(bytes93)
 };
-V107::CronNotFound(e107)
+V108::CronNotFound(e108)
 }
 9 => {
-let e107 = {
-let l93 = *ptr2.add(16).cast::<*mut u8>();
-let l94 = *ptr2
+let e108 = {
+let l94 = *ptr2.add(16).cast::<*mut u8>();
+let l95 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len95 = l94;
-let bytes95 = _rt::Vec::from_raw_parts(
-l93.cast(),
-len95,
-len95,
+let len96 = l95;
+let bytes96 = _rt::Vec::from_raw_parts(
+l94.cast(),
+len96,
+len96,
 );
-_rt::string_lift(bytes95)
+_rt::string_lift(bytes96)
 };
-V107::CronExists(e107)
+V108::CronExists(e108)
 }
 10 => {
-let e107 = {
-let l96 = *ptr2.add(16).cast::<*mut u8>();
-let l97 = *ptr2
+let e108 = {
+let l97 = *ptr2.add(16).cast::<*mut u8>();
+let l98 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len98 = l97;
-let bytes98 = _rt::Vec::from_raw_parts(
-l96.cast(),
-len98,
-len98,
+let len99 = l98;
+let bytes99 = _rt::Vec::from_raw_parts(
+l97.cast(),
+len99,
+len99,
 );
-_rt::string_lift(bytes98)
+_rt::string_lift(bytes99)
 };
-V107::CronDefinedByCode(e107)
+V108::CronDefinedByCode(e108)
 }
 11 => {
-let e107 = {
-let l99 = *ptr2.add(16).cast::<*mut u8>();
-let l100 = *ptr2
+let e108 = {
+let l100 = *ptr2.add(16).cast::<*mut u8>();
+let l101 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len101 = l100;
-let bytes101 = _rt::Vec::from_raw_parts(
-l99.cast(),
-len101,
-len101,
+let len102 = l101;
+let bytes102 = _rt::Vec::from_raw_parts(
+l100.cast(),
+len102,
+len102,
 );
-_rt::string_lift(bytes101)
+_rt::string_lift(bytes102)
 };
-V107::Forbidden(e107)
+V108::Forbidden(e108)
 }
 12 => {
-let e107 = {
-let l102 = i32::from(*ptr2.add(16).cast::<u8>());
-match l102 {
+let e108 = {
+let l103 = i32::from(*ptr2.add(16).cast::<u8>());
+match l103 {
 0 => None,
 1 => {
 let e = {
-let l103 = *ptr2.add(24).cast::<i64>();
-l103 as u64
+let l104 = *ptr2.add(24).cast::<i64>();
+l104 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V107::Unavailable(e107)
+V108::Unavailable(e108)
 }
 n => {
 debug_assert_eq!(n, 13, "invalid enum discriminant");
-let e107 = {
-let l104 = *ptr2.add(16).cast::<*mut u8>();
-let l105 = *ptr2
+let e108 = {
+let l105 = *ptr2.add(16).cast::<*mut u8>();
+let l106 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len106 = l105;
-let bytes106 = _rt::Vec::from_raw_parts(
-l104.cast(),
-len106,
-len106,
+let len107 = l106;
+let bytes107 = _rt::Vec::from_raw_parts(
+l105.cast(),
+len107,
+len107,
 );
-_rt::string_lift(bytes106)
+_rt::string_lift(bytes107)
 };
-V107::Other(e107)
+V108::Other(e108)
 }
 };
-v107
+v108
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result108
+result109
 }
 }
 #[allow(unused_unsafe, clippy::all)]
-/// Deletes the scheduled runs that match now, and leaves alone what has triggered or is defined by code.
+/// Deletes the scheduled runs that match now. Matching runs that have triggered or are defined by code are refused by themselves.
 ///
-/// Counts as one write for each run: fails with `limit`, and changes nothing, when more match than are left.
+/// Counts as one write for each changed run: fails with `limit`, and changes nothing, when more could be changed than writes are left.
+/// Fails with `invalid` for a filter without conditions: see `run-filter`.
 #[allow(async_fn_in_trait)]
 pub fn bulk_delete_matching(
 filter: &RunFilter,
@@ -18815,7 +18847,7 @@ unreachable!()
 }
 wit_import1((filter).handle() as i32, ptr0);
 let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result106 = match l2 {
+let result107 = match l2 {
 0 => {
 let e = {
 let l3 = *ptr0.add(8).cast::<i64>();
@@ -19140,281 +19172,286 @@ base57,
 len57 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
 8,
 );
+let l58 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
 BulkOutcome {
 changed: l3 as u64,
 refused: result57,
+refused_total: l58 as u64,
 }
 };
 Ok(e)
 }
 1 => {
 let e = {
-let l58 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V105;
-let v105 = match l58 {
+let l59 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V106;
+let v106 = match l59 {
 0 => {
-let e105 = {
-let l59 = *ptr0.add(16).cast::<*mut u8>();
-let l60 = *ptr0
+let e106 = {
+let l60 = *ptr0.add(16).cast::<*mut u8>();
+let l61 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len61 = l60;
-let bytes61 = _rt::Vec::from_raw_parts(
-l59.cast(),
-len61,
-len61,
+let len62 = l61;
+let bytes62 = _rt::Vec::from_raw_parts(
+l60.cast(),
+len62,
+len62,
 );
-let l62 = *ptr0
+let l63 = *ptr0
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
-let l63 = *ptr0
+let l64 = *ptr0
 .add(16 + 3 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len64 = l63;
-let bytes64 = _rt::Vec::from_raw_parts(
-l62.cast(),
-len64,
-len64,
+let len65 = l64;
+let bytes65 = _rt::Vec::from_raw_parts(
+l63.cast(),
+len65,
+len65,
 );
 super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes61),
-reason: _rt::string_lift(bytes64),
+field: _rt::string_lift(bytes62),
+reason: _rt::string_lift(bytes65),
 }
 };
-V105::Invalid(e105)
+V106::Invalid(e106)
 }
 1 => {
-let e105 = {
-let l65 = *ptr0.add(16).cast::<*mut u8>();
-let l66 = *ptr0
+let e106 = {
+let l66 = *ptr0.add(16).cast::<*mut u8>();
+let l67 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len67 = l66;
-let bytes67 = _rt::Vec::from_raw_parts(
-l65.cast(),
-len67,
-len67,
+let len68 = l67;
+let bytes68 = _rt::Vec::from_raw_parts(
+l66.cast(),
+len68,
+len68,
 );
-let l68 = *ptr0
+let l69 = *ptr0
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
-let l69 = *ptr0
+let l70 = *ptr0
 .add(24 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
 super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes67),
-max: l68 as u64,
-asked: l69 as u64,
+limit: _rt::string_lift(bytes68),
+max: l69 as u64,
+asked: l70 as u64,
 }
 };
-V105::Limit(e105)
+V106::Limit(e106)
 }
 2 => {
-let e105 = {
-let l70 = *ptr0.add(16).cast::<*mut u8>();
-let l71 = *ptr0
+let e106 = {
+let l71 = *ptr0.add(16).cast::<*mut u8>();
+let l72 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len72 = l71;
-let bytes72 = _rt::Vec::from_raw_parts(
-l70.cast(),
-len72,
-len72,
+let len73 = l72;
+let bytes73 = _rt::Vec::from_raw_parts(
+l71.cast(),
+len73,
+len73,
 );
-_rt::string_lift(bytes72)
+_rt::string_lift(bytes73)
 };
-V105::TaskNotFound(e105)
+V106::TaskNotFound(e106)
 }
 3 => {
-let e105 = {
-let l73 = *ptr0.add(16).cast::<*mut u8>();
-let l74 = *ptr0
+let e106 = {
+let l74 = *ptr0.add(16).cast::<*mut u8>();
+let l75 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len75 = l74;
-let bytes75 = _rt::Vec::from_raw_parts(
-l73.cast(),
-len75,
-len75,
+let len76 = l75;
+let bytes76 = _rt::Vec::from_raw_parts(
+l74.cast(),
+len76,
+len76,
 );
-_rt::string_lift(bytes75)
+_rt::string_lift(bytes76)
 };
-V105::RunNotFound(e105)
+V106::RunNotFound(e106)
 }
 4 => {
-let e105 = {
-let l76 = *ptr0.add(16).cast::<*mut u8>();
-let l77 = *ptr0
+let e106 = {
+let l77 = *ptr0.add(16).cast::<*mut u8>();
+let l78 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len78 = l77;
-let bytes78 = _rt::Vec::from_raw_parts(
-l76.cast(),
-len78,
-len78,
+let len79 = l78;
+let bytes79 = _rt::Vec::from_raw_parts(
+l77.cast(),
+len79,
+len79,
 );
-_rt::string_lift(bytes78)
+_rt::string_lift(bytes79)
 };
-V105::AlreadyTriggered(e105)
+V106::AlreadyTriggered(e106)
 }
 5 => {
-let e105 = {
-let l79 = *ptr0.add(16).cast::<*mut u8>();
-let l80 = *ptr0
+let e106 = {
+let l80 = *ptr0.add(16).cast::<*mut u8>();
+let l81 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len81 = l80;
-let bytes81 = _rt::Vec::from_raw_parts(
-l79.cast(),
-len81,
-len81,
+let len82 = l81;
+let bytes82 = _rt::Vec::from_raw_parts(
+l80.cast(),
+len82,
+len82,
 );
-_rt::string_lift(bytes81)
+_rt::string_lift(bytes82)
 };
-V105::DefinedByCode(e105)
+V106::DefinedByCode(e106)
 }
 6 => {
-let e105 = {
-let l82 = *ptr0.add(16).cast::<*mut u8>();
-let l83 = *ptr0
+let e106 = {
+let l83 = *ptr0.add(16).cast::<*mut u8>();
+let l84 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len84 = l83;
-let bytes84 = _rt::Vec::from_raw_parts(
-l82.cast(),
-len84,
-len84,
+let len85 = l84;
+let bytes85 = _rt::Vec::from_raw_parts(
+l83.cast(),
+len85,
+len85,
 );
-_rt::string_lift(bytes84)
+_rt::string_lift(bytes85)
 };
-V105::AlreadyEnded(e105)
+V106::AlreadyEnded(e106)
 }
 7 => {
-let e105 = {
-let l85 = *ptr0.add(16).cast::<*mut u8>();
-let l86 = *ptr0
+let e106 = {
+let l86 = *ptr0.add(16).cast::<*mut u8>();
+let l87 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len87 = l86;
-let bytes87 = _rt::Vec::from_raw_parts(
-l85.cast(),
-len87,
-len87,
+let len88 = l87;
+let bytes88 = _rt::Vec::from_raw_parts(
+l86.cast(),
+len88,
+len88,
 );
-_rt::string_lift(bytes87)
+_rt::string_lift(bytes88)
 };
-V105::UniqueKeyTaken(e105)
+V106::UniqueKeyTaken(e106)
 }
 8 => {
-let e105 = {
-let l88 = *ptr0.add(16).cast::<*mut u8>();
-let l89 = *ptr0
+let e106 = {
+let l89 = *ptr0.add(16).cast::<*mut u8>();
+let l90 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len90 = l89;
-let bytes90 = _rt::Vec::from_raw_parts(
-l88.cast(),
-len90,
-len90,
+let len91 = l90;
+let bytes91 = _rt::Vec::from_raw_parts(
+l89.cast(),
+len91,
+len91,
 );
-_rt::string_lift(bytes90)
+_rt::string_lift(bytes91)
 };
-V105::CronNotFound(e105)
+V106::CronNotFound(e106)
 }
 9 => {
-let e105 = {
-let l91 = *ptr0.add(16).cast::<*mut u8>();
-let l92 = *ptr0
+let e106 = {
+let l92 = *ptr0.add(16).cast::<*mut u8>();
+let l93 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len93 = l92;
-let bytes93 = _rt::Vec::from_raw_parts(
-l91.cast(),
-len93,
-len93,
+let len94 = l93;
+let bytes94 = _rt::Vec::from_raw_parts(
+l92.cast(),
+len94,
+len94,
 );
-_rt::string_lift(bytes93)
+_rt::string_lift(bytes94)
 };
-V105::CronExists(e105)
+V106::CronExists(e106)
 }
 10 => {
-let e105 = {
-let l94 = *ptr0.add(16).cast::<*mut u8>();
-let l95 = *ptr0
+let e106 = {
+let l95 = *ptr0.add(16).cast::<*mut u8>();
+let l96 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len96 = l95;
-let bytes96 = _rt::Vec::from_raw_parts(
-l94.cast(),
-len96,
-len96,
+let len97 = l96;
+let bytes97 = _rt::Vec::from_raw_parts(
+l95.cast(),
+len97,
+len97,
 );
-_rt::string_lift(bytes96)
+_rt::string_lift(bytes97)
 };
-V105::CronDefinedByCode(e105)
+V106::CronDefinedByCode(e106)
 }
 11 => {
-let e105 = {
-let l97 = *ptr0.add(16).cast::<*mut u8>();
-let l98 = *ptr0
+let e106 = {
+let l98 = *ptr0.add(16).cast::<*mut u8>();
+let l99 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len99 = l98;
-let bytes99 = _rt::Vec::from_raw_parts(
-l97.cast(),
-len99,
-len99,
+let len100 = l99;
+let bytes100 = _rt::Vec::from_raw_parts(
+l98.cast(),
+len100,
+len100,
 );
-_rt::string_lift(bytes99)
+_rt::string_lift(bytes100)
 };
-V105::Forbidden(e105)
+V106::Forbidden(e106)
 }
 12 => {
-let e105 = {
-let l100 = i32::from(*ptr0.add(16).cast::<u8>());
-match l100 {
+let e106 = {
+let l101 = i32::from(*ptr0.add(16).cast::<u8>());
+match l101 {
 0 => None,
 1 => {
 let e = {
-let l101 = *ptr0.add(24).cast::<i64>();
-l101 as u64
+let l102 = *ptr0.add(24).cast::<i64>();
+l102 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V105::Unavailable(e105)
+V106::Unavailable(e106)
 }
 n => {
 debug_assert_eq!(n, 13, "invalid enum discriminant");
-let e105 = {
-let l102 = *ptr0.add(16).cast::<*mut u8>();
-let l103 = *ptr0
+let e106 = {
+let l103 = *ptr0.add(16).cast::<*mut u8>();
+let l104 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len104 = l103;
-let bytes104 = _rt::Vec::from_raw_parts(
-l102.cast(),
-len104,
-len104,
+let len105 = l104;
+let bytes105 = _rt::Vec::from_raw_parts(
+l103.cast(),
+len105,
+len105,
 );
-_rt::string_lift(bytes104)
+_rt::string_lift(bytes105)
 };
-V105::Other(e105)
+V106::Other(e106)
 }
 };
-v105
+v106
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result106
+result107
 }
 }
 #[allow(unused_unsafe, clippy::all)]
-/// Moves scheduled runs, each to its own time: 1 to 500. What can't be moved is refused by itself.
+/// Moves scheduled runs, each to its own time: 1 to 500. What can't be moved is refused by itself. A run may be repeated with the same time;
+/// with two different ones the call fails with `invalid`.
 #[allow(async_fn_in_trait)]
 pub fn bulk_reschedule(
 moves: &[(RunId, Due)],
@@ -19496,7 +19533,7 @@ unreachable!()
 }
 wit_import6(result4, len4, ptr5);
 let l7 = i32::from(*ptr5.add(0).cast::<u8>());
-let result111 = match l7 {
+let result112 = match l7 {
 0 => {
 let e = {
 let l8 = *ptr5.add(8).cast::<i64>();
@@ -19821,277 +19858,281 @@ base62,
 len62 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
 8,
 );
+let l63 = *ptr5
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
 BulkOutcome {
 changed: l8 as u64,
 refused: result62,
+refused_total: l63 as u64,
 }
 };
 Ok(e)
 }
 1 => {
 let e = {
-let l63 = i32::from(*ptr5.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V110;
-let v110 = match l63 {
+let l64 = i32::from(*ptr5.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V111;
+let v111 = match l64 {
 0 => {
-let e110 = {
-let l64 = *ptr5.add(16).cast::<*mut u8>();
-let l65 = *ptr5
+let e111 = {
+let l65 = *ptr5.add(16).cast::<*mut u8>();
+let l66 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len66 = l65;
-let bytes66 = _rt::Vec::from_raw_parts(
-l64.cast(),
-len66,
-len66,
+let len67 = l66;
+let bytes67 = _rt::Vec::from_raw_parts(
+l65.cast(),
+len67,
+len67,
 );
-let l67 = *ptr5
+let l68 = *ptr5
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
-let l68 = *ptr5
+let l69 = *ptr5
 .add(16 + 3 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len69 = l68;
-let bytes69 = _rt::Vec::from_raw_parts(
-l67.cast(),
-len69,
-len69,
+let len70 = l69;
+let bytes70 = _rt::Vec::from_raw_parts(
+l68.cast(),
+len70,
+len70,
 );
 super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes66),
-reason: _rt::string_lift(bytes69),
+field: _rt::string_lift(bytes67),
+reason: _rt::string_lift(bytes70),
 }
 };
-V110::Invalid(e110)
+V111::Invalid(e111)
 }
 1 => {
-let e110 = {
-let l70 = *ptr5.add(16).cast::<*mut u8>();
-let l71 = *ptr5
+let e111 = {
+let l71 = *ptr5.add(16).cast::<*mut u8>();
+let l72 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len72 = l71;
-let bytes72 = _rt::Vec::from_raw_parts(
-l70.cast(),
-len72,
-len72,
+let len73 = l72;
+let bytes73 = _rt::Vec::from_raw_parts(
+l71.cast(),
+len73,
+len73,
 );
-let l73 = *ptr5
+let l74 = *ptr5
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
-let l74 = *ptr5
+let l75 = *ptr5
 .add(24 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
 super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes72),
-max: l73 as u64,
-asked: l74 as u64,
+limit: _rt::string_lift(bytes73),
+max: l74 as u64,
+asked: l75 as u64,
 }
 };
-V110::Limit(e110)
+V111::Limit(e111)
 }
 2 => {
-let e110 = {
-let l75 = *ptr5.add(16).cast::<*mut u8>();
-let l76 = *ptr5
+let e111 = {
+let l76 = *ptr5.add(16).cast::<*mut u8>();
+let l77 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len77 = l76;
-let bytes77 = _rt::Vec::from_raw_parts(
-l75.cast(),
-len77,
-len77,
+let len78 = l77;
+let bytes78 = _rt::Vec::from_raw_parts(
+l76.cast(),
+len78,
+len78,
 );
-_rt::string_lift(bytes77)
+_rt::string_lift(bytes78)
 };
-V110::TaskNotFound(e110)
+V111::TaskNotFound(e111)
 }
 3 => {
-let e110 = {
-let l78 = *ptr5.add(16).cast::<*mut u8>();
-let l79 = *ptr5
+let e111 = {
+let l79 = *ptr5.add(16).cast::<*mut u8>();
+let l80 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len80 = l79;
-let bytes80 = _rt::Vec::from_raw_parts(
-l78.cast(),
-len80,
-len80,
+let len81 = l80;
+let bytes81 = _rt::Vec::from_raw_parts(
+l79.cast(),
+len81,
+len81,
 );
-_rt::string_lift(bytes80)
+_rt::string_lift(bytes81)
 };
-V110::RunNotFound(e110)
+V111::RunNotFound(e111)
 }
 4 => {
-let e110 = {
-let l81 = *ptr5.add(16).cast::<*mut u8>();
-let l82 = *ptr5
+let e111 = {
+let l82 = *ptr5.add(16).cast::<*mut u8>();
+let l83 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len83 = l82;
-let bytes83 = _rt::Vec::from_raw_parts(
-l81.cast(),
-len83,
-len83,
+let len84 = l83;
+let bytes84 = _rt::Vec::from_raw_parts(
+l82.cast(),
+len84,
+len84,
 );
-_rt::string_lift(bytes83)
+_rt::string_lift(bytes84)
 };
-V110::AlreadyTriggered(e110)
+V111::AlreadyTriggered(e111)
 }
 5 => {
-let e110 = {
-let l84 = *ptr5.add(16).cast::<*mut u8>();
-let l85 = *ptr5
+let e111 = {
+let l85 = *ptr5.add(16).cast::<*mut u8>();
+let l86 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len86 = l85;
-let bytes86 = _rt::Vec::from_raw_parts(
-l84.cast(),
-len86,
-len86,
+let len87 = l86;
+let bytes87 = _rt::Vec::from_raw_parts(
+l85.cast(),
+len87,
+len87,
 );
-_rt::string_lift(bytes86)
+_rt::string_lift(bytes87)
 };
-V110::DefinedByCode(e110)
+V111::DefinedByCode(e111)
 }
 6 => {
-let e110 = {
-let l87 = *ptr5.add(16).cast::<*mut u8>();
-let l88 = *ptr5
+let e111 = {
+let l88 = *ptr5.add(16).cast::<*mut u8>();
+let l89 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len89 = l88;
-let bytes89 = _rt::Vec::from_raw_parts(
-l87.cast(),
-len89,
-len89,
+let len90 = l89;
+let bytes90 = _rt::Vec::from_raw_parts(
+l88.cast(),
+len90,
+len90,
 );
-_rt::string_lift(bytes89)
+_rt::string_lift(bytes90)
 };
-V110::AlreadyEnded(e110)
+V111::AlreadyEnded(e111)
 }
 7 => {
-let e110 = {
-let l90 = *ptr5.add(16).cast::<*mut u8>();
-let l91 = *ptr5
+let e111 = {
+let l91 = *ptr5.add(16).cast::<*mut u8>();
+let l92 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len92 = l91;
-let bytes92 = _rt::Vec::from_raw_parts(
-l90.cast(),
-len92,
-len92,
+let len93 = l92;
+let bytes93 = _rt::Vec::from_raw_parts(
+l91.cast(),
+len93,
+len93,
 );
-_rt::string_lift(bytes92)
+_rt::string_lift(bytes93)
 };
-V110::UniqueKeyTaken(e110)
+V111::UniqueKeyTaken(e111)
 }
 8 => {
-let e110 = {
-let l93 = *ptr5.add(16).cast::<*mut u8>();
-let l94 = *ptr5
+let e111 = {
+let l94 = *ptr5.add(16).cast::<*mut u8>();
+let l95 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len95 = l94;
-let bytes95 = _rt::Vec::from_raw_parts(
-l93.cast(),
-len95,
-len95,
+let len96 = l95;
+let bytes96 = _rt::Vec::from_raw_parts(
+l94.cast(),
+len96,
+len96,
 );
-_rt::string_lift(bytes95)
+_rt::string_lift(bytes96)
 };
-V110::CronNotFound(e110)
+V111::CronNotFound(e111)
 }
 9 => {
-let e110 = {
-let l96 = *ptr5.add(16).cast::<*mut u8>();
-let l97 = *ptr5
+let e111 = {
+let l97 = *ptr5.add(16).cast::<*mut u8>();
+let l98 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len98 = l97;
-let bytes98 = _rt::Vec::from_raw_parts(
-l96.cast(),
-len98,
-len98,
+let len99 = l98;
+let bytes99 = _rt::Vec::from_raw_parts(
+l97.cast(),
+len99,
+len99,
 );
-_rt::string_lift(bytes98)
+_rt::string_lift(bytes99)
 };
-V110::CronExists(e110)
+V111::CronExists(e111)
 }
 10 => {
-let e110 = {
-let l99 = *ptr5.add(16).cast::<*mut u8>();
-let l100 = *ptr5
+let e111 = {
+let l100 = *ptr5.add(16).cast::<*mut u8>();
+let l101 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len101 = l100;
-let bytes101 = _rt::Vec::from_raw_parts(
-l99.cast(),
-len101,
-len101,
+let len102 = l101;
+let bytes102 = _rt::Vec::from_raw_parts(
+l100.cast(),
+len102,
+len102,
 );
-_rt::string_lift(bytes101)
+_rt::string_lift(bytes102)
 };
-V110::CronDefinedByCode(e110)
+V111::CronDefinedByCode(e111)
 }
 11 => {
-let e110 = {
-let l102 = *ptr5.add(16).cast::<*mut u8>();
-let l103 = *ptr5
+let e111 = {
+let l103 = *ptr5.add(16).cast::<*mut u8>();
+let l104 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len104 = l103;
-let bytes104 = _rt::Vec::from_raw_parts(
-l102.cast(),
-len104,
-len104,
+let len105 = l104;
+let bytes105 = _rt::Vec::from_raw_parts(
+l103.cast(),
+len105,
+len105,
 );
-_rt::string_lift(bytes104)
+_rt::string_lift(bytes105)
 };
-V110::Forbidden(e110)
+V111::Forbidden(e111)
 }
 12 => {
-let e110 = {
-let l105 = i32::from(*ptr5.add(16).cast::<u8>());
-match l105 {
+let e111 = {
+let l106 = i32::from(*ptr5.add(16).cast::<u8>());
+match l106 {
 0 => None,
 1 => {
 let e = {
-let l106 = *ptr5.add(24).cast::<i64>();
-l106 as u64
+let l107 = *ptr5.add(24).cast::<i64>();
+l107 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V110::Unavailable(e110)
+V111::Unavailable(e111)
 }
 n => {
 debug_assert_eq!(n, 13, "invalid enum discriminant");
-let e110 = {
-let l107 = *ptr5.add(16).cast::<*mut u8>();
-let l108 = *ptr5
+let e111 = {
+let l108 = *ptr5.add(16).cast::<*mut u8>();
+let l109 = *ptr5
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len109 = l108;
-let bytes109 = _rt::Vec::from_raw_parts(
-l107.cast(),
-len109,
-len109,
+let len110 = l109;
+let bytes110 = _rt::Vec::from_raw_parts(
+l108.cast(),
+len110,
+len110,
 );
-_rt::string_lift(bytes109)
+_rt::string_lift(bytes110)
 };
-V110::Other(e110)
+V111::Other(e111)
 }
 };
-v110
+v111
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result111
+result112
 }
 }
 #[allow(unused_unsafe, clippy::all)]
@@ -20149,7 +20190,7 @@ result2_2,
 ptr3,
 );
 let l5 = i32::from(*ptr3.add(0).cast::<u8>());
-let result109 = match l5 {
+let result110 = match l5 {
 0 => {
 let e = {
 let l6 = *ptr3.add(8).cast::<i64>();
@@ -20474,277 +20515,281 @@ base60,
 len60 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
 8,
 );
+let l61 = *ptr3
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
 BulkOutcome {
 changed: l6 as u64,
 refused: result60,
+refused_total: l61 as u64,
 }
 };
 Ok(e)
 }
 1 => {
 let e = {
-let l61 = i32::from(*ptr3.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V108;
-let v108 = match l61 {
+let l62 = i32::from(*ptr3.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V109;
+let v109 = match l62 {
 0 => {
-let e108 = {
-let l62 = *ptr3.add(16).cast::<*mut u8>();
-let l63 = *ptr3
+let e109 = {
+let l63 = *ptr3.add(16).cast::<*mut u8>();
+let l64 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len64 = l63;
-let bytes64 = _rt::Vec::from_raw_parts(
-l62.cast(),
-len64,
-len64,
+let len65 = l64;
+let bytes65 = _rt::Vec::from_raw_parts(
+l63.cast(),
+len65,
+len65,
 );
-let l65 = *ptr3
+let l66 = *ptr3
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
-let l66 = *ptr3
+let l67 = *ptr3
 .add(16 + 3 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len67 = l66;
-let bytes67 = _rt::Vec::from_raw_parts(
-l65.cast(),
-len67,
-len67,
+let len68 = l67;
+let bytes68 = _rt::Vec::from_raw_parts(
+l66.cast(),
+len68,
+len68,
 );
 super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes64),
-reason: _rt::string_lift(bytes67),
+field: _rt::string_lift(bytes65),
+reason: _rt::string_lift(bytes68),
 }
 };
-V108::Invalid(e108)
+V109::Invalid(e109)
 }
 1 => {
-let e108 = {
-let l68 = *ptr3.add(16).cast::<*mut u8>();
-let l69 = *ptr3
+let e109 = {
+let l69 = *ptr3.add(16).cast::<*mut u8>();
+let l70 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len70 = l69;
-let bytes70 = _rt::Vec::from_raw_parts(
-l68.cast(),
-len70,
-len70,
+let len71 = l70;
+let bytes71 = _rt::Vec::from_raw_parts(
+l69.cast(),
+len71,
+len71,
 );
-let l71 = *ptr3
+let l72 = *ptr3
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
-let l72 = *ptr3
+let l73 = *ptr3
 .add(24 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
 super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes70),
-max: l71 as u64,
-asked: l72 as u64,
+limit: _rt::string_lift(bytes71),
+max: l72 as u64,
+asked: l73 as u64,
 }
 };
-V108::Limit(e108)
+V109::Limit(e109)
 }
 2 => {
-let e108 = {
-let l73 = *ptr3.add(16).cast::<*mut u8>();
-let l74 = *ptr3
+let e109 = {
+let l74 = *ptr3.add(16).cast::<*mut u8>();
+let l75 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len75 = l74;
-let bytes75 = _rt::Vec::from_raw_parts(
-l73.cast(),
-len75,
-len75,
+let len76 = l75;
+let bytes76 = _rt::Vec::from_raw_parts(
+l74.cast(),
+len76,
+len76,
 );
-_rt::string_lift(bytes75)
+_rt::string_lift(bytes76)
 };
-V108::TaskNotFound(e108)
+V109::TaskNotFound(e109)
 }
 3 => {
-let e108 = {
-let l76 = *ptr3.add(16).cast::<*mut u8>();
-let l77 = *ptr3
+let e109 = {
+let l77 = *ptr3.add(16).cast::<*mut u8>();
+let l78 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len78 = l77;
-let bytes78 = _rt::Vec::from_raw_parts(
-l76.cast(),
-len78,
-len78,
+let len79 = l78;
+let bytes79 = _rt::Vec::from_raw_parts(
+l77.cast(),
+len79,
+len79,
 );
-_rt::string_lift(bytes78)
+_rt::string_lift(bytes79)
 };
-V108::RunNotFound(e108)
+V109::RunNotFound(e109)
 }
 4 => {
-let e108 = {
-let l79 = *ptr3.add(16).cast::<*mut u8>();
-let l80 = *ptr3
+let e109 = {
+let l80 = *ptr3.add(16).cast::<*mut u8>();
+let l81 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len81 = l80;
-let bytes81 = _rt::Vec::from_raw_parts(
-l79.cast(),
-len81,
-len81,
+let len82 = l81;
+let bytes82 = _rt::Vec::from_raw_parts(
+l80.cast(),
+len82,
+len82,
 );
-_rt::string_lift(bytes81)
+_rt::string_lift(bytes82)
 };
-V108::AlreadyTriggered(e108)
+V109::AlreadyTriggered(e109)
 }
 5 => {
-let e108 = {
-let l82 = *ptr3.add(16).cast::<*mut u8>();
-let l83 = *ptr3
+let e109 = {
+let l83 = *ptr3.add(16).cast::<*mut u8>();
+let l84 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len84 = l83;
-let bytes84 = _rt::Vec::from_raw_parts(
-l82.cast(),
-len84,
-len84,
+let len85 = l84;
+let bytes85 = _rt::Vec::from_raw_parts(
+l83.cast(),
+len85,
+len85,
 );
-_rt::string_lift(bytes84)
+_rt::string_lift(bytes85)
 };
-V108::DefinedByCode(e108)
+V109::DefinedByCode(e109)
 }
 6 => {
-let e108 = {
-let l85 = *ptr3.add(16).cast::<*mut u8>();
-let l86 = *ptr3
+let e109 = {
+let l86 = *ptr3.add(16).cast::<*mut u8>();
+let l87 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len87 = l86;
-let bytes87 = _rt::Vec::from_raw_parts(
-l85.cast(),
-len87,
-len87,
+let len88 = l87;
+let bytes88 = _rt::Vec::from_raw_parts(
+l86.cast(),
+len88,
+len88,
 );
-_rt::string_lift(bytes87)
+_rt::string_lift(bytes88)
 };
-V108::AlreadyEnded(e108)
+V109::AlreadyEnded(e109)
 }
 7 => {
-let e108 = {
-let l88 = *ptr3.add(16).cast::<*mut u8>();
-let l89 = *ptr3
+let e109 = {
+let l89 = *ptr3.add(16).cast::<*mut u8>();
+let l90 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len90 = l89;
-let bytes90 = _rt::Vec::from_raw_parts(
-l88.cast(),
-len90,
-len90,
+let len91 = l90;
+let bytes91 = _rt::Vec::from_raw_parts(
+l89.cast(),
+len91,
+len91,
 );
-_rt::string_lift(bytes90)
+_rt::string_lift(bytes91)
 };
-V108::UniqueKeyTaken(e108)
+V109::UniqueKeyTaken(e109)
 }
 8 => {
-let e108 = {
-let l91 = *ptr3.add(16).cast::<*mut u8>();
-let l92 = *ptr3
+let e109 = {
+let l92 = *ptr3.add(16).cast::<*mut u8>();
+let l93 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len93 = l92;
-let bytes93 = _rt::Vec::from_raw_parts(
-l91.cast(),
-len93,
-len93,
+let len94 = l93;
+let bytes94 = _rt::Vec::from_raw_parts(
+l92.cast(),
+len94,
+len94,
 );
-_rt::string_lift(bytes93)
+_rt::string_lift(bytes94)
 };
-V108::CronNotFound(e108)
+V109::CronNotFound(e109)
 }
 9 => {
-let e108 = {
-let l94 = *ptr3.add(16).cast::<*mut u8>();
-let l95 = *ptr3
+let e109 = {
+let l95 = *ptr3.add(16).cast::<*mut u8>();
+let l96 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len96 = l95;
-let bytes96 = _rt::Vec::from_raw_parts(
-l94.cast(),
-len96,
-len96,
+let len97 = l96;
+let bytes97 = _rt::Vec::from_raw_parts(
+l95.cast(),
+len97,
+len97,
 );
-_rt::string_lift(bytes96)
+_rt::string_lift(bytes97)
 };
-V108::CronExists(e108)
+V109::CronExists(e109)
 }
 10 => {
-let e108 = {
-let l97 = *ptr3.add(16).cast::<*mut u8>();
-let l98 = *ptr3
+let e109 = {
+let l98 = *ptr3.add(16).cast::<*mut u8>();
+let l99 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len99 = l98;
-let bytes99 = _rt::Vec::from_raw_parts(
-l97.cast(),
-len99,
-len99,
+let len100 = l99;
+let bytes100 = _rt::Vec::from_raw_parts(
+l98.cast(),
+len100,
+len100,
 );
-_rt::string_lift(bytes99)
+_rt::string_lift(bytes100)
 };
-V108::CronDefinedByCode(e108)
+V109::CronDefinedByCode(e109)
 }
 11 => {
-let e108 = {
-let l100 = *ptr3.add(16).cast::<*mut u8>();
-let l101 = *ptr3
+let e109 = {
+let l101 = *ptr3.add(16).cast::<*mut u8>();
+let l102 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len102 = l101;
-let bytes102 = _rt::Vec::from_raw_parts(
-l100.cast(),
-len102,
-len102,
+let len103 = l102;
+let bytes103 = _rt::Vec::from_raw_parts(
+l101.cast(),
+len103,
+len103,
 );
-_rt::string_lift(bytes102)
+_rt::string_lift(bytes103)
 };
-V108::Forbidden(e108)
+V109::Forbidden(e109)
 }
 12 => {
-let e108 = {
-let l103 = i32::from(*ptr3.add(16).cast::<u8>());
-match l103 {
+let e109 = {
+let l104 = i32::from(*ptr3.add(16).cast::<u8>());
+match l104 {
 0 => None,
 1 => {
 let e = {
-let l104 = *ptr3.add(24).cast::<i64>();
-l104 as u64
+let l105 = *ptr3.add(24).cast::<i64>();
+l105 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V108::Unavailable(e108)
+V109::Unavailable(e109)
 }
 n => {
 debug_assert_eq!(n, 13, "invalid enum discriminant");
-let e108 = {
-let l105 = *ptr3.add(16).cast::<*mut u8>();
-let l106 = *ptr3
+let e109 = {
+let l106 = *ptr3.add(16).cast::<*mut u8>();
+let l107 = *ptr3
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len107 = l106;
-let bytes107 = _rt::Vec::from_raw_parts(
-l105.cast(),
-len107,
-len107,
+let len108 = l107;
+let bytes108 = _rt::Vec::from_raw_parts(
+l106.cast(),
+len108,
+len108,
 );
-_rt::string_lift(bytes107)
+_rt::string_lift(bytes108)
 };
-V108::Other(e108)
+V109::Other(e109)
 }
 };
-v108
+v109
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result109
+result110
 }
 }
 #[allow(unused_unsafe, clippy::all)]
@@ -20781,7 +20826,7 @@ unreachable!()
 }
 wit_import1((filter).handle() as i32, _rt::as_i64(&by), ptr0);
 let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result106 = match l2 {
+let result107 = match l2 {
 0 => {
 let e = {
 let l3 = *ptr0.add(8).cast::<i64>();
@@ -21106,277 +21151,281 @@ base57,
 len57 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
 8,
 );
+let l58 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
 BulkOutcome {
 changed: l3 as u64,
 refused: result57,
+refused_total: l58 as u64,
 }
 };
 Ok(e)
 }
 1 => {
 let e = {
-let l58 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V105;
-let v105 = match l58 {
+let l59 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V106;
+let v106 = match l59 {
 0 => {
-let e105 = {
-let l59 = *ptr0.add(16).cast::<*mut u8>();
-let l60 = *ptr0
+let e106 = {
+let l60 = *ptr0.add(16).cast::<*mut u8>();
+let l61 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len61 = l60;
-let bytes61 = _rt::Vec::from_raw_parts(
-l59.cast(),
-len61,
-len61,
+let len62 = l61;
+let bytes62 = _rt::Vec::from_raw_parts(
+l60.cast(),
+len62,
+len62,
 );
-let l62 = *ptr0
+let l63 = *ptr0
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
-let l63 = *ptr0
+let l64 = *ptr0
 .add(16 + 3 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len64 = l63;
-let bytes64 = _rt::Vec::from_raw_parts(
-l62.cast(),
-len64,
-len64,
+let len65 = l64;
+let bytes65 = _rt::Vec::from_raw_parts(
+l63.cast(),
+len65,
+len65,
 );
 super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes61),
-reason: _rt::string_lift(bytes64),
+field: _rt::string_lift(bytes62),
+reason: _rt::string_lift(bytes65),
 }
 };
-V105::Invalid(e105)
+V106::Invalid(e106)
 }
 1 => {
-let e105 = {
-let l65 = *ptr0.add(16).cast::<*mut u8>();
-let l66 = *ptr0
+let e106 = {
+let l66 = *ptr0.add(16).cast::<*mut u8>();
+let l67 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len67 = l66;
-let bytes67 = _rt::Vec::from_raw_parts(
-l65.cast(),
-len67,
-len67,
+let len68 = l67;
+let bytes68 = _rt::Vec::from_raw_parts(
+l66.cast(),
+len68,
+len68,
 );
-let l68 = *ptr0
+let l69 = *ptr0
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
-let l69 = *ptr0
+let l70 = *ptr0
 .add(24 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
 super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes67),
-max: l68 as u64,
-asked: l69 as u64,
+limit: _rt::string_lift(bytes68),
+max: l69 as u64,
+asked: l70 as u64,
 }
 };
-V105::Limit(e105)
+V106::Limit(e106)
 }
 2 => {
-let e105 = {
-let l70 = *ptr0.add(16).cast::<*mut u8>();
-let l71 = *ptr0
+let e106 = {
+let l71 = *ptr0.add(16).cast::<*mut u8>();
+let l72 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len72 = l71;
-let bytes72 = _rt::Vec::from_raw_parts(
-l70.cast(),
-len72,
-len72,
+let len73 = l72;
+let bytes73 = _rt::Vec::from_raw_parts(
+l71.cast(),
+len73,
+len73,
 );
-_rt::string_lift(bytes72)
+_rt::string_lift(bytes73)
 };
-V105::TaskNotFound(e105)
+V106::TaskNotFound(e106)
 }
 3 => {
-let e105 = {
-let l73 = *ptr0.add(16).cast::<*mut u8>();
-let l74 = *ptr0
+let e106 = {
+let l74 = *ptr0.add(16).cast::<*mut u8>();
+let l75 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len75 = l74;
-let bytes75 = _rt::Vec::from_raw_parts(
-l73.cast(),
-len75,
-len75,
+let len76 = l75;
+let bytes76 = _rt::Vec::from_raw_parts(
+l74.cast(),
+len76,
+len76,
 );
-_rt::string_lift(bytes75)
+_rt::string_lift(bytes76)
 };
-V105::RunNotFound(e105)
+V106::RunNotFound(e106)
 }
 4 => {
-let e105 = {
-let l76 = *ptr0.add(16).cast::<*mut u8>();
-let l77 = *ptr0
+let e106 = {
+let l77 = *ptr0.add(16).cast::<*mut u8>();
+let l78 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len78 = l77;
-let bytes78 = _rt::Vec::from_raw_parts(
-l76.cast(),
-len78,
-len78,
+let len79 = l78;
+let bytes79 = _rt::Vec::from_raw_parts(
+l77.cast(),
+len79,
+len79,
 );
-_rt::string_lift(bytes78)
+_rt::string_lift(bytes79)
 };
-V105::AlreadyTriggered(e105)
+V106::AlreadyTriggered(e106)
 }
 5 => {
-let e105 = {
-let l79 = *ptr0.add(16).cast::<*mut u8>();
-let l80 = *ptr0
+let e106 = {
+let l80 = *ptr0.add(16).cast::<*mut u8>();
+let l81 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len81 = l80;
-let bytes81 = _rt::Vec::from_raw_parts(
-l79.cast(),
-len81,
-len81,
+let len82 = l81;
+let bytes82 = _rt::Vec::from_raw_parts(
+l80.cast(),
+len82,
+len82,
 );
-_rt::string_lift(bytes81)
+_rt::string_lift(bytes82)
 };
-V105::DefinedByCode(e105)
+V106::DefinedByCode(e106)
 }
 6 => {
-let e105 = {
-let l82 = *ptr0.add(16).cast::<*mut u8>();
-let l83 = *ptr0
+let e106 = {
+let l83 = *ptr0.add(16).cast::<*mut u8>();
+let l84 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len84 = l83;
-let bytes84 = _rt::Vec::from_raw_parts(
-l82.cast(),
-len84,
-len84,
+let len85 = l84;
+let bytes85 = _rt::Vec::from_raw_parts(
+l83.cast(),
+len85,
+len85,
 );
-_rt::string_lift(bytes84)
+_rt::string_lift(bytes85)
 };
-V105::AlreadyEnded(e105)
+V106::AlreadyEnded(e106)
 }
 7 => {
-let e105 = {
-let l85 = *ptr0.add(16).cast::<*mut u8>();
-let l86 = *ptr0
+let e106 = {
+let l86 = *ptr0.add(16).cast::<*mut u8>();
+let l87 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len87 = l86;
-let bytes87 = _rt::Vec::from_raw_parts(
-l85.cast(),
-len87,
-len87,
+let len88 = l87;
+let bytes88 = _rt::Vec::from_raw_parts(
+l86.cast(),
+len88,
+len88,
 );
-_rt::string_lift(bytes87)
+_rt::string_lift(bytes88)
 };
-V105::UniqueKeyTaken(e105)
+V106::UniqueKeyTaken(e106)
 }
 8 => {
-let e105 = {
-let l88 = *ptr0.add(16).cast::<*mut u8>();
-let l89 = *ptr0
+let e106 = {
+let l89 = *ptr0.add(16).cast::<*mut u8>();
+let l90 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len90 = l89;
-let bytes90 = _rt::Vec::from_raw_parts(
-l88.cast(),
-len90,
-len90,
+let len91 = l90;
+let bytes91 = _rt::Vec::from_raw_parts(
+l89.cast(),
+len91,
+len91,
 );
-_rt::string_lift(bytes90)
+_rt::string_lift(bytes91)
 };
-V105::CronNotFound(e105)
+V106::CronNotFound(e106)
 }
 9 => {
-let e105 = {
-let l91 = *ptr0.add(16).cast::<*mut u8>();
-let l92 = *ptr0
+let e106 = {
+let l92 = *ptr0.add(16).cast::<*mut u8>();
+let l93 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len93 = l92;
-let bytes93 = _rt::Vec::from_raw_parts(
-l91.cast(),
-len93,
-len93,
+let len94 = l93;
+let bytes94 = _rt::Vec::from_raw_parts(
+l92.cast(),
+len94,
+len94,
 );
-_rt::string_lift(bytes93)
+_rt::string_lift(bytes94)
 };
-V105::CronExists(e105)
+V106::CronExists(e106)
 }
 10 => {
-let e105 = {
-let l94 = *ptr0.add(16).cast::<*mut u8>();
-let l95 = *ptr0
+let e106 = {
+let l95 = *ptr0.add(16).cast::<*mut u8>();
+let l96 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len96 = l95;
-let bytes96 = _rt::Vec::from_raw_parts(
-l94.cast(),
-len96,
-len96,
+let len97 = l96;
+let bytes97 = _rt::Vec::from_raw_parts(
+l95.cast(),
+len97,
+len97,
 );
-_rt::string_lift(bytes96)
+_rt::string_lift(bytes97)
 };
-V105::CronDefinedByCode(e105)
+V106::CronDefinedByCode(e106)
 }
 11 => {
-let e105 = {
-let l97 = *ptr0.add(16).cast::<*mut u8>();
-let l98 = *ptr0
+let e106 = {
+let l98 = *ptr0.add(16).cast::<*mut u8>();
+let l99 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len99 = l98;
-let bytes99 = _rt::Vec::from_raw_parts(
-l97.cast(),
-len99,
-len99,
+let len100 = l99;
+let bytes100 = _rt::Vec::from_raw_parts(
+l98.cast(),
+len100,
+len100,
 );
-_rt::string_lift(bytes99)
+_rt::string_lift(bytes100)
 };
-V105::Forbidden(e105)
+V106::Forbidden(e106)
 }
 12 => {
-let e105 = {
-let l100 = i32::from(*ptr0.add(16).cast::<u8>());
-match l100 {
+let e106 = {
+let l101 = i32::from(*ptr0.add(16).cast::<u8>());
+match l101 {
 0 => None,
 1 => {
 let e = {
-let l101 = *ptr0.add(24).cast::<i64>();
-l101 as u64
+let l102 = *ptr0.add(24).cast::<i64>();
+l102 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V105::Unavailable(e105)
+V106::Unavailable(e106)
 }
 n => {
 debug_assert_eq!(n, 13, "invalid enum discriminant");
-let e105 = {
-let l102 = *ptr0.add(16).cast::<*mut u8>();
-let l103 = *ptr0
+let e106 = {
+let l103 = *ptr0.add(16).cast::<*mut u8>();
+let l104 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len104 = l103;
-let bytes104 = _rt::Vec::from_raw_parts(
-l102.cast(),
-len104,
-len104,
+let len105 = l104;
+let bytes105 = _rt::Vec::from_raw_parts(
+l103.cast(),
+len105,
+len105,
 );
-_rt::string_lift(bytes104)
+_rt::string_lift(bytes105)
 };
-V105::Other(e105)
+V106::Other(e106)
 }
 };
-v105
+v106
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result106
+result107
 }
 }
 #[allow(unused_unsafe, clippy::all)]
@@ -21430,7 +21479,7 @@ unreachable!()
 }
 wit_import3(result1, len1, ptr2);
 let l4 = i32::from(*ptr2.add(0).cast::<u8>());
-let result108 = match l4 {
+let result109 = match l4 {
 0 => {
 let e = {
 let l5 = *ptr2.add(8).cast::<i64>();
@@ -21755,282 +21804,286 @@ base59,
 len59 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
 8,
 );
+let l60 = *ptr2
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
 BulkOutcome {
 changed: l5 as u64,
 refused: result59,
+refused_total: l60 as u64,
 }
 };
 Ok(e)
 }
 1 => {
 let e = {
-let l60 = i32::from(*ptr2.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V107;
-let v107 = match l60 {
+let l61 = i32::from(*ptr2.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V108;
+let v108 = match l61 {
 0 => {
-let e107 = {
-let l61 = *ptr2.add(16).cast::<*mut u8>();
-let l62 = *ptr2
+let e108 = {
+let l62 = *ptr2.add(16).cast::<*mut u8>();
+let l63 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len63 = l62;
-let bytes63 = _rt::Vec::from_raw_parts(
-l61.cast(),
-len63,
-len63,
+let len64 = l63;
+let bytes64 = _rt::Vec::from_raw_parts(
+l62.cast(),
+len64,
+len64,
 );
-let l64 = *ptr2
+let l65 = *ptr2
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
-let l65 = *ptr2
+let l66 = *ptr2
 .add(16 + 3 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len66 = l65;
-let bytes66 = _rt::Vec::from_raw_parts(
-l64.cast(),
-len66,
-len66,
+let len67 = l66;
+let bytes67 = _rt::Vec::from_raw_parts(
+l65.cast(),
+len67,
+len67,
 );
 super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes63),
-reason: _rt::string_lift(bytes66),
+field: _rt::string_lift(bytes64),
+reason: _rt::string_lift(bytes67),
 }
 };
-V107::Invalid(e107)
+V108::Invalid(e108)
 }
 1 => {
-let e107 = {
-let l67 = *ptr2.add(16).cast::<*mut u8>();
-let l68 = *ptr2
+let e108 = {
+let l68 = *ptr2.add(16).cast::<*mut u8>();
+let l69 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len69 = l68;
-let bytes69 = _rt::Vec::from_raw_parts(
-l67.cast(),
-len69,
-len69,
+let len70 = l69;
+let bytes70 = _rt::Vec::from_raw_parts(
+l68.cast(),
+len70,
+len70,
 );
-let l70 = *ptr2
+let l71 = *ptr2
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
-let l71 = *ptr2
+let l72 = *ptr2
 .add(24 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
 super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes69),
-max: l70 as u64,
-asked: l71 as u64,
+limit: _rt::string_lift(bytes70),
+max: l71 as u64,
+asked: l72 as u64,
 }
 };
-V107::Limit(e107)
+V108::Limit(e108)
 }
 2 => {
-let e107 = {
-let l72 = *ptr2.add(16).cast::<*mut u8>();
-let l73 = *ptr2
+let e108 = {
+let l73 = *ptr2.add(16).cast::<*mut u8>();
+let l74 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len74 = l73;
-let bytes74 = _rt::Vec::from_raw_parts(
-l72.cast(),
-len74,
-len74,
+let len75 = l74;
+let bytes75 = _rt::Vec::from_raw_parts(
+l73.cast(),
+len75,
+len75,
 );
-_rt::string_lift(bytes74)
+_rt::string_lift(bytes75)
 };
-V107::TaskNotFound(e107)
+V108::TaskNotFound(e108)
 }
 3 => {
-let e107 = {
-let l75 = *ptr2.add(16).cast::<*mut u8>();
-let l76 = *ptr2
+let e108 = {
+let l76 = *ptr2.add(16).cast::<*mut u8>();
+let l77 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len77 = l76;
-let bytes77 = _rt::Vec::from_raw_parts(
-l75.cast(),
-len77,
-len77,
+let len78 = l77;
+let bytes78 = _rt::Vec::from_raw_parts(
+l76.cast(),
+len78,
+len78,
 );
-_rt::string_lift(bytes77)
+_rt::string_lift(bytes78)
 };
-V107::RunNotFound(e107)
+V108::RunNotFound(e108)
 }
 4 => {
-let e107 = {
-let l78 = *ptr2.add(16).cast::<*mut u8>();
-let l79 = *ptr2
+let e108 = {
+let l79 = *ptr2.add(16).cast::<*mut u8>();
+let l80 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len80 = l79;
-let bytes80 = _rt::Vec::from_raw_parts(
-l78.cast(),
-len80,
-len80,
+let len81 = l80;
+let bytes81 = _rt::Vec::from_raw_parts(
+l79.cast(),
+len81,
+len81,
 );
-_rt::string_lift(bytes80)
+_rt::string_lift(bytes81)
 };
-V107::AlreadyTriggered(e107)
+V108::AlreadyTriggered(e108)
 }
 5 => {
-let e107 = {
-let l81 = *ptr2.add(16).cast::<*mut u8>();
-let l82 = *ptr2
+let e108 = {
+let l82 = *ptr2.add(16).cast::<*mut u8>();
+let l83 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len83 = l82;
-let bytes83 = _rt::Vec::from_raw_parts(
-l81.cast(),
-len83,
-len83,
+let len84 = l83;
+let bytes84 = _rt::Vec::from_raw_parts(
+l82.cast(),
+len84,
+len84,
 );
-_rt::string_lift(bytes83)
+_rt::string_lift(bytes84)
 };
-V107::DefinedByCode(e107)
+V108::DefinedByCode(e108)
 }
 6 => {
-let e107 = {
-let l84 = *ptr2.add(16).cast::<*mut u8>();
-let l85 = *ptr2
+let e108 = {
+let l85 = *ptr2.add(16).cast::<*mut u8>();
+let l86 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len86 = l85;
-let bytes86 = _rt::Vec::from_raw_parts(
-l84.cast(),
-len86,
-len86,
+let len87 = l86;
+let bytes87 = _rt::Vec::from_raw_parts(
+l85.cast(),
+len87,
+len87,
 );
-_rt::string_lift(bytes86)
+_rt::string_lift(bytes87)
 };
-V107::AlreadyEnded(e107)
+V108::AlreadyEnded(e108)
 }
 7 => {
-let e107 = {
-let l87 = *ptr2.add(16).cast::<*mut u8>();
-let l88 = *ptr2
+let e108 = {
+let l88 = *ptr2.add(16).cast::<*mut u8>();
+let l89 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len89 = l88;
-let bytes89 = _rt::Vec::from_raw_parts(
-l87.cast(),
-len89,
-len89,
+let len90 = l89;
+let bytes90 = _rt::Vec::from_raw_parts(
+l88.cast(),
+len90,
+len90,
 );
-_rt::string_lift(bytes89)
+_rt::string_lift(bytes90)
 };
-V107::UniqueKeyTaken(e107)
+V108::UniqueKeyTaken(e108)
 }
 8 => {
-let e107 = {
-let l90 = *ptr2.add(16).cast::<*mut u8>();
-let l91 = *ptr2
+let e108 = {
+let l91 = *ptr2.add(16).cast::<*mut u8>();
+let l92 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len92 = l91;
-let bytes92 = _rt::Vec::from_raw_parts(
-l90.cast(),
-len92,
-len92,
+let len93 = l92;
+let bytes93 = _rt::Vec::from_raw_parts(
+l91.cast(),
+len93,
+len93,
 );
-_rt::string_lift(bytes92)
+_rt::string_lift(bytes93)
 };
-V107::CronNotFound(e107)
+V108::CronNotFound(e108)
 }
 9 => {
-let e107 = {
-let l93 = *ptr2.add(16).cast::<*mut u8>();
-let l94 = *ptr2
+let e108 = {
+let l94 = *ptr2.add(16).cast::<*mut u8>();
+let l95 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len95 = l94;
-let bytes95 = _rt::Vec::from_raw_parts(
-l93.cast(),
-len95,
-len95,
+let len96 = l95;
+let bytes96 = _rt::Vec::from_raw_parts(
+l94.cast(),
+len96,
+len96,
 );
-_rt::string_lift(bytes95)
+_rt::string_lift(bytes96)
 };
-V107::CronExists(e107)
+V108::CronExists(e108)
 }
 10 => {
-let e107 = {
-let l96 = *ptr2.add(16).cast::<*mut u8>();
-let l97 = *ptr2
+let e108 = {
+let l97 = *ptr2.add(16).cast::<*mut u8>();
+let l98 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len98 = l97;
-let bytes98 = _rt::Vec::from_raw_parts(
-l96.cast(),
-len98,
-len98,
+let len99 = l98;
+let bytes99 = _rt::Vec::from_raw_parts(
+l97.cast(),
+len99,
+len99,
 );
-_rt::string_lift(bytes98)
+_rt::string_lift(bytes99)
 };
-V107::CronDefinedByCode(e107)
+V108::CronDefinedByCode(e108)
 }
 11 => {
-let e107 = {
-let l99 = *ptr2.add(16).cast::<*mut u8>();
-let l100 = *ptr2
+let e108 = {
+let l100 = *ptr2.add(16).cast::<*mut u8>();
+let l101 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len101 = l100;
-let bytes101 = _rt::Vec::from_raw_parts(
-l99.cast(),
-len101,
-len101,
+let len102 = l101;
+let bytes102 = _rt::Vec::from_raw_parts(
+l100.cast(),
+len102,
+len102,
 );
-_rt::string_lift(bytes101)
+_rt::string_lift(bytes102)
 };
-V107::Forbidden(e107)
+V108::Forbidden(e108)
 }
 12 => {
-let e107 = {
-let l102 = i32::from(*ptr2.add(16).cast::<u8>());
-match l102 {
+let e108 = {
+let l103 = i32::from(*ptr2.add(16).cast::<u8>());
+match l103 {
 0 => None,
 1 => {
 let e = {
-let l103 = *ptr2.add(24).cast::<i64>();
-l103 as u64
+let l104 = *ptr2.add(24).cast::<i64>();
+l104 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V107::Unavailable(e107)
+V108::Unavailable(e108)
 }
 n => {
 debug_assert_eq!(n, 13, "invalid enum discriminant");
-let e107 = {
-let l104 = *ptr2.add(16).cast::<*mut u8>();
-let l105 = *ptr2
+let e108 = {
+let l105 = *ptr2.add(16).cast::<*mut u8>();
+let l106 = *ptr2
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len106 = l105;
-let bytes106 = _rt::Vec::from_raw_parts(
-l104.cast(),
-len106,
-len106,
+let len107 = l106;
+let bytes107 = _rt::Vec::from_raw_parts(
+l105.cast(),
+len107,
+len107,
 );
-_rt::string_lift(bytes106)
+_rt::string_lift(bytes107)
 };
-V107::Other(e107)
+V108::Other(e108)
 }
 };
-v107
+v108
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result108
+result109
 }
 }
 #[allow(unused_unsafe, clippy::all)]
-/// Makes the runs that match now due as `trigger` does, and leaves alone those for which that is refused. Without a status in the filter
-/// that is what went wrong: failed and missed ones. Counts writes as `bulk-delete-matching` does.
+/// Makes the runs that match now due as `trigger` does; those for which that is refused are refused by themselves. A filter without a
+/// status means failed and missed runs here. Counts writes as `bulk-delete-matching` does.
 #[allow(async_fn_in_trait)]
 pub fn bulk_trigger_matching(
 filter: &RunFilter,
@@ -22059,7 +22112,7 @@ unreachable!()
 }
 wit_import1((filter).handle() as i32, ptr0);
 let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-let result106 = match l2 {
+let result107 = match l2 {
 0 => {
 let e = {
 let l3 = *ptr0.add(8).cast::<i64>();
@@ -22384,277 +22437,281 @@ base57,
 len57 * (24 + 4 * ::core::mem::size_of::<*const u8>()),
 8,
 );
+let l58 = *ptr0
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
 BulkOutcome {
 changed: l3 as u64,
 refused: result57,
+refused_total: l58 as u64,
 }
 };
 Ok(e)
 }
 1 => {
 let e = {
-let l58 = i32::from(*ptr0.add(8).cast::<u8>());
-use super::super::super::runlater::scheduler::types::Error as V105;
-let v105 = match l58 {
+let l59 = i32::from(*ptr0.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V106;
+let v106 = match l59 {
 0 => {
-let e105 = {
-let l59 = *ptr0.add(16).cast::<*mut u8>();
-let l60 = *ptr0
+let e106 = {
+let l60 = *ptr0.add(16).cast::<*mut u8>();
+let l61 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len61 = l60;
-let bytes61 = _rt::Vec::from_raw_parts(
-l59.cast(),
-len61,
-len61,
+let len62 = l61;
+let bytes62 = _rt::Vec::from_raw_parts(
+l60.cast(),
+len62,
+len62,
 );
-let l62 = *ptr0
+let l63 = *ptr0
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<*mut u8>();
-let l63 = *ptr0
+let l64 = *ptr0
 .add(16 + 3 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len64 = l63;
-let bytes64 = _rt::Vec::from_raw_parts(
-l62.cast(),
-len64,
-len64,
+let len65 = l64;
+let bytes65 = _rt::Vec::from_raw_parts(
+l63.cast(),
+len65,
+len65,
 );
 super::super::super::runlater::scheduler::types::InvalidArgument {
-field: _rt::string_lift(bytes61),
-reason: _rt::string_lift(bytes64),
+field: _rt::string_lift(bytes62),
+reason: _rt::string_lift(bytes65),
 }
 };
-V105::Invalid(e105)
+V106::Invalid(e106)
 }
 1 => {
-let e105 = {
-let l65 = *ptr0.add(16).cast::<*mut u8>();
-let l66 = *ptr0
+let e106 = {
+let l66 = *ptr0.add(16).cast::<*mut u8>();
+let l67 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len67 = l66;
-let bytes67 = _rt::Vec::from_raw_parts(
-l65.cast(),
-len67,
-len67,
+let len68 = l67;
+let bytes68 = _rt::Vec::from_raw_parts(
+l66.cast(),
+len68,
+len68,
 );
-let l68 = *ptr0
+let l69 = *ptr0
 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
-let l69 = *ptr0
+let l70 = *ptr0
 .add(24 + 2 * ::core::mem::size_of::<*const u8>())
 .cast::<i64>();
 super::super::super::runlater::scheduler::types::LimitExceeded {
-limit: _rt::string_lift(bytes67),
-max: l68 as u64,
-asked: l69 as u64,
+limit: _rt::string_lift(bytes68),
+max: l69 as u64,
+asked: l70 as u64,
 }
 };
-V105::Limit(e105)
+V106::Limit(e106)
 }
 2 => {
-let e105 = {
-let l70 = *ptr0.add(16).cast::<*mut u8>();
-let l71 = *ptr0
+let e106 = {
+let l71 = *ptr0.add(16).cast::<*mut u8>();
+let l72 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len72 = l71;
-let bytes72 = _rt::Vec::from_raw_parts(
-l70.cast(),
-len72,
-len72,
+let len73 = l72;
+let bytes73 = _rt::Vec::from_raw_parts(
+l71.cast(),
+len73,
+len73,
 );
-_rt::string_lift(bytes72)
+_rt::string_lift(bytes73)
 };
-V105::TaskNotFound(e105)
+V106::TaskNotFound(e106)
 }
 3 => {
-let e105 = {
-let l73 = *ptr0.add(16).cast::<*mut u8>();
-let l74 = *ptr0
+let e106 = {
+let l74 = *ptr0.add(16).cast::<*mut u8>();
+let l75 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len75 = l74;
-let bytes75 = _rt::Vec::from_raw_parts(
-l73.cast(),
-len75,
-len75,
+let len76 = l75;
+let bytes76 = _rt::Vec::from_raw_parts(
+l74.cast(),
+len76,
+len76,
 );
-_rt::string_lift(bytes75)
+_rt::string_lift(bytes76)
 };
-V105::RunNotFound(e105)
+V106::RunNotFound(e106)
 }
 4 => {
-let e105 = {
-let l76 = *ptr0.add(16).cast::<*mut u8>();
-let l77 = *ptr0
+let e106 = {
+let l77 = *ptr0.add(16).cast::<*mut u8>();
+let l78 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len78 = l77;
-let bytes78 = _rt::Vec::from_raw_parts(
-l76.cast(),
-len78,
-len78,
+let len79 = l78;
+let bytes79 = _rt::Vec::from_raw_parts(
+l77.cast(),
+len79,
+len79,
 );
-_rt::string_lift(bytes78)
+_rt::string_lift(bytes79)
 };
-V105::AlreadyTriggered(e105)
+V106::AlreadyTriggered(e106)
 }
 5 => {
-let e105 = {
-let l79 = *ptr0.add(16).cast::<*mut u8>();
-let l80 = *ptr0
+let e106 = {
+let l80 = *ptr0.add(16).cast::<*mut u8>();
+let l81 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len81 = l80;
-let bytes81 = _rt::Vec::from_raw_parts(
-l79.cast(),
-len81,
-len81,
+let len82 = l81;
+let bytes82 = _rt::Vec::from_raw_parts(
+l80.cast(),
+len82,
+len82,
 );
-_rt::string_lift(bytes81)
+_rt::string_lift(bytes82)
 };
-V105::DefinedByCode(e105)
+V106::DefinedByCode(e106)
 }
 6 => {
-let e105 = {
-let l82 = *ptr0.add(16).cast::<*mut u8>();
-let l83 = *ptr0
+let e106 = {
+let l83 = *ptr0.add(16).cast::<*mut u8>();
+let l84 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len84 = l83;
-let bytes84 = _rt::Vec::from_raw_parts(
-l82.cast(),
-len84,
-len84,
+let len85 = l84;
+let bytes85 = _rt::Vec::from_raw_parts(
+l83.cast(),
+len85,
+len85,
 );
-_rt::string_lift(bytes84)
+_rt::string_lift(bytes85)
 };
-V105::AlreadyEnded(e105)
+V106::AlreadyEnded(e106)
 }
 7 => {
-let e105 = {
-let l85 = *ptr0.add(16).cast::<*mut u8>();
-let l86 = *ptr0
+let e106 = {
+let l86 = *ptr0.add(16).cast::<*mut u8>();
+let l87 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len87 = l86;
-let bytes87 = _rt::Vec::from_raw_parts(
-l85.cast(),
-len87,
-len87,
+let len88 = l87;
+let bytes88 = _rt::Vec::from_raw_parts(
+l86.cast(),
+len88,
+len88,
 );
-_rt::string_lift(bytes87)
+_rt::string_lift(bytes88)
 };
-V105::UniqueKeyTaken(e105)
+V106::UniqueKeyTaken(e106)
 }
 8 => {
-let e105 = {
-let l88 = *ptr0.add(16).cast::<*mut u8>();
-let l89 = *ptr0
+let e106 = {
+let l89 = *ptr0.add(16).cast::<*mut u8>();
+let l90 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len90 = l89;
-let bytes90 = _rt::Vec::from_raw_parts(
-l88.cast(),
-len90,
-len90,
+let len91 = l90;
+let bytes91 = _rt::Vec::from_raw_parts(
+l89.cast(),
+len91,
+len91,
 );
-_rt::string_lift(bytes90)
+_rt::string_lift(bytes91)
 };
-V105::CronNotFound(e105)
+V106::CronNotFound(e106)
 }
 9 => {
-let e105 = {
-let l91 = *ptr0.add(16).cast::<*mut u8>();
-let l92 = *ptr0
+let e106 = {
+let l92 = *ptr0.add(16).cast::<*mut u8>();
+let l93 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len93 = l92;
-let bytes93 = _rt::Vec::from_raw_parts(
-l91.cast(),
-len93,
-len93,
+let len94 = l93;
+let bytes94 = _rt::Vec::from_raw_parts(
+l92.cast(),
+len94,
+len94,
 );
-_rt::string_lift(bytes93)
+_rt::string_lift(bytes94)
 };
-V105::CronExists(e105)
+V106::CronExists(e106)
 }
 10 => {
-let e105 = {
-let l94 = *ptr0.add(16).cast::<*mut u8>();
-let l95 = *ptr0
+let e106 = {
+let l95 = *ptr0.add(16).cast::<*mut u8>();
+let l96 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len96 = l95;
-let bytes96 = _rt::Vec::from_raw_parts(
-l94.cast(),
-len96,
-len96,
+let len97 = l96;
+let bytes97 = _rt::Vec::from_raw_parts(
+l95.cast(),
+len97,
+len97,
 );
-_rt::string_lift(bytes96)
+_rt::string_lift(bytes97)
 };
-V105::CronDefinedByCode(e105)
+V106::CronDefinedByCode(e106)
 }
 11 => {
-let e105 = {
-let l97 = *ptr0.add(16).cast::<*mut u8>();
-let l98 = *ptr0
+let e106 = {
+let l98 = *ptr0.add(16).cast::<*mut u8>();
+let l99 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len99 = l98;
-let bytes99 = _rt::Vec::from_raw_parts(
-l97.cast(),
-len99,
-len99,
+let len100 = l99;
+let bytes100 = _rt::Vec::from_raw_parts(
+l98.cast(),
+len100,
+len100,
 );
-_rt::string_lift(bytes99)
+_rt::string_lift(bytes100)
 };
-V105::Forbidden(e105)
+V106::Forbidden(e106)
 }
 12 => {
-let e105 = {
-let l100 = i32::from(*ptr0.add(16).cast::<u8>());
-match l100 {
+let e106 = {
+let l101 = i32::from(*ptr0.add(16).cast::<u8>());
+match l101 {
 0 => None,
 1 => {
 let e = {
-let l101 = *ptr0.add(24).cast::<i64>();
-l101 as u64
+let l102 = *ptr0.add(24).cast::<i64>();
+l102 as u64
 };
 Some(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 }
 };
-V105::Unavailable(e105)
+V106::Unavailable(e106)
 }
 n => {
 debug_assert_eq!(n, 13, "invalid enum discriminant");
-let e105 = {
-let l102 = *ptr0.add(16).cast::<*mut u8>();
-let l103 = *ptr0
+let e106 = {
+let l103 = *ptr0.add(16).cast::<*mut u8>();
+let l104 = *ptr0
 .add(16 + 1 * ::core::mem::size_of::<*const u8>())
 .cast::<usize>();
-let len104 = l103;
-let bytes104 = _rt::Vec::from_raw_parts(
-l102.cast(),
-len104,
-len104,
+let len105 = l104;
+let bytes105 = _rt::Vec::from_raw_parts(
+l103.cast(),
+len105,
+len105,
 );
-_rt::string_lift(bytes104)
+_rt::string_lift(bytes105)
 };
-V105::Other(e105)
+V106::Other(e106)
 }
 };
-v105
+v106
 };
 Err(e)
 }
 _ => _rt::invalid_enum_discriminant(),
 };
-result106
+result107
 }
 }
 }
@@ -28493,9 +28550,9 @@ const _ : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe
 (link_section =
 "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks:imports and exports")]
 #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-__WIT_BINDGEN_COMPONENT_TYPE : [u8; 7673] = *
+__WIT_BINDGEN_COMPONENT_TYPE : [u8; 7715] = *
 b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfd:\x01A\x02\x01A\x19\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa7;\x01A\x02\x01A\x19\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -28567,7 +28624,7 @@ deadline\x03\0\x15\x04\0*[method]task-definition.set-start-deadline\x010\x01@\x0
 nput5\0\x15\x04\0$[method]task-definition.add-schedule\x016\x01k\x14\x01@\x04\x04\
 self#\x03keys\x0aexpressions\x07options7\0\x15\x04\0\x20[method]task-definition.\
 add-cron\x018\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03d\
-ue\x02\x03\0\0\x06status\x01B\x86\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
+ue\x02\x03\0\0\x06status\x01B\x87\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
 \0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06\
 run-id\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\
 \x04\0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\
@@ -28577,89 +28634,90 @@ ue-mode\x03\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\
 \0\x03run\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\
 \x05order\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04\
 page\x03\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-p\
-age\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x02\x07changedw\x07refused\x1f\x04\0\
-\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[constructor]schedule-op\
-tions\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05values\0%\x04\0%\
-[method]schedule-options.set-metadata\x01&\x01@\x02\x04self$\x03keys\0%\x04\0'[m\
-ethod]schedule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04self$\x03keys\x04\
-mode\x11\x08held-for(\0%\x04\0#[method]schedule-options.set-unique\x01)\x01@\x04\
-\x04self$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]schedule-options.\
-set-debounce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[method]schedule-optio\
-ns.set-max-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\0$[method]sched\
-ule-options.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\0%[method]sch\
-edule-options.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[constructor]run-fil\
-ter\x01/\x01h\x13\x01@\x02\x04self0\x04names\0%\x04\0\x1b[method]run-filter.add-\
-task\x011\x01@\x02\x04self0\x06status\x0b\0%\x04\0\x1d[method]run-filter.add-sta\
-tus\x012\x01@\x03\x04self0\x03keys\x05values\0%\x04\0\x1f[method]run-filter.add-\
-metadata\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\0\x1d[method]run-filter.set\
--parent\x014\x01@\x02\x04self0\x02at\x01\0%\x04\0#[method]run-filter.set-trigger\
--from\x015\x04\0%[method]run-filter.set-trigger-before\x015\x01h\x14\x01@\x01\x04\
-self6\0\x05\x04\0\x0e[method]run.id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]r\
-un.task\x018\x01@\x01\x04self6\0\x0b\x04\0\x12[method]run.status\x019\x01@\x01\x04\
-self6\0\x17\x04\0\x12[method]run.reason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[m\
-ethod]run.trigger-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01\
-\x04self6\0<\x04\0\x17[method]run.finished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14\
-[method]run.attempts\x01>\x01@\x01\x04self6\0\x0d\x04\0\x12[method]run.origin\x01\
-?\x01k\x05\x01@\x01\x04self6\0\xc0\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\
-\x01p\xc2\0\x01@\x01\x04self6\0\xc3\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\
-\x04self6\0\x07\x04\0\x11[method]run.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\
-\0\x04\0\x12[method]run.output\x01G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\
-\x03due\x09\x05input\xc6\0\x07options\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\
-\x04tasks\x03due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\
-\x11schedule-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\
-\x03get\x01M\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04\
-list\x01O\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02\
-id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\
-\x01j\x01!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\
-\x06filter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\
-\0\x01@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06fil\
-ter0\x03due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x01@\x02\x06filte\
-r0\x02byx\0\xd3\0\x04\0\x13bulk-shift-matching\x01Z\x04\0\x0cbulk-trigger\x01T\x04\
-\0\x15bulk-trigger-matching\x01U\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\x0b\x02\
-\x03\0\x02\x08catch-up\x02\x03\0\x02\x0ccron-options\x01BY\x02\x03\x02\x01\x01\x04\
-\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\
-\x01\x06\x04\0\x07payload\x03\0\x04\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x06\
-\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x08\x02\x03\x02\x01\x07\x04\0\x05erro\
-r\x03\0\x0a\x02\x03\x02\x01\x0c\x04\0\x08catch-up\x03\0\x0c\x02\x03\x02\x01\x0d\x04\
-\0\x0ccron-options\x03\0\x0e\x01r\x03\x08catch-up\x0d\x06window\x03\x03maxy\x04\0\
-\x0dmissed-policy\x03\0\x10\x04\0\x04cron\x03\x01\x01i\x12\x01p\x13\x01ks\x01r\x02\
-\x05crons\x14\x04next\x15\x04\0\x09cron-page\x03\0\x16\x01h\x12\x01@\x01\x04self\
-\x18\0s\x04\0\x11[method]cron.name\x01\x19\x04\0\x11[method]cron.task\x01\x19\x04\
-\0\x17[method]cron.expression\x01\x19\x04\0\x15[method]cron.timezone\x01\x19\x01\
-@\x01\x04self\x18\0\x01\x04\0\x12[method]cron.start\x01\x1a\x01k\x01\x01@\x01\x04\
-self\x18\0\x1b\x04\0\x10[method]cron.end\x01\x1c\x01@\x01\x04self\x18\0\x03\x04\0\
-\x13[method]cron.jitter\x01\x1d\x01ky\x01@\x01\x04self\x18\0\x1e\x04\0\x16[metho\
-d]cron.max-count\x01\x1f\x01k}\x01@\x01\x04self\x18\0\x20\x04\0\x15[method]cron.\
-priority\x01!\x01k\x11\x01@\x01\x04self\x18\0\"\x04\0\x13[method]cron.missed\x01\
-#\x04\0\x14[method]cron.next-at\x01\x1c\x01@\x01\x04self\x18\0y\x04\0\x12[method\
-]cron.fired\x01$\x01@\x01\x04self\x18\0\x15\x04\0\x13[method]cron.paused\x01%\x04\
-\0\x19[method]cron.paused-until\x01\x1c\x04\0\x14[method]cron.version\x01$\x01@\x01\
-\x04self\x18\0\x09\x04\0\x13[method]cron.origin\x01&\x01@\x01\x04self\x18\0\x05\x04\
-\0\x12[method]cron.input\x01'\x01o\x02ss\x01p(\x01@\x01\x04self\x18\0)\x04\0\x15\
-[method]cron.metadata\x01*\x01h\x0f\x01k+\x01j\0\x01\x0b\x01@\x04\x04names\x04ta\
-sks\x0aexpressions\x07options,\0-\x04\0\x06create\x01.\x01j\x01\x13\x01\x0b\x01@\
-\x01\x04names\0/\x04\0\x03get\x010\x01j\x01\x17\x01\x0b\x01@\x03\x04task\x15\x04\
-sizey\x06cursor\x15\01\x04\0\x04list\x012\x01@\x03\x04names\x0aexpression\x15\x07\
-options,\0-\x04\0\x06update\x013\x01@\x03\x04names\x05until\x1b\x04notes\0-\x04\0\
-\x05pause\x014\x01@\x01\x04names\0-\x04\0\x06resume\x015\x04\0\x06delete\x015\x01\
-p\x01\x01j\x016\x01\x0b\x01@\x02\x04names\x05county\07\x04\0\x04next\x018\x01j\x01\
-\x07\x01\x0b\x01@\x01\x04names\09\x04\0\x07trigger\x01:\x01j\x01y\x01\x0b\x01@\x03\
-\x04names\x04from\x01\x05until\x01\0;\x04\0\x08backfill\x01<\x03\0\x1erunlater:s\
-cheduler/crons@0.1.0\x05\x0e\x01B\x0e\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
-\0\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x02\x01ks\x01j\x01\x04\x01\x03\x01@\x01\
-\x04tasks\0\x05\x04\0\x03get\x01\x06\x01k\x01\x01j\0\x01\x03\x01@\x03\x04tasks\x05\
-until\x07\x04notes\0\x08\x04\0\x05pause\x01\x09\x01@\x01\x04tasks\0\x08\x04\0\x06\
-resume\x01\x0a\x03\0\x1frunlater:scheduler/pauses@0.1.0\x05\x0f\x02\x03\0\x02\x0f\
-task-definition\x01B\x15\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\0\x02\x03\x02\
-\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\x01\x10\x04\0\x0ftask-definition\
-\x03\0\x04\x01k\x03\x01q\x02\x04done\x01\x06\0\x06snooze\x01\x01\0\x04\0\x07outc\
-ome\x03\0\x07\x01k\x01\x01r\x02\x06reasons\x05after\x09\x04\0\x05retry\x03\0\x0a\
-\x01q\x03\x05retry\x01\x0b\0\x06reject\x01s\0\x05other\x01s\0\x04\0\x07failure\x03\
-\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\x0f\x04\0\x08describe\x01\x10\x01j\x01\x08\x01\
-\x0d\x01@\x02\x04tasks\x05input\x03\0\x11\x04\0\x06handle\x01\x12\x04\0\x1drunla\
-ter:scheduler/task@0.1.0\x05\x11\x04\0\x1erunlater:scheduler/tasks@0.1.0\x04\0\x0b\
-\x0b\x01\0\x05tasks\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-compo\
-nent\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+age\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x03\x07changedw\x07refused\x1f\x0dr\
+efused-totalw\x04\0\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[cons\
+tructor]schedule-options\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05\
+values\0%\x04\0%[method]schedule-options.set-metadata\x01&\x01@\x02\x04self$\x03\
+keys\0%\x04\0'[method]schedule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04\
+self$\x03keys\x04mode\x11\x08held-for(\0%\x04\0#[method]schedule-options.set-uni\
+que\x01)\x01@\x04\x04self$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]\
+schedule-options.set-debounce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[meth\
+od]schedule-options.set-max-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\
+\0$[method]schedule-options.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\
+\0%[method]schedule-options.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[const\
+ructor]run-filter\x01/\x04\0\x16[static]run-filter.all\x01/\x01h\x13\x01@\x02\x04\
+self0\x04names\0%\x04\0\x1b[method]run-filter.add-task\x011\x01@\x02\x04self0\x06\
+status\x0b\0%\x04\0\x1d[method]run-filter.add-status\x012\x01@\x03\x04self0\x03k\
+eys\x05values\0%\x04\0\x1f[method]run-filter.add-metadata\x013\x01@\x02\x04self0\
+\x06parent\x05\0%\x04\0\x1d[method]run-filter.set-parent\x014\x01@\x02\x04self0\x02\
+at\x01\0%\x04\0#[method]run-filter.set-trigger-from\x015\x04\0%[method]run-filte\
+r.set-trigger-before\x015\x01h\x14\x01@\x01\x04self6\0\x05\x04\0\x0e[method]run.\
+id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]run.task\x018\x01@\x01\x04self6\0\x0b\
+\x04\0\x12[method]run.status\x019\x01@\x01\x04self6\0\x17\x04\0\x12[method]run.r\
+eason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[method]run.trigger-at\x01;\x04\0\x16\
+[method]run.created-at\x01;\x01k\x01\x01@\x01\x04self6\0<\x04\0\x17[method]run.f\
+inished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14[method]run.attempts\x01>\x01@\x01\
+\x04self6\0\x0d\x04\0\x12[method]run.origin\x01?\x01k\x05\x01@\x01\x04self6\0\xc0\
+\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\x01p\xc2\0\x01@\x01\x04self6\0\xc3\
+\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\x04self6\0\x07\x04\0\x11[method]r\
+un.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\0\x04\0\x12[method]run.output\x01\
+G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\x03due\x09\x05input\xc6\0\x07opti\
+ons\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\x04tasks\x03due\x09\x05input\xc6\
+\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\x11schedule-detached\x01K\x01j\x01\
+\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\x03get\x01M\x01j\x01\x1d\x01\x0f\x01\
+@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04list\x01O\x01@\x02\x02id\x05\x03du\
+e\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02id\x05\0%\x04\0\x06delete\x01Q\x04\
+\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\x01j\x01!\x01\x0f\x01@\x01\x03i\
+ds\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\x06filter0\0\xd3\0\x04\0\x14\
+bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\0\x01@\x01\x05moves\xd7\0\0\xd3\
+\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06filter0\x03due\x09\0\xd3\0\x04\0\x18\
+bulk-reschedule-matching\x01Y\x01@\x02\x06filter0\x02byx\0\xd3\0\x04\0\x13bulk-s\
+hift-matching\x01Z\x04\0\x0cbulk-trigger\x01T\x04\0\x15bulk-trigger-matching\x01\
+U\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\x0b\x02\x03\0\x02\x08catch-up\x02\x03\
+\0\x02\x0ccron-options\x01BY\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\
+\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07payload\x03\
+\0\x04\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x06\x02\x03\x02\x01\x03\x04\0\x06\
+origin\x03\0\x08\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0a\x02\x03\x02\x01\x0c\
+\x04\0\x08catch-up\x03\0\x0c\x02\x03\x02\x01\x0d\x04\0\x0ccron-options\x03\0\x0e\
+\x01r\x03\x08catch-up\x0d\x06window\x03\x03maxy\x04\0\x0dmissed-policy\x03\0\x10\
+\x04\0\x04cron\x03\x01\x01i\x12\x01p\x13\x01ks\x01r\x02\x05crons\x14\x04next\x15\
+\x04\0\x09cron-page\x03\0\x16\x01h\x12\x01@\x01\x04self\x18\0s\x04\0\x11[method]\
+cron.name\x01\x19\x04\0\x11[method]cron.task\x01\x19\x04\0\x17[method]cron.expre\
+ssion\x01\x19\x04\0\x15[method]cron.timezone\x01\x19\x01@\x01\x04self\x18\0\x01\x04\
+\0\x12[method]cron.start\x01\x1a\x01k\x01\x01@\x01\x04self\x18\0\x1b\x04\0\x10[m\
+ethod]cron.end\x01\x1c\x01@\x01\x04self\x18\0\x03\x04\0\x13[method]cron.jitter\x01\
+\x1d\x01ky\x01@\x01\x04self\x18\0\x1e\x04\0\x16[method]cron.max-count\x01\x1f\x01\
+k}\x01@\x01\x04self\x18\0\x20\x04\0\x15[method]cron.priority\x01!\x01k\x11\x01@\x01\
+\x04self\x18\0\"\x04\0\x13[method]cron.missed\x01#\x04\0\x14[method]cron.next-at\
+\x01\x1c\x01@\x01\x04self\x18\0y\x04\0\x12[method]cron.fired\x01$\x01@\x01\x04se\
+lf\x18\0\x15\x04\0\x13[method]cron.paused\x01%\x04\0\x19[method]cron.paused-unti\
+l\x01\x1c\x04\0\x14[method]cron.version\x01$\x01@\x01\x04self\x18\0\x09\x04\0\x13\
+[method]cron.origin\x01&\x01@\x01\x04self\x18\0\x05\x04\0\x12[method]cron.input\x01\
+'\x01o\x02ss\x01p(\x01@\x01\x04self\x18\0)\x04\0\x15[method]cron.metadata\x01*\x01\
+h\x0f\x01k+\x01j\0\x01\x0b\x01@\x04\x04names\x04tasks\x0aexpressions\x07options,\
+\0-\x04\0\x06create\x01.\x01j\x01\x13\x01\x0b\x01@\x01\x04names\0/\x04\0\x03get\x01\
+0\x01j\x01\x17\x01\x0b\x01@\x03\x04task\x15\x04sizey\x06cursor\x15\01\x04\0\x04l\
+ist\x012\x01@\x03\x04names\x0aexpression\x15\x07options,\0-\x04\0\x06update\x013\
+\x01@\x03\x04names\x05until\x1b\x04notes\0-\x04\0\x05pause\x014\x01@\x01\x04name\
+s\0-\x04\0\x06resume\x015\x04\0\x06delete\x015\x01p\x01\x01j\x016\x01\x0b\x01@\x02\
+\x04names\x05county\07\x04\0\x04next\x018\x01j\x01\x07\x01\x0b\x01@\x01\x04names\
+\09\x04\0\x07trigger\x01:\x01j\x01y\x01\x0b\x01@\x03\x04names\x04from\x01\x05unt\
+il\x01\0;\x04\0\x08backfill\x01<\x03\0\x1erunlater:scheduler/crons@0.1.0\x05\x0e\
+\x01B\x0e\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x07\x04\0\
+\x05error\x03\0\x02\x01ks\x01j\x01\x04\x01\x03\x01@\x01\x04tasks\0\x05\x04\0\x03\
+get\x01\x06\x01k\x01\x01j\0\x01\x03\x01@\x03\x04tasks\x05until\x07\x04notes\0\x08\
+\x04\0\x05pause\x01\x09\x01@\x01\x04tasks\0\x08\x04\0\x06resume\x01\x0a\x03\0\x1f\
+runlater:scheduler/pauses@0.1.0\x05\x0f\x02\x03\0\x02\x0ftask-definition\x01B\x15\
+\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07payl\
+oad\x03\0\x02\x02\x03\x02\x01\x10\x04\0\x0ftask-definition\x03\0\x04\x01k\x03\x01\
+q\x02\x04done\x01\x06\0\x06snooze\x01\x01\0\x04\0\x07outcome\x03\0\x07\x01k\x01\x01\
+r\x02\x06reasons\x05after\x09\x04\0\x05retry\x03\0\x0a\x01q\x03\x05retry\x01\x0b\
+\0\x06reject\x01s\0\x05other\x01s\0\x04\0\x07failure\x03\0\x0c\x01i\x05\x01p\x0e\
+\x01@\0\0\x0f\x04\0\x08describe\x01\x10\x01j\x01\x08\x01\x0d\x01@\x02\x04tasks\x05\
+input\x03\0\x11\x04\0\x06handle\x01\x12\x04\0\x1drunlater:scheduler/task@0.1.0\x05\
+\x11\x04\0\x1erunlater:scheduler/tasks@0.1.0\x04\0\x0b\x0b\x01\0\x05tasks\x03\0\0\
+\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bind\
+gen-rust\x060.61.1";
 };
 };
 }
@@ -28672,8 +28730,8 @@ link_section = "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 7445] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf98\x01A\x02\x01A\x16\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 7487] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa39\x01A\x02\x01A\x16\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -28745,7 +28803,7 @@ deadline\x03\0\x15\x04\0*[method]task-definition.set-start-deadline\x010\x01@\x0
 nput5\0\x15\x04\0$[method]task-definition.add-schedule\x016\x01k\x14\x01@\x04\x04\
 self#\x03keys\x0aexpressions\x07options7\0\x15\x04\0\x20[method]task-definition.\
 add-cron\x018\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03d\
-ue\x02\x03\0\0\x06status\x01B\x86\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
+ue\x02\x03\0\0\x06status\x01B\x87\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
 \0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06\
 run-id\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\
 \x04\0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\
@@ -28755,82 +28813,83 @@ ue-mode\x03\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\
 \0\x03run\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\
 \x05order\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04\
 page\x03\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-p\
-age\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x02\x07changedw\x07refused\x1f\x04\0\
-\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[constructor]schedule-op\
-tions\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05values\0%\x04\0%\
-[method]schedule-options.set-metadata\x01&\x01@\x02\x04self$\x03keys\0%\x04\0'[m\
-ethod]schedule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04self$\x03keys\x04\
-mode\x11\x08held-for(\0%\x04\0#[method]schedule-options.set-unique\x01)\x01@\x04\
-\x04self$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]schedule-options.\
-set-debounce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[method]schedule-optio\
-ns.set-max-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\0$[method]sched\
-ule-options.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\0%[method]sch\
-edule-options.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[constructor]run-fil\
-ter\x01/\x01h\x13\x01@\x02\x04self0\x04names\0%\x04\0\x1b[method]run-filter.add-\
-task\x011\x01@\x02\x04self0\x06status\x0b\0%\x04\0\x1d[method]run-filter.add-sta\
-tus\x012\x01@\x03\x04self0\x03keys\x05values\0%\x04\0\x1f[method]run-filter.add-\
-metadata\x013\x01@\x02\x04self0\x06parent\x05\0%\x04\0\x1d[method]run-filter.set\
--parent\x014\x01@\x02\x04self0\x02at\x01\0%\x04\0#[method]run-filter.set-trigger\
--from\x015\x04\0%[method]run-filter.set-trigger-before\x015\x01h\x14\x01@\x01\x04\
-self6\0\x05\x04\0\x0e[method]run.id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]r\
-un.task\x018\x01@\x01\x04self6\0\x0b\x04\0\x12[method]run.status\x019\x01@\x01\x04\
-self6\0\x17\x04\0\x12[method]run.reason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[m\
-ethod]run.trigger-at\x01;\x04\0\x16[method]run.created-at\x01;\x01k\x01\x01@\x01\
-\x04self6\0<\x04\0\x17[method]run.finished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14\
-[method]run.attempts\x01>\x01@\x01\x04self6\0\x0d\x04\0\x12[method]run.origin\x01\
-?\x01k\x05\x01@\x01\x04self6\0\xc0\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\
-\x01p\xc2\0\x01@\x01\x04self6\0\xc3\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\
-\x04self6\0\x07\x04\0\x11[method]run.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\
-\0\x04\0\x12[method]run.output\x01G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\
-\x03due\x09\x05input\xc6\0\x07options\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\
-\x04tasks\x03due\x09\x05input\xc6\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\
-\x11schedule-detached\x01K\x01j\x01\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\
-\x03get\x01M\x01j\x01\x1d\x01\x0f\x01@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04\
-list\x01O\x01@\x02\x02id\x05\x03due\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02\
-id\x05\0%\x04\0\x06delete\x01Q\x04\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\
-\x01j\x01!\x01\x0f\x01@\x01\x03ids\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\
-\x06filter0\0\xd3\0\x04\0\x14bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\
-\0\x01@\x01\x05moves\xd7\0\0\xd3\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06fil\
-ter0\x03due\x09\0\xd3\0\x04\0\x18bulk-reschedule-matching\x01Y\x01@\x02\x06filte\
-r0\x02byx\0\xd3\0\x04\0\x13bulk-shift-matching\x01Z\x04\0\x0cbulk-trigger\x01T\x04\
-\0\x15bulk-trigger-matching\x01U\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\x0b\x02\
-\x03\0\x02\x08catch-up\x02\x03\0\x02\x0ccron-options\x01BY\x02\x03\x02\x01\x01\x04\
-\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\
-\x01\x06\x04\0\x07payload\x03\0\x04\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x06\
-\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x08\x02\x03\x02\x01\x07\x04\0\x05erro\
-r\x03\0\x0a\x02\x03\x02\x01\x0c\x04\0\x08catch-up\x03\0\x0c\x02\x03\x02\x01\x0d\x04\
-\0\x0ccron-options\x03\0\x0e\x01r\x03\x08catch-up\x0d\x06window\x03\x03maxy\x04\0\
-\x0dmissed-policy\x03\0\x10\x04\0\x04cron\x03\x01\x01i\x12\x01p\x13\x01ks\x01r\x02\
-\x05crons\x14\x04next\x15\x04\0\x09cron-page\x03\0\x16\x01h\x12\x01@\x01\x04self\
-\x18\0s\x04\0\x11[method]cron.name\x01\x19\x04\0\x11[method]cron.task\x01\x19\x04\
-\0\x17[method]cron.expression\x01\x19\x04\0\x15[method]cron.timezone\x01\x19\x01\
-@\x01\x04self\x18\0\x01\x04\0\x12[method]cron.start\x01\x1a\x01k\x01\x01@\x01\x04\
-self\x18\0\x1b\x04\0\x10[method]cron.end\x01\x1c\x01@\x01\x04self\x18\0\x03\x04\0\
-\x13[method]cron.jitter\x01\x1d\x01ky\x01@\x01\x04self\x18\0\x1e\x04\0\x16[metho\
-d]cron.max-count\x01\x1f\x01k}\x01@\x01\x04self\x18\0\x20\x04\0\x15[method]cron.\
-priority\x01!\x01k\x11\x01@\x01\x04self\x18\0\"\x04\0\x13[method]cron.missed\x01\
-#\x04\0\x14[method]cron.next-at\x01\x1c\x01@\x01\x04self\x18\0y\x04\0\x12[method\
-]cron.fired\x01$\x01@\x01\x04self\x18\0\x15\x04\0\x13[method]cron.paused\x01%\x04\
-\0\x19[method]cron.paused-until\x01\x1c\x04\0\x14[method]cron.version\x01$\x01@\x01\
-\x04self\x18\0\x09\x04\0\x13[method]cron.origin\x01&\x01@\x01\x04self\x18\0\x05\x04\
-\0\x12[method]cron.input\x01'\x01o\x02ss\x01p(\x01@\x01\x04self\x18\0)\x04\0\x15\
-[method]cron.metadata\x01*\x01h\x0f\x01k+\x01j\0\x01\x0b\x01@\x04\x04names\x04ta\
-sks\x0aexpressions\x07options,\0-\x04\0\x06create\x01.\x01j\x01\x13\x01\x0b\x01@\
-\x01\x04names\0/\x04\0\x03get\x010\x01j\x01\x17\x01\x0b\x01@\x03\x04task\x15\x04\
-sizey\x06cursor\x15\01\x04\0\x04list\x012\x01@\x03\x04names\x0aexpression\x15\x07\
-options,\0-\x04\0\x06update\x013\x01@\x03\x04names\x05until\x1b\x04notes\0-\x04\0\
-\x05pause\x014\x01@\x01\x04names\0-\x04\0\x06resume\x015\x04\0\x06delete\x015\x01\
-p\x01\x01j\x016\x01\x0b\x01@\x02\x04names\x05county\07\x04\0\x04next\x018\x01j\x01\
-\x07\x01\x0b\x01@\x01\x04names\09\x04\0\x07trigger\x01:\x01j\x01y\x01\x0b\x01@\x03\
-\x04names\x04from\x01\x05until\x01\0;\x04\0\x08backfill\x01<\x03\0\x1erunlater:s\
-cheduler/crons@0.1.0\x05\x0e\x01B\x0e\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
-\0\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x02\x01ks\x01j\x01\x04\x01\x03\x01@\x01\
-\x04tasks\0\x05\x04\0\x03get\x01\x06\x01k\x01\x01j\0\x01\x03\x01@\x03\x04tasks\x05\
-until\x07\x04notes\0\x08\x04\0\x05pause\x01\x09\x01@\x01\x04tasks\0\x08\x04\0\x06\
-resume\x01\x0a\x03\0\x1frunlater:scheduler/pauses@0.1.0\x05\x0f\x04\0>runlater:s\
-cheduler/tasks-with-all-of-its-exports-removed@0.1.0\x04\0\x0b+\x01\0%tasks-with\
--all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dw\
-it-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+age\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x03\x07changedw\x07refused\x1f\x0dr\
+efused-totalw\x04\0\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[cons\
+tructor]schedule-options\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05\
+values\0%\x04\0%[method]schedule-options.set-metadata\x01&\x01@\x02\x04self$\x03\
+keys\0%\x04\0'[method]schedule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04\
+self$\x03keys\x04mode\x11\x08held-for(\0%\x04\0#[method]schedule-options.set-uni\
+que\x01)\x01@\x04\x04self$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]\
+schedule-options.set-debounce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[meth\
+od]schedule-options.set-max-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\
+\0$[method]schedule-options.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\
+\0%[method]schedule-options.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[const\
+ructor]run-filter\x01/\x04\0\x16[static]run-filter.all\x01/\x01h\x13\x01@\x02\x04\
+self0\x04names\0%\x04\0\x1b[method]run-filter.add-task\x011\x01@\x02\x04self0\x06\
+status\x0b\0%\x04\0\x1d[method]run-filter.add-status\x012\x01@\x03\x04self0\x03k\
+eys\x05values\0%\x04\0\x1f[method]run-filter.add-metadata\x013\x01@\x02\x04self0\
+\x06parent\x05\0%\x04\0\x1d[method]run-filter.set-parent\x014\x01@\x02\x04self0\x02\
+at\x01\0%\x04\0#[method]run-filter.set-trigger-from\x015\x04\0%[method]run-filte\
+r.set-trigger-before\x015\x01h\x14\x01@\x01\x04self6\0\x05\x04\0\x0e[method]run.\
+id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]run.task\x018\x01@\x01\x04self6\0\x0b\
+\x04\0\x12[method]run.status\x019\x01@\x01\x04self6\0\x17\x04\0\x12[method]run.r\
+eason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[method]run.trigger-at\x01;\x04\0\x16\
+[method]run.created-at\x01;\x01k\x01\x01@\x01\x04self6\0<\x04\0\x17[method]run.f\
+inished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14[method]run.attempts\x01>\x01@\x01\
+\x04self6\0\x0d\x04\0\x12[method]run.origin\x01?\x01k\x05\x01@\x01\x04self6\0\xc0\
+\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\x01p\xc2\0\x01@\x01\x04self6\0\xc3\
+\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\x04self6\0\x07\x04\0\x11[method]r\
+un.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\0\x04\0\x12[method]run.output\x01\
+G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\x03due\x09\x05input\xc6\0\x07opti\
+ons\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\x04tasks\x03due\x09\x05input\xc6\
+\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\x11schedule-detached\x01K\x01j\x01\
+\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\x03get\x01M\x01j\x01\x1d\x01\x0f\x01\
+@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04list\x01O\x01@\x02\x02id\x05\x03du\
+e\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02id\x05\0%\x04\0\x06delete\x01Q\x04\
+\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\x01j\x01!\x01\x0f\x01@\x01\x03i\
+ds\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\x06filter0\0\xd3\0\x04\0\x14\
+bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\0\x01@\x01\x05moves\xd7\0\0\xd3\
+\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06filter0\x03due\x09\0\xd3\0\x04\0\x18\
+bulk-reschedule-matching\x01Y\x01@\x02\x06filter0\x02byx\0\xd3\0\x04\0\x13bulk-s\
+hift-matching\x01Z\x04\0\x0cbulk-trigger\x01T\x04\0\x15bulk-trigger-matching\x01\
+U\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\x0b\x02\x03\0\x02\x08catch-up\x02\x03\
+\0\x02\x0ccron-options\x01BY\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\
+\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07payload\x03\
+\0\x04\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x06\x02\x03\x02\x01\x03\x04\0\x06\
+origin\x03\0\x08\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0a\x02\x03\x02\x01\x0c\
+\x04\0\x08catch-up\x03\0\x0c\x02\x03\x02\x01\x0d\x04\0\x0ccron-options\x03\0\x0e\
+\x01r\x03\x08catch-up\x0d\x06window\x03\x03maxy\x04\0\x0dmissed-policy\x03\0\x10\
+\x04\0\x04cron\x03\x01\x01i\x12\x01p\x13\x01ks\x01r\x02\x05crons\x14\x04next\x15\
+\x04\0\x09cron-page\x03\0\x16\x01h\x12\x01@\x01\x04self\x18\0s\x04\0\x11[method]\
+cron.name\x01\x19\x04\0\x11[method]cron.task\x01\x19\x04\0\x17[method]cron.expre\
+ssion\x01\x19\x04\0\x15[method]cron.timezone\x01\x19\x01@\x01\x04self\x18\0\x01\x04\
+\0\x12[method]cron.start\x01\x1a\x01k\x01\x01@\x01\x04self\x18\0\x1b\x04\0\x10[m\
+ethod]cron.end\x01\x1c\x01@\x01\x04self\x18\0\x03\x04\0\x13[method]cron.jitter\x01\
+\x1d\x01ky\x01@\x01\x04self\x18\0\x1e\x04\0\x16[method]cron.max-count\x01\x1f\x01\
+k}\x01@\x01\x04self\x18\0\x20\x04\0\x15[method]cron.priority\x01!\x01k\x11\x01@\x01\
+\x04self\x18\0\"\x04\0\x13[method]cron.missed\x01#\x04\0\x14[method]cron.next-at\
+\x01\x1c\x01@\x01\x04self\x18\0y\x04\0\x12[method]cron.fired\x01$\x01@\x01\x04se\
+lf\x18\0\x15\x04\0\x13[method]cron.paused\x01%\x04\0\x19[method]cron.paused-unti\
+l\x01\x1c\x04\0\x14[method]cron.version\x01$\x01@\x01\x04self\x18\0\x09\x04\0\x13\
+[method]cron.origin\x01&\x01@\x01\x04self\x18\0\x05\x04\0\x12[method]cron.input\x01\
+'\x01o\x02ss\x01p(\x01@\x01\x04self\x18\0)\x04\0\x15[method]cron.metadata\x01*\x01\
+h\x0f\x01k+\x01j\0\x01\x0b\x01@\x04\x04names\x04tasks\x0aexpressions\x07options,\
+\0-\x04\0\x06create\x01.\x01j\x01\x13\x01\x0b\x01@\x01\x04names\0/\x04\0\x03get\x01\
+0\x01j\x01\x17\x01\x0b\x01@\x03\x04task\x15\x04sizey\x06cursor\x15\01\x04\0\x04l\
+ist\x012\x01@\x03\x04names\x0aexpression\x15\x07options,\0-\x04\0\x06update\x013\
+\x01@\x03\x04names\x05until\x1b\x04notes\0-\x04\0\x05pause\x014\x01@\x01\x04name\
+s\0-\x04\0\x06resume\x015\x04\0\x06delete\x015\x01p\x01\x01j\x016\x01\x0b\x01@\x02\
+\x04names\x05county\07\x04\0\x04next\x018\x01j\x01\x07\x01\x0b\x01@\x01\x04names\
+\09\x04\0\x07trigger\x01:\x01j\x01y\x01\x0b\x01@\x03\x04names\x04from\x01\x05unt\
+il\x01\0;\x04\0\x08backfill\x01<\x03\0\x1erunlater:scheduler/crons@0.1.0\x05\x0e\
+\x01B\x0e\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x07\x04\0\
+\x05error\x03\0\x02\x01ks\x01j\x01\x04\x01\x03\x01@\x01\x04tasks\0\x05\x04\0\x03\
+get\x01\x06\x01k\x01\x01j\0\x01\x03\x01@\x03\x04tasks\x05until\x07\x04notes\0\x08\
+\x04\0\x05pause\x01\x09\x01@\x01\x04tasks\0\x08\x04\0\x06resume\x01\x0a\x03\0\x1f\
+runlater:scheduler/pauses@0.1.0\x05\x0f\x04\0>runlater:scheduler/tasks-with-all-\
+of-its-exports-removed@0.1.0\x04\0\x0b+\x01\0%tasks-with-all-of-its-exports-remo\
+ved\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10\
+wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

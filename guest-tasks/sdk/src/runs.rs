@@ -13,9 +13,13 @@ use crate::values::{Due, Origin, RunId, Shift, Status};
 const PAGE_SIZE: u32 = 100;
 
 /// Which runs are meant. Different kinds of condition must all hold.
-#[derive(Clone, Debug, Default)]
+///
+/// Without conditions it matches every run in [`list`]. The bulk calls refuse it then, because it may be empty by accident: they take
+/// [`Filter::all`] to change every run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "a filter does nothing by itself: give it to `list` or to a bulk call"]
 pub struct Filter {
+    pub(crate) all: bool,
     pub(crate) tasks: Vec<String>,
     pub(crate) statuses: Vec<Status>,
     pub(crate) metadata: Vec<(String, String)>,
@@ -24,12 +28,17 @@ pub struct Filter {
     pub(crate) trigger_before: Option<Instant>,
 }
 
-/// A filter that matches every run, to be narrowed.
+/// A filter without conditions, to be narrowed.
 pub fn filter() -> Filter {
     Filter::default()
 }
 
 impl Filter {
+    /// Every run of the namespace. It takes no condition: with one, it is refused where it is used.
+    pub fn all() -> Self {
+        Filter { all: true, ..Filter::default() }
+    }
+
     /// Only runs of this task; called again, of either.
     pub fn task(mut self, name: &str) -> Self {
         self.tasks.push(name.to_owned());
@@ -42,7 +51,7 @@ impl Filter {
         self
     }
 
-    /// Only runs whose metadata has this entry; called again, both entries.
+    /// Only runs whose metadata has this entry; called again, both entries. Two values under one key are refused where the filter is used.
     pub fn metadata(mut self, key: &str, value: &str) -> Self {
         self.metadata.push((key.to_owned(), value.to_owned()));
         self
@@ -242,13 +251,15 @@ pub fn trigger(id: &RunId) -> Result<(), Error> {
     Here::trigger(id)
 }
 
-/// What a bulk call did. Each run was changed or refused by itself.
+/// What a bulk call did. Each selected run was changed or refused, once, by itself. An id that repeats counts once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BulkOutcome {
     /// How many were changed.
     pub changed: u64,
-    /// The others, each with the reason.
+    /// The others, each with the reason: all of them if they were named by id, the first 100 in order of id if by a filter.
     pub refused: Vec<(RunId, Error)>,
+    /// How many were refused.
+    pub refused_total: u64,
 }
 
 /// Deletes the scheduled runs of these ids: 1 to 500.
@@ -256,12 +267,18 @@ pub fn bulk_delete(ids: &[RunId]) -> Result<BulkOutcome, Error> {
     Here::bulk_delete(ids)
 }
 
-/// Deletes the scheduled runs that match now, and leaves alone what has triggered or is defined by code.
+/// Deletes the scheduled runs that match now. Matching runs that have triggered or are defined by code are refused by themselves.
+///
+/// # Errors
+/// [`Error::Invalid`] for a filter without conditions; [`Filter::all`] means every run. So do the other calls by filter.
 pub fn bulk_delete_matching(filter: &Filter) -> Result<BulkOutcome, Error> {
     Here::bulk_delete_matching(filter)
 }
 
 /// Moves scheduled runs, each to its own time: 1 to 500.
+///
+/// # Errors
+/// [`Error::Invalid`] if one run is given two different times.
 pub fn bulk_reschedule(moves: &[(RunId, Due)]) -> Result<BulkOutcome, Error> {
     Here::bulk_reschedule(moves)
 }
@@ -271,7 +288,8 @@ pub fn bulk_reschedule_matching(filter: &Filter, due: impl Into<Due>) -> Result<
     Here::bulk_reschedule_matching(filter, due.into())
 }
 
-/// Moves the scheduled runs that match now, each by this from its own trigger time: `bulk_shift_matching(&all, Shift::Later(hours(2)))`.
+/// Moves the scheduled runs that match now, each by this from its own trigger time:
+/// `bulk_shift_matching(&Filter::all(), Shift::Later(hours(2)))`.
 pub fn bulk_shift_matching(filter: &Filter, by: Shift) -> Result<BulkOutcome, Error> {
     Here::bulk_shift_matching(filter, by)
 }
@@ -281,8 +299,8 @@ pub fn bulk_trigger(ids: &[RunId]) -> Result<BulkOutcome, Error> {
     Here::bulk_trigger(ids)
 }
 
-/// Makes the runs that match now due, as [`trigger`] does, and leaves alone those for which that is refused. Without a status in the filter
-/// that is what went wrong: failed and missed ones.
+/// Makes the runs that match now due, as [`trigger`] does; those for which that is refused are refused by themselves. A filter without a
+/// status means failed and missed runs here.
 pub fn bulk_trigger_matching(filter: &Filter) -> Result<BulkOutcome, Error> {
     Here::bulk_trigger_matching(filter)
 }

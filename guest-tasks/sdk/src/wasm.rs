@@ -466,7 +466,7 @@ fn options(options: &Options) -> Result<Option<runs::ScheduleOptions>, Error> {
 
 fn filter(filter: &Filter) -> Result<runs::RunFilter, Error> {
     let set = || {
-        let made = runs::RunFilter::new();
+        let made = if filter.all { runs::RunFilter::all() } else { runs::RunFilter::new() };
         for task in &filter.tasks {
             made.add_task(task)?;
         }
@@ -505,7 +505,11 @@ fn wit_status(status: &Status) -> types::Status {
 }
 
 fn bulk_outcome(outcome: runs::BulkOutcome) -> BulkOutcome {
-    BulkOutcome { changed: outcome.changed, refused: outcome.refused.into_iter().map(|(id, why)| (id.into(), error(why))).collect() }
+    BulkOutcome {
+        changed: outcome.changed,
+        refused: outcome.refused.into_iter().map(|(id, why)| (id.into(), error(why))).collect(),
+        refused_total: outcome.refused_total,
+    }
 }
 
 fn error(error: types::Error) -> Error {

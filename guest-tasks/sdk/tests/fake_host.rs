@@ -95,7 +95,10 @@ fn bulk_calls_change_and_refuse_one_by_one() {
     host.set_status(&ids[0], Status::Running);
     let outcome = runs::bulk_delete(&ids[..2]).unwrap();
     assert_eq!((outcome.changed, outcome.refused), (1, vec![(ids[0].clone(), Error::AlreadyTriggered(ids[0].clone()))]));
-    assert_eq!(runs::bulk_reschedule_matching(&runs::filter(), days(1)).unwrap().changed, 1);
+    let outcome = runs::bulk_reschedule_matching(&runs::Filter::all(), days(1)).unwrap();
+    assert_eq!((outcome.changed, outcome.refused_total), (1, 1), "the running one is refused");
+    let outcome = runs::bulk_delete(&[ids[0].clone(), ids[2].clone(), ids[0].clone(), ids[2].clone()]).unwrap();
+    assert_eq!((outcome.changed, outcome.refused_total), (1, 1), "each id counts once");
     runs::cancel(&ids[0]).unwrap();
     assert_eq!(runs::cancel(&ids[0]), Err(Error::AlreadyEnded(ids[0].clone())));
 }
@@ -104,21 +107,42 @@ fn bulk_calls_change_and_refuse_one_by_one() {
 fn bulk_calls_shift_each_by_the_same_and_make_due_what_went_wrong() {
     let host = FakeHost::new();
     let ids: Vec<_> = (1..4).map(|n| schedule("a").after(hours(n)).send(&n).unwrap()).collect();
-    assert_eq!(runs::bulk_shift_matching(&runs::filter(), Shift::Later(minutes(30))).unwrap().changed, 3);
+    assert_eq!(runs::bulk_shift_matching(&runs::Filter::all(), Shift::Later(minutes(30))).unwrap().changed, 3);
     let early = runs::filter().trigger_before(host.now() + hours(2));
     assert_eq!(runs::bulk_shift_matching(&early, Shift::Earlier(minutes(10))).unwrap().changed, 1);
+    let too_far = runs::bulk_shift_matching(&runs::Filter::all(), Shift::Earlier(days(365 * 60))).unwrap();
+    assert_eq!((too_far.changed, too_far.refused_total), (0, 3), "out of the years that there are");
     let due: Vec<_> = host.scheduled().iter().map(|run| run.trigger_at).collect();
     assert_eq!(due, [80, 150, 210].map(|after| host.now() + minutes(after)));
 
     host.set_status(&ids[0], Status::Failed);
     host.set_status(&ids[1], Status::Cancelled);
-    assert_eq!(runs::bulk_trigger_matching(&runs::filter()).unwrap().changed, 1);
+    assert_eq!(runs::bulk_trigger_matching(&runs::Filter::all()).unwrap().changed, 1);
     assert_eq!(host.triggered(), [ids[0].clone()]);
     assert_eq!(runs::bulk_trigger_matching(&runs::filter().status(Status::Cancelled)).unwrap().changed, 1);
     let outcome = runs::bulk_trigger(&ids).unwrap();
     let under_way = |id: &RunId| (id.clone(), Error::AlreadyTriggered(id.clone()));
     assert_eq!((outcome.changed, outcome.refused), (1, ids[..2].iter().map(under_way).collect()));
     assert!(runs::bulk_trigger(&[]).is_err());
+}
+
+#[test]
+fn a_filter_means_what_was_said() {
+    let host = FakeHost::new();
+    let id = schedule("a").after(minutes(1)).metadata("k", "1").send(&()).unwrap();
+    let field = |error: Error| if let Error::Invalid { field, .. } = error { field } else { panic!("{error:?}") };
+    assert_eq!(field(runs::bulk_delete_matching(&runs::filter()).unwrap_err()), "filter");
+    assert_eq!(field(runs::bulk_trigger_matching(&runs::filter()).unwrap_err()), "filter");
+    assert_eq!(field(runs::bulk_delete_matching(&runs::Filter::all().task("a")).unwrap_err()), "filter");
+    let two_values = runs::filter().metadata("k", "1").metadata("k", "2");
+    assert_eq!(field(runs::bulk_delete_matching(&two_values).unwrap_err()), "metadata.k");
+    assert_eq!(field(runs::list(two_values).next().unwrap().unwrap_err()), "metadata.k");
+    let two_times = [(id.clone(), Due::Now), (id.clone(), Due::After(minutes(5)))];
+    assert_eq!(field(runs::bulk_reschedule(&two_times).unwrap_err()), "moves[1]");
+    let same = [(id.clone(), Due::After(minutes(5))), (id, Due::After(minutes(5)))];
+    assert_eq!(runs::bulk_reschedule(&same).unwrap().changed, 1);
+    assert_eq!(runs::list(runs::filter()).count(), 1, "a list needs no condition");
+    assert_eq!(host.scheduled().len(), 1);
 }
 
 #[test]

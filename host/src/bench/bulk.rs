@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Bench, fill, input};
 use crate::model::Order;
-use crate::scheduler::{Error, Scheduler, Selection};
+use crate::scheduler::{Error, Scheduler};
 use crate::storage::Move;
 use crate::{Metadata, Page, RunFilter};
 
@@ -31,10 +31,10 @@ pub(super) async fn measure(bench: &mut Bench<'_>, scheduler: &Scheduler) -> Res
         let stall = Stall::default();
         let work = async {
             let start = Instant::now();
-            let moved = scheduler.bulk_move(Selection::Matching(filter.clone()), Move::By(1_000_000), false).await?;
+            let moved = scheduler.bulk_move(filter.clone().select()?, Move::By(1_000_000), false).await?;
             moving.push(start.elapsed().as_secs_f64());
             let start = Instant::now();
-            let deleted = scheduler.bulk_delete(Selection::Matching(filter.clone()), false).await?;
+            let deleted = scheduler.bulk_delete(filter.clone().select()?, false).await?;
             deleting.push(start.elapsed().as_secs_f64());
             assert_eq!((moved.changed, deleted.changed), (bench.plan.bulk as u64, bench.plan.bulk as u64));
             stall.over.store(true, Ordering::Relaxed);

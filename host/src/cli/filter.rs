@@ -2,8 +2,11 @@
 
 use clap::Args;
 
-use crate::http::filter::{Filter, split_entry};
-use crate::model::{Invalid, RunId};
+use std::collections::BTreeMap;
+
+use super::failure;
+use crate::http::filter::{Filter, add_entry};
+use crate::model::{self, RunId};
 
 /// Conditions that must all hold.
 #[derive(Args, Clone, Debug, Default)]
@@ -17,7 +20,7 @@ pub(super) struct FilterArgs {
     /// Runs made by this: api, guest, cron, code or trigger (repeat for several)
     #[arg(long, value_name = "ORIGIN", value_parser = ["api", "guest", "cron", "code", "trigger"])]
     origin: Vec<String>,
-    /// Runs with this entry of additional metadata (repeat: all must match)
+    /// Runs with this entry of additional metadata (repeat: all must match); a key with `=`, `:` or `"` is written as a JSON string: '"a:b"=c'
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_entry)]
     metadata: Vec<(String, String)>,
     /// Follow-ups of this run
@@ -36,23 +39,32 @@ pub(super) struct FilterArgs {
 
 impl FilterArgs {
     /// As the API takes it.
-    pub(super) fn to_filter(&self) -> Filter {
-        Filter {
+    pub(super) fn to_filter(&self) -> anyhow::Result<Filter> {
+        Ok(Filter {
             task: self.task.clone(),
             status: self.status.clone(),
             origin: self.origin.clone(),
-            metadata: self.metadata.iter().cloned().collect(),
+            metadata: entries(self.metadata.clone())?,
             parent: self.parent.map(|parent| parent.to_string()),
             root: self.root.map(|root| root.to_string()),
             trigger_from: self.trigger_from.clone(),
             trigger_before: self.trigger_before.clone(),
-        }
+        })
     }
 }
 
-/// Reads `key=value`.
+/// Reads one entry of metadata.
 pub(super) fn parse_entry(text: &str) -> Result<(String, String), String> {
-    split_entry(text, '=').map(|(key, value)| (key.into(), value.into())).map_err(|invalid: Invalid| invalid.reason)
+    model::parse_entry(text).map_err(|invalid| invalid.reason)
+}
+
+/// Entries that were given one by one. Two values under one key are a wrong use.
+pub(super) fn entries(given: Vec<(String, String)>) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut entries = BTreeMap::new();
+    for (key, value) in given {
+        add_entry(&mut entries, key, value).map_err(|invalid| failure::usage(format!("--metadata: {invalid}")))?;
+    }
+    Ok(entries)
 }
 
 /// Reads a run's id.

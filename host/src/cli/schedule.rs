@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::client::Client;
 use super::failure::{self, Exit};
 use super::file::{self, Expected};
-use super::filter::parse_entry;
+use super::filter::{entries, parse_entry};
 use super::screen::{Screen, clean};
 use super::{Global, moment, tasks, waiting};
 use crate::http::shapes;
@@ -36,7 +36,7 @@ pub(super) struct Schedule {
     /// What the task is given: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
     input: Option<String>,
-    /// Additional metadata to find the run by (repeat for several)
+    /// Additional metadata to find the run by (repeat for several); a key with `=`, `:` or `"` is written as a JSON string: '"a:b"=c'
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_entry)]
     metadata: Vec<(String, String)>,
     /// At most one run under this key: a repeated request finds the first one's run, unless that was deleted, or cancelled before its first
@@ -79,7 +79,7 @@ impl Schedule {
             after: self.after,
             input,
             input_bytes: None,
-            metadata: self.metadata.into_iter().collect(),
+            metadata: entries(self.metadata)?,
             unique_key: self.unique_key,
             unique_mode: self.unique_mode,
             unique_for: self.unique_for,

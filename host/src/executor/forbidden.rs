@@ -2,8 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::{CallError, CronCalls, HostCalls, PauseCalls, ScheduleRequest};
-use crate::model::{Cron, CronFilter, CronSettings, Cursor, Due, Name, Page, Pause, Progress, Run, RunFilter, RunId, Timestamp, WriteSet};
+use super::{CallError, CronCalls, HostCalls, PauseCalls, ScheduleRequest, Selected};
+use crate::model::{
+    BulkChange, BulkFilter, Cron, CronFilter, CronSettings, Cursor, Due, Name, Page, Pause, Progress, Run, RunFilter, RunId, Timestamp,
+    WriteSet,
+};
 
 /// Refuses every call of a guest.
 pub fn forbidden_calls() -> Box<dyn HostCalls> {
@@ -52,11 +55,7 @@ impl HostCalls for Forbidden {
         Err(FORBIDDEN)
     }
 
-    fn changeable(&mut self, _filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
-        Err(FORBIDDEN)
-    }
-
-    fn triggerable(&mut self, _filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
+    fn select(&mut self, _filter: &BulkFilter, _change: BulkChange) -> Result<Selected, CallError> {
         Err(FORBIDDEN)
     }
 

@@ -21,8 +21,8 @@ use async_trait::async_trait;
 
 use crate::cancel::CancelSignal;
 use crate::model::{
-    Cursor, Digest, Due, Grants, Invalid, Metadata, Name, NamespaceId, Origin, Outcome, Page, Payload, Progress, Run, RunFilter, RunId,
-    Task, TaskDefinition, Timestamp, Unique, WriteSet,
+    BulkChange, BulkFilter, Cursor, Digest, Due, Grants, Invalid, Metadata, Name, NamespaceId, Origin, Outcome, Page, Payload, Progress,
+    Run, RunFilter, RunId, Task, TaskDefinition, Timestamp, Unique, WriteSet,
 };
 
 /// Runs attempts.
@@ -112,17 +112,26 @@ pub trait HostCalls: CronCalls + PauseCalls + Send + 'static {
     /// Buffers that it is made due.
     fn trigger(&mut self, run: RunId) -> Result<(), CallError>;
 
-    /// The scheduled runs that match now and that the API may change: at most as many as there is room for writes, else the limit.
-    fn changeable(&mut self, filter: &RunFilter) -> Result<Vec<RunId>, CallError>;
-
-    /// The runs that match now and can be made due: as many at most. Without a status those that failed or were missed.
-    fn triggerable(&mut self, filter: &RunFilter) -> Result<Vec<RunId>, CallError>;
+    /// The runs that match now, divided by whether the change can be done to them. Those that it can be done to are at most as many as there is
+    /// room for writes, else the limit.
+    fn select(&mut self, filter: &BulkFilter, change: BulkChange) -> Result<Selected, CallError>;
 
     /// Shows how far the attempt has come.
     fn progress(&mut self, progress: Progress);
 
     /// The writes so far, which are gone from here then.
     fn take_writes(&mut self) -> WriteSet;
+}
+
+/// The runs that a guest's bulk call by filter is about.
+#[derive(Clone, Debug, Default)]
+pub struct Selected {
+    /// Those that can be changed.
+    pub fit: Vec<RunId>,
+    /// The first of the others, in order of id, each with the reason.
+    pub refused: Vec<(RunId, CallError)>,
+    /// How many others there are.
+    pub refused_total: u64,
 }
 
 /// What a guest asks for when it schedules.

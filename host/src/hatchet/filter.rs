@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 
+use super::metadata::FilterEntry;
 use super::{ids, status};
-use crate::model::{Invalid, Metadata, Origin, RunFilter, RunId, Status};
-use crate::scheduler::Scheduler;
+use crate::model::{Invalid, Metadata, Order, Origin, Page, RunFilter, RunId, Status};
+use crate::scheduler::{Error, Scheduler};
 
 /// What is a scheduled run to these clients: what somebody asked for, or a component's code declares. The occurrences of crons are not.
 const ORIGINS: [Origin; 3] = [Origin::Api, Origin::Guest, Origin::Code];
@@ -25,7 +26,7 @@ pub(super) struct Filter {
 
 impl Filter {
     /// Checks it. `None`: nothing can match.
-    pub(super) fn parse(&self, scheduler: &Scheduler) -> Result<Option<RunFilter>, Invalid> {
+    pub(super) async fn parse(&self, scheduler: &Scheduler) -> Result<Option<RunFilter>, Error> {
         let mut filter = RunFilter { origins: ORIGINS.to_vec(), ..RunFilter::default() };
         if let Some(workflow) = &self.workflow_id {
             // A UUID like any other, so it is checked as one.
@@ -41,13 +42,13 @@ impl Filter {
             return Ok(None);
         }
         filter.parent = run.or(step);
-        let Some(metadata) = entries(self.additional_metadata.as_deref().unwrap_or_default())? else { return Ok(None) };
+        let Some(metadata) = entries(self.additional_metadata.as_deref().unwrap_or_default(), scheduler).await? else { return Ok(None) };
         filter.metadata = metadata;
         if !self.statuses.is_empty() {
             let Some(statuses) = statuses(&self.statuses)? else { return Ok(None) };
             filter.statuses = statuses;
         }
-        filter.checked().map(Some)
+        Ok(filter.checked().map(Some)?)
     }
 }
 
@@ -63,22 +64,24 @@ fn statuses(words: &[String]) -> Result<Option<Vec<Status>>, Invalid> {
     Ok((!wanted.is_empty()).then_some(wanted))
 }
 
-/// Entries of metadata, each split at its first colon. `None`: two contradict each other.
-fn entries(texts: &[String]) -> Result<Option<Metadata>, Invalid> {
+/// The entries that are meant. `None`: two contradict each other. An entry is refused if there are runs that it may mean by another reading of
+/// its text: it would show, or delete, other runs than its author means.
+async fn entries(texts: &[String], scheduler: &Scheduler) -> Result<Option<Metadata>, Error> {
     let mut metadata = Metadata::default();
     for text in texts {
-        let refused = |reason: &str| Invalid::new("invalid-metadata", "additionalMetadata", reason).seen(text);
-        let (key, value) = text.split_once(':').ok_or_else(|| refused("write key:value"))?;
-        // Python writes its booleans so; they are stored as JSON has them.
-        let value = match value {
-            "True" => "true",
-            "False" => "false",
-            value => value,
-        };
+        let entry = FilterEntry::parse(text)?;
+        for other in &entry.others {
+            let metadata = Metadata::from_entries([(&other.0, &other.1)])?;
+            let filter = RunFilter { origins: ORIGINS.to_vec(), metadata, ..RunFilter::default() };
+            if !scheduler.list(&filter, &Page::new(1, None, Order::OldestFirst)?).await?.0.is_empty() {
+                return Err(entry.ambiguous(other).into());
+            }
+        }
+        let (key, value) = &entry.meant;
         if metadata.get(key).is_some_and(|other| other != value) {
             return Ok(None);
         }
-        metadata.set(key, value).map_err(|invalid| refused(&invalid.reason))?;
+        metadata.set(key, value).map_err(|invalid| Invalid { field: "additionalMetadata".into(), ..invalid })?;
     }
     Ok(Some(metadata))
 }
@@ -93,12 +96,5 @@ mod tests {
         assert_eq!(words(&["CANCELLED", "SCHEDULED", "SCHEDULED"]), Ok(Some(vec![Status::Scheduled, Status::Cancelled, Status::Missed])));
         assert_eq!(words(&["PENDING"]), Ok(None));
         assert_eq!(words(&["BACKOFF"]).unwrap_err().code, "invalid-status");
-        let texts = |texts: &[&str]| entries(&texts.iter().map(ToString::to_string).collect::<Vec<_>>());
-        let found = texts(&["a:b:c", "paid:True", "a:b:c"]).unwrap().unwrap();
-        assert_eq!(found.iter().collect::<Vec<_>>(), [("a", "b:c"), ("paid", "true")]);
-        assert_eq!(texts(&["a:1", "a:2"]), Ok(None));
-        for bad in ["", "a", ":x", "a:"] {
-            assert_eq!(texts(&[bad]).unwrap_err().code, "invalid-metadata", "{bad}");
-        }
     }
 }

@@ -9,6 +9,7 @@
 mod filter;
 mod grpc;
 mod ids;
+mod metadata;
 mod new_run;
 mod output;
 mod rest;

@@ -1,13 +1,12 @@
 //! A run as a client asks for it, whichever way it came.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use serde_json::Value;
 
+use super::metadata;
 use crate::http::error::Problem;
-use crate::model::{Due, Invalid, Metadata, Payload, Task};
+use crate::model::{Due, Invalid, Payload, Task};
 use crate::scheduler::{Schedule, Scheduler};
 
 /// What is said of it beside its task and its time. What is absent or empty is `{}`.
@@ -33,8 +32,11 @@ pub(super) fn task(scheduler: &Scheduler, workflow: &str, missing: StatusCode) -
 impl NewRun<'_> {
     /// Checks it, and begins to schedule it.
     pub(super) fn schedule<'s>(&self, scheduler: &'s Scheduler, task: &Task, due: Due) -> Result<Schedule<'s>, Problem> {
-        let mut schedule =
-            scheduler.schedule(task.name.as_str()).due(due).payload(input(self.input)?).all_metadata(metadata(self.additional_metadata)?);
+        let mut schedule = scheduler
+            .schedule(task.name.as_str())
+            .due(due)
+            .payload(input(self.input)?)
+            .all_metadata(metadata::read(self.additional_metadata)?);
         if let Some(priority) = self.priority {
             let refused = || Invalid::new("invalid-priority", "priority", "priorities are 1 to 3").seen(priority.to_string());
             schedule = schedule.priority(u8::try_from(priority).map_err(|_| refused())?);
@@ -53,20 +55,6 @@ fn input(text: Option<&str>) -> Result<Payload, Invalid> {
     Ok(payload)
 }
 
-/// Additional metadata, whose values are text here: others become the text of their JSON.
-fn metadata(text: Option<&str>) -> Result<Metadata, Invalid> {
-    const FIELD: &str = "additionalMetadata";
-    let text = text.map(str::trim).filter(|text| !text.is_empty() && *text != "null").unwrap_or("{}");
-    let entries: BTreeMap<String, Value> = serde_json::from_str(text)
-        .map_err(|error| Invalid::new("invalid-metadata", FIELD, format!("must be a JSON object: {error}")).seen(text))?;
-    let mut metadata = Metadata::default();
-    for (key, value) in &entries {
-        let value = value.as_str().map_or_else(|| value.to_string(), Into::into);
-        metadata.set(key, &value).map_err(|invalid| Invalid { field: invalid.field.replacen("metadata", FIELD, 1), ..invalid })?;
-    }
-    Ok(metadata)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,17 +67,5 @@ mod tests {
         for (bad, code) in [("[]", "invalid-input"), ("\"x\"", "invalid-input"), ("1", "invalid-input"), ("{", "invalid-json")] {
             assert_eq!(input(Some(bad)).unwrap_err().code, code, "{bad}");
         }
-    }
-
-    #[test]
-    fn metadata_is_text() {
-        let stored = metadata(Some(r#"{"s":"x","n":1.50,"yes":true,"none":null,"list":[1, "a"]}"#)).unwrap();
-        let stored: Vec<_> = stored.iter().collect();
-        assert_eq!(stored, [("list", "[1,\"a\"]"), ("n", "1.5"), ("none", "null"), ("s", "x"), ("yes", "true")]);
-        assert!(metadata(None).unwrap().is_empty() && metadata(Some("null")).unwrap().is_empty());
-        for bad in ["[]", "{", "1", "{\"a\":\"\"}"] {
-            assert_eq!(metadata(Some(bad)).unwrap_err().code, "invalid-metadata", "{bad}");
-        }
-        assert_eq!(metadata(Some(r#"{"customer":""}"#)).unwrap_err().field, "additionalMetadata.customer");
     }
 }

@@ -5,38 +5,43 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
 use super::shapes::written;
-use crate::model::{Cursor, Invalid, Metadata, Name, Order, Origin, Page, RunFilter, RunId, Status, Timestamp, limits};
+use crate::model::{
+    Cursor, Invalid, Metadata, Name, Order, Origin, Page, RunFilter, RunId, Status, Timestamp, limits, parse_entry, write_entry,
+};
 
-/// Conditions on runs, of which all must hold. Without any, all runs match.
+/// Conditions on runs, of which all must hold. Without any, all runs match: lists take such a filter, bulk requests refuse it.
+///
+/// In JSON, a condition that is null or has no values is refused: it would match more than its author meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Filter {
     /// One of these tasks.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "some_of", skip_serializing_if = "Vec::is_empty")]
     pub task: Vec<String>,
     /// One of these statuses.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "some_of", skip_serializing_if = "Vec::is_empty")]
     pub status: Vec<String>,
     /// One of these origins.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "some_of", skip_serializing_if = "Vec::is_empty")]
     pub origin: Vec<String>,
     /// All of these entries.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "some_entries", skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
     /// A follow-up of this run.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
     /// A follow-up of this run at whatever depth: of the chain that began with it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
     /// Trigger time at or after this.
-    #[serde(deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "written::not_null", skip_serializing_if = "Option::is_none")]
     pub trigger_from: Option<String>,
     /// Trigger time before this.
-    #[serde(deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "written::not_null", skip_serializing_if = "Option::is_none")]
     pub trigger_before: Option<String>,
 }
 
@@ -68,7 +73,7 @@ impl Filter {
         query.extend(self.task.iter().map(|task| ("task", task.clone())));
         query.extend(self.status.iter().map(|status| ("status", status.clone())));
         query.extend(self.origin.iter().map(|origin| ("origin", origin.clone())));
-        query.extend(self.metadata.iter().map(|(key, value)| ("metadata", format!("{key}:{value}"))));
+        query.extend(self.metadata.iter().map(|(key, value)| ("metadata", write_entry(key, value))));
         query.extend(self.parent.iter().map(|parent| ("parent", parent.clone())));
         query.extend(self.root.iter().map(|root| ("root", root.clone())));
         query.extend(self.trigger_from.iter().map(|from| ("trigger_from", from.clone())));
@@ -111,10 +116,8 @@ impl ListQuery {
                     continue;
                 }
                 "metadata" => {
-                    let (key, value) = split_entry(&value, ':')?;
-                    if filter.metadata.insert(key.into(), value.into()).is_some_and(|before| before != value) {
-                        return Err(Invalid::new("invalid-metadata", format!("metadata.{key}"), "no run has two values under one key"));
-                    }
+                    let (key, value) = parse_entry(&value)?;
+                    add_entry(&mut filter.metadata, key, value)?;
                     continue;
                 }
                 "parent" => &mut filter.parent,
@@ -131,6 +134,9 @@ impl ListQuery {
                     ));
                 }
             };
+            if name.starts_with("trigger_") {
+                check_plus(&name, &value)?;
+            }
             if single.replace(value).is_some() {
                 return Err(Invalid::new("invalid-parameter", name, "given twice"));
             }
@@ -152,11 +158,49 @@ impl ListQuery {
     }
 }
 
-/// Splits an entry of metadata at the first separator, which is why a key can't hold one.
-pub fn split_entry(entry: &str, separator: char) -> Result<(&str, &str), Invalid> {
-    entry
-        .split_once(separator)
-        .ok_or_else(|| Invalid::new("invalid-metadata", "metadata", format!("write key{separator}value")).seen(entry))
+/// Adds an entry to those that a request gives one by one.
+///
+/// # Errors
+/// `invalid-metadata` for two values under one key: no run has both.
+pub fn add_entry(entries: &mut BTreeMap<String, String>, key: String, value: String) -> Result<(), Invalid> {
+    if entries.get(&key).is_some_and(|before| *before != value) {
+        let field = format!("metadata.{}", key.chars().take(64).collect::<String>());
+        return Err(Invalid::new("invalid-metadata", field, "no run has two values under one key").seen(value));
+    }
+    entries.insert(key, value);
+    Ok(())
+}
+
+/// Refuses a time whose `+` was not encoded: a query string means a space by it.
+fn check_plus(field: &str, time: &str) -> Result<(), Invalid> {
+    let Some((date_time, offset)) = time.rsplit_once(' ') else { return Ok(()) };
+    if Timestamp::parse(&format!("{date_time}+{offset}"), field).is_err() {
+        return Ok(());
+    }
+    let reason = format!("a + in a query string means a space; write %2B: {date_time}%2B{offset}");
+    Err(Invalid::new("invalid-time", field, reason).seen(time))
+}
+
+/// What a message of these deserializers begins with: `json.rs` gives it the code `empty-filter`.
+pub(super) const EMPTY_CONDITION: &str = "empty condition";
+
+const EMPTY_ADVICE: &str = "leave it out, or name at least one value";
+
+/// A list with at least one value.
+fn some_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let values = Vec::deserialize(deserializer)?;
+    if values.is_empty() { Err(D::Error::custom(format!("{EMPTY_CONDITION}: {EMPTY_ADVICE}"))) } else { Ok(values) }
+}
+
+/// An object with at least one entry.
+fn some_entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let entries = BTreeMap::deserialize(deserializer)?;
+    if entries.is_empty() { Err(D::Error::custom(format!("{EMPTY_CONDITION}: {EMPTY_ADVICE}"))) } else { Ok(entries) }
+}
+
+/// A field that may be left out, but not null.
+pub(super) fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A parameter that an endpoint does not have.
@@ -177,7 +221,7 @@ mod tests {
         let filter = Filter {
             task: vec!["a".into(), "b".into()],
             status: vec!["failed".into()],
-            metadata: [("customer".to_string(), "7:x".to_string())].into(),
+            metadata: [("customer".to_string(), "7:x".to_string()), ("a:b=\"c".to_string(), "1".to_string())].into(),
             trigger_from: Some("2027-03-14T15:09:26Z".into()),
             ..Filter::default()
         };
@@ -194,6 +238,10 @@ mod tests {
             (vec![("tsak", "x")], "unknown-parameter"),
             (vec![("limit", "1"), ("limit", "2")], "invalid-parameter"),
             (vec![("metadata", "novalue")], "invalid-metadata"),
+            (vec![("metadata", "a:b=c")], "invalid-metadata"),
+            (vec![("task", "")], "invalid-name"),
+            (vec![("metadata", "")], "invalid-metadata"),
+            (vec![("trigger_from", "")], "invalid-time"),
             (vec![("metadata", "k:1"), ("metadata", "k:2")], "invalid-metadata"),
             (vec![("limit", "0")], "invalid-page-size"),
             (vec![("limit", "501")], "invalid-page-size"),
@@ -211,5 +259,37 @@ mod tests {
                 .and_then(|query| query.filter.parse());
             assert_eq!(refused.unwrap_err().code, code, "{query:?}");
         }
+    }
+
+    #[test]
+    fn a_plus_that_became_a_space_is_told() {
+        for (time, told) in [
+            ("2027-01-01T00:00:00 02:00", true),
+            ("2027-01-01T00:00:00.5 02:00", true),
+            ("2027-01-01 00:00:00", false),
+            ("next week", false),
+            (" ", false),
+        ] {
+            let refused = ListQuery::from_pairs(pairs(&[("trigger_from", time)])).and_then(|query| query.filter.parse()).unwrap_err();
+            assert_eq!((refused.code, refused.field.as_str()), ("invalid-time", "trigger_from"), "{time}");
+            assert_eq!(refused.reason.contains("%2B"), told, "{time}: {}", refused.reason);
+        }
+    }
+
+    #[test]
+    fn a_condition_of_nothing_is_refused() {
+        for body in [
+            r#"{"task":[]}"#,
+            r#"{"task":null}"#,
+            r#"{"status":["failed"],"origin":[]}"#,
+            r#"{"metadata":{}}"#,
+            r#"{"metadata":null}"#,
+            r#"{"parent":null}"#,
+            r#"{"root":null}"#,
+        ] {
+            assert!(serde_json::from_str::<Filter>(body).is_err(), "{body}");
+        }
+        let no_time: Filter = serde_json::from_str(r#"{"trigger_before":null}"#).unwrap();
+        assert_eq!(no_time.parse().unwrap_err().code, "invalid-time");
     }
 }

@@ -12,6 +12,8 @@ use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::body;
 use super::error::Problem;
+use super::filter::EMPTY_CONDITION;
+use crate::model::BulkFilter;
 use crate::model::limits::{ATTEMPTS_MAX, CATCH_UP_MAX, PRIORITY_MAX};
 
 /// Bytes of a JSON body.
@@ -78,7 +80,11 @@ fn problem(status: StatusCode, code: &'static str, error: &serde_path_to_error::
         Some(range) => detail.replace(&format!("expected {kind}"), &format!("expected a whole number from {range}")),
         None => detail,
     });
-    let code = if detail.starts_with("duplicate key") { "duplicate-key" } else { code };
+    let code = match () {
+        () if detail.starts_with("duplicate key") => "duplicate-key",
+        () if detail.starts_with(EMPTY_CONDITION) => BulkFilter::EMPTY,
+        () => code,
+    };
     // Control characters are escaped: what was sent may be quoted here.
     let detail: String =
         detail.chars().take(300).flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();

@@ -80,6 +80,8 @@ pub const RETENTION_AGE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600
 pub const RETENTION_COUNT_MAX: u64 = 1_000_000_000;
 /// Explicit retry delays of one task.
 pub const RETRY_DELAYS_MAX: usize = 100;
+/// Runs that a bulk change by filter names among those that it could not change; it counts all of them.
+pub const REFUSED_LISTED_MAX: usize = 100;
 /// Bytes of a cron's expression.
 pub const CRON_BYTES_MAX: usize = 256;
 /// Shortest interval of a cron.

@@ -6,6 +6,7 @@
 mod attempt;
 mod audit;
 mod because;
+mod bulk_change;
 mod component;
 mod concurrency;
 mod cron;
@@ -24,6 +25,7 @@ mod input_schema;
 mod invalid;
 pub mod limits;
 mod metadata;
+mod metadata_entry;
 mod meter;
 mod missed;
 mod name;
@@ -39,6 +41,7 @@ pub mod retry;
 mod run;
 mod schema_bounds;
 pub mod seal;
+mod selection;
 mod task;
 mod time;
 mod unique_key;
@@ -50,6 +53,7 @@ mod zone_database;
 pub use attempt::{Attempt, FailureReason, Outcome};
 pub use audit::{AuditAction, AuditEntry, AuditQuery};
 pub use because::Because;
+pub use bulk_change::{BulkChange, Parts, Unfit};
 pub use component::{CodeCron, CodeSchedule, Component, TaskDefinition};
 pub use concurrency::{Admission, Concurrency, LaneKey, Overlap};
 pub use cron::{CatchUpPlan, Cron, CronChange, CronFilter, CronRule, CronSettings, CronSpec, DstNote, Occurrence, Skipped, catch_up};
@@ -66,6 +70,7 @@ pub use idempotency::{Idempotency, Remembered, Request};
 pub use input_schema::InputSchema;
 pub use invalid::Invalid;
 pub use metadata::Metadata;
+pub use metadata_entry::{parse_entry, write_entry};
 pub use meter::Meter;
 pub use missed::{CatchUp, Gap, MissedPolicy, gap, gaps_at_start};
 pub use name::{Name, UniqueKey};
@@ -83,6 +88,8 @@ pub use run::{
     AttemptCounters, CronOccurrence, Lineage, NewRun, Next, Origin, ParentRun, Progress, Run, Status, next_after_attempt,
     next_after_host_crash,
 };
+pub use selection::{BulkFilter, RunIds, Selection};
+pub(crate) use selection::{check_bulk_count, distinct_moves};
 pub use task::{Task, TaskId};
 pub use time::{Due, Timestamp, format_duration, parse_duration, parse_duration_floor};
 pub use unique_key::{Holder, Standing, Unique, UniqueMode, Verdict};

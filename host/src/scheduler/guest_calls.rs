@@ -7,17 +7,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::bulk;
 use super::creates::GuestCreates;
 use super::cron_calls::OwnCrons;
 use super::own_writes::{OwnWrites, merge};
 use super::pause_calls::OwnPauses;
 use crate::clock::Clock;
-use crate::executor::{CallError, HostCalls, ScheduleRequest};
-use crate::model::limits::{DEPTH_MAX, LIVE_PER_ROOT_MAX, PAGE_SIZE_MAX, WRITES_PER_ATTEMPT_MAX};
+use crate::executor::{CallError, HostCalls, ScheduleRequest, Selected};
+use crate::model::limits::{DEPTH_MAX, LIVE_PER_ROOT_MAX, PAGE_SIZE_MAX, REFUSED_LISTED_MAX, WRITES_PER_ATTEMPT_MAX};
 use crate::model::{
-    Cursor, Due, Invalid, Lineage, NamespaceId, NewRun, Order, Origin, Page, ParentRun, Progress, RateLimit, Run, RunFilter, RunId, Status,
-    Timestamp, Unique, UniqueMode, Verdict, Write, WriteSet, check_max_attempts, check_priority, check_timeout,
+    BulkChange, BulkFilter, Cursor, Due, Invalid, Lineage, NamespaceId, NewRun, Order, Origin, Page, ParentRun, Progress, RateLimit, Run,
+    RunFilter, RunId, Status, Timestamp, Unfit, Unique, UniqueMode, Verdict, Write, WriteSet, check_max_attempts, check_priority,
+    check_timeout,
 };
 use crate::storage::{ChangeError, CreateError, Storage, StorageError};
 
@@ -182,6 +182,31 @@ impl GuestCalls {
         }
     }
 
+    /// The first runs that match now, in order of id.
+    fn first(&mut self, filter: &RunFilter, count: usize) -> Result<Vec<Run>, CallError> {
+        let (mut found, mut cursor) = (Vec::new(), None);
+        loop {
+            let (runs, next) = self.list(filter, &Page::new(count, cursor, Order::OldestFirst)?)?;
+            found.extend(runs);
+            if found.len() >= count || next.is_none() {
+                found.truncate(count);
+                return Ok(found);
+            }
+            cursor = next;
+        }
+    }
+
+    /// How many runs match now.
+    fn count(&self, filter: &RunFilter) -> Result<u64, CallError> {
+        let now = self.clock.now();
+        let mut count = self.storage.count(self.namespace, filter, now).map_err(unavailable)?;
+        for run in self.own.stored() {
+            let stored = self.storage.get(self.namespace, run, now).map_err(unavailable)?;
+            count = count.saturating_sub(u64::from(stored.is_some_and(|stored| filter.matches(&stored))));
+        }
+        Ok(count + self.own.matching(filter).count() as u64)
+    }
+
     /// Replaces the attempt's earlier write to a run that is still scheduled, so that at the commit it is judged by the
     /// last one alone: the time of an earlier move may have passed by then.
     fn supersede(&mut self, run: RunId) -> Option<NewRun> {
@@ -291,8 +316,7 @@ impl HostCalls for GuestCalls {
     fn shift(&mut self, run: RunId, micros: i64) -> Result<(), CallError> {
         let seen = self.movable(run)?;
         let to = seen.trigger_at.as_micros().checked_add(micros).and_then(Timestamp::from_micros);
-        let out_of_range = || Invalid::new("invalid-time", "by", ChangeError::OutOfRange(run).to_string());
-        self.move_to(seen, to.ok_or_else(out_of_range)?, self.clock.now())
+        self.move_to(seen, to.ok_or_else(|| call_error(run, Unfit::OutOfRange))?, self.clock.now())
     }
 
     fn delete(&mut self, run: RunId) -> Result<(), CallError> {
@@ -336,12 +360,21 @@ impl HostCalls for GuestCalls {
         Ok(())
     }
 
-    fn changeable(&mut self, filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
-        bulk::changeable(filter.clone().checked()?).map_or(Ok(Vec::new()), |filter| self.matching(&filter))
-    }
-
-    fn triggerable(&mut self, filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
-        bulk::triggerable(filter.clone().checked()?).map_or(Ok(Vec::new()), |filter| self.matching(&filter))
+    fn select(&mut self, filter: &BulkFilter, change: BulkChange) -> Result<Selected, CallError> {
+        let parts = change.parts(filter);
+        let fit = parts.fit.as_ref().map_or(Ok(Vec::new()), |fit| self.matching(fit))?;
+        let mut refused = Vec::new();
+        for unfit in &parts.unfit {
+            let runs = self.first(unfit, REFUSED_LISTED_MAX)?;
+            refused.extend(runs.iter().filter_map(|run| change.verdict(run).err().map(|unfit| (run.id, call_error(run.id, unfit)))));
+        }
+        refused.sort_unstable_by_key(|(run, _)| *run);
+        refused.truncate(REFUSED_LISTED_MAX);
+        let refused_total = match parts.unfit.is_empty() {
+            true => 0,
+            false => self.count(&parts.asked)?.saturating_sub(fit.len() as u64).max(refused.len() as u64),
+        };
+        Ok(Selected { fit, refused, refused_total })
     }
 
     fn progress(&mut self, progress: Progress) {
@@ -359,6 +392,16 @@ impl HostCalls for GuestCalls {
 /// Whether two requests under one unique key ask for the same. The time does not count: a repeated request has a later one.
 fn is_equal(a: &NewRun, b: &NewRun) -> bool {
     a.task.id == b.task.id && a.input == b.input && a.metadata == b.metadata
+}
+
+/// Why a run can't be changed, as the calls for single runs say it.
+fn call_error(run: RunId, unfit: Unfit) -> CallError {
+    match unfit {
+        Unfit::AlreadyTriggered | Unfit::UnderWay => CallError::AlreadyTriggered(run),
+        Unfit::DefinedByCode => CallError::DefinedByCode(run),
+        Unfit::AlreadyEnded => CallError::AlreadyEnded(run),
+        Unfit::OutOfRange => Invalid::new("invalid-time", "by", ChangeError::OutOfRange(run).to_string()).into(),
+    }
 }
 
 fn refused(error: CreateError) -> CallError {

@@ -28,6 +28,7 @@ mod pause;
 mod pause_calls;
 mod plan;
 mod prune;
+mod refused;
 mod register;
 mod roster;
 mod schedule;
@@ -49,8 +50,9 @@ use crate::model::{
 use crate::storage::sqlite::SqliteStorage;
 use crate::storage::{Amendment, Cancelled, Health, Move, RunEvent, Storage, StorageError};
 
+pub use crate::model::Selection;
 pub use builder::SchedulerBuilder;
-pub use bulk::{BulkOutcome, Selection};
+pub use bulk::BulkOutcome;
 pub use cron::{Backfill, CronUpdate, NewCron, next};
 pub use error::Error;
 pub use plan::{Plan, Planned};
@@ -202,8 +204,12 @@ impl Scheduler {
     }
 
     /// Cancels a run. One that waits never starts; one that runs is told so, and dropped after its task's grace, 5 s by default.
+    /// Cancelling a run twice is no error.
     pub async fn cancel(&self, run: RunId) -> Result<Cancelled, Error> {
-        Ok(self.changes.cancel(self.namespace.id, run, self.now()).await??)
+        Ok(match self.changes.cancel(self.namespace.id, run, self.now()).await?? {
+            Cancelled::Before => Cancelled::Now,
+            cancelled => cancelled,
+        })
     }
 
     /// Waits until the run has a final status, and reads it then. [`Error::RunNotFound`] if it is deleted meanwhile.

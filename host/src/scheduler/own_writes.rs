@@ -107,6 +107,11 @@ impl OwnWrites {
         self.runs.contains_key(&run)
     }
 
+    /// The stored runs that a write concerns.
+    pub(super) fn stored(&self) -> impl Iterator<Item = RunId> {
+        self.runs.iter().filter(|(_, own)| !own.new).map(|(run, _)| *run)
+    }
+
     /// The run as the attempt scheduled it.
     pub(super) fn new_run(&self, run: RunId) -> Option<&Run> {
         self.runs.get(&run).filter(|own| own.new).map(|own| &own.seen)

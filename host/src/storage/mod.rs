@@ -152,6 +152,9 @@ pub trait Storage: Send + Sync + 'static {
     /// When a debounced run was first asked for; `None` if no later request has put it off, and for every other run.
     fn first_asked_for(&self, namespace: NamespaceId, run: RunId) -> Result<Option<Timestamp>, StorageError>;
 
+    /// The unfinished run that keeps `run` from holding its unique key again, by which `trigger` would judge it now.
+    fn key_taken_by(&self, namespace: NamespaceId, run: RunId) -> Result<Option<RunId>, StorageError>;
+
     /// The attempts of a run, oldest first.
     fn attempts(&self, namespace: NamespaceId, run: RunId) -> Result<Vec<Attempt>, StorageError>;
 
@@ -502,6 +505,8 @@ pub enum Amendment {
 pub enum Cancelled {
     /// The run will not start (again).
     Now,
+    /// The run was cancelled before; nothing was changed.
+    Before,
     /// The run is executing and was told; it ends within the grace.
     Requested,
 }

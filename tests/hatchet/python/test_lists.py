@@ -66,6 +66,9 @@ class Lists(unittest.TestCase):
         given = {"tag": "values", "paid": True, "free": False, "none": None, "at": "12:30:00", "many": [1, "a"]}
         id = hatchet.scheduled.create("simple", ours.soon(days=1), {}, given).metadata.id
         self.assertEqual(ours.run(id)["metadata"], {"tag": "values", "paid": "true", "free": "false", "none": "null", "at": "12:30:00", "many": '[1,"a"]'})
+        row = hatchet.scheduled.get(id)
+        self.assertEqual(row.additional_metadata, given, "each value comes back as the JSON that was sent")
+        self.assertIsInstance(row.additional_metadata["paid"], bool)
         for entry in ({"paid": True}, {"free": False}, {"at": "12:30:00"}):
             self.assertEqual(ids(hatchet.scheduled.list(additional_metadata={"tag": "values", **entry})), [id], entry)
 
@@ -73,6 +76,7 @@ class Lists(unittest.TestCase):
         row = hatchet.scheduled.list(additional_metadata={"tag": "list", "n": 0}).rows[0]
         run = ours.run(row.metadata.id)
         self.assertEqual((row.workflow_name, row.workflow_id, row.method, row.priority), ("simple", simple.id, "API", 1))
-        self.assertEqual((row.input, row.additional_metadata), (run["input"], run["metadata"]))
+        self.assertEqual((row.input, row.additional_metadata), (run["input"], {"tag": "list", "n": 0}))
+        self.assertEqual(run["metadata"], {"tag": "list", "n": "0"}, "our own API has text")
         self.assertEqual(row.trigger_at, ours.moment(run["trigger_at"]))
         self.assertEqual((row.workflow_run_id, row.workflow_run_status), (None, None), "its time lies ahead")

@@ -24,6 +24,7 @@ test('filters and pages', async () => {
   assert.deepEqual(await list({ additionalMetadata: ['tag:ts-list', 'n:2'] }), [ids[1]]);
   assert.deepEqual(await list({ statuses: ['FAILED'] }), []);
   const { rows } = await hatchet.scheduled.list({ additionalMetadata: ['tag:ts-list', 'n:3'] });
+  assert.deepEqual(rows[0].additionalMetadata, { tag: 'ts-list', n: '3' }, 'a text that looks like a number stays text');
   assert.deepEqual([rows[0].input, rows[0].priority, rows[0].runlaterStatus], [{ n: 3 }, 3, 'scheduled']);
   await assert.rejects(hatchet.scheduled.list({ workflow: 'nowhere' }), /not found/);
 });

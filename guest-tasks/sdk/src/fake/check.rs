@@ -1,6 +1,7 @@
 //! The checks of the contract that a unit test is likely to meet. The real host has more, and the last word.
 
 use crate::error::Error;
+use crate::runs::Filter;
 use crate::seam::NewRun;
 use crate::time::{Instant, hours, milliseconds};
 use crate::values::UniqueMode;
@@ -58,6 +59,32 @@ pub(super) fn pause(now: Instant, until: Option<Instant>, note: &str) -> Result<
 
 pub(super) fn page_size(size: u32) -> Result<(), Error> {
     if (1..=500).contains(&size) { Ok(()) } else { Err(Error::invalid("page.size", "1 to 500")) }
+}
+
+/// A filter, wherever it is used.
+pub(super) fn filter(filter: &Filter) -> Result<(), Error> {
+    let conditions = Filter { all: false, ..filter.clone() };
+    if filter.all && conditions != Filter::default() {
+        return Err(Error::invalid("filter", "means every run, so it takes no condition; begin with a new one"));
+    }
+    let mut values = std::collections::BTreeMap::new();
+    for (key, value) in &filter.metadata {
+        if values.insert(key, value).is_some_and(|before| before != value) {
+            return Err(Error::invalid(&format!("metadata.{key}"), "no run has two values under one key"));
+        }
+    }
+    Ok(())
+}
+
+/// The filter of a bulk call.
+pub(super) fn bulk_filter(which: &Filter) -> Result<(), Error> {
+    if *which == Filter::default() {
+        return Err(Error::invalid(
+            "filter",
+            "has no condition, and would match every run; add one, or use `Filter::all()` to mean every run",
+        ));
+    }
+    filter(which)
 }
 
 pub(super) fn bulk(field: &str, count: usize) -> Result<(), Error> {

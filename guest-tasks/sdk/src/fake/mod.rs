@@ -15,6 +15,12 @@ use crate::values::{Due, Level, Origin, RunId, Shift, Status, UniqueMode};
 mod check;
 mod crons;
 
+/// 9999-12-31T23:59:59Z.
+const LAST_SECOND: i64 = 253_402_300_799;
+
+/// Runs that a bulk call by filter names among those that it refused.
+const REFUSED_LISTED_MAX: usize = 100;
+
 pub(crate) use crons::FakeCron;
 
 /// One run of the fake scheduler.
@@ -200,6 +206,9 @@ impl State {
             Shift::Later(span) => from + span,
             Shift::Earlier(span) => from - span,
         };
+        if !(0..=LAST_SECOND).contains(&to.unix_seconds()) {
+            return Err(Error::invalid("by", format!("run {id} can't be moved out of the years 1970 to 9999")));
+        }
         self.move_to(id, to);
         Ok(())
     }
@@ -244,19 +253,17 @@ impl State {
         })
     }
 
-    /// Those that a bulk call by filter may change: the others are left alone without a word.
-    fn changeable(&self, filter: &Filter) -> Vec<RunId> {
-        self.matching(filter).map(|run| run.id.clone()).filter(|id| self.scheduled(id).is_ok()).collect()
+    /// The runs that a bulk call by filter means, of which some may be refused.
+    fn selected(&self, filter: &Filter) -> Result<Vec<RunId>, Error> {
+        check::bulk_filter(filter)?;
+        Ok(self.matching(filter).map(|run| run.id.clone()).collect())
     }
 
-    /// Those that one may make due. Without a status that is what went wrong.
-    fn triggerable(&self, filter: &Filter) -> Vec<RunId> {
-        let wanted = |run: &&FakeRun| match run.status {
-            Status::Failed | Status::Missed => true,
-            Status::Scheduled | Status::Backoff | Status::Cancelled => !filter.statuses.is_empty(),
-            _ => false,
-        };
-        self.matching(filter).filter(wanted).map(|run| run.id.clone()).collect()
+    /// The same for making them due: without a status, the failed and the missed ones.
+    fn selected_to_trigger(&self, filter: &Filter) -> Result<Vec<RunId>, Error> {
+        check::bulk_filter(filter)?;
+        let wanted = |run: &&FakeRun| !filter.statuses.is_empty() || matches!(run.status, Status::Failed | Status::Missed);
+        Ok(self.matching(filter).filter(wanted).map(|run| run.id.clone()).collect())
     }
 }
 
@@ -274,10 +281,41 @@ fn bulk<T>(all: impl IntoIterator<Item = T>, mut one: impl FnMut(&T) -> (RunId, 
     for item in all {
         match one(&item) {
             (_, Ok(())) => outcome.changed += 1,
-            (id, Err(why)) => outcome.refused.push((id, why)),
+            (id, Err(why)) => {
+                outcome.refused_total += 1;
+                outcome.refused.push((id, why));
+            }
         }
     }
     outcome
+}
+
+/// The same for the runs that match a filter, of which the first are named.
+fn bulk_matching(ids: Vec<RunId>, mut one: impl FnMut(&RunId) -> Result<(), Error>) -> BulkOutcome {
+    let mut outcome = bulk(ids, |id| (id.clone(), one(id)));
+    outcome.refused.truncate(REFUSED_LISTED_MAX);
+    outcome
+}
+
+/// Each id once.
+fn distinct(ids: &[RunId]) -> Vec<RunId> {
+    let mut seen = BTreeSet::new();
+    ids.iter().filter(|id| seen.insert(*id)).cloned().collect()
+}
+
+/// Each move once. One run may not be given two times.
+fn distinct_moves(moves: &[(RunId, Due)]) -> Result<Vec<(RunId, Due)>, Error> {
+    let mut each: Vec<(RunId, Due)> = Vec::new();
+    for (place, (id, due)) in moves.iter().enumerate() {
+        match each.iter().find(|(known, _)| known == id) {
+            None => each.push((id.clone(), *due)),
+            Some((_, before)) if before == due => {}
+            Some(_) => {
+                return Err(Error::invalid(&format!("moves[{place}]"), "moves the same run to another time; give each run one time"));
+            }
+        }
+    }
+    Ok(each)
 }
 
 /// The fake scheduler of this thread.
@@ -303,6 +341,7 @@ impl Host for Fake {
 
     fn list(filter: &Filter, order: Order, size: u32, cursor: Option<&str>) -> Result<Page<FakeRun>, Error> {
         check::page_size(size)?;
+        check::filter(filter)?;
         let from = cursor.unwrap_or("0").parse::<usize>().map_err(|_| Error::invalid("cursor", "not one that a list returned"))?;
         let mut runs: Vec<_> = with(|state| state.matching(filter).cloned().collect());
         match order {
@@ -333,33 +372,34 @@ impl Host for Fake {
 
     fn bulk_delete(ids: &[RunId]) -> Result<BulkOutcome, Error> {
         check::bulk("ids", ids.len())?;
-        with(|state| Ok(bulk(ids, |id| ((*id).clone(), state.delete(id)))))
+        with(|state| Ok(bulk(distinct(ids), |id| (id.clone(), state.delete(id)))))
     }
 
     fn bulk_delete_matching(filter: &Filter) -> Result<BulkOutcome, Error> {
-        with(|state| Ok(bulk(state.changeable(filter), |id| (id.clone(), state.delete(id)))))
+        with(|state| Ok(bulk_matching(state.selected(filter)?, |id| state.delete(id))))
     }
 
     fn bulk_reschedule(moves: &[(RunId, Due)]) -> Result<BulkOutcome, Error> {
         check::bulk("moves", moves.len())?;
+        let moves = distinct_moves(moves)?;
         with(|state| Ok(bulk(moves, |(id, due)| (id.clone(), state.reschedule(id, *due)))))
     }
 
     fn bulk_reschedule_matching(filter: &Filter, due: Due) -> Result<BulkOutcome, Error> {
-        with(|state| Ok(bulk(state.changeable(filter), |id| (id.clone(), state.reschedule(id, due)))))
+        with(|state| Ok(bulk_matching(state.selected(filter)?, |id| state.reschedule(id, due))))
     }
 
     fn bulk_shift_matching(filter: &Filter, by: Shift) -> Result<BulkOutcome, Error> {
-        with(|state| Ok(bulk(state.changeable(filter), |id| (id.clone(), state.shift(id, by)))))
+        with(|state| Ok(bulk_matching(state.selected(filter)?, |id| state.shift(id, by))))
     }
 
     fn bulk_trigger(ids: &[RunId]) -> Result<BulkOutcome, Error> {
         check::bulk("ids", ids.len())?;
-        with(|state| Ok(bulk(ids, |id| ((*id).clone(), state.trigger(id)))))
+        with(|state| Ok(bulk(distinct(ids), |id| (id.clone(), state.trigger(id)))))
     }
 
     fn bulk_trigger_matching(filter: &Filter) -> Result<BulkOutcome, Error> {
-        with(|state| Ok(bulk(state.triggerable(filter), |id| (id.clone(), state.trigger(id)))))
+        with(|state| Ok(bulk_matching(state.selected_to_trigger(filter)?, |id| state.trigger(id))))
     }
 
     fn create_cron(name: &str, task: &str, cron: &NewCron) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{parse_name, said};
 use crate::cli::client::Client;
-use crate::cli::filter::parse_entry;
+use crate::cli::filter::{entries, parse_entry};
 use crate::cli::schedule::read_input;
 use crate::cli::screen::Screen;
 use crate::http::shapes;
@@ -74,7 +74,7 @@ impl Create {
             jitter: self.jitter,
             max_count: self.max_count,
             input: self.input.as_deref().map(read_input).transpose()?,
-            metadata: self.metadata.into_iter().collect(),
+            metadata: entries(self.metadata)?,
             priority: self.priority,
             missed: self.missed.map(|catch_up| shapes::Missed { catch_up, window, max }),
         };

@@ -27,7 +27,7 @@ impl Show {
         let now = moment::now();
         let time = |at: Option<crate::model::Timestamp>, none: &str| at.map_or(none.into(), |at| moment::with_hint(at, now));
         let missed = cron.missed.as_ref().map_or("as the task says".into(), missed_in_words);
-        let metadata: Vec<String> = cron.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let metadata: Vec<String> = cron.metadata.iter().map(|(key, value)| crate::model::write_entry(key, value)).collect();
         let input = match (&cron.input, &cron.input_bytes) {
             (Some(json), _) => json.get().to_string(),
             (None, Some(bytes)) => format!("{} in base64: {}", clean(&bytes.media_type), bytes.base64),

@@ -5,7 +5,7 @@ use clap::Args;
 use super::{parse_name, said};
 use crate::cli::client::Client;
 use crate::cli::failure;
-use crate::cli::filter::parse_entry;
+use crate::cli::filter::{entries, parse_entry};
 use crate::cli::schedule::read_input;
 use crate::cli::screen::Screen;
 use crate::http::shapes;
@@ -76,6 +76,7 @@ impl Update {
             None if window.is_none() && max.is_none() => None,
             catch_up => Some(Some(shapes::MissedChange { catch_up, window, max })),
         };
+        let metadata = (self.no_metadata || !self.metadata.is_empty()).then(|| entries(self.metadata)).transpose()?;
         let request = shapes::UpdateCron {
             expression: self.expression,
             timezone: self.timezone.map(Some),
@@ -84,7 +85,7 @@ impl Update {
             jitter: self.jitter.map(Some),
             max_count: self.max_count.map(|count| Some(count).filter(|count| *count > 0)),
             input: self.input.as_deref().map(read_input).transpose()?,
-            metadata: (self.no_metadata || !self.metadata.is_empty()).then(|| Some(self.metadata.into_iter().collect())),
+            metadata: metadata.map(Some),
             priority: self.priority.map(|priority| Some(priority).filter(|priority| *priority > 0)),
             missed,
             if_version: self.if_version,

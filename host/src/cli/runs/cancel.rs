@@ -3,10 +3,9 @@
 use clap::Args;
 use serde_json::json;
 
-use super::selection::{self, Selected, SelectionArgs};
+use super::selection::{Bulk, Selected, SelectionArgs};
 use crate::cli::client::Client;
 use crate::cli::screen::Screen;
-use crate::http::filter::Filter;
 use crate::http::shapes::Cancelled;
 
 /// Cancel runs: those that wait never start, those that run are told to end
@@ -20,25 +19,17 @@ pub(super) struct Cancel {
     selection: SelectionArgs,
 }
 
-const BULK: &str = "/v1/runs/bulk-cancel";
-
 impl Cancel {
     pub(super) fn run(self, client: impl Fn() -> anyhow::Result<Client>, screen: &Screen) -> anyhow::Result<()> {
         let selected = self.selection.selected()?;
         let client = client()?;
+        let bulk = Bulk { verb: "Cancel", doing: "cancelling", done: "cancelled", path: "/v1/runs/bulk-cancel", fields: json!({}) };
         if let Selected::One(id) = &selected {
             // By itself, so that its refusal has its own code.
             let done: Cancelled = client.post(&format!("/v1/runs/{id}/cancel"), &json!({}))?;
             return if screen.json { Ok(screen.value(&done)?) } else { Ok(screen.line(format!("run {id}: cancel {}", word(&done)))?) };
         }
-        let trial = |filter: &Filter| json!({ "filter": filter, "dry_run": true });
-        self.selection.confirm(&client, screen, ("Cancel", BULK), &selected, trial)?;
-        let dry_run = self.selection.dry_run;
-        let bulk = self.selection.send(&client, screen, ("cancelling", BULK), selected, |ids, filter| match ids {
-            Some(ids) => json!({ "ids": ids, "dry_run": dry_run }),
-            None => json!({ "filter": filter, "dry_run": dry_run }),
-        })?;
-        selection::show(screen, "cancelled", dry_run, &bulk)
+        self.selection.apply(&client, screen, &selected, &bulk)
     }
 }
 

@@ -3,11 +3,10 @@
 use clap::Args;
 use serde_json::json;
 
-use super::selection::{self, Selected, SelectionArgs};
+use super::selection::{Bulk, Selected, SelectionArgs};
 use crate::cli::client::Client;
 use crate::cli::screen::Screen;
-use crate::http::filter::Filter;
-use crate::http::shapes::Bulk;
+use crate::http::shapes;
 
 /// Delete scheduled runs (those that have triggered can be cancelled instead)
 #[derive(Args)]
@@ -20,28 +19,16 @@ pub(super) struct Delete {
     selection: SelectionArgs,
 }
 
-const BULK: &str = "/v1/runs/bulk-delete";
-
 impl Delete {
     pub(super) fn run(self, client: impl Fn() -> anyhow::Result<Client>, screen: &Screen) -> anyhow::Result<()> {
         let selected = self.selection.selected()?;
         let client = client()?;
-        let trial = |filter: &Filter| json!({ "filter": filter, "dry_run": true });
-        self.selection.confirm(&client, screen, ("Delete", BULK), &selected, trial)?;
-        let bulk = match selected {
+        let bulk = Bulk { verb: "Delete", doing: "deleting", done: "deleted", path: "/v1/runs/bulk-delete", fields: json!({}) };
+        if let Selected::One(id) = &selected {
             // By itself, so that its refusal has its own code.
-            Selected::One(id) => {
-                client.delete(&format!("/v1/runs/{id}"))?;
-                Bulk { changed: 1, refused: Vec::new() }
-            }
-            selected => {
-                let dry_run = self.selection.dry_run;
-                self.selection.send(&client, screen, ("deleting", BULK), selected, |ids, filter| match ids {
-                    Some(ids) => json!({ "ids": ids, "dry_run": dry_run }),
-                    None => json!({ "filter": filter, "dry_run": dry_run }),
-                })?
-            }
-        };
-        selection::show(screen, "deleted", self.selection.dry_run, &bulk)
+            client.delete(&format!("/v1/runs/{id}"))?;
+            return self.selection.show(screen, &selected, &bulk, &shapes::Bulk { changed: 1, ..shapes::Bulk::default() });
+        }
+        self.selection.apply(&client, screen, &selected, &bulk)
     }
 }

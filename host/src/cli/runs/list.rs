@@ -30,7 +30,7 @@ pub(super) struct List {
 
 impl List {
     pub(super) fn run(self, client: &Client, screen: &Screen) -> anyhow::Result<()> {
-        let mut query = self.filter.to_filter().to_query();
+        let mut query = self.filter.to_filter()?.to_query();
         query.push(("order", self.order));
         query.push(("limit", self.limit.to_string()));
         query.extend(self.cursor.map(|cursor| ("cursor", cursor)));

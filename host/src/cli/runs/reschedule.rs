@@ -3,7 +3,7 @@
 use clap::{ArgGroup, Args};
 use serde_json::json;
 
-use super::selection::{self, Selected, SelectionArgs};
+use super::selection::{Bulk, Selected, SelectionArgs};
 use crate::cli::client::Client;
 use crate::cli::moment;
 use crate::cli::screen::Screen;
@@ -42,21 +42,11 @@ impl Reschedule {
             }
             return Ok(screen.line(format!("moved run {id} to {}", moment::with_hint(run.trigger_at, moment::now())))?);
         }
-        let body = |selection: (&str, serde_json::Value), dry_run: bool| {
-            let mut body = json!({ selection.0: selection.1, "dry_run": dry_run });
-            match &self.by {
-                Some(by) => body["by"] = json!(by),
-                None => body["to"] = json!(to),
-            }
-            body
+        let fields = match &self.by {
+            Some(by) => json!({ "by": by }),
+            None => json!({ "to": to }),
         };
-        let path = "/v1/runs/bulk-reschedule";
-        self.selection.confirm(&client, screen, ("Move", path), &selected, |filter| body(("filter", json!(filter)), true))?;
-        let dry_run = self.selection.dry_run;
-        let bulk = self.selection.send(&client, screen, ("moving", path), selected, |ids, filter| match ids {
-            Some(ids) => body(("ids", json!(ids)), dry_run),
-            None => body(("filter", json!(filter)), dry_run),
-        })?;
-        selection::show(screen, "moved", dry_run, &bulk)
+        let bulk = Bulk { verb: "Move", doing: "moving", done: "moved", path: "/v1/runs/bulk-reschedule", fields };
+        self.selection.apply(&client, screen, &selected, &bulk)
     }
 }

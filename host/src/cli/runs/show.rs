@@ -7,7 +7,7 @@ use crate::cli::filter::parse_id;
 use crate::cli::moment;
 use crate::cli::screen::{Screen, clean};
 use crate::http::shapes::{self, Bytes};
-use crate::model::{RunId, Timestamp};
+use crate::model::{RunId, Timestamp, write_entry};
 
 /// Show everything about one run
 #[derive(Args)]
@@ -47,7 +47,7 @@ fn show(screen: &Screen, run: &shapes::Run) -> anyhow::Result<()> {
         (_, Some(bytes)) => Some(format!("{} in base64: {}", bytes.media_type, bytes.base64)),
         _ => None,
     };
-    let metadata = run.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
+    let metadata = run.metadata.iter().map(|(key, value)| write_entry(key, value)).collect::<Vec<_>>().join(" ");
     for (name, value) in [
         ("run", Some(run.id.to_string())),
         ("task", Some(run.task.clone())),

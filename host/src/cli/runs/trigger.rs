@@ -3,10 +3,9 @@
 use clap::Args;
 use serde_json::json;
 
-use super::selection::{self, Selected, SelectionArgs};
+use super::selection::{Bulk, Selected, SelectionArgs};
 use crate::cli::client::Client;
 use crate::cli::screen::{Screen, clean};
-use crate::http::filter::Filter;
 use crate::http::shapes::Run;
 
 /// Make failed, missed, cancelled or scheduled runs due at once (by filter: failed and missed ones, unless --status says otherwise)
@@ -20,12 +19,11 @@ pub(super) struct Trigger {
     selection: SelectionArgs,
 }
 
-const BULK: &str = "/v1/runs/bulk-trigger";
-
 impl Trigger {
     pub(super) fn run(self, client: impl Fn() -> anyhow::Result<Client>, screen: &Screen) -> anyhow::Result<()> {
         let selected = self.selection.selected()?;
         let client = client()?;
+        let bulk = Bulk { verb: "Trigger", doing: "triggering", done: "triggered", path: "/v1/runs/bulk-trigger", fields: json!({}) };
         if let Selected::One(id) = &selected {
             // By itself, so that its refusal has its own code.
             let run: Run = client.post(&format!("/v1/runs/{id}/trigger"), &json!({}))?;
@@ -34,13 +32,6 @@ impl Trigger {
                 false => Ok(screen.line(format!("triggered run {id}, now {}", clean(&run.status)))?),
             };
         }
-        let trial = |filter: &Filter| json!({ "filter": filter, "dry_run": true });
-        self.selection.confirm(&client, screen, ("Trigger", BULK), &selected, trial)?;
-        let dry_run = self.selection.dry_run;
-        let bulk = self.selection.send(&client, screen, ("triggering", BULK), selected, |ids, filter| match ids {
-            Some(ids) => json!({ "ids": ids, "dry_run": dry_run }),
-            None => json!({ "filter": filter, "dry_run": dry_run }),
-        })?;
-        selection::show(screen, "triggered", dry_run, &bulk)
+        self.selection.apply(&client, screen, &selected, &bulk)
     }
 }

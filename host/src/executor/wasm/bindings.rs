@@ -16,7 +16,7 @@ wasmtime::component::bindgen!({
     with: {
         "runlater:scheduler/definition.task-definition": super::host_interfaces::DefinitionDraft,
         "runlater:scheduler/runs.schedule-options": super::host_interfaces::ScheduleOptions,
-        "runlater:scheduler/runs.run-filter": crate::model::RunFilter,
+        "runlater:scheduler/runs.run-filter": super::host_interfaces::FilterDraft,
         "runlater:scheduler/runs.run": crate::model::Run,
         "runlater:scheduler/definition.cron-options": crate::model::CronSettings,
         "runlater:scheduler/crons.cron": crate::model::Cron,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::super::metadata::Typed;
 use super::super::{output, status};
 use super::framing::{Reply, Unary};
 use super::messages::{GetRunDetailsRequest, GetRunDetailsResponse, TaskRunDetail};
@@ -29,6 +30,6 @@ pub(super) async fn get_run_details(
         status,
         task_runs: HashMap::from([(run.task.to_string(), task_run)]),
         done: run.status.is_final(),
-        additional_metadata: serde_json::to_vec(&run.metadata).expect("text as keys and values is JSON"),
+        additional_metadata: serde_json::to_vec(&Typed(&run.metadata)).expect("text as keys, and values that are JSON"),
     }))
 }

@@ -9,8 +9,8 @@ use super::BULK_MAX;
 use super::path::Tenant;
 use crate::http::Json;
 use crate::http::error::Problem;
-use crate::model::{Invalid, RunId};
-use crate::scheduler::{BulkOutcome, Selection};
+use crate::model::{Invalid, Origin, RunId, Selection, Status};
+use crate::scheduler::{BulkOutcome, Error};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -23,30 +23,32 @@ pub(super) struct BulkDelete {
 pub(super) async fn bulk_delete(Tenant { scheduler, .. }: Tenant, Json(request): Json<BulkDelete>) -> Result<Answer<Value>, Problem> {
     const IDS: &str = "scheduledWorkflowRunIds";
     let refused = |reason: &str| Err(Problem::from(Invalid::new("invalid-bulk", IDS, reason)));
+    let within = |error| match error {
+        Error::Invalid(invalid) => Error::Invalid(invalid.within("filter")),
+        error => error,
+    };
     let selection = match (request.scheduled_workflow_run_ids, request.filter) {
         (Some(_), Some(_)) => return refused("give either ids or a filter, not both"),
         (None, None) => return refused("say which: ids, or a filter, of which {} means all"),
-        (Some(ids), None) => Selection::Ids(distinct(&ids, IDS)?),
-        (None, Some(filter)) => match filter.parse(&scheduler).map_err(|invalid| invalid.within("filter"))? {
-            Some(filter) => Selection::Matching(filter),
+        (Some(ids), None) => ids_of(&ids, IDS)?,
+        (None, Some(filter)) => match filter.parse(&scheduler).await.map_err(within)? {
+            // An empty filter of theirs means all; what has triggered, and what code declares, it does not mean.
+            Some(mut filter) => {
+                filter.statuses = vec![Status::Scheduled];
+                filter.origins.retain(|origin| *origin != Origin::Code);
+                filter.select()?
+            }
             None => return Ok(answer("deletedIds", BulkOutcome::default())),
         },
     };
     Ok(answer("deletedIds", scheduler.bulk_delete(selection, false).await?))
 }
 
-/// The ids, each once: 1 to 500.
-fn distinct(texts: &[String], field: &str) -> Result<Vec<RunId>, Invalid> {
+/// The runs with these ids, each once: 1 to 500.
+fn ids_of(texts: &[String], field: &str) -> Result<Selection, Invalid> {
     check_count(texts.len(), field)?;
-    let mut ids = Vec::with_capacity(texts.len());
-    let mut seen = std::collections::HashSet::new();
-    for (place, text) in texts.iter().enumerate() {
-        let id = RunId::parse(text, &format!("{field}[{place}]"))?;
-        if seen.insert(id) {
-            ids.push(id);
-        }
-    }
-    Ok(ids)
+    let ids = texts.iter().enumerate().map(|(place, text)| RunId::parse(text, &format!("{field}[{place}]")));
+    Selection::ids(ids.collect::<Result<Vec<_>, _>>()?)
 }
 
 pub(super) fn check_count(count: usize, field: &str) -> Result<(), Invalid> {

@@ -47,7 +47,7 @@ impl Bounds {
 
 pub(super) async fn list(Tenant { scheduler, .. }: Tenant, uri: Uri) -> Result<Json<Value>, Problem> {
     let (filter, bounds, order) = query(pairs(&uri)?)?;
-    let (rows, count) = match filter.parse(&scheduler)? {
+    let (rows, count) = match filter.parse(&scheduler).await? {
         Some(filter) => (page(&scheduler, &filter, bounds, order).await?, scheduler.count(&filter).await?),
         None => (Vec::new(), 0),
     };

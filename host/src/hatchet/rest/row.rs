@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::super::metadata::Typed;
 use super::super::{ids, output, status};
 use crate::model::{Metadata, Origin, Run, RunId, Status, Timestamp};
 use crate::scheduler::Scheduler;
@@ -19,7 +20,7 @@ pub(super) struct Row {
     method: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<Box<RawValue>>,
-    additional_metadata: Metadata,
+    additional_metadata: Typed<Metadata>,
     priority: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     workflow_run_id: Option<RunId>,
@@ -65,7 +66,7 @@ impl Row {
             // Theirs for what can't be changed by a caller, and for all else.
             method: if run.origin == Origin::Code { "DEFAULT" } else { "API" },
             input: output::object(&run.input).and_then(|text| RawValue::from_string(text.trim().into()).ok()),
-            additional_metadata: run.metadata,
+            additional_metadata: Typed(run.metadata),
             priority: run.priority,
             workflow_run_id: fired.then_some(run.id),
             workflow_run_status: status::of_row(status),
@@ -79,7 +80,7 @@ impl Row {
 
     /// How much it will take as text, more or less.
     pub(super) fn bytes(&self) -> usize {
-        self.input.as_ref().map_or(0, |input| input.get().len()) + self.additional_metadata.bytes()
+        self.input.as_ref().map_or(0, |input| input.get().len()) + self.additional_metadata.0.bytes()
     }
 
     /// The same without its input.

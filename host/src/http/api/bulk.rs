@@ -7,33 +7,32 @@ use crate::http::error::Problem;
 use crate::http::filter::Filter;
 use crate::http::json::Json;
 use crate::http::shapes;
-use crate::model::{Invalid, RunId, parse_duration, parse_duration_floor};
-use crate::scheduler::Selection;
+use crate::model::{BulkFilter, Invalid, RunId, Selection, parse_duration, parse_duration_floor};
 use crate::storage::Move;
 
 pub(super) async fn delete(caller: Caller, Json(request): Json<shapes::BulkChange>) -> Result<Answer<shapes::Bulk>, Problem> {
-    let selection = selection(request.ids, request.filter)?;
+    let selection = selection(request.ids, request.filter, request.all)?;
     Ok(Answer(caller.scheduler.bulk_delete(selection, request.dry_run).await?.into()))
 }
 
 pub(super) async fn cancel(caller: Caller, Json(request): Json<shapes::BulkChange>) -> Result<Answer<shapes::Bulk>, Problem> {
-    let selection = selection(request.ids, request.filter)?;
+    let selection = selection(request.ids, request.filter, request.all)?;
     Ok(Answer(caller.scheduler.bulk_cancel(selection, request.dry_run).await?.into()))
 }
 
 pub(super) async fn trigger(caller: Caller, Json(request): Json<shapes::BulkChange>) -> Result<Answer<shapes::Bulk>, Problem> {
-    let selection = selection(request.ids, request.filter)?;
+    let selection = selection(request.ids, request.filter, request.all)?;
     Ok(Answer(caller.scheduler.bulk_trigger(selection, request.dry_run).await?.into()))
 }
 
 pub(super) async fn reschedule(caller: Caller, Json(request): Json<shapes::BulkReschedule>) -> Result<Answer<shapes::Bulk>, Problem> {
     let refused = |field: &str, reason: &str| Err(Problem::from(Invalid::new("invalid-bulk", field, reason)));
     if let Some(moves) = request.moves {
-        if request.ids.is_some() || request.filter.is_some() || request.to.is_some() || request.by.is_some() {
-            return refused("moves", "has its own ids and times: give it without `ids`, `filter`, `to` and `by`");
+        if request.ids.is_some() || request.filter.is_some() || request.all || request.to.is_some() || request.by.is_some() {
+            return refused("moves", "has its own ids and times: give it without `ids`, `filter`, `all`, `to` and `by`");
         }
         if request.dry_run {
-            return refused("dry_run", "goes with `ids` or `filter`, not with `moves`");
+            return refused("dry_run", "goes with `ids`, `filter` or `all`, not with `moves`");
         }
         let mut parsed = Vec::with_capacity(moves.len());
         for (place, one) in moves.iter().enumerate() {
@@ -52,19 +51,27 @@ pub(super) async fn reschedule(caller: Caller, Json(request): Json<shapes::BulkR
         }
         (None, Some(by)) => Move::By(signed_span(by)?),
     };
-    let selection = selection(request.ids, request.filter)?;
+    let selection = selection(request.ids, request.filter, request.all)?;
     Ok(Answer(caller.scheduler.bulk_move(selection, to, request.dry_run).await?.into()))
 }
 
-/// Which runs are meant. To mean all, a caller must say so with an empty filter: forgetting it must not.
-fn selection(ids: Option<Vec<String>>, filter: Option<Filter>) -> Result<Selection, Invalid> {
-    match (ids, filter) {
-        (Some(ids), None) => Ok(Selection::Ids(
-            ids.iter().enumerate().map(|(place, id)| RunId::parse(id, &format!("ids[{place}]"))).collect::<Result<_, _>>()?,
+/// Checks which runs are meant. Exactly one of the three says so; an empty filter does not mean all.
+fn selection(ids: Option<Vec<String>>, filter: Option<Filter>, all: bool) -> Result<Selection, Invalid> {
+    match (ids, filter, all) {
+        (Some(ids), None, false) => {
+            let parsed = ids.iter().enumerate().map(|(place, id)| RunId::parse(id, &format!("ids[{place}]")));
+            Selection::ids(parsed.collect::<Result<Vec<_>, _>>()?)
+        }
+        (None, Some(filter), false) if filter.is_empty() => Err(Invalid::new(
+            BulkFilter::EMPTY,
+            "filter",
+            "has no condition, and would match every run; add one, or send \"all\": true instead to mean every run",
         )),
-        (None, Some(filter)) => Ok(Selection::Matching(filter.parse().map_err(|invalid| invalid.within("filter"))?)),
-        (Some(_), Some(_)) => Err(Invalid::new("invalid-bulk", "filter", "give either `ids` or `filter`, not both")),
-        (None, None) => Err(Invalid::new("invalid-bulk", "filter", "say which runs: `ids`, or a `filter`, of which {} means all")),
+        (None, Some(filter), false) => filter.parse().and_then(|filter| filter.select()).map_err(|invalid| invalid.within("filter")),
+        (None, None, true) => Ok(Selection::all()),
+        (_, _, true) => Err(Invalid::new("invalid-bulk", "all", "means every run: give it without `ids` and `filter`")),
+        (Some(_), Some(_), false) => Err(Invalid::new("invalid-bulk", "filter", "give either `ids` or `filter`, not both")),
+        (None, None, false) => Err(Invalid::new("invalid-bulk", "filter", "say which runs: `ids`, a `filter`, or \"all\": true")),
     }
 }
 
@@ -103,10 +110,18 @@ mod tests {
     }
 
     #[test]
-    fn all_must_be_meant() {
-        assert_eq!(selection(None, None).unwrap_err().code, "invalid-bulk");
-        assert!(selection(Some(Vec::new()), Some(Filter::default())).is_err());
-        assert!(matches!(selection(None, Some(Filter::default())).unwrap(), Selection::Matching(_)));
-        assert_eq!(selection(Some(vec!["x".into()]), None).unwrap_err().field, "ids[0]");
+    fn all_must_be_said() {
+        let code = |ids: Option<Vec<String>>, filter, all| selection(ids, filter, all).map_err(|invalid| (invalid.code, invalid.field));
+        let refused = |code, field: &str| Err((code, field.to_string()));
+        assert_eq!(code(None, None, false), refused("invalid-bulk", "filter"));
+        assert_eq!(code(None, Some(Filter::default()), false), refused("empty-filter", "filter"));
+        assert_eq!(code(Some(Vec::new()), None, false), refused("invalid-bulk", "ids"));
+        assert_eq!(code(Some(vec!["x".into()]), None, false), refused("invalid-id", "ids[0]"));
+        let failed = Filter { status: vec!["failed".into()], ..Filter::default() };
+        for (ids, filter) in [(Some(Vec::new()), None), (None, Some(failed.clone())), (None, Some(Filter::default()))] {
+            assert_eq!(code(ids, filter, true), refused("invalid-bulk", "all"));
+        }
+        assert_eq!(code(None, None, true), Ok(Selection::all()));
+        assert!(matches!(code(None, Some(failed), false), Ok(Selection::Matching(_))));
     }
 }

@@ -42,7 +42,7 @@ pub(super) async fn trigger(caller: Caller, PathRun(run): PathRun) -> Result<(Et
 /// 200 if the run will not start (again); 202 if it is executing and was told to end.
 pub(super) async fn cancel(caller: Caller, PathRun(run): PathRun) -> Result<(StatusCode, Answer<shapes::Cancelled>), Problem> {
     let (status, cancel) = match caller.scheduler.cancel(run).await? {
-        Cancelled::Now => (StatusCode::OK, "cancelled"),
+        Cancelled::Now | Cancelled::Before => (StatusCode::OK, "cancelled"),
         Cancelled::Requested => (StatusCode::ACCEPTED, "requested"),
     };
     Ok((status, Answer(shapes::Cancelled { cancel: cancel.into() })))

@@ -8,16 +8,19 @@ use crate::model::RunId;
 use crate::scheduler::BulkOutcome;
 use crate::storage::ChangeError;
 
-/// Deletes, cancels or triggers many runs: those in `ids`, or those that match `filter`.
+/// Deletes, cancels or triggers many runs: the runs in `ids`, the runs that match `filter`, or `all`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BulkChange {
-    /// These.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The runs with these ids.
+    #[serde(default, deserialize_with = "filter::not_null", skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<String>>,
-    /// Those that match; `{}` means all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The runs that match. It needs at least one condition.
+    #[serde(default, deserialize_with = "filter::not_null", skip_serializing_if = "Option::is_none")]
     pub filter: Option<filter::Filter>,
+    /// Every run of the namespace, instead of `ids` and `filter`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
     /// Only count.
     #[serde(default)]
     pub dry_run: bool,
@@ -30,12 +33,15 @@ pub struct BulkReschedule {
     /// Each to its own time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moves: Option<Vec<OneMove>>,
-    /// These.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The runs with these ids.
+    #[serde(default, deserialize_with = "filter::not_null", skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<String>>,
-    /// Those that match; `{}` means all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The runs that match. It needs at least one condition.
+    #[serde(default, deserialize_with = "filter::not_null", skip_serializing_if = "Option::is_none")]
     pub filter: Option<filter::Filter>,
+    /// Every run of the namespace, instead of `ids` and `filter`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
     /// The one time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Reschedule>,
@@ -66,8 +72,11 @@ pub struct OneMove {
 pub struct Bulk {
     /// How many runs were changed, or would be in a dry run.
     pub changed: u64,
-    /// The runs that were named and could not be changed.
+    /// The selected runs that could not be changed, or could not be in a dry run: all of them if they were named by id, else the first 100.
     pub refused: Vec<Refused>,
+    /// How many runs could not be changed.
+    #[serde(default)]
+    pub refused_total: u64,
 }
 
 /// A run that could not be changed.
@@ -84,6 +93,6 @@ pub struct Refused {
 impl From<BulkOutcome> for Bulk {
     fn from(outcome: BulkOutcome) -> Self {
         let refused = |error: ChangeError| Refused { id: error.run(), code: error::change_code(&error).into(), detail: error.to_string() };
-        Self { changed: outcome.changed, refused: outcome.refused.into_iter().map(refused).collect() }
+        Self { changed: outcome.changed, refused: outcome.refused.into_iter().map(refused).collect(), refused_total: outcome.refused_total }
     }
 }

@@ -16,6 +16,11 @@ pub(in crate::http) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> R
     Option::<Written>::deserialize(deserializer).map(|written| written.map(|written| written.0))
 }
 
+/// A field that may be left out, but not null: null is kept, and refused like any other value that is no time.
+pub(in crate::http) fn not_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    required(deserializer).map(Some)
+}
+
 /// A field of which null says something else than leaving it out.
 pub(super) fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     optional(deserializer).map(Some)

@@ -27,7 +27,7 @@ pub(super) fn made_way(conn: &Connection, run: i64) -> rusqlite::Result<Option<S
 pub(super) fn one(tx: &mut Tx<'_>, namespace: NamespaceId, run: RunId, now: Timestamp) -> rusqlite::Result<Result<Cancelled, ChangeError>> {
     let Some(seen) = find(tx, namespace, run, now)? else { return Ok(Err(ChangeError::NotFound(run))) };
     match seen.status {
-        Status::Cancelled => return Ok(Ok(Cancelled::Now)),
+        Status::Cancelled => return Ok(Ok(Cancelled::Before)),
         status if status.is_final() => return Ok(Err(ChangeError::AlreadyEnded(run))),
         _ => {}
     }

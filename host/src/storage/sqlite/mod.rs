@@ -366,6 +366,10 @@ impl Storage for SqliteStorage {
         self.read(namespace, Timestamp::MIN, |reader| unique_key::first_at(reader, run))
     }
 
+    fn key_taken_by(&self, namespace: NamespaceId, run: RunId) -> Result<Option<RunId>, StorageError> {
+        self.read(namespace, Timestamp::MIN, |reader| unique_key::taken_by(reader, run))
+    }
+
     async fn reschedule(
         &self,
         namespace: NamespaceId,

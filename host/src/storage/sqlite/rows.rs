@@ -97,16 +97,33 @@ pub(super) fn optional_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Op
     micros.map(|micros| Timestamp::from_micros(micros).ok_or_else(|| strange(column, "a time outside the accepted range"))).transpose()
 }
 
-/// Metadata as it is stored: a JSON object in order of key, or nothing.
+/// The member of stored metadata that no entry can have, because a key is not empty. It lists the places, in order of key, of the values that
+/// are JSON text but were not given as strings. Without such values there is no such member.
+const JSON_PLACES: &str = "";
+
+/// Metadata as it is stored: a JSON object of text in order of key, or nothing.
 pub(super) fn metadata_text(metadata: &Metadata) -> Option<String> {
-    (!metadata.is_empty()).then(|| serde_json::to_string(metadata).expect("text as keys and values is JSON"))
+    if metadata.is_empty() {
+        return None;
+    }
+    let json: Vec<_> = metadata.json_places().map(|place| place.to_string()).collect();
+    let text = if json.is_empty() {
+        serde_json::to_string(metadata)
+    } else {
+        let places = json.join(",");
+        let entries: std::collections::BTreeMap<_, _> = metadata.iter().chain([(JSON_PLACES, places.as_str())]).collect();
+        serde_json::to_string(&entries)
+    };
+    Some(text.expect("text as keys and values is JSON"))
 }
 
 pub(super) fn metadata(text: Option<&str>, column: usize) -> rusqlite::Result<Metadata> {
     let Some(text) = text else { return Ok(Metadata::default()) };
-    let entries: std::collections::BTreeMap<String, String> =
+    let mut entries: std::collections::BTreeMap<String, String> =
         serde_json::from_str(text).map_err(|_| strange(column, "metadata that is no JSON object of text"))?;
-    Ok(Metadata::from_stored(entries.into_iter().collect()))
+    let places = entries.remove(JSON_PLACES).unwrap_or_default();
+    let json: Vec<usize> = places.split(',').filter_map(|place| place.parse().ok()).collect();
+    Ok(Metadata::from_stored(entries.into_iter().enumerate().map(|(place, (key, value))| (key, value, json.contains(&place)))))
 }
 
 /// A run that waits, with what its attempt will need.

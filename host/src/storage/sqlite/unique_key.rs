@@ -170,6 +170,20 @@ pub(super) fn first_at(reader: &Reader<'_>, run: RunId) -> rusqlite::Result<Opti
     Ok(found.flatten())
 }
 
+/// The unfinished run that keeps this one from regaining its key.
+pub(super) fn taken_by(reader: &Reader<'_>, run: RunId) -> rusqlite::Result<Option<RunId>> {
+    let Some(id) = run.key_in(reader.id_origin) else { return Ok(None) };
+    reader
+        .conn
+        .prepare_cached(
+            "-- unique key: taken by
+             SELECT h.id FROM runlater_runs r JOIN runlater_unique_keys k ON k.namespace = r.namespace AND k.key = r.unique_key
+             JOIN runlater_runs h ON h.id = k.run WHERE r.id = ?1 AND r.namespace = ?2 AND h.id <> r.id AND h.finished_at IS NULL",
+        )?
+        .query_row((id, reader.namespace.0), |row| Ok(RunId::from_key(row.get(0)?, reader.id_origin)))
+        .optional()
+}
+
 /// Frees the key of a run that is deleted.
 pub(super) fn free(conn: &Connection, namespace: NamespaceId, key: &str, id: i64) -> rusqlite::Result<()> {
     conn.prepare_cached("-- free unique key\nDELETE FROM runlater_unique_keys WHERE namespace = ?1 AND key = ?2 AND run = ?3")?

@@ -22,7 +22,7 @@ fn mistakes_in_the_command_are_told_without_a_server() {
         (&["schedule", "touch", "--after"], 2, &["--after", "DURATION"]),
         (&["schedule", "../x"], 2, &["../x", "a-z"]),
         (&["schedule", "x", "--at", "2100-01-01T00:00:00Z", "--after", "1s"], 2, &["--at", "--after"]),
-        (&["schedule", "x", "--metadata", "novalue"], 2, &["novalue", "key=value"]),
+        (&["schedule", "x", "--metadata", "novalue"], 2, &["novalue", "KEY=VALUE"]),
         (&["schedule", "x", "--input", "{"], 2, &["--input is not JSON", "quotes"]),
         (&["schedule", "x", "--input", "@no.json"], 74, &["no.json"]),
         (&["schedule", "x", "--input", "@folder"], 74, &["folder", "is a folder"]),

@@ -81,6 +81,57 @@ fn many_runs() {
 }
 
 #[test]
+fn an_entry_of_metadata_is_the_same_words_for_every_command() {
+    let server = Server::with(&["behaviours"]);
+    let later = |entry: &str| server.schedule(&["touch", "--after", "1h", "--metadata", entry]);
+    let (a, b, c) = (later(r#""a:b"=c"#), later("a=b:c"), later(r#""a:b=\"":c d, 100%"#));
+    assert_eq!(server.json(&["runs", "show", &a])["metadata"], serde_json::json!({ "a:b": "c" }));
+    assert!(server.run(&["runs", "show", &a]).ok().contains(r#""a:b"=c"#), "shown as it is written");
+    for (entry, run) in
+        [(r#""a:b"=c"#, &a), (r#""a:b":c"#, &a), ("a=b:c", &b), (r#""a":b:c"#, &b), ("a:b:c", &b), (r#""a:b=\""=c d, 100%"#, &c)]
+    {
+        let listed = server.json(&["runs", "list", "--metadata", entry]);
+        let listed: Vec<_> = listed["runs"].as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap()).collect();
+        assert_eq!(listed, [run], "{entry}");
+        let before = server.json(&["runs", "show", run])["trigger_at"].clone();
+        assert_eq!(server.json(&["runs", "delete", "--metadata", entry, "--dry-run"])["changed"], 1, "{entry}");
+        assert_eq!(server.json(&["runs", "reschedule", "--metadata", entry, "--by", "+1h", "--yes"])["changed"], 1, "{entry}");
+        assert_ne!(server.json(&["runs", "show", run])["trigger_at"], before, "{entry}");
+    }
+    for (entry, word) in [("a:b=c", "two meanings"), ("customer", "KEY=VALUE"), (r#""a"#, "JSON string")] {
+        for command in [&["runs", "list"][..], &["runs", "delete"], &["schedule", "touch"]] {
+            server.run(&[command, &["--metadata", entry]].concat()).fails(2, &[word]);
+        }
+    }
+    for command in [&["runs", "list"][..], &["runs", "delete", "--yes"], &["schedule", "touch"]] {
+        server.run(&[command, &["--metadata", "k=1", "--metadata", "k=2"]].concat()).fails(2, &["two values", "metadata.k"]);
+    }
+    assert_eq!(statuses(&server, &[]), ["scheduled"; 3]);
+    server.run(&["runs", "delete", "--metadata", r#""a:b"=c"#, "--yes"]).ok();
+    server.run(&["runs", "show", &a]).fails(4, &[]);
+    assert_eq!(server.json(&["runs", "show", &b])["status"], "scheduled");
+}
+
+#[test]
+fn each_run_counts_once_and_what_is_left_out_is_told() {
+    let server = Server::with(&["behaviours"]);
+    let waiting = server.schedule(&["touch", "--after", "1h", "--metadata", "n=1"]);
+    let ended = server.schedule(&["touch", "--metadata", "n=1"]);
+    server.run(&["runs", "wait", &ended]).ok();
+    let dry = server.json(&["runs", "delete", "--metadata", "n=1", "--dry-run"]);
+    assert_eq!((&dry["changed"], &dry["refused_total"], &dry["refused"][0]["id"]), (&1.into(), &1.into(), &ended.as_str().into()), "{dry}");
+    // By id that is a failure, by filter it is told.
+    server.run(&["runs", "delete", &waiting, &ended, &waiting, "--dry-run"]).fails(3, &["already-triggered", "1 of the runs"]);
+    let moved = server.run(&["runs", "reschedule", &waiting, &waiting.to_uppercase(), &waiting, "--by", "+1h", "--dry-run"]);
+    assert_eq!(moved.ok(), "would have moved 1 run\n");
+    let deleted = server.run(&["runs", "delete", "--metadata", "n=1", "--yes"]);
+    assert!(deleted.err.contains("already-triggered") && deleted.err.contains(&ended), "{}", deleted.err);
+    assert_eq!(deleted.ok(), "deleted 1 run\n");
+    assert_eq!(server.run(&["runs", "delete", "--all", "--yes"]).ok(), "deleted 0 runs\n");
+    server.run(&["runs", "delete", &ended, "--all", "--yes"]).fails(2, &["--all means every run"]);
+}
+
+#[test]
 fn a_whole_chain_is_seen_and_ended() {
     let server = Server::with(&["behaviours"]);
     let touch = r#"{"task": "touch", "after": "1d"}"#;

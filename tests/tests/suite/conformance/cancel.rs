@@ -12,7 +12,7 @@ fn before_during_and_after() {
         "
         0s  create a at=5s       => scheduled due 5s
         0s  cancel a             => cancelled cancelled
-        0s  cancel a             => cancelled cancelled
+        0s  cancel a             => before: cancelled cancelled
         0s  create b             => queued due 0s
         0s  cancel b             => cancelled cancelled
         5s  claim                => nothing
@@ -24,7 +24,7 @@ fn before_during_and_after() {
         5s  cancel c             => requested
         5s  get c                => running 1
         6s  stop c               => cancelled cancelled
-        6s  cancel c             => cancelled cancelled
+        6s  cancel c             => before: cancelled cancelled
         6s  create d             => queued due 6s
         6s  claim                => d 1
         6s  cancel d             => requested

@@ -123,7 +123,7 @@ fn a_claim_and_a_change_never_both_succeed() {
                         signalled.push(*run);
                         false
                     }
-                    Err(refusal) => panic!("{refusal}"),
+                    other => panic!("{other:?}"),
                 },
             };
             if stopped {

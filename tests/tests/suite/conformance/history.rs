@@ -210,9 +210,10 @@ fn play(steps: Vec<Step>) {
                         run.cancel = true;
                     }
                     Ok(Cancelled::Now) => {
-                        assert!(!run.running && run.ended.is_none_or(|status| status == Status::Cancelled));
+                        assert!(!run.running && run.ended.is_none());
                         run.end(Status::Cancelled);
                     }
+                    Ok(Cancelled::Before) => assert_eq!(run.ended, Some(Status::Cancelled)),
                     Err(_) => assert!(run.ended.is_some()),
                 }
             }

@@ -290,7 +290,7 @@ async fn steps(scheduler: Scheduler, mut chance: fastrand::Rng, mut mine: Vec<Ru
                     _ => {
                         Entry::TryCancel(run).tell();
                         match scheduler.cancel(run).await {
-                            Ok(Cancelled::Now) => Entry::Cancelled(run).tell(),
+                            Ok(Cancelled::Now | Cancelled::Before) => Entry::Cancelled(run).tell(),
                             Ok(Cancelled::Requested) => Entry::CancelRequested(run).tell(),
                             Err(_) => {}
                         }

@@ -124,6 +124,71 @@ async fn bad_requests_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn metadata_comes_back_as_it_was_sent_and_is_found_by_its_text() {
+    let world = World::new().await;
+    let token = world.client_token(&world.scheduler, Role::Write).await;
+    let tenant = tenant(&world, &token).await;
+    let of = |rest: &str| format!("/api/v1/tenants/{tenant}/workflows{rest}");
+    let sent = json!({
+        "number": 7, "text": "7", "decimal": 1.5, "yes": true, "none": null, "word": "null", "list": [1, "a b"], "map": { "b": { "a": [] } },
+    });
+    let body = json!({ "triggerAt": "2040-01-01T00:00:00Z", "additionalMetadata": sent }).to_string();
+    let (status, created) = world.ask("POST", &of("/simple/scheduled"), &token, Some(&body)).await;
+    assert_eq!((status, &created["additionalMetadata"]), (200, &sent), "{created}");
+    let id = created["metadata"]["id"].as_str().unwrap();
+    assert_eq!(world.ask("GET", &of(&format!("/scheduled/{id}")), &token, None).await.1["additionalMetadata"], sent);
+    for entry in
+        ["number:7", "text:7", "decimal:1.5", "yes:True", "yes:true", "none:null", "list:[1,%22a%20b%22]", "map:{%22b%22:{%22a%22:[]}}"]
+    {
+        let (status, page) = world.ask("GET", &of(&format!("/scheduled?additionalMetadata={entry}")), &token, None).await;
+        let rows: Vec<_> = page["rows"].as_array().unwrap_or(&Vec::new()).iter().map(|row| row["metadata"]["id"].clone()).collect();
+        assert_eq!((status, rows), (200, vec![json!(id)]), "{entry}: {page}");
+        assert_eq!(page["rows"][0]["additionalMetadata"], sent, "{entry}");
+    }
+    // All other doors see text.
+    let (_, run) = world.ask("GET", &format!("/v1/runs/{id}"), &token, None).await;
+    let text = json!({
+        "number": "7", "text": "7", "decimal": "1.5", "yes": "true", "none": "null", "word": "null", "list": "[1,\"a b\"]",
+        "map": "{\"b\":{\"a\":[]}}",
+    });
+    assert_eq!(run["metadata"], text);
+    // What is made elsewhere is text here, too.
+    let ours = json!({ "task": "simple", "after": "1d", "input": {}, "metadata": { "number": "7" } }).to_string();
+    let (_, made) = world.ask("POST", "/v1/runs", &token, Some(&ours)).await;
+    let row = world.ask("GET", &of(&format!("/scheduled/{}", made["id"].as_str().unwrap())), &token, None).await.1;
+    assert_eq!(row["additionalMetadata"], json!({ "number": "7" }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_with_a_colon_selects_no_other_run() {
+    let world = World::new().await;
+    let token = world.client_token(&world.scheduler, Role::Write).await;
+    let tenant = tenant(&world, &token).await;
+    let of = |rest: &str| format!("/api/v1/tenants/{tenant}/workflows{rest}");
+    let create = async |key: &str, value: &str| {
+        let body = json!({ "triggerAt": "2040-01-01T00:00:00Z", "additionalMetadata": { key: value } }).to_string();
+        world.ask("POST", &of("/simple/scheduled"), &token, Some(&body)).await.1["metadata"]["id"].clone()
+    };
+    let delete = async |entry: &str| {
+        let body = json!({ "filter": { "additionalMetadata": [entry] } }).to_string();
+        world.ask("POST", &of("/scheduled/bulk-delete"), &token, Some(&body)).await
+    };
+    let short = create("at", "12:30").await;
+    let (status, page) = world.ask("GET", &of("/scheduled?additionalMetadata=at:12:30"), &token, None).await;
+    assert_eq!((status, &page["rows"][0]["metadata"]["id"]), (200, &short), "a value may have colons");
+    let long = create("at:12", "30").await;
+    // Now the text may mean either: neither is shown, and none is deleted.
+    let (status, refused) = world.ask("GET", &of("/scheduled?additionalMetadata=at:12:30"), &token, None).await;
+    assert_eq!((status, refusal("a list", &refused).0.as_str()), (400, "additionalMetadata"));
+    let (status, refused) = delete("at:12:30").await;
+    let (field, description) = refusal("a deletion", &refused);
+    assert_eq!((status, field.as_str()), (400, "filter.additionalMetadata"));
+    assert!(description.contains("write the key in quotes"), "{description}");
+    assert_eq!(delete(r#""at:12":30"#).await.1, json!({ "deletedIds": [long], "errors": [] }));
+    assert_eq!(delete("at:12:30").await.1, json!({ "deletedIds": [short], "errors": [] }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_may_do_what() {
     let world = World::new().await;
     let mut tokens = Vec::new();

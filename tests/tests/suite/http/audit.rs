@@ -14,8 +14,8 @@ async fn every_change_over_http_is_on_record() {
     let path = format!("/v1/runs/{run}");
     world.ask("PATCH", &path, json!({ "at": "2100-01-01T00:00:00Z" })).await;
     world.ask("PATCH", &path, json!({ "at": "yesterday" })).await;
-    world.ask("POST", "/v1/runs/bulk-reschedule", json!({ "filter": {}, "by": "+1h" })).await;
-    world.ask("POST", "/v1/runs/bulk-delete", json!({ "filter": {}, "dry_run": true })).await;
+    world.ask("POST", "/v1/runs/bulk-reschedule", json!({ "all": true, "by": "+1h" })).await;
+    world.ask("POST", "/v1/runs/bulk-delete", json!({ "all": true, "dry_run": true })).await;
     world.ask("POST", &format!("{path}/cancel"), None).await;
     world.ask("POST", &format!("{path}/trigger"), None).await;
     world.ask("GET", &format!("{path}/wait"), None).await;

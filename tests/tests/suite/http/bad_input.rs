@@ -150,7 +150,7 @@ async fn times_and_spans_that_are_no_text() {
         let rows: Vec<(&str, String, Value, &str)> = vec![
             ("POST", "/v1/runs".into(), touch(json!({ "at": value })), "at"),
             ("PATCH", format!("/v1/runs/{run}"), json!({ "at": value }), "at"),
-            ("POST", "/v1/runs/bulk-reschedule".into(), json!({ "filter": {}, "to": { "at": value } }), "to.at"),
+            ("POST", "/v1/runs/bulk-reschedule".into(), json!({ "all": true, "to": { "at": value } }), "to.at"),
             ("POST", "/v1/runs/bulk-reschedule".into(), json!({ "moves": [{ "id": run, "at": value }] }), "moves[0].at"),
             ("POST", "/v1/runs/bulk-delete".into(), json!({ "filter": { "trigger_from": value } }), "filter.trigger_from"),
             ("POST", "/v1/runs/bulk-cancel".into(), json!({ "filter": { "trigger_before": value } }), "filter.trigger_before"),
@@ -435,6 +435,9 @@ async fn problems_as_they_were_reviewed() {
         ("an address", "GET", "/v2", None),
         ("a method", "PUT", "/v1/runs", None),
         ("which runs", "POST", "/v1/runs/bulk-delete", Some(json!({}))),
+        ("a filter of nothing", "POST", "/v1/runs/bulk-delete", Some(json!({ "filter": {} }))),
+        ("an entry of metadata with two meanings", "GET", "/v1/runs?metadata=a:b%3Dc", None),
+        ("a plus that became a space", "GET", "/v1/runs?trigger_from=2027-01-01T00:00:00+02:00", None),
         ("a parameter", "GET", "/v1/runs?tsak=x", None),
     ] {
         let answer = world.ask(method, path, body).await;

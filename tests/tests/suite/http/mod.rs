@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod bad_input;
+mod bulk_states;
 mod cron_refusals;
 mod crons;
 mod cursors;
@@ -12,6 +13,7 @@ mod framing;
 mod rates;
 mod registration;
 mod requests;
+mod selections;
 mod unique;
 mod versions;
 

@@ -113,7 +113,7 @@ async fn many_runs_are_changed() {
             (json!({}), "filter"),
             (json!({ "ids": [] }), "ids"),
             (json!({ "ids": vec![gone; 501] }), "ids"),
-            (json!({ "ids": [gone], "filter": {} }), "filter"),
+            (json!({ "ids": [gone], "filter": { "task": ["touch"] } }), "filter"),
             (json!({ "ids": ["7"] }), "ids[0]"),
             (json!({ "filter": { "task": ["../x"] } }), "filter.task"),
         ] {
@@ -122,7 +122,7 @@ async fn many_runs_are_changed() {
         }
         // A typing error in a filter must not widen it.
         assert_eq!(bulk(verb, with(json!({ "filter": { "tsak": ["touch"] } }))).await.code(), "invalid-field");
-        let dry = bulk(verb, with(json!({ "filter": {}, "dry_run": true }))).await;
+        let dry = bulk(verb, with(json!({ "all": true, "dry_run": true }))).await;
         assert_eq!((&dry.body["changed"], &dry.body["refused"]), (&json!(4), &json!([])), "{verb}");
         let dry = bulk(verb, with(json!({ "ids": [ids[0], gone], "dry_run": true }))).await;
         assert_eq!((&dry.body["changed"], &dry.body["refused"][0]["code"]), (&json!(1), &json!("run-not-found")), "{verb}");
@@ -131,7 +131,7 @@ async fn many_runs_are_changed() {
     let moved = bulk("reschedule", moves).await.body;
     assert_eq!((&moved["changed"], &moved["refused"][0]["id"]), (&json!(1), &json!(gone)));
     assert_eq!(bulk("reschedule", json!({ "moves": [{ "id": ids[0] }] })).await.body["field"], "moves[0].at");
-    assert_eq!(bulk("reschedule", json!({ "filter": {}, "by": "1h" })).await.body["field"], "by");
+    assert_eq!(bulk("reschedule", json!({ "all": true, "by": "1h" })).await.body["field"], "by");
     assert_eq!(bulk("delete", json!({ "ids": [ids[0]] })).await.body["changed"], 1);
     assert_eq!(bulk("cancel", json!({ "ids": [ids[1], ids[0]] })).await.body["refused"][0]["code"], "run-not-found");
     assert_eq!(bulk("cancel", json!({ "filter": { "status": ["succeeded", "failed"] } })).await.body["changed"], 0);
@@ -158,14 +158,14 @@ async fn many_runs_are_made_to_run_again() {
     for (body, field) in [
         (json!({}), Some("filter")),
         (json!({ "ids": [] }), Some("ids")),
-        (json!({ "ids": [gone], "filter": {} }), Some("filter")),
+        (json!({ "ids": [gone], "filter": { "task": ["touch"] } }), Some("filter")),
         (json!({ "filter": { "tsak": ["touch"] } }), Some("filter.tsak")),
     ] {
         let answer = bulk(body.clone()).await;
         assert_eq!((answer.status.as_u16(), answer.body["field"].as_str()), (422, field), "{body}: {}", answer.body);
     }
     // All of them are those that went wrong: what waits for its time does so unless it is named, or its status is.
-    assert_eq!(bulk(json!({ "filter": {}, "dry_run": true })).await.body, json!({ "changed": 2, "refused": [] }));
+    assert_eq!(bulk(json!({ "all": true, "dry_run": true })).await.body, json!({ "changed": 2, "refused": [], "refused_total": 0 }));
     let named = json!([failed[0], scheduled[0], done, gone]);
     let (dry, real) = (bulk(json!({ "ids": named, "dry_run": true })).await.body, bulk(json!({ "ids": named })).await.body);
     assert_eq!(dry, real);

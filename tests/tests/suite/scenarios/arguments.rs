@@ -8,7 +8,7 @@ use super::world::{World, guarded, output, secs};
 use crate::guests;
 
 /// What the task `bad-arguments` tries, the variant and field that it is told, and words of the reason.
-const REFUSED: [(&str, &str, &[&str]); 30] = [
+const REFUSED: [(&str, &str, &[&str]); 35] = [
     ("name", INVALID_TASK, &["a-z", "Not A Name"]),
     ("name, empty", INVALID_TASK, &["1 to 128"]),
     ("name, 129 bytes", INVALID_TASK, &["1 to 128"]),
@@ -32,6 +32,11 @@ const REFUSED: [(&str, &str, &[&str]); 30] = [
     ("bulk delete of 501", "Invalid { field: \"ids\"", &["1 to 500", "501"]),
     ("bulk reschedule of 0", "Invalid { field: \"moves\"", &["1 to 500"]),
     ("bulk reschedule of 501", "Invalid { field: \"moves\"", &["1 to 500", "501"]),
+    ("bulk reschedule to two times", "Invalid { field: \"moves[1]\"", &["moves[0]"]),
+    ("bulk delete by an empty filter", "Invalid { field: \"filter\"", &["no condition", "all"]),
+    ("bulk trigger by an empty filter", "Invalid { field: \"filter\"", &["no condition", "all"]),
+    ("filter, all of a task", "Invalid { field: \"filter\"", &["every run"]),
+    ("filter, two values", "Invalid { field: \"metadata.k\"", &["two values"]),
     ("page of 0", "Invalid { field: \"page.size\"", &["1 to 500"]),
     ("page of 501", "Invalid { field: \"page.size\"", &["1 to 500", "501"]),
     ("cursor, forged", "Error::Invalid(InvalidArgument { field: \"page.cursor\"", &["forged"]),

@@ -116,15 +116,15 @@ async fn a_failed_run_is_tried_at_the_listed_times_followed_and_run_again() {
     assert_eq!(alert.metadata.get("customer"), Some("7"));
 
     // By filter: what went wrong, and only if it matches.
-    let others = Selection::Matching(RunFilter { metadata: runlater::Metadata::from_entries([("customer", "8")]).unwrap(), ..of("fails") });
+    let others = RunFilter { metadata: runlater::Metadata::from_entries([("customer", "8")]).unwrap(), ..of("fails") }.select().unwrap();
     assert_eq!(world.scheduler.bulk_trigger(others, false).await.unwrap().changed, 0);
-    let mine = Selection::Matching(of("fails"));
+    let mine = of("fails").select().unwrap();
     assert_eq!(world.scheduler.bulk_trigger(mine.clone(), true).await.unwrap().changed, 1);
     assert_eq!(world.status(run).await, Status::Failed, "a dry run only counts");
     assert_eq!(world.scheduler.bulk_trigger(mine, false).await.unwrap().changed, 1);
     let again = world.until(run, |run| run.status == Status::Backoff).await;
     assert_eq!(again.message.as_deref(), Some("customer 7, attempt 4"), "its attempts are counted anew, and numbered on");
-    let named = world.scheduler.bulk_trigger(Selection::Ids(vec![alert.id]), false).await.unwrap();
+    let named = world.scheduler.bulk_trigger(Selection::ids([alert.id]).unwrap(), false).await.unwrap();
     assert_eq!(named.refused, [ChangeError::AlreadyEnded(alert.id)]);
 }
 
@@ -156,7 +156,7 @@ async fn missed_runs_are_made_up_for_as_their_task_says() {
         assert_eq!(ended[8].trigger_at, due, "a run keeps its trigger time");
         let missed = RunFilter { statuses: vec![Status::Missed], ..RunFilter::default() };
         let count = ended.iter().filter(|run| run.status == Status::Missed).count() as u64;
-        assert_eq!(world.scheduler.bulk_trigger(Selection::Matching(missed), false).await.unwrap().changed, count);
+        assert_eq!(world.scheduler.bulk_trigger(missed.select().unwrap(), false).await.unwrap().changed, count);
         for run in runs {
             assert_eq!(world.wait(run).await.status, Status::Succeeded, "by hand");
         }
@@ -240,7 +240,7 @@ async fn a_guest_replaces_and_debounces() {
     let refused = world.run("keyed", json!({ "mode": "reject", "customer": 5 })).await;
     assert_eq!((refused.status, refused.output.is_none()), (Status::Failed, true));
 
-    let all = Selection::Matching(of("everything"));
+    let all = of("everything").select().unwrap();
     assert_eq!(world.scheduler.bulk_delete(all, false).await.unwrap().changed, 1);
     let run = world.run("keyed", json!({ "mode": "debounce", "customer": 1 })).await;
     let ids = output(&run);
@@ -254,7 +254,7 @@ async fn a_guest_replaces_and_debounces() {
         (left.len(), left[0].trigger_at, left[0].input.bytes()),
         (1, first.saturating_add(secs(90)), order(4).to_string().as_bytes())
     );
-    assert_eq!(world.scheduler.bulk_move(Selection::Matching(of("everything")), Move::By(0), true).await.unwrap().changed, 1);
+    assert_eq!(world.scheduler.bulk_move(of("everything").select().unwrap(), Move::By(0), true).await.unwrap().changed, 1);
 }
 
 #[tokio::test]
@@ -280,7 +280,7 @@ async fn a_guest_says_for_how_long_its_key_is_held() {
         }
         let free = keyed(2).await;
         assert_eq!(free.status, Status::Succeeded, "{held_for:?}: {:?}", free.message);
-        assert_eq!(world.scheduler.bulk_delete(Selection::Matching(of("everything")), false).await.unwrap().changed, 1);
+        assert_eq!(world.scheduler.bulk_delete(of("everything").select().unwrap(), false).await.unwrap().changed, 1);
     }
     let both = world.run("keyed", json!({ "mode": "debounce", "customer": 1, "held_for": 10 })).await;
     assert_eq!((both.status, both.message.unwrap().contains("debounce")), (Status::Failed, true), "a debounced one says its own times");

@@ -176,7 +176,11 @@ async fn many_runs_are_changed_in_one_call() {
     let text = |id: RunId| id.to_string();
     for (input, changed, refused) in [
         (json!({ "do": "reschedule", "ids": [text(ids[0]), text(ended)], "after": "2d" }), 1, vec![ended]),
-        (json!({ "do": "delete", "ids": [text(ids[1])] }), 1, vec![]),
+        (
+            json!({ "do": "delete", "ids": [text(ids[1]), text(ended), text(ids[1]), text(ended), text(ids[1]).to_uppercase()] }),
+            1,
+            vec![ended],
+        ),
         (json!({ "do": "reschedule_matching", "key": "group", "value": "a", "after": "3d" }), 3, vec![]),
         (json!({ "do": "delete_matching", "key": "group", "value": "b" }), 2, vec![]),
     ] {
@@ -196,6 +200,23 @@ async fn many_runs_are_changed_in_one_call() {
 }
 
 #[tokio::test]
+async fn a_guest_is_told_which_runs_its_filter_could_not_change() {
+    let world = World::with(&["behaviours"]).await;
+    let ended = world.schedule("touch", Value::Null).metadata("group", "a").send().await.unwrap();
+    world.wait(ended).await;
+    let waiting = world.schedule("touch", Value::Null).after(secs(86_400)).metadata("group", "a").send().await.unwrap();
+    let said = output(&world.run("bulk", json!({ "do": "delete_matching", "key": "group", "value": "a" })).await);
+    let counts = |said: &Value| (said["changed"].as_u64().unwrap(), said["refused_total"].as_u64().unwrap());
+    assert_eq!((counts(&said), &said["refused"][0]["id"]), ((1, 1), &json!(ended.to_string())), "{said}");
+    assert!(world.scheduler.get(waiting).await.is_err());
+
+    // All must be said. What has triggered, the guest's own run included, is refused: so are the two before it.
+    world.schedule("touch", Value::Null).after(secs(86_400)).send().await.unwrap();
+    let said = output(&world.run("bulk", json!({ "do": "delete_all" })).await);
+    assert_eq!((counts(&said), said["refused"].as_array().unwrap().len()), ((1, 3), 3), "{said}");
+}
+
+#[tokio::test]
 async fn many_runs_are_shifted_each_from_its_own_time() {
     let world = World::with(&["behaviours"]).await;
     for days in 1..4 {
@@ -209,7 +230,7 @@ async fn many_runs_are_shifted_each_from_its_own_time() {
     };
     let said = output(&world.run("bulk", shift(json!({ "later": "2h", "earlier": "1d" }))).await);
     let seen = json!([["scheduled", 7_200], ["scheduled", 93_600], ["scheduled", 180_000]]);
-    assert_eq!(said, json!({ "changed": 3, "refused": [], "seen": seen }), "it sees its own writes, and both count");
+    assert_eq!(said, json!({ "changed": 3, "refused": [], "refused_total": 0, "seen": seen }), "it sees its own writes, and both count");
     let due = async || world.marked("group", "a").await.iter().map(|run| run.trigger_at.since(world.now()).as_secs()).collect::<Vec<_>>();
     assert_eq!((due().await, world.get(other).await.trigger_at), (vec![7_200, 93_600, 180_000], world.then(secs(86_400))));
 
@@ -232,7 +253,10 @@ async fn many_runs_are_made_due_by_hand_and_without_a_status_what_went_wrong() {
     let later = world.schedule("touch", Value::Null).after(secs(86_400)).metadata("group", "a").send().await.unwrap();
     let input = json!({ "do": "trigger_matching", "key": "group", "value": "a" });
     let said = output(&world.run("bulk", input).await);
-    assert_eq!(said, json!({ "changed": 2, "refused": [], "seen": [["queued", 0], ["queued", 0], ["scheduled", 86_400]] }));
+    assert_eq!(
+        said,
+        json!({ "changed": 2, "refused": [], "refused_total": 0, "seen": [["queued", 0], ["queued", 0], ["scheduled", 86_400]] })
+    );
     for run in failed {
         world.until(run, |run| run.attempts == 2 && run.status == Status::Failed).await;
     }

@@ -14,7 +14,7 @@ mod runs;
 mod types;
 
 pub use definition::DefinitionDraft;
-pub use runs::ScheduleOptions;
+pub use runs::{FilterDraft, ScheduleOptions};
 pub use types::CallFailure;
 
 use crate::model::{Invalid, Name, PolicySettings, TaskPolicy};

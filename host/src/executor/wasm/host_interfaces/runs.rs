@@ -1,5 +1,6 @@
 //! The interface `runs`: scheduling runs, and changing those that are scheduled. Linked only with the grant.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use wasmtime::component::Resource;
@@ -7,8 +8,11 @@ use wasmtime::component::Resource;
 use crate::executor::wasm::attempt::AttemptState;
 use crate::executor::wasm::bindings::{runs, types};
 use crate::executor::{CallError, ScheduleRequest};
-use crate::model::limits::PAGE_SIZE_MAX;
-use crate::model::{Cursor, Due, Invalid, Metadata, Name, Order, Page, Run, RunFilter, RunId, Unique, UniqueKey, UniqueMode};
+use crate::model::limits::REFUSED_LISTED_MAX;
+use crate::model::{
+    BulkChange, BulkFilter, Cursor, Due, Invalid, Metadata, Name, Order, Page, Run, RunFilter, RunId, Unique, UniqueKey, UniqueMode,
+    check_bulk_count, distinct_moves,
+};
 
 use super::check_policy;
 use super::types::{CallFailure, due, duration, input, instant, metadata, origin, payload, run_id, status, timestamp, to_error, to_status};
@@ -54,12 +58,19 @@ impl AttemptState {
 
     fn change_matching(
         &mut self,
-        filter: &Resource<RunFilter>,
+        filter: &Resource<FilterDraft>,
+        kind: BulkChange,
         change: impl Fn(&mut Self, RunId) -> Result<(), CallError>,
     ) -> Result<runs::BulkOutcome, CallFailure> {
-        let filter = self.table.get(filter)?.clone().checked()?;
-        let matching = self.request.calls.changeable(&filter)?;
-        Ok(self.change_each(matching.into_iter().map(|run| (run.to_string(), Ok(run))), change))
+        let filter = self.table.get(filter)?.for_bulk()?;
+        let selected = self.request.calls.select(&filter, kind)?;
+        let changed = self.change_each(selected.fit.into_iter().map(|run| (run.to_string(), Ok(run))), change);
+        let refused = selected.refused.into_iter().map(|(run, why)| (run.to_string(), to_error(why))).chain(changed.refused);
+        Ok(runs::BulkOutcome {
+            changed: changed.changed,
+            refused: refused.take(REFUSED_LISTED_MAX).collect(),
+            refused_total: changed.refused_total + selected.refused_total,
+        })
     }
 
     fn change_named(
@@ -67,11 +78,10 @@ impl AttemptState {
         ids: Vec<String>,
         change: impl Fn(&mut Self, RunId) -> Result<(), CallError>,
     ) -> Result<runs::BulkOutcome, CallFailure> {
-        check_bulk(ids.len(), "ids")?;
-        let runs = ids.into_iter().map(|id| {
-            let run = run_id(&id);
-            (id, run)
-        });
+        check_bulk_count(ids.len(), "ids")?;
+        let mut seen = HashSet::new();
+        let each = ids.into_iter().filter(|id| seen.insert(same_run(id)));
+        let runs: Vec<_> = each.map(|id| (run_id(&id), id)).map(|(run, id)| (id, run)).collect();
         Ok(self.change_each(runs, change))
     }
 
@@ -80,22 +90,53 @@ impl AttemptState {
         runs: impl IntoIterator<Item = (String, Result<RunId, Invalid>)>,
         change: impl Fn(&mut Self, RunId) -> Result<(), CallError>,
     ) -> runs::BulkOutcome {
-        let mut outcome = runs::BulkOutcome { changed: 0, refused: Vec::new() };
+        let mut outcome = nothing_done();
         for (text, run) in runs {
-            match run.map_err(CallError::from).and_then(|run| change(self, run)) {
-                Ok(()) => outcome.changed += 1,
-                Err(error) => outcome.refused.push((text, to_error(error))),
-            }
+            count_verdict(&mut outcome, text, run.map_err(CallError::from).and_then(|run| change(self, run)));
         }
         outcome
     }
 }
 
-fn check_bulk(count: usize, field: &str) -> Result<(), Invalid> {
-    if (1..=PAGE_SIZE_MAX).contains(&count) {
-        return Ok(());
+/// By what two ids are one run: several spellings of an id, and what is no id at all by its text.
+fn same_run(id: &str) -> Result<RunId, String> {
+    run_id(id).map_err(|_| id.to_owned())
+}
+
+fn nothing_done() -> runs::BulkOutcome {
+    runs::BulkOutcome { changed: 0, refused: Vec::new(), refused_total: 0 }
+}
+
+fn count_verdict(outcome: &mut runs::BulkOutcome, id: String, verdict: Result<(), CallError>) {
+    match verdict {
+        Ok(()) => outcome.changed += 1,
+        Err(error) => {
+            outcome.refused_total += 1;
+            outcome.refused.push((id, to_error(error)));
+        }
     }
-    Err(Invalid::new("invalid-bulk", field, format!("1 to {PAGE_SIZE_MAX} in one call")).seen(count.to_string()))
+}
+
+/// A filter, while the guest sets it.
+#[derive(Clone, Debug, Default)]
+pub struct FilterDraft {
+    conditions: RunFilter,
+    /// Whether it was made to mean every run.
+    all: bool,
+}
+
+impl FilterDraft {
+    /// For a bulk call.
+    fn for_bulk(&self) -> Result<BulkFilter, Invalid> {
+        if self.all {
+            return Ok(BulkFilter::all());
+        }
+        if self.conditions == RunFilter::default() {
+            let reason = "has no condition, and would match every run; add one, or make it with `run-filter.all` to mean every run";
+            return Err(Invalid::new(BulkFilter::EMPTY, "filter", reason));
+        }
+        BulkFilter::new(self.conditions.clone())
+    }
 }
 
 fn order(order: runs::Order) -> Order {
@@ -144,12 +185,12 @@ impl runs::Host for AttemptState {
         Ok(self.table.push(run)?)
     }
 
-    fn list(&mut self, filter: Resource<RunFilter>, page: runs::Page) -> Result<runs::RunPage, CallFailure> {
+    fn list(&mut self, filter: Resource<FilterDraft>, page: runs::Page) -> Result<runs::RunPage, CallFailure> {
         self.count_call()?;
         let cursor = page.cursor.as_deref().map(Cursor::parse).transpose().map_err(|invalid| invalid.within("page"))?;
         let size = usize::try_from(page.size).unwrap_or(usize::MAX);
         let page = Page::new(size, cursor, order(page.order)).map_err(|invalid| Invalid { field: "page.size".into(), ..invalid })?;
-        let filter = self.table.get(&filter)?.clone().checked()?;
+        let filter = self.table.get(&filter)?.conditions.clone().checked()?;
         let (runs, next) = self.request.calls.list(&filter, &page)?;
         let runs = runs.into_iter().map(|run| self.table.push(run)).collect::<Result<_, _>>()?;
         Ok(runs::RunPage { runs, next: next.map(Cursor::to_text) })
@@ -180,37 +221,35 @@ impl runs::Host for AttemptState {
         self.change_named(ids, |state, run| state.request.calls.delete(run))
     }
 
-    fn bulk_delete_matching(&mut self, filter: Resource<RunFilter>) -> Result<runs::BulkOutcome, CallFailure> {
+    fn bulk_delete_matching(&mut self, filter: Resource<FilterDraft>) -> Result<runs::BulkOutcome, CallFailure> {
         self.count_call()?;
-        self.change_matching(&filter, |state, run| state.request.calls.delete(run))
+        self.change_matching(&filter, BulkChange::Delete, |state, run| state.request.calls.delete(run))
     }
 
     fn bulk_reschedule(&mut self, moves: Vec<(String, types::Due)>) -> Result<runs::BulkOutcome, CallFailure> {
         self.count_call()?;
-        check_bulk(moves.len(), "moves")?;
-        let mut outcome = runs::BulkOutcome { changed: 0, refused: Vec::new() };
+        let moves = distinct_moves(moves.into_iter().map(|(id, when)| (same_run(&id), due(when))).collect())?;
+        let mut outcome = nothing_done();
         for (id, when) in moves {
-            let moved = run_id(&id).and_then(|run| Ok((run, due(when)?))).map_err(CallError::from);
-            match moved.and_then(|(run, due)| self.request.calls.reschedule(run, due)) {
-                Ok(()) => outcome.changed += 1,
-                Err(error) => outcome.refused.push((id, to_error(error))),
-            }
+            let text = id.as_ref().map_or_else(Clone::clone, ToString::to_string);
+            let moved = run_id(&text).and_then(|run| Ok((run, when?))).map_err(CallError::from);
+            count_verdict(&mut outcome, text, moved.and_then(|(run, due)| self.request.calls.reschedule(run, due)));
         }
         Ok(outcome)
     }
 
-    fn bulk_reschedule_matching(&mut self, filter: Resource<RunFilter>, when: types::Due) -> Result<runs::BulkOutcome, CallFailure> {
+    fn bulk_reschedule_matching(&mut self, filter: Resource<FilterDraft>, when: types::Due) -> Result<runs::BulkOutcome, CallFailure> {
         self.count_call()?;
         let due: Due = due(when)?;
-        self.change_matching(&filter, |state, run| state.request.calls.reschedule(run, due))
+        self.change_matching(&filter, BulkChange::Reschedule, |state, run| state.request.calls.reschedule(run, due))
     }
 
-    fn bulk_shift_matching(&mut self, filter: Resource<RunFilter>, by: i64) -> Result<runs::BulkOutcome, CallFailure> {
+    fn bulk_shift_matching(&mut self, filter: Resource<FilterDraft>, by: i64) -> Result<runs::BulkOutcome, CallFailure> {
         self.count_call()?;
         duration(by.unsigned_abs(), "by")?;
         // Rounded towards later, as every time is.
         let micros = by.div_euclid(1_000) + i64::from(by.rem_euclid(1_000) > 0);
-        self.change_matching(&filter, |state, run| state.request.calls.shift(run, micros))
+        self.change_matching(&filter, BulkChange::Shift(micros), |state, run| state.request.calls.shift(run, micros))
     }
 
     fn bulk_trigger(&mut self, ids: Vec<String>) -> Result<runs::BulkOutcome, CallFailure> {
@@ -218,11 +257,9 @@ impl runs::Host for AttemptState {
         self.change_named(ids, |state, run| state.request.calls.trigger(run))
     }
 
-    fn bulk_trigger_matching(&mut self, filter: Resource<RunFilter>) -> Result<runs::BulkOutcome, CallFailure> {
+    fn bulk_trigger_matching(&mut self, filter: Resource<FilterDraft>) -> Result<runs::BulkOutcome, CallFailure> {
         self.count_call()?;
-        let filter = self.table.get(&filter)?.clone().checked()?;
-        let matching = self.request.calls.triggerable(&filter)?;
-        Ok(self.change_each(matching.into_iter().map(|run| (run.to_string(), Ok(run))), |state, run| state.request.calls.trigger(run)))
+        self.change_matching(&filter, BulkChange::Trigger, |state, run| state.request.calls.trigger(run))
     }
 }
 
@@ -302,12 +339,17 @@ impl runs::HostScheduleOptions for AttemptState {
 }
 
 impl runs::HostRunFilter for AttemptState {
-    fn new(&mut self) -> wasmtime::Result<Resource<RunFilter>> {
+    fn new(&mut self) -> wasmtime::Result<Resource<FilterDraft>> {
         self.count_call()?;
-        Ok(self.table.push(RunFilter::default())?)
+        Ok(self.table.push(FilterDraft::default())?)
     }
 
-    fn add_task(&mut self, filter: Resource<RunFilter>, name: String) -> Result<(), CallFailure> {
+    fn all(&mut self) -> wasmtime::Result<Resource<FilterDraft>> {
+        self.count_call()?;
+        Ok(self.table.push(FilterDraft { all: true, ..FilterDraft::default() })?)
+    }
+
+    fn add_task(&mut self, filter: Resource<FilterDraft>, name: String) -> Result<(), CallFailure> {
         let name = Name::parse(&name, "task");
         self.condition(&filter, |filter| {
             filter.tasks.push(name?);
@@ -315,39 +357,39 @@ impl runs::HostRunFilter for AttemptState {
         })
     }
 
-    fn add_status(&mut self, filter: Resource<RunFilter>, wanted: types::Status) -> Result<(), CallFailure> {
+    fn add_status(&mut self, filter: Resource<FilterDraft>, wanted: types::Status) -> Result<(), CallFailure> {
         self.condition(&filter, |filter| {
             filter.statuses.push(status(wanted)?);
             Ok(())
         })
     }
 
-    fn add_metadata(&mut self, filter: Resource<RunFilter>, key: String, value: String) -> Result<(), CallFailure> {
-        self.condition(&filter, |filter| filter.metadata.set(&key, &value))
+    fn add_metadata(&mut self, filter: Resource<FilterDraft>, key: String, value: String) -> Result<(), CallFailure> {
+        self.condition(&filter, |filter| filter.metadata.require(&key, &value))
     }
 
-    fn set_parent(&mut self, filter: Resource<RunFilter>, parent: String) -> Result<(), CallFailure> {
+    fn set_parent(&mut self, filter: Resource<FilterDraft>, parent: String) -> Result<(), CallFailure> {
         self.condition(&filter, |filter| {
             filter.parent = Some(RunId::parse(&parent, "parent")?);
             Ok(())
         })
     }
 
-    fn set_trigger_from(&mut self, filter: Resource<RunFilter>, at: types::Instant) -> Result<(), CallFailure> {
+    fn set_trigger_from(&mut self, filter: Resource<FilterDraft>, at: types::Instant) -> Result<(), CallFailure> {
         self.condition(&filter, |filter| {
             filter.trigger_from = Some(timestamp(at, "trigger-from")?);
             Ok(())
         })
     }
 
-    fn set_trigger_before(&mut self, filter: Resource<RunFilter>, at: types::Instant) -> Result<(), CallFailure> {
+    fn set_trigger_before(&mut self, filter: Resource<FilterDraft>, at: types::Instant) -> Result<(), CallFailure> {
         self.condition(&filter, |filter| {
             filter.trigger_before = Some(timestamp(at, "trigger-before")?);
             Ok(())
         })
     }
 
-    fn drop(&mut self, filter: Resource<RunFilter>) -> wasmtime::Result<()> {
+    fn drop(&mut self, filter: Resource<FilterDraft>) -> wasmtime::Result<()> {
         self.table.delete(filter)?;
         Ok(())
     }
@@ -357,14 +399,17 @@ impl AttemptState {
     /// Adds to a filter, which stays as it was if that makes it too long: it grows with each call.
     fn condition(
         &mut self,
-        filter: &Resource<RunFilter>,
+        filter: &Resource<FilterDraft>,
         add: impl FnOnce(&mut RunFilter) -> Result<(), Invalid>,
     ) -> Result<(), CallFailure> {
         self.count_call()?;
         let filter = self.table.get_mut(filter)?;
-        let mut longer = filter.clone();
+        if filter.all {
+            return Err(Invalid::new("invalid-filter", "filter", "means every run, so it takes no condition; begin with a new one").into());
+        }
+        let mut longer = filter.conditions.clone();
         add(&mut longer)?;
-        *filter = longer.checked()?;
+        filter.conditions = longer.checked()?;
         Ok(())
     }
 

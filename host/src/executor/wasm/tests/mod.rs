@@ -17,10 +17,10 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::executor::{CallError, CronCalls, HostCalls, PauseCalls, ScheduleRequest};
+use crate::executor::{CallError, CronCalls, HostCalls, PauseCalls, ScheduleRequest, Selected};
 use crate::model::{
-    Cron, CronFilter, CronSettings, Cursor, Due, Grant, Metadata, Name, NamespaceId, Origin, Page, Pause, Payload, Progress, Run,
-    RunFilter, RunId, Task, TaskId, TaskPolicy, Timestamp, Write,
+    BulkChange, BulkFilter, Cron, CronFilter, CronSettings, Cursor, Due, Grant, Metadata, Name, NamespaceId, Origin, Page, Pause, Payload,
+    Progress, Run, RunFilter, RunId, Task, TaskId, TaskPolicy, Timestamp, Write,
 };
 
 /// The parts of WASI that the guests here use, and an interface of an embedder.
@@ -226,12 +226,8 @@ impl HostCalls for Recorder {
         Err(CallError::Unavailable)
     }
 
-    fn changeable(&mut self, _filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
-        Ok(Vec::new())
-    }
-
-    fn triggerable(&mut self, _filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
-        Ok(Vec::new())
+    fn select(&mut self, _filter: &BulkFilter, _change: BulkChange) -> Result<Selected, CallError> {
+        Ok(Selected::default())
     }
 
     fn progress(&mut self, _progress: Progress) {}

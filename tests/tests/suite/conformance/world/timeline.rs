@@ -179,6 +179,7 @@ fn answer(world: &mut World, text: &str) -> String {
         }
         "cancel" => match world.wait(world.storage.cancel(namespace, world.names[ask.name()], at(now))).expect("it works") {
             Ok(Cancelled::Now) => state(world, ask.name(), namespace, now),
+            Ok(Cancelled::Before) => format!("before: {}", state(world, ask.name(), namespace, now)),
             Ok(Cancelled::Requested) => "requested".into(),
             Err(refusal) => word(&refusal).into(),
         },
