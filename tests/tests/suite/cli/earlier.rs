@@ -28,7 +28,7 @@ fn post_under(server: &Server, key: &str, body: &Value) -> (u16, Value) {
 }
 
 #[test]
-fn serve_migrates_it_says_so_and_goes_on() {
+fn serve_migrates_it_and_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     schema_10(folder.path());
     let serve = command(folder.path(), &["serve", "--db", "runs.db", "--listen", "127.0.0.1:0", "--keep-free", "0", "--json"]);
@@ -54,11 +54,5 @@ fn serve_migrates_it_says_so_and_goes_on() {
     // The component of that release runs.
     let ran = server.json(&["schedule", "hello", "--input", "{\"name\":\"Eva\"}", "--wait"]);
     assert_eq!(ran["run"]["output"]["greeting"], "Hello, Eva!");
-    let said = server.stop();
-    assert_eq!(said.code, Some(0));
-    for words in
-        ["the Idempotency-Key header no longer sets a unique key", "unique keys of runs that ended before their first attempt are free"]
-    {
-        assert!(said.err.contains(words), "`{words}` is not in: {}", said.err);
-    }
+    assert_eq!(server.stop().code, Some(0));
 }

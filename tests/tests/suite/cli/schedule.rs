@@ -81,7 +81,7 @@ fn a_key_is_free_again_when_its_run_will_not_come() {
     server.run(&["runs", "wait", third["id"].as_str().unwrap()]).ok();
     let again = server.run(&keyed).ok();
     assert!(
-        again.contains("that run is succeeded at ") && again.contains("; it holds the key until ") && again.contains("(in 2d)"),
+        again.contains("that run is succeeded at ") && again.contains("; it holds the key until ") && again.contains("(in 48h)"),
         "{again}"
     );
     server.run(&[&keyed[..], &["--unique-mode", "reject"]].concat()).fails(3, &["succeeded at", "which holds the key until"]);
