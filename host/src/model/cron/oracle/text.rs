@@ -31,11 +31,11 @@ fn lists(item: &str, value: u32, least: u32, names: &str) -> bool {
     let (span, step) = item.split_once('/').unwrap_or((item, "1"));
     let step: u32 = step.parse().expect("a step");
     match span.split_once('-') {
-        _ if span == "*" || span == "?" => (value - least) % step == 0,
+        _ if span == "*" || span == "?" => (value - least).is_multiple_of(step),
         Some((from, to)) => {
             let from = number(from, names, least);
             let to = if to == "SUN" { 7 } else { number(to, names, least) };
-            from <= value && value <= to && (value - from) % step == 0
+            from <= value && value <= to && (value - from).is_multiple_of(step)
         }
         None => number(span, names, least) == value,
     }
