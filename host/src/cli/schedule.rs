@@ -122,12 +122,12 @@ fn show(screen: &Screen, task: &Name, scheduled: &shapes::Scheduled) -> anyhow::
 /// How the run stands that was found, and until when it holds the key.
 fn stands(existing: &shapes::Existing) -> String {
     let reason = existing.reason.as_deref().filter(|reason| *reason != existing.status).map(|reason| format!(" ({})", clean(reason)));
-    let ended = existing.ended_at.map(|at| format!(" at {at}")).unwrap_or_default();
+    let ended = existing.ended_at.map(|at| format!(" since {at}")).unwrap_or_default();
     let held = match existing.key_held_until {
         Some(until) => format!("it holds the key until {}", moment::with_hint(until, moment::now())),
         None => "it holds the key at least until it has ended".into(),
     };
-    format!("that run is {}{}{ended}; {held}", clean(&existing.status), reason.unwrap_or_default())
+    format!("its status is {}{}{ended}; {held}", clean(&existing.status), reason.unwrap_or_default())
 }
 
 const INPUT: Expected = Expected {

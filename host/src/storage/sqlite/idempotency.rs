@@ -130,11 +130,11 @@ pub(super) fn tell_what_changed(conn: &Connection) -> rusqlite::Result<()> {
     if copied > 0 {
         tracing::warn!(
             keys = copied,
-            "the Idempotency-Key header no longer sets a unique key; each unique key that may have come in the header is both from now on"
+            "the Idempotency-Key header no longer sets a unique key; each stored key that may come from the header is kept as both"
         );
     }
     if freed > 0 {
-        tracing::warn!(keys = freed, "unique keys of runs that ended before their first attempt are free from now on");
+        tracing::warn!(keys = freed, "the unique keys of runs that ended before their first attempt are released");
     }
     Ok(())
 }

@@ -54,5 +54,13 @@ fn serve_migrates_it_and_goes_on() {
     // The component of that release runs.
     let ran = server.json(&["schedule", "hello", "--input", "{\"name\":\"Eva\"}", "--wait"]);
     assert_eq!(ran["run"]["output"]["greeting"], "Hello, Eva!");
-    assert_eq!(server.stop().code, Some(0));
+    let stopped = server.stop();
+    assert_eq!(stopped.code, Some(0));
+    // What the new meaning of stored data changes is logged, each change once.
+    for changed in
+        [r#""cron":"star-day""#, r#""cron":"last-days""#, "the unique keys of runs that ended", "the Idempotency-Key header no longer"]
+    {
+        let lines = stopped.err.lines().filter(|line| line.contains(changed)).count();
+        assert_eq!(lines, 1, "{changed}: {}", stopped.err);
+    }
 }

@@ -70,7 +70,7 @@ fn a_key_is_free_again_when_its_run_will_not_come() {
     let keyed = ["schedule", "touch", "--at", "2090-01-01T00:00:00Z", "--unique-key", "order-7", "--input", "7"];
     let first = server.json(&keyed)["id"].as_str().unwrap().to_string();
     let again = server.run(&keyed).ok();
-    assert!(again.contains("that run is scheduled; it holds the key at least until it has ended"), "{again}");
+    assert!(again.contains("its status is scheduled; it holds the key at least until it has ended"), "{again}");
     server.run(&["runs", "cancel", &first]).ok();
     let second = server.json(&keyed);
     assert_eq!((&second["created"], second["id"] == first.as_str()), (&true.into(), false));
@@ -81,7 +81,7 @@ fn a_key_is_free_again_when_its_run_will_not_come() {
     server.run(&["runs", "wait", third["id"].as_str().unwrap()]).ok();
     let again = server.run(&keyed).ok();
     assert!(
-        again.contains("that run is succeeded at ") && again.contains("; it holds the key until ") && again.contains("(in 48h)"),
+        again.contains("its status is succeeded since ") && again.contains("; it holds the key until ") && again.contains("(in 48h)"),
         "{again}"
     );
     server.run(&[&keyed[..], &["--unique-mode", "reject"]].concat()).fails(3, &["succeeded at", "which holds the key until"]);

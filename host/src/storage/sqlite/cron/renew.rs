@@ -95,7 +95,7 @@ fn renew_one(conn: &Connection, registry: &Registry, stored: &Stored, has_new_me
     tracing::warn!(
         cron = %cron.name, %namespace, expression = cron.spec.rule.text(), timezone = cron.spec.rule.zone(),
         before = in_words(cron.next_at), after = in_words(next),
-        "a cron was read again: {}", why.unwrap_or("the clocks of its time zone are known otherwise than before"),
+        "the occurrences of a cron changed: {}", why.unwrap_or("the time zone database has new rules for its zone"),
     );
     conn.prepare_cached("-- cron: renew\nUPDATE runlater_crons SET next_at = ?2 WHERE id = ?1")?
         .execute((stored.id, next.map(Timestamp::as_micros)))
