@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::{Deserializer, Error as _};
+use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 
 use super::shapes::written;
@@ -184,23 +184,25 @@ fn check_plus(field: &str, time: &str) -> Result<(), Invalid> {
 /// What a message of these deserializers begins with: `json.rs` gives it the code `empty-filter`.
 pub(super) const EMPTY_CONDITION: &str = "empty condition";
 
-const EMPTY_ADVICE: &str = "leave it out, or name at least one value";
+const EMPTY_ADVICE: &str = "leave it out, or name at least one value; to mean every run, a bulk change takes \"all\": true";
 
 /// A list with at least one value.
 fn some_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    let values = Vec::deserialize(deserializer)?;
-    if values.is_empty() { Err(D::Error::custom(format!("{EMPTY_CONDITION}: {EMPTY_ADVICE}"))) } else { Ok(values) }
+    Option::deserialize(deserializer)?.filter(|values: &Vec<String>| !values.is_empty()).ok_or_else(empty)
 }
 
 /// An object with at least one entry.
 fn some_entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
-    let entries = BTreeMap::deserialize(deserializer)?;
-    if entries.is_empty() { Err(D::Error::custom(format!("{EMPTY_CONDITION}: {EMPTY_ADVICE}"))) } else { Ok(entries) }
+    Option::deserialize(deserializer)?.filter(|entries: &BTreeMap<String, String>| !entries.is_empty()).ok_or_else(empty)
 }
 
 /// A field that may be left out, but not null.
 pub(super) fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
+    Option::deserialize(deserializer)?.ok_or_else(empty).map(Some)
+}
+
+fn empty<E: serde::de::Error>() -> E {
+    E::custom(format!("{EMPTY_CONDITION}: {EMPTY_ADVICE}"))
 }
 
 /// A parameter that an endpoint does not have.
