@@ -39,6 +39,6 @@ class SizesAndNames(unittest.TestCase):
         path = f"/api/v1/tenants/{hatchet.tenant_id}/workflows/scheduled/scheduled"
         body = '{"additionalMetadata":null,"input":null,"triggerAt":"2040-07-01T12:00:00.123456789+02:00"}'
         status, created = ours.ask("POST", path, body=body)
-        self.assertEqual((status, created["triggerAt"], created["input"]), (200, "2040-07-01T10:00:00.123456Z", {}))
+        self.assertEqual((status, created["triggerAt"], created["input"]), (200, "2040-07-01T10:00:00.123457Z", {}))
         run = ours.run(created["metadata"]["id"])
         self.assertEqual((run["task"], run["input"], run["metadata"]), ("scheduled", {}, {}))

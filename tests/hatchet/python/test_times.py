@@ -19,7 +19,9 @@ class Times(unittest.TestCase):
             self.assertEqual((created.trigger_at, created.trigger_at.utcoffset()), (at, timedelta(0)))
             self.assertEqual(ours.run(created.metadata.id)["trigger_at"], stored)
             over_grpc = simple.schedule(at)
-            self.assertEqual(ours.run(over_grpc.id)["trigger_at"], stored)
+            # Over gRPC the SDK sends nanoseconds that it computes in floating point. What is finer than a microsecond is rounded up.
+            later = datetime.fromisoformat(ours.run(over_grpc.id)["trigger_at"]) - datetime.fromisoformat(stored)
+            self.assertIn(later, (timedelta(0), timedelta(microseconds=1)))
             moved = hatchet.scheduled.update(over_grpc.id, at + timedelta(days=1))
             self.assertEqual(moved.trigger_at, at + timedelta(days=1))
 
