@@ -147,6 +147,11 @@ impl Holder {
         }
     }
 
+    /// The run and its status, or `None` if the key is free at `now`.
+    pub fn holding(&self, now: Timestamp) -> Option<Existing> {
+        (!self.has_let_go(now)).then(|| self.existing())
+    }
+
     /// What a request that meets it is told.
     pub fn existing(&self) -> Existing {
         let ended_at = match self.standing {

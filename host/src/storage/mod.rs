@@ -23,8 +23,8 @@ use crate::model::limits;
 use crate::model::{
     Ahead, Attempt, AttemptCounters, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Digest,
     Existing, Grants, Hold, Holder, Lineage, Metadata, Name, Namespace, NamespaceId, NewRun, Next, Origin, Page, Pause, Payload,
-    PolicySettings, Progress, Retention, Run, RunFilter, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp, Version, WriteSet,
-    ZoneRelease,
+    PolicySettings, Progress, Retention, Run, RunFilter, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp, UniqueKey, Version,
+    WriteSet, ZoneRelease,
 };
 use crate::zones::Zones;
 
@@ -148,6 +148,10 @@ pub trait Storage: Send + Sync + 'static {
 
     /// The run that holds the unique key of `run`, by which `create` would judge it now.
     fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Holder>, StorageError>;
+
+    /// The run that holds this unique key, or held it last: [`Holder::holding`] decides. Its `same_task` and `is_equal` are false, because it is
+    /// compared with no request.
+    fn holder_of_key(&self, namespace: NamespaceId, key: &UniqueKey, now: Timestamp) -> Result<Option<Holder>, StorageError>;
 
     /// When a debounced run was first asked for; `None` if no later request has put it off, and for every other run.
     fn first_asked_for(&self, namespace: NamespaceId, run: RunId) -> Result<Option<Timestamp>, StorageError>;

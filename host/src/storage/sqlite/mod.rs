@@ -75,7 +75,7 @@ use super::{
 use crate::model::{
     Ahead, Attempt, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Cursor, Digest, Hold, Holder,
     Name, Namespace, NamespaceId, NewRun, Origin, Page, Pause, Payload, Progress, Retention, Run, RunFilter, RunId, Status, Task, TaskId,
-    Timestamp, Version,
+    Timestamp, UniqueKey, Version,
 };
 use audit::Note;
 use list::Reader;
@@ -360,6 +360,10 @@ impl Storage for SqliteStorage {
 
     fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Holder>, StorageError> {
         self.read(namespace, now, |reader| unique_key::holder(reader.conn, namespace, run, reader.id_origin, now))
+    }
+
+    fn holder_of_key(&self, namespace: NamespaceId, key: &UniqueKey, now: Timestamp) -> Result<Option<Holder>, StorageError> {
+        self.read(namespace, now, |reader| unique_key::holder_of_key(reader.conn, namespace, key, None, reader.id_origin, now))
     }
 
     fn first_asked_for(&self, namespace: NamespaceId, run: RunId) -> Result<Option<Timestamp>, StorageError> {

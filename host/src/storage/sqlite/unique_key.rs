@@ -12,7 +12,9 @@ use super::group::Tx;
 use super::list::Reader;
 use super::rows::{SCHEDULED, origin_code, status};
 use crate::model::limits::UNIQUE_KEY_KEPT;
-use crate::model::{Existing, Holder, Metadata, Name, NamespaceId, NewRun, Origin, Payload, RunId, Standing, Status, Timestamp, Verdict};
+use crate::model::{
+    Existing, Holder, Metadata, Name, NamespaceId, NewRun, Origin, Payload, RunId, Standing, Status, Timestamp, UniqueKey, Verdict,
+};
 use crate::storage::{Created, RunChange};
 
 /// How many bytes say what makes two requests equal. 128 bits are plenty against accident; a caller who forges a collision only merges its own
@@ -40,6 +42,18 @@ pub(super) fn holder(
     now: Timestamp,
 ) -> rusqlite::Result<Option<Holder>> {
     let Some(unique) = &run.unique_key else { return Ok(None) };
+    holder_of_key(conn, namespace, &unique.key, Some(run), id_origin, now)
+}
+
+/// Looks up the run that holds a unique key, and compares it with `request`.
+pub(super) fn holder_of_key(
+    conn: &Connection,
+    namespace: NamespaceId,
+    key: &UniqueKey,
+    request: Option<&NewRun>,
+    id_origin: u64,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Holder>> {
     let mut statement = conn.prepare_cached(
         "-- unique key
          SELECT k.run, k.hash, k.held_for, coalesce(k.first_at, r.created_at), r.task, r.status, r.due_at, r.origin, r.finished_at, r.trigger_at,
@@ -47,7 +61,7 @@ pub(super) fn holder(
          FROM runlater_unique_keys k JOIN runlater_runs r ON r.id = k.run WHERE k.namespace = ?1 AND k.key = ?2",
     )?;
     statement
-        .query_row((namespace.0, unique.key.as_str()), |row| {
+        .query_row((namespace.0, key.as_str()), |row| {
             let (code, due_at, origin): (i64, Option<i64>, i64) = (row.get(5)?, row.get(6)?, row.get(7)?);
             let finished_at = super::rows::optional_time(row, 8)?;
             let waits = code == SCHEDULED && due_at.is_some_and(|due_at| due_at > now.as_micros());
@@ -60,8 +74,8 @@ pub(super) fn holder(
                 run: RunId::from_key(row.get(0)?, id_origin),
                 trigger_at: super::rows::time(row, 9)?,
                 standing,
-                same_task: row.get::<_, i64>(4)? == run.task.id.0,
-                is_equal: row.get::<_, Vec<u8>>(1)? == hash_of(run),
+                same_task: matches!(request, Some(run) if run.task.id.0 == row.get::<_, i64>(4)?),
+                is_equal: matches!(request, Some(run) if hash_of(run) == row.get::<_, Vec<u8>>(1)?),
                 held_for: Duration::from_micros(row.get::<_, i64>(2)?.max(0) as u64),
                 first_at: super::rows::time(row, 3)?,
                 status: status(code, due_at, now.as_micros()).ok_or_else(|| super::rows::strange(5, "an unknown status"))?,

@@ -276,6 +276,27 @@ fn holder_says_what_create_judges_by() {
     assert_eq!(world.storage.holder(world.other, &run, at(0)).unwrap(), None);
 }
 
+#[test]
+fn the_holder_of_a_key_is_read_without_a_request() {
+    let mut world = check(place(), "0s create a at=5s key=k for=10s => scheduled due 5s\n 0s create b at=5s key=l => scheduled due 5s");
+    let key = |key| UniqueKey::parse(key, "key").unwrap();
+    let holding = |world: &World, name, now| {
+        let holder = world.storage.holder_of_key(world.namespace, &key(name), at(now)).unwrap();
+        holder.and_then(|holder| holder.holding(at(now))).map(|holder| (holder.run, holder.status.unwrap(), holder.ended_at, holder.held_until))
+    };
+    let (a, b) = (world.names["a"], world.names["b"]);
+    assert_eq!(holding(&world, "k", 4), Some((a, Status::Scheduled, None, None)));
+    assert_eq!(holding(&world, "k", 5), Some((a, Status::Queued, None, None)));
+    assert_eq!(holding(&world, "free", 4), None);
+    assert_eq!(world.storage.holder_of_key(world.other, &key("k"), at(4)).unwrap(), None, "each namespace has its own keys");
+    assert_eq!(holding(&world, "l", 4).unwrap().0, b);
+
+    play(&mut world, "4s cancel b => cancelled cancelled\n 5s claim => a 1\n 6s fail a => failed trap");
+    assert_eq!(holding(&world, "l", 4), None, "a run that is cancelled before its first attempt frees its key");
+    assert_eq!(holding(&world, "k", 15), Some((a, Status::Failed, Some(at(6)), Some(at(16)))));
+    assert_eq!(holding(&world, "k", 16), None);
+}
+
 /// The run that holds a key, in plain terms.
 #[derive(Clone, Debug)]
 struct Held {
