@@ -30,5 +30,6 @@ runlater_task::export_tasks!(
     writes::own_writes,
     writes::trigger,
     writes::bulk,
+    writes::use_unique_keys,
     writes::work,
 );

@@ -161,6 +161,54 @@ pub(crate) fn trigger(input: Vec<RunId>) -> Result<Value, Failure> {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(tag = "do", rename_all = "snake_case")]
+pub(crate) enum KeyStep {
+    /// Finds the run that holds the key.
+    Find { key: String },
+    /// Schedules a run.
+    Schedule { run: Follow },
+    /// Deletes the run that holds the key.
+    Delete { key: String },
+    /// Cancels the run that holds the key.
+    Cancel { key: String },
+    /// Triggers the run that holds the key.
+    Trigger { key: String },
+}
+
+/// Takes the steps in order, and returns what each of them returned.
+#[task(name = "use-unique-keys")]
+pub(crate) fn use_unique_keys(input: Vec<KeyStep>) -> Result<Value, Failure> {
+    let find = |key: &str| match runs::find_by_unique_key(key) {
+        Ok(None) => Value::Null,
+        Ok(Some(holder)) => json!({
+            "run": holder.run,
+            "status": holder.status.to_string(),
+            "reason": holder.reason,
+            "trigger_at": holder.trigger_at.to_string(),
+            "ended_at": holder.ended_at.map(|at| at.to_string()),
+            "held_until": holder.held_until.map(|at| at.to_string()),
+        }),
+        Err(error) => json!(error.to_string()),
+    };
+    let change = |key: &str, change: fn(&RunId) -> Result<(), runlater_task::Error>| -> Result<Value, Failure> {
+        let holder = runs::find_by_unique_key(key)?.ok_or_else(|| Failure::reject(format!("no run holds {key}")))?;
+        change(&holder.run)?;
+        Ok(json!(holder.run))
+    };
+    let mut returned = Vec::new();
+    for step in &input {
+        returned.push(match step {
+            KeyStep::Find { key } => find(key),
+            KeyStep::Schedule { run } => run.send().map_or_else(|error| json!(error.to_string()), |id| json!(id)),
+            KeyStep::Delete { key } => change(key, runs::delete)?,
+            KeyStep::Cancel { key } => change(key, runs::cancel)?,
+            KeyStep::Trigger { key } => change(key, runs::trigger)?,
+        });
+    }
+    Ok(json!(returned))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(tag = "do", rename_all = "snake_case")]
 pub(crate) enum Bulk {
     /// Deletes the runs of these ids.
     Delete { ids: Vec<RunId> },

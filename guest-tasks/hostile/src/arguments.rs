@@ -36,6 +36,7 @@ pub(crate) fn bad_arguments(run: &Run) -> Result<Answers, Failure> {
         ("metadata, no key", send(a_day().metadata("", "value"))),
         ("unique key, empty", send(a_day().unique_key(""))),
         ("unique key, 257 bytes", send(a_day().unique_key(&"k".repeat(257)))),
+        ("find by unique key, empty", answer(runs::find_by_unique_key(""))),
         ("detached, unique key, empty", answer(a_day().send_detached("", &()))),
         ("priority 0", send(a_day().priority(0))),
         ("priority 9", send(a_day().priority(9))),

@@ -219,6 +219,7 @@ DefinedByCode(RunId),
 /// The run has ended; there is nothing to cancel.
 AlreadyEnded(RunId),
 /// The unique key is held by this other run: one with another task, input or metadata, or one that the call may not share or replace.
+/// `runs.find-by-unique-key` returns the status of that run and when the key becomes free.
 UniqueKeyTaken(RunId),
 /// No cron of this name exists in this namespace (any more).
 CronNotFound(_rt::String),
@@ -10415,6 +10416,37 @@ drop(_handle as i32);
 }
 }
 }
+/// The run that holds a unique key.
+#[derive(Clone)]
+pub struct KeyHolder {
+/// The id of the run.
+pub run: RunId,
+/// The status of the run.
+pub status: Status,
+/// The machine-readable reason for the status, for example `timeout`; none if the status has no reason.
+pub reason: ::core::option::Option<_rt::String>,
+/// When the run becomes, or became, due.
+pub trigger_at: Instant,
+/// When the run ended; none if it has not ended.
+pub ended_at: ::core::option::Option<Instant>,
+/// When the key becomes free; none if the run has not ended, because the hold time counts from its end.
+pub held_until: ::core::option::Option<Instant>,
+}
+impl ::core::fmt::Debug for KeyHolder {
+fn fmt(
+&self,
+f: &mut ::core::fmt::Formatter<'_>,
+) -> ::core::fmt::Result {
+f.debug_struct("KeyHolder")
+.field("run", &self.run)
+.field("status", &self.status)
+.field("reason", &self.reason)
+.field("trigger-at", &self.trigger_at)
+.field("ended-at", &self.ended_at)
+.field("held-until", &self.held_until)
+.finish()
+}
+}
 /// In which order runs are listed. Runs with equal times are in order of id.
 #[repr(u8)]
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
@@ -10878,7 +10910,8 @@ impl ScheduleOptions {
 /// At most one run with this key is unfinished, or finished within the last 24 hours, in the namespace. The mode is `existing`.
 ///
 /// Scheduling the same task, input and metadata again under the key returns the first run's id; anything else
-/// fails with `unique-key-taken`. A run that is deleted, or that ends before its first attempt, frees its key at once. 1 to 256 bytes.
+/// fails with `unique-key-taken`. `find-by-unique-key` returns the status of that run. A run that is deleted, or that ends before its
+/// first attempt, frees its key at once. 1 to 256 bytes.
 #[allow(async_fn_in_trait)]
 pub fn set_unique_key(
 &self,
@@ -15418,6 +15451,7 @@ result9
 /// Schedules a run of a task of this namespace, and returns its final id.
 ///
 /// `input` none means the JSON `null`. The task must be registered. Commits with this attempt's success.
+/// With a unique key, the id can be that of an earlier run, which can have ended: `find-by-unique-key` returns its status.
 #[allow(async_fn_in_trait)]
 pub fn schedule(
 task: &str,
@@ -15821,7 +15855,7 @@ result63
 /// Schedules a run that is committed before this call returns, whatever becomes of this attempt.
 ///
 /// For attempts that take long. Because a retried attempt calls again, the unique key is required: the repeated
-/// call returns the first one's run. Fails with `unique-key-taken` if a different run holds the key.
+/// call returns the first one's run. Fails with `unique-key-taken` if a different run holds the key; `find-by-unique-key` returns its status.
 #[allow(async_fn_in_trait)]
 pub fn schedule_detached(
 task: &str,
@@ -16534,6 +16568,458 @@ Err(e)
 _ => _rt::invalid_enum_discriminant(),
 };
 result53
+}
+}
+#[allow(unused_unsafe, clippy::all)]
+/// Returns the run that holds this unique key now, with this attempt's own writes applied; none if the key is free.
+///
+/// A key becomes free when its run is deleted, when its run ends before the first attempt, and when the hold time after the run's end is over.
+/// A run that this attempt schedules holds its key from that call on. Fails with `invalid` if the key does not have 1 to 256 bytes.
+#[allow(async_fn_in_trait)]
+pub fn find_by_unique_key(
+key: &str,
+) -> ::core::result::Result<::core::option::Option<KeyHolder>, Error> {
+unsafe {
+#[repr(align(8))]
+struct RetArea(
+[::core::mem::MaybeUninit<
+u8,
+>; 80 + 8 * ::core::mem::size_of::<*const u8>()],
+);
+let mut ret_area = RetArea(
+[::core::mem::MaybeUninit::uninit(); 80
++ 8 * ::core::mem::size_of::<*const u8>()],
+);
+let vec0 = key;
+let ptr0 = vec0.as_ptr().cast::<u8>();
+let len0 = vec0.len();
+let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "runlater:scheduler/runs@0.1.0")]
+unsafe extern "C" {
+#[link_name = "find-by-unique-key"]
+fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+}
+#[cfg(not(target_arch = "wasm32"))]
+unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+unreachable!()
+}
+wit_import2(ptr0.cast_mut(), len0, ptr1);
+let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+let result73 = match l3 {
+0 => {
+let e = {
+let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+match l4 {
+0 => None,
+1 => {
+let e = {
+let l5 = *ptr1.add(16).cast::<*mut u8>();
+let l6 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len7 = l6;
+let bytes7 = _rt::Vec::from_raw_parts(
+l5.cast(),
+len7,
+len7,
+);
+let l8 = i32::from(
+*ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<u8>(),
+);
+use super::super::super::runlater::scheduler::types::Status as V12;
+let v12 = match l8 {
+0 => V12::Scheduled,
+1 => V12::Queued,
+2 => V12::Running,
+3 => V12::Backoff,
+4 => V12::Succeeded,
+5 => V12::Failed,
+6 => V12::Cancelled,
+7 => V12::Missed,
+n => {
+debug_assert_eq!(n, 8, "invalid enum discriminant");
+let e12 = {
+let l9 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l10 = *ptr1
+.add(16 + 4 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len11 = l10;
+let bytes11 = _rt::Vec::from_raw_parts(
+l9.cast(),
+len11,
+len11,
+);
+_rt::string_lift(bytes11)
+};
+V12::Other(e12)
+}
+};
+let l13 = i32::from(
+*ptr1
+.add(16 + 5 * ::core::mem::size_of::<*const u8>())
+.cast::<u8>(),
+);
+let l17 = *ptr1
+.add(16 + 8 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l18 = *ptr1
+.add(24 + 8 * ::core::mem::size_of::<*const u8>())
+.cast::<i32>();
+let l19 = i32::from(
+*ptr1
+.add(32 + 8 * ::core::mem::size_of::<*const u8>())
+.cast::<u8>(),
+);
+let l22 = i32::from(
+*ptr1
+.add(56 + 8 * ::core::mem::size_of::<*const u8>())
+.cast::<u8>(),
+);
+KeyHolder {
+run: _rt::string_lift(bytes7),
+status: v12,
+reason: match l13 {
+0 => None,
+1 => {
+let e = {
+let l14 = *ptr1
+.add(16 + 6 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l15 = *ptr1
+.add(16 + 7 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len16 = l15;
+let bytes16 = _rt::Vec::from_raw_parts(
+l14.cast(),
+len16,
+len16,
+);
+_rt::string_lift(bytes16)
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+},
+trigger_at: super::super::super::runlater::scheduler::types::Instant {
+seconds: l17,
+nanoseconds: l18 as u32,
+},
+ended_at: match l19 {
+0 => None,
+1 => {
+let e = {
+let l20 = *ptr1
+.add(40 + 8 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l21 = *ptr1
+.add(48 + 8 * ::core::mem::size_of::<*const u8>())
+.cast::<i32>();
+super::super::super::runlater::scheduler::types::Instant {
+seconds: l20,
+nanoseconds: l21 as u32,
+}
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+},
+held_until: match l22 {
+0 => None,
+1 => {
+let e = {
+let l23 = *ptr1
+.add(64 + 8 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l24 = *ptr1
+.add(72 + 8 * ::core::mem::size_of::<*const u8>())
+.cast::<i32>();
+super::super::super::runlater::scheduler::types::Instant {
+seconds: l23,
+nanoseconds: l24 as u32,
+}
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+},
+}
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+Ok(e)
+}
+1 => {
+let e = {
+let l25 = i32::from(*ptr1.add(8).cast::<u8>());
+use super::super::super::runlater::scheduler::types::Error as V72;
+let v72 = match l25 {
+0 => {
+let e72 = {
+let l26 = *ptr1.add(16).cast::<*mut u8>();
+let l27 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len28 = l27;
+let bytes28 = _rt::Vec::from_raw_parts(
+l26.cast(),
+len28,
+len28,
+);
+let l29 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<*mut u8>();
+let l30 = *ptr1
+.add(16 + 3 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len31 = l30;
+let bytes31 = _rt::Vec::from_raw_parts(
+l29.cast(),
+len31,
+len31,
+);
+super::super::super::runlater::scheduler::types::InvalidArgument {
+field: _rt::string_lift(bytes28),
+reason: _rt::string_lift(bytes31),
+}
+};
+V72::Invalid(e72)
+}
+1 => {
+let e72 = {
+let l32 = *ptr1.add(16).cast::<*mut u8>();
+let l33 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len34 = l33;
+let bytes34 = _rt::Vec::from_raw_parts(
+l32.cast(),
+len34,
+len34,
+);
+let l35 = *ptr1
+.add(16 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+let l36 = *ptr1
+.add(24 + 2 * ::core::mem::size_of::<*const u8>())
+.cast::<i64>();
+super::super::super::runlater::scheduler::types::LimitExceeded {
+limit: _rt::string_lift(bytes34),
+max: l35 as u64,
+asked: l36 as u64,
+}
+};
+V72::Limit(e72)
+}
+2 => {
+let e72 = {
+let l37 = *ptr1.add(16).cast::<*mut u8>();
+let l38 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len39 = l38;
+let bytes39 = _rt::Vec::from_raw_parts(
+l37.cast(),
+len39,
+len39,
+);
+_rt::string_lift(bytes39)
+};
+V72::TaskNotFound(e72)
+}
+3 => {
+let e72 = {
+let l40 = *ptr1.add(16).cast::<*mut u8>();
+let l41 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len42 = l41;
+let bytes42 = _rt::Vec::from_raw_parts(
+l40.cast(),
+len42,
+len42,
+);
+_rt::string_lift(bytes42)
+};
+V72::RunNotFound(e72)
+}
+4 => {
+let e72 = {
+let l43 = *ptr1.add(16).cast::<*mut u8>();
+let l44 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len45 = l44;
+let bytes45 = _rt::Vec::from_raw_parts(
+l43.cast(),
+len45,
+len45,
+);
+_rt::string_lift(bytes45)
+};
+V72::AlreadyTriggered(e72)
+}
+5 => {
+let e72 = {
+let l46 = *ptr1.add(16).cast::<*mut u8>();
+let l47 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len48 = l47;
+let bytes48 = _rt::Vec::from_raw_parts(
+l46.cast(),
+len48,
+len48,
+);
+_rt::string_lift(bytes48)
+};
+V72::DefinedByCode(e72)
+}
+6 => {
+let e72 = {
+let l49 = *ptr1.add(16).cast::<*mut u8>();
+let l50 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len51 = l50;
+let bytes51 = _rt::Vec::from_raw_parts(
+l49.cast(),
+len51,
+len51,
+);
+_rt::string_lift(bytes51)
+};
+V72::AlreadyEnded(e72)
+}
+7 => {
+let e72 = {
+let l52 = *ptr1.add(16).cast::<*mut u8>();
+let l53 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len54 = l53;
+let bytes54 = _rt::Vec::from_raw_parts(
+l52.cast(),
+len54,
+len54,
+);
+_rt::string_lift(bytes54)
+};
+V72::UniqueKeyTaken(e72)
+}
+8 => {
+let e72 = {
+let l55 = *ptr1.add(16).cast::<*mut u8>();
+let l56 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len57 = l56;
+let bytes57 = _rt::Vec::from_raw_parts(
+l55.cast(),
+len57,
+len57,
+);
+_rt::string_lift(bytes57)
+};
+V72::CronNotFound(e72)
+}
+9 => {
+let e72 = {
+let l58 = *ptr1.add(16).cast::<*mut u8>();
+let l59 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len60 = l59;
+let bytes60 = _rt::Vec::from_raw_parts(
+l58.cast(),
+len60,
+len60,
+);
+_rt::string_lift(bytes60)
+};
+V72::CronExists(e72)
+}
+10 => {
+let e72 = {
+let l61 = *ptr1.add(16).cast::<*mut u8>();
+let l62 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len63 = l62;
+let bytes63 = _rt::Vec::from_raw_parts(
+l61.cast(),
+len63,
+len63,
+);
+_rt::string_lift(bytes63)
+};
+V72::CronDefinedByCode(e72)
+}
+11 => {
+let e72 = {
+let l64 = *ptr1.add(16).cast::<*mut u8>();
+let l65 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len66 = l65;
+let bytes66 = _rt::Vec::from_raw_parts(
+l64.cast(),
+len66,
+len66,
+);
+_rt::string_lift(bytes66)
+};
+V72::Forbidden(e72)
+}
+12 => {
+let e72 = {
+let l67 = i32::from(*ptr1.add(16).cast::<u8>());
+match l67 {
+0 => None,
+1 => {
+let e = {
+let l68 = *ptr1.add(24).cast::<i64>();
+l68 as u64
+};
+Some(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+}
+};
+V72::Unavailable(e72)
+}
+n => {
+debug_assert_eq!(n, 13, "invalid enum discriminant");
+let e72 = {
+let l69 = *ptr1.add(16).cast::<*mut u8>();
+let l70 = *ptr1
+.add(16 + 1 * ::core::mem::size_of::<*const u8>())
+.cast::<usize>();
+let len71 = l70;
+let bytes71 = _rt::Vec::from_raw_parts(
+l69.cast(),
+len71,
+len71,
+);
+_rt::string_lift(bytes71)
+};
+V72::Other(e72)
+}
+};
+v72
+};
+Err(e)
+}
+_ => _rt::invalid_enum_discriminant(),
+};
+result73
 }
 }
 #[allow(unused_unsafe, clippy::all)]
@@ -28550,9 +29036,9 @@ const _ : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe
 (link_section =
 "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks:imports and exports")]
 #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-__WIT_BINDGEN_COMPONENT_TYPE : [u8; 7715] = *
+__WIT_BINDGEN_COMPONENT_TYPE : [u8; 7833] = *
 b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa7;\x01A\x02\x01A\x19\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9d<\x01A\x02\x01A\x19\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -28624,100 +29110,102 @@ deadline\x03\0\x15\x04\0*[method]task-definition.set-start-deadline\x010\x01@\x0
 nput5\0\x15\x04\0$[method]task-definition.add-schedule\x016\x01k\x14\x01@\x04\x04\
 self#\x03keys\x0aexpressions\x07options7\0\x15\x04\0\x20[method]task-definition.\
 add-cron\x018\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03d\
-ue\x02\x03\0\0\x06status\x01B\x87\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
+ue\x02\x03\0\0\x06status\x01B\x8d\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
 \0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06\
 run-id\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\
 \x04\0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\
 \x01\x03\x04\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x01\
 q\x04\x08existing\0\0\x06reject\0\0\x07replace\0\0\x05other\x01s\0\x04\0\x0buniq\
 ue-mode\x03\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\
-\0\x03run\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\
-\x05order\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04\
-page\x03\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-p\
-age\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x03\x07changedw\x07refused\x1f\x0dr\
-efused-totalw\x04\0\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[cons\
-tructor]schedule-options\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05\
-values\0%\x04\0%[method]schedule-options.set-metadata\x01&\x01@\x02\x04self$\x03\
-keys\0%\x04\0'[method]schedule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04\
-self$\x03keys\x04mode\x11\x08held-for(\0%\x04\0#[method]schedule-options.set-uni\
-que\x01)\x01@\x04\x04self$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]\
-schedule-options.set-debounce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[meth\
-od]schedule-options.set-max-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\
-\0$[method]schedule-options.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\
-\0%[method]schedule-options.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[const\
-ructor]run-filter\x01/\x04\0\x16[static]run-filter.all\x01/\x01h\x13\x01@\x02\x04\
-self0\x04names\0%\x04\0\x1b[method]run-filter.add-task\x011\x01@\x02\x04self0\x06\
-status\x0b\0%\x04\0\x1d[method]run-filter.add-status\x012\x01@\x03\x04self0\x03k\
-eys\x05values\0%\x04\0\x1f[method]run-filter.add-metadata\x013\x01@\x02\x04self0\
-\x06parent\x05\0%\x04\0\x1d[method]run-filter.set-parent\x014\x01@\x02\x04self0\x02\
-at\x01\0%\x04\0#[method]run-filter.set-trigger-from\x015\x04\0%[method]run-filte\
-r.set-trigger-before\x015\x01h\x14\x01@\x01\x04self6\0\x05\x04\0\x0e[method]run.\
-id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]run.task\x018\x01@\x01\x04self6\0\x0b\
-\x04\0\x12[method]run.status\x019\x01@\x01\x04self6\0\x17\x04\0\x12[method]run.r\
-eason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[method]run.trigger-at\x01;\x04\0\x16\
-[method]run.created-at\x01;\x01k\x01\x01@\x01\x04self6\0<\x04\0\x17[method]run.f\
-inished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14[method]run.attempts\x01>\x01@\x01\
-\x04self6\0\x0d\x04\0\x12[method]run.origin\x01?\x01k\x05\x01@\x01\x04self6\0\xc0\
-\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\x01p\xc2\0\x01@\x01\x04self6\0\xc3\
-\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\x04self6\0\x07\x04\0\x11[method]r\
-un.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\0\x04\0\x12[method]run.output\x01\
-G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\x03due\x09\x05input\xc6\0\x07opti\
-ons\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\x04tasks\x03due\x09\x05input\xc6\
-\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\x11schedule-detached\x01K\x01j\x01\
-\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\x03get\x01M\x01j\x01\x1d\x01\x0f\x01\
-@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04list\x01O\x01@\x02\x02id\x05\x03du\
-e\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02id\x05\0%\x04\0\x06delete\x01Q\x04\
-\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\x01j\x01!\x01\x0f\x01@\x01\x03i\
-ds\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\x06filter0\0\xd3\0\x04\0\x14\
-bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\0\x01@\x01\x05moves\xd7\0\0\xd3\
-\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06filter0\x03due\x09\0\xd3\0\x04\0\x18\
-bulk-reschedule-matching\x01Y\x01@\x02\x06filter0\x02byx\0\xd3\0\x04\0\x13bulk-s\
-hift-matching\x01Z\x04\0\x0cbulk-trigger\x01T\x04\0\x15bulk-trigger-matching\x01\
-U\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\x0b\x02\x03\0\x02\x08catch-up\x02\x03\
-\0\x02\x0ccron-options\x01BY\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\
-\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07payload\x03\
-\0\x04\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x06\x02\x03\x02\x01\x03\x04\0\x06\
-origin\x03\0\x08\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0a\x02\x03\x02\x01\x0c\
-\x04\0\x08catch-up\x03\0\x0c\x02\x03\x02\x01\x0d\x04\0\x0ccron-options\x03\0\x0e\
-\x01r\x03\x08catch-up\x0d\x06window\x03\x03maxy\x04\0\x0dmissed-policy\x03\0\x10\
-\x04\0\x04cron\x03\x01\x01i\x12\x01p\x13\x01ks\x01r\x02\x05crons\x14\x04next\x15\
-\x04\0\x09cron-page\x03\0\x16\x01h\x12\x01@\x01\x04self\x18\0s\x04\0\x11[method]\
-cron.name\x01\x19\x04\0\x11[method]cron.task\x01\x19\x04\0\x17[method]cron.expre\
-ssion\x01\x19\x04\0\x15[method]cron.timezone\x01\x19\x01@\x01\x04self\x18\0\x01\x04\
-\0\x12[method]cron.start\x01\x1a\x01k\x01\x01@\x01\x04self\x18\0\x1b\x04\0\x10[m\
-ethod]cron.end\x01\x1c\x01@\x01\x04self\x18\0\x03\x04\0\x13[method]cron.jitter\x01\
-\x1d\x01ky\x01@\x01\x04self\x18\0\x1e\x04\0\x16[method]cron.max-count\x01\x1f\x01\
-k}\x01@\x01\x04self\x18\0\x20\x04\0\x15[method]cron.priority\x01!\x01k\x11\x01@\x01\
-\x04self\x18\0\"\x04\0\x13[method]cron.missed\x01#\x04\0\x14[method]cron.next-at\
-\x01\x1c\x01@\x01\x04self\x18\0y\x04\0\x12[method]cron.fired\x01$\x01@\x01\x04se\
-lf\x18\0\x15\x04\0\x13[method]cron.paused\x01%\x04\0\x19[method]cron.paused-unti\
-l\x01\x1c\x04\0\x14[method]cron.version\x01$\x01@\x01\x04self\x18\0\x09\x04\0\x13\
-[method]cron.origin\x01&\x01@\x01\x04self\x18\0\x05\x04\0\x12[method]cron.input\x01\
-'\x01o\x02ss\x01p(\x01@\x01\x04self\x18\0)\x04\0\x15[method]cron.metadata\x01*\x01\
-h\x0f\x01k+\x01j\0\x01\x0b\x01@\x04\x04names\x04tasks\x0aexpressions\x07options,\
-\0-\x04\0\x06create\x01.\x01j\x01\x13\x01\x0b\x01@\x01\x04names\0/\x04\0\x03get\x01\
-0\x01j\x01\x17\x01\x0b\x01@\x03\x04task\x15\x04sizey\x06cursor\x15\01\x04\0\x04l\
-ist\x012\x01@\x03\x04names\x0aexpression\x15\x07options,\0-\x04\0\x06update\x013\
-\x01@\x03\x04names\x05until\x1b\x04notes\0-\x04\0\x05pause\x014\x01@\x01\x04name\
-s\0-\x04\0\x06resume\x015\x04\0\x06delete\x015\x01p\x01\x01j\x016\x01\x0b\x01@\x02\
-\x04names\x05county\07\x04\0\x04next\x018\x01j\x01\x07\x01\x0b\x01@\x01\x04names\
-\09\x04\0\x07trigger\x01:\x01j\x01y\x01\x0b\x01@\x03\x04names\x04from\x01\x05unt\
-il\x01\0;\x04\0\x08backfill\x01<\x03\0\x1erunlater:scheduler/crons@0.1.0\x05\x0e\
-\x01B\x0e\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x07\x04\0\
-\x05error\x03\0\x02\x01ks\x01j\x01\x04\x01\x03\x01@\x01\x04tasks\0\x05\x04\0\x03\
-get\x01\x06\x01k\x01\x01j\0\x01\x03\x01@\x03\x04tasks\x05until\x07\x04notes\0\x08\
-\x04\0\x05pause\x01\x09\x01@\x01\x04tasks\0\x08\x04\0\x06resume\x01\x0a\x03\0\x1f\
-runlater:scheduler/pauses@0.1.0\x05\x0f\x02\x03\0\x02\x0ftask-definition\x01B\x15\
-\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\0\x02\x03\x02\x01\x06\x04\0\x07payl\
-oad\x03\0\x02\x02\x03\x02\x01\x10\x04\0\x0ftask-definition\x03\0\x04\x01k\x03\x01\
-q\x02\x04done\x01\x06\0\x06snooze\x01\x01\0\x04\0\x07outcome\x03\0\x07\x01k\x01\x01\
-r\x02\x06reasons\x05after\x09\x04\0\x05retry\x03\0\x0a\x01q\x03\x05retry\x01\x0b\
-\0\x06reject\x01s\0\x05other\x01s\0\x04\0\x07failure\x03\0\x0c\x01i\x05\x01p\x0e\
-\x01@\0\0\x0f\x04\0\x08describe\x01\x10\x01j\x01\x08\x01\x0d\x01@\x02\x04tasks\x05\
-input\x03\0\x11\x04\0\x06handle\x01\x12\x04\0\x1drunlater:scheduler/task@0.1.0\x05\
-\x11\x04\0\x1erunlater:scheduler/tasks@0.1.0\x04\0\x0b\x0b\x01\0\x05tasks\x03\0\0\
-\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bind\
-gen-rust\x060.61.1";
+\0\x03run\x03\x01\x01ks\x01k\x01\x01r\x06\x03run\x05\x06status\x0b\x06reason\x15\
+\x0atrigger-at\x01\x08ended-at\x16\x0aheld-until\x16\x04\0\x0akey-holder\x03\0\x17\
+\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\x05order\x03\0\x19\
+\x01r\x03\x04sizey\x06cursor\x15\x05order\x1a\x04\0\x04page\x03\0\x1b\x01i\x14\x01\
+p\x1d\x01r\x02\x04runs\x1e\x04next\x15\x04\0\x08run-page\x03\0\x1f\x01o\x02\x05\x0f\
+\x01p!\x01r\x03\x07changedw\x07refused\"\x0drefused-totalw\x04\0\x0cbulk-outcome\
+\x03\0#\x01i\x12\x01@\0\0%\x04\0\x1d[constructor]schedule-options\x01&\x01h\x12\x01\
+j\0\x01\x0f\x01@\x03\x04self'\x03keys\x05values\0(\x04\0%[method]schedule-option\
+s.set-metadata\x01)\x01@\x02\x04self'\x03keys\0(\x04\0'[method]schedule-options.\
+set-unique-key\x01*\x01k\x03\x01@\x04\x04self'\x03keys\x04mode\x11\x08held-for+\0\
+(\x04\0#[method]schedule-options.set-unique\x01,\x01@\x04\x04self'\x03keys\x04wa\
+it\x03\x08max-wait\x03\0(\x04\0%[method]schedule-options.set-debounce\x01-\x01@\x02\
+\x04self'\x08attemptsy\0(\x04\0)[method]schedule-options.set-max-attempts\x01.\x01\
+@\x02\x04self'\x07timeout\x03\0(\x04\0$[method]schedule-options.set-timeout\x01/\
+\x01@\x02\x04self'\x08priority}\0(\x04\0%[method]schedule-options.set-priority\x01\
+0\x01i\x13\x01@\0\01\x04\0\x17[constructor]run-filter\x012\x04\0\x16[static]run-\
+filter.all\x012\x01h\x13\x01@\x02\x04self3\x04names\0(\x04\0\x1b[method]run-filt\
+er.add-task\x014\x01@\x02\x04self3\x06status\x0b\0(\x04\0\x1d[method]run-filter.\
+add-status\x015\x01@\x03\x04self3\x03keys\x05values\0(\x04\0\x1f[method]run-filt\
+er.add-metadata\x016\x01@\x02\x04self3\x06parent\x05\0(\x04\0\x1d[method]run-fil\
+ter.set-parent\x017\x01@\x02\x04self3\x02at\x01\0(\x04\0#[method]run-filter.set-\
+trigger-from\x018\x04\0%[method]run-filter.set-trigger-before\x018\x01h\x14\x01@\
+\x01\x04self9\0\x05\x04\0\x0e[method]run.id\x01:\x01@\x01\x04self9\0s\x04\0\x10[\
+method]run.task\x01;\x01@\x01\x04self9\0\x0b\x04\0\x12[method]run.status\x01<\x01\
+@\x01\x04self9\0\x15\x04\0\x12[method]run.reason\x01=\x01@\x01\x04self9\0\x01\x04\
+\0\x16[method]run.trigger-at\x01>\x04\0\x16[method]run.created-at\x01>\x01@\x01\x04\
+self9\0\x16\x04\0\x17[method]run.finished-at\x01?\x01@\x01\x04self9\0y\x04\0\x14\
+[method]run.attempts\x01@\x01@\x01\x04self9\0\x0d\x04\0\x12[method]run.origin\x01\
+A\x01k\x05\x01@\x01\x04self9\0\xc2\0\x04\0\x12[method]run.parent\x01C\x01o\x02ss\
+\x01p\xc4\0\x01@\x01\x04self9\0\xc5\0\x04\0\x14[method]run.metadata\x01F\x01@\x01\
+\x04self9\0\x07\x04\0\x11[method]run.input\x01G\x01k\x07\x01@\x01\x04self9\0\xc8\
+\0\x04\0\x12[method]run.output\x01I\x01k'\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\
+\x03due\x09\x05input\xc8\0\x07options\xca\0\0\xcb\0\x04\0\x08schedule\x01L\x01@\x05\
+\x04tasks\x03due\x09\x05input\xc8\0\x0aunique-keys\x07options\xca\0\0\xcb\0\x04\0\
+\x11schedule-detached\x01M\x01j\x01\x1d\x01\x0f\x01@\x01\x02id\x05\0\xce\0\x04\0\
+\x03get\x01O\x01k\x18\x01j\x01\xd0\0\x01\x0f\x01@\x01\x03keys\0\xd1\0\x04\0\x12f\
+ind-by-unique-key\x01R\x01j\x01\x20\x01\x0f\x01@\x02\x06filter3\x04page\x1c\0\xd3\
+\0\x04\0\x04list\x01T\x01@\x02\x02id\x05\x03due\x09\0(\x04\0\x0areschedule\x01U\x01\
+@\x01\x02id\x05\0(\x04\0\x06delete\x01V\x04\0\x06cancel\x01V\x04\0\x07trigger\x01\
+V\x01p\x05\x01j\x01$\x01\x0f\x01@\x01\x03ids\xd7\0\0\xd8\0\x04\0\x0bbulk-delete\x01\
+Y\x01@\x01\x06filter3\0\xd8\0\x04\0\x14bulk-delete-matching\x01Z\x01o\x02\x05\x09\
+\x01p\xdb\0\x01@\x01\x05moves\xdc\0\0\xd8\0\x04\0\x0fbulk-reschedule\x01]\x01@\x02\
+\x06filter3\x03due\x09\0\xd8\0\x04\0\x18bulk-reschedule-matching\x01^\x01@\x02\x06\
+filter3\x02byx\0\xd8\0\x04\0\x13bulk-shift-matching\x01_\x04\0\x0cbulk-trigger\x01\
+Y\x04\0\x15bulk-trigger-matching\x01Z\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\
+\x0b\x02\x03\0\x02\x08catch-up\x02\x03\0\x02\x0ccron-options\x01BY\x02\x03\x02\x01\
+\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\
+\x03\x02\x01\x06\x04\0\x07payload\x03\0\x04\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\
+\0\x06\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x08\x02\x03\x02\x01\x07\x04\0\x05\
+error\x03\0\x0a\x02\x03\x02\x01\x0c\x04\0\x08catch-up\x03\0\x0c\x02\x03\x02\x01\x0d\
+\x04\0\x0ccron-options\x03\0\x0e\x01r\x03\x08catch-up\x0d\x06window\x03\x03maxy\x04\
+\0\x0dmissed-policy\x03\0\x10\x04\0\x04cron\x03\x01\x01i\x12\x01p\x13\x01ks\x01r\
+\x02\x05crons\x14\x04next\x15\x04\0\x09cron-page\x03\0\x16\x01h\x12\x01@\x01\x04\
+self\x18\0s\x04\0\x11[method]cron.name\x01\x19\x04\0\x11[method]cron.task\x01\x19\
+\x04\0\x17[method]cron.expression\x01\x19\x04\0\x15[method]cron.timezone\x01\x19\
+\x01@\x01\x04self\x18\0\x01\x04\0\x12[method]cron.start\x01\x1a\x01k\x01\x01@\x01\
+\x04self\x18\0\x1b\x04\0\x10[method]cron.end\x01\x1c\x01@\x01\x04self\x18\0\x03\x04\
+\0\x13[method]cron.jitter\x01\x1d\x01ky\x01@\x01\x04self\x18\0\x1e\x04\0\x16[met\
+hod]cron.max-count\x01\x1f\x01k}\x01@\x01\x04self\x18\0\x20\x04\0\x15[method]cro\
+n.priority\x01!\x01k\x11\x01@\x01\x04self\x18\0\"\x04\0\x13[method]cron.missed\x01\
+#\x04\0\x14[method]cron.next-at\x01\x1c\x01@\x01\x04self\x18\0y\x04\0\x12[method\
+]cron.fired\x01$\x01@\x01\x04self\x18\0\x15\x04\0\x13[method]cron.paused\x01%\x04\
+\0\x19[method]cron.paused-until\x01\x1c\x04\0\x14[method]cron.version\x01$\x01@\x01\
+\x04self\x18\0\x09\x04\0\x13[method]cron.origin\x01&\x01@\x01\x04self\x18\0\x05\x04\
+\0\x12[method]cron.input\x01'\x01o\x02ss\x01p(\x01@\x01\x04self\x18\0)\x04\0\x15\
+[method]cron.metadata\x01*\x01h\x0f\x01k+\x01j\0\x01\x0b\x01@\x04\x04names\x04ta\
+sks\x0aexpressions\x07options,\0-\x04\0\x06create\x01.\x01j\x01\x13\x01\x0b\x01@\
+\x01\x04names\0/\x04\0\x03get\x010\x01j\x01\x17\x01\x0b\x01@\x03\x04task\x15\x04\
+sizey\x06cursor\x15\01\x04\0\x04list\x012\x01@\x03\x04names\x0aexpression\x15\x07\
+options,\0-\x04\0\x06update\x013\x01@\x03\x04names\x05until\x1b\x04notes\0-\x04\0\
+\x05pause\x014\x01@\x01\x04names\0-\x04\0\x06resume\x015\x04\0\x06delete\x015\x01\
+p\x01\x01j\x016\x01\x0b\x01@\x02\x04names\x05county\07\x04\0\x04next\x018\x01j\x01\
+\x07\x01\x0b\x01@\x01\x04names\09\x04\0\x07trigger\x01:\x01j\x01y\x01\x0b\x01@\x03\
+\x04names\x04from\x01\x05until\x01\0;\x04\0\x08backfill\x01<\x03\0\x1erunlater:s\
+cheduler/crons@0.1.0\x05\x0e\x01B\x0e\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
+\0\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x02\x01ks\x01j\x01\x04\x01\x03\x01@\x01\
+\x04tasks\0\x05\x04\0\x03get\x01\x06\x01k\x01\x01j\0\x01\x03\x01@\x03\x04tasks\x05\
+until\x07\x04notes\0\x08\x04\0\x05pause\x01\x09\x01@\x01\x04tasks\0\x08\x04\0\x06\
+resume\x01\x0a\x03\0\x1frunlater:scheduler/pauses@0.1.0\x05\x0f\x02\x03\0\x02\x0f\
+task-definition\x01B\x15\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\0\x02\x03\x02\
+\x01\x06\x04\0\x07payload\x03\0\x02\x02\x03\x02\x01\x10\x04\0\x0ftask-definition\
+\x03\0\x04\x01k\x03\x01q\x02\x04done\x01\x06\0\x06snooze\x01\x01\0\x04\0\x07outc\
+ome\x03\0\x07\x01k\x01\x01r\x02\x06reasons\x05after\x09\x04\0\x05retry\x03\0\x0a\
+\x01q\x03\x05retry\x01\x0b\0\x06reject\x01s\0\x05other\x01s\0\x04\0\x07failure\x03\
+\0\x0c\x01i\x05\x01p\x0e\x01@\0\0\x0f\x04\0\x08describe\x01\x10\x01j\x01\x08\x01\
+\x0d\x01@\x02\x04tasks\x05input\x03\0\x11\x04\0\x06handle\x01\x12\x04\0\x1drunla\
+ter:scheduler/task@0.1.0\x05\x11\x04\0\x1erunlater:scheduler/tasks@0.1.0\x04\0\x0b\
+\x0b\x01\0\x05tasks\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-compo\
+nent\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 };
 };
 }
@@ -28730,8 +29218,8 @@ link_section = "component-type:wit-bindgen:0.61.1:runlater:scheduler@0.1.0:tasks
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 7487] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa39\x01A\x02\x01A\x16\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 7605] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x99:\x01A\x02\x01A\x16\
 \x01B\x16\x01r\x02\x07secondsx\x0bnanosecondsy\x04\0\x07instant\x03\0\0\x01w\x04\
 \0\x08duration\x03\0\x02\x01s\x04\0\x06run-id\x03\0\x04\x01p}\x01r\x02\x0amedia-\
 types\x05bytes\x06\x04\0\x07payload\x03\0\x07\x01q\x03\x03now\0\0\x02at\x01\x01\0\
@@ -28803,93 +29291,95 @@ deadline\x03\0\x15\x04\0*[method]task-definition.set-start-deadline\x010\x01@\x0
 nput5\0\x15\x04\0$[method]task-definition.add-schedule\x016\x01k\x14\x01@\x04\x04\
 self#\x03keys\x0aexpressions\x07options7\0\x15\x04\0\x20[method]task-definition.\
 add-cron\x018\x03\0#runlater:scheduler/definition@0.1.0\x05\x08\x02\x03\0\0\x03d\
-ue\x02\x03\0\0\x06status\x01B\x87\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
+ue\x02\x03\0\0\x06status\x01B\x8d\x01\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
 \0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x06\
 run-id\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x07payload\x03\0\x06\x02\x03\x02\x01\x09\
 \x04\0\x03due\x03\0\x08\x02\x03\x02\x01\x0a\x04\0\x06status\x03\0\x0a\x02\x03\x02\
 \x01\x03\x04\0\x06origin\x03\0\x0c\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0e\x01\
 q\x04\x08existing\0\0\x06reject\0\0\x07replace\0\0\x05other\x01s\0\x04\0\x0buniq\
 ue-mode\x03\0\x10\x04\0\x10schedule-options\x03\x01\x04\0\x0arun-filter\x03\x01\x04\
-\0\x03run\x03\x01\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\
-\x05order\x03\0\x15\x01ks\x01r\x03\x04sizey\x06cursor\x17\x05order\x16\x04\0\x04\
-page\x03\0\x18\x01i\x14\x01p\x1a\x01r\x02\x04runs\x1b\x04next\x17\x04\0\x08run-p\
-age\x03\0\x1c\x01o\x02\x05\x0f\x01p\x1e\x01r\x03\x07changedw\x07refused\x1f\x0dr\
-efused-totalw\x04\0\x0cbulk-outcome\x03\0\x20\x01i\x12\x01@\0\0\"\x04\0\x1d[cons\
-tructor]schedule-options\x01#\x01h\x12\x01j\0\x01\x0f\x01@\x03\x04self$\x03keys\x05\
-values\0%\x04\0%[method]schedule-options.set-metadata\x01&\x01@\x02\x04self$\x03\
-keys\0%\x04\0'[method]schedule-options.set-unique-key\x01'\x01k\x03\x01@\x04\x04\
-self$\x03keys\x04mode\x11\x08held-for(\0%\x04\0#[method]schedule-options.set-uni\
-que\x01)\x01@\x04\x04self$\x03keys\x04wait\x03\x08max-wait\x03\0%\x04\0%[method]\
-schedule-options.set-debounce\x01*\x01@\x02\x04self$\x08attemptsy\0%\x04\0)[meth\
-od]schedule-options.set-max-attempts\x01+\x01@\x02\x04self$\x07timeout\x03\0%\x04\
-\0$[method]schedule-options.set-timeout\x01,\x01@\x02\x04self$\x08priority}\0%\x04\
-\0%[method]schedule-options.set-priority\x01-\x01i\x13\x01@\0\0.\x04\0\x17[const\
-ructor]run-filter\x01/\x04\0\x16[static]run-filter.all\x01/\x01h\x13\x01@\x02\x04\
-self0\x04names\0%\x04\0\x1b[method]run-filter.add-task\x011\x01@\x02\x04self0\x06\
-status\x0b\0%\x04\0\x1d[method]run-filter.add-status\x012\x01@\x03\x04self0\x03k\
-eys\x05values\0%\x04\0\x1f[method]run-filter.add-metadata\x013\x01@\x02\x04self0\
-\x06parent\x05\0%\x04\0\x1d[method]run-filter.set-parent\x014\x01@\x02\x04self0\x02\
-at\x01\0%\x04\0#[method]run-filter.set-trigger-from\x015\x04\0%[method]run-filte\
-r.set-trigger-before\x015\x01h\x14\x01@\x01\x04self6\0\x05\x04\0\x0e[method]run.\
-id\x017\x01@\x01\x04self6\0s\x04\0\x10[method]run.task\x018\x01@\x01\x04self6\0\x0b\
-\x04\0\x12[method]run.status\x019\x01@\x01\x04self6\0\x17\x04\0\x12[method]run.r\
-eason\x01:\x01@\x01\x04self6\0\x01\x04\0\x16[method]run.trigger-at\x01;\x04\0\x16\
-[method]run.created-at\x01;\x01k\x01\x01@\x01\x04self6\0<\x04\0\x17[method]run.f\
-inished-at\x01=\x01@\x01\x04self6\0y\x04\0\x14[method]run.attempts\x01>\x01@\x01\
-\x04self6\0\x0d\x04\0\x12[method]run.origin\x01?\x01k\x05\x01@\x01\x04self6\0\xc0\
-\0\x04\0\x12[method]run.parent\x01A\x01o\x02ss\x01p\xc2\0\x01@\x01\x04self6\0\xc3\
-\0\x04\0\x14[method]run.metadata\x01D\x01@\x01\x04self6\0\x07\x04\0\x11[method]r\
-un.input\x01E\x01k\x07\x01@\x01\x04self6\0\xc6\0\x04\0\x12[method]run.output\x01\
-G\x01k$\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\x03due\x09\x05input\xc6\0\x07opti\
-ons\xc8\0\0\xc9\0\x04\0\x08schedule\x01J\x01@\x05\x04tasks\x03due\x09\x05input\xc6\
-\0\x0aunique-keys\x07options\xc8\0\0\xc9\0\x04\0\x11schedule-detached\x01K\x01j\x01\
-\x1a\x01\x0f\x01@\x01\x02id\x05\0\xcc\0\x04\0\x03get\x01M\x01j\x01\x1d\x01\x0f\x01\
-@\x02\x06filter0\x04page\x19\0\xce\0\x04\0\x04list\x01O\x01@\x02\x02id\x05\x03du\
-e\x09\0%\x04\0\x0areschedule\x01P\x01@\x01\x02id\x05\0%\x04\0\x06delete\x01Q\x04\
-\0\x06cancel\x01Q\x04\0\x07trigger\x01Q\x01p\x05\x01j\x01!\x01\x0f\x01@\x01\x03i\
-ds\xd2\0\0\xd3\0\x04\0\x0bbulk-delete\x01T\x01@\x01\x06filter0\0\xd3\0\x04\0\x14\
-bulk-delete-matching\x01U\x01o\x02\x05\x09\x01p\xd6\0\x01@\x01\x05moves\xd7\0\0\xd3\
-\0\x04\0\x0fbulk-reschedule\x01X\x01@\x02\x06filter0\x03due\x09\0\xd3\0\x04\0\x18\
-bulk-reschedule-matching\x01Y\x01@\x02\x06filter0\x02byx\0\xd3\0\x04\0\x13bulk-s\
-hift-matching\x01Z\x04\0\x0cbulk-trigger\x01T\x04\0\x15bulk-trigger-matching\x01\
-U\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\x0b\x02\x03\0\x02\x08catch-up\x02\x03\
-\0\x02\x0ccron-options\x01BY\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\
-\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x07payload\x03\
-\0\x04\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\0\x06\x02\x03\x02\x01\x03\x04\0\x06\
-origin\x03\0\x08\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x0a\x02\x03\x02\x01\x0c\
-\x04\0\x08catch-up\x03\0\x0c\x02\x03\x02\x01\x0d\x04\0\x0ccron-options\x03\0\x0e\
-\x01r\x03\x08catch-up\x0d\x06window\x03\x03maxy\x04\0\x0dmissed-policy\x03\0\x10\
-\x04\0\x04cron\x03\x01\x01i\x12\x01p\x13\x01ks\x01r\x02\x05crons\x14\x04next\x15\
-\x04\0\x09cron-page\x03\0\x16\x01h\x12\x01@\x01\x04self\x18\0s\x04\0\x11[method]\
-cron.name\x01\x19\x04\0\x11[method]cron.task\x01\x19\x04\0\x17[method]cron.expre\
-ssion\x01\x19\x04\0\x15[method]cron.timezone\x01\x19\x01@\x01\x04self\x18\0\x01\x04\
-\0\x12[method]cron.start\x01\x1a\x01k\x01\x01@\x01\x04self\x18\0\x1b\x04\0\x10[m\
-ethod]cron.end\x01\x1c\x01@\x01\x04self\x18\0\x03\x04\0\x13[method]cron.jitter\x01\
-\x1d\x01ky\x01@\x01\x04self\x18\0\x1e\x04\0\x16[method]cron.max-count\x01\x1f\x01\
-k}\x01@\x01\x04self\x18\0\x20\x04\0\x15[method]cron.priority\x01!\x01k\x11\x01@\x01\
-\x04self\x18\0\"\x04\0\x13[method]cron.missed\x01#\x04\0\x14[method]cron.next-at\
-\x01\x1c\x01@\x01\x04self\x18\0y\x04\0\x12[method]cron.fired\x01$\x01@\x01\x04se\
-lf\x18\0\x15\x04\0\x13[method]cron.paused\x01%\x04\0\x19[method]cron.paused-unti\
-l\x01\x1c\x04\0\x14[method]cron.version\x01$\x01@\x01\x04self\x18\0\x09\x04\0\x13\
-[method]cron.origin\x01&\x01@\x01\x04self\x18\0\x05\x04\0\x12[method]cron.input\x01\
-'\x01o\x02ss\x01p(\x01@\x01\x04self\x18\0)\x04\0\x15[method]cron.metadata\x01*\x01\
-h\x0f\x01k+\x01j\0\x01\x0b\x01@\x04\x04names\x04tasks\x0aexpressions\x07options,\
-\0-\x04\0\x06create\x01.\x01j\x01\x13\x01\x0b\x01@\x01\x04names\0/\x04\0\x03get\x01\
-0\x01j\x01\x17\x01\x0b\x01@\x03\x04task\x15\x04sizey\x06cursor\x15\01\x04\0\x04l\
-ist\x012\x01@\x03\x04names\x0aexpression\x15\x07options,\0-\x04\0\x06update\x013\
-\x01@\x03\x04names\x05until\x1b\x04notes\0-\x04\0\x05pause\x014\x01@\x01\x04name\
-s\0-\x04\0\x06resume\x015\x04\0\x06delete\x015\x01p\x01\x01j\x016\x01\x0b\x01@\x02\
-\x04names\x05county\07\x04\0\x04next\x018\x01j\x01\x07\x01\x0b\x01@\x01\x04names\
-\09\x04\0\x07trigger\x01:\x01j\x01y\x01\x0b\x01@\x03\x04names\x04from\x01\x05unt\
-il\x01\0;\x04\0\x08backfill\x01<\x03\0\x1erunlater:scheduler/crons@0.1.0\x05\x0e\
-\x01B\x0e\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x07\x04\0\
-\x05error\x03\0\x02\x01ks\x01j\x01\x04\x01\x03\x01@\x01\x04tasks\0\x05\x04\0\x03\
-get\x01\x06\x01k\x01\x01j\0\x01\x03\x01@\x03\x04tasks\x05until\x07\x04notes\0\x08\
-\x04\0\x05pause\x01\x09\x01@\x01\x04tasks\0\x08\x04\0\x06resume\x01\x0a\x03\0\x1f\
-runlater:scheduler/pauses@0.1.0\x05\x0f\x04\0>runlater:scheduler/tasks-with-all-\
-of-its-exports-removed@0.1.0\x04\0\x0b+\x01\0%tasks-with-all-of-its-exports-remo\
-ved\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10\
-wit-bindgen-rust\x060.61.1";
+\0\x03run\x03\x01\x01ks\x01k\x01\x01r\x06\x03run\x05\x06status\x0b\x06reason\x15\
+\x0atrigger-at\x01\x08ended-at\x16\x0aheld-until\x16\x04\0\x0akey-holder\x03\0\x17\
+\x01m\x03\x0cnewest-first\x0coldest-first\x0ctrigger-time\x04\0\x05order\x03\0\x19\
+\x01r\x03\x04sizey\x06cursor\x15\x05order\x1a\x04\0\x04page\x03\0\x1b\x01i\x14\x01\
+p\x1d\x01r\x02\x04runs\x1e\x04next\x15\x04\0\x08run-page\x03\0\x1f\x01o\x02\x05\x0f\
+\x01p!\x01r\x03\x07changedw\x07refused\"\x0drefused-totalw\x04\0\x0cbulk-outcome\
+\x03\0#\x01i\x12\x01@\0\0%\x04\0\x1d[constructor]schedule-options\x01&\x01h\x12\x01\
+j\0\x01\x0f\x01@\x03\x04self'\x03keys\x05values\0(\x04\0%[method]schedule-option\
+s.set-metadata\x01)\x01@\x02\x04self'\x03keys\0(\x04\0'[method]schedule-options.\
+set-unique-key\x01*\x01k\x03\x01@\x04\x04self'\x03keys\x04mode\x11\x08held-for+\0\
+(\x04\0#[method]schedule-options.set-unique\x01,\x01@\x04\x04self'\x03keys\x04wa\
+it\x03\x08max-wait\x03\0(\x04\0%[method]schedule-options.set-debounce\x01-\x01@\x02\
+\x04self'\x08attemptsy\0(\x04\0)[method]schedule-options.set-max-attempts\x01.\x01\
+@\x02\x04self'\x07timeout\x03\0(\x04\0$[method]schedule-options.set-timeout\x01/\
+\x01@\x02\x04self'\x08priority}\0(\x04\0%[method]schedule-options.set-priority\x01\
+0\x01i\x13\x01@\0\01\x04\0\x17[constructor]run-filter\x012\x04\0\x16[static]run-\
+filter.all\x012\x01h\x13\x01@\x02\x04self3\x04names\0(\x04\0\x1b[method]run-filt\
+er.add-task\x014\x01@\x02\x04self3\x06status\x0b\0(\x04\0\x1d[method]run-filter.\
+add-status\x015\x01@\x03\x04self3\x03keys\x05values\0(\x04\0\x1f[method]run-filt\
+er.add-metadata\x016\x01@\x02\x04self3\x06parent\x05\0(\x04\0\x1d[method]run-fil\
+ter.set-parent\x017\x01@\x02\x04self3\x02at\x01\0(\x04\0#[method]run-filter.set-\
+trigger-from\x018\x04\0%[method]run-filter.set-trigger-before\x018\x01h\x14\x01@\
+\x01\x04self9\0\x05\x04\0\x0e[method]run.id\x01:\x01@\x01\x04self9\0s\x04\0\x10[\
+method]run.task\x01;\x01@\x01\x04self9\0\x0b\x04\0\x12[method]run.status\x01<\x01\
+@\x01\x04self9\0\x15\x04\0\x12[method]run.reason\x01=\x01@\x01\x04self9\0\x01\x04\
+\0\x16[method]run.trigger-at\x01>\x04\0\x16[method]run.created-at\x01>\x01@\x01\x04\
+self9\0\x16\x04\0\x17[method]run.finished-at\x01?\x01@\x01\x04self9\0y\x04\0\x14\
+[method]run.attempts\x01@\x01@\x01\x04self9\0\x0d\x04\0\x12[method]run.origin\x01\
+A\x01k\x05\x01@\x01\x04self9\0\xc2\0\x04\0\x12[method]run.parent\x01C\x01o\x02ss\
+\x01p\xc4\0\x01@\x01\x04self9\0\xc5\0\x04\0\x14[method]run.metadata\x01F\x01@\x01\
+\x04self9\0\x07\x04\0\x11[method]run.input\x01G\x01k\x07\x01@\x01\x04self9\0\xc8\
+\0\x04\0\x12[method]run.output\x01I\x01k'\x01j\x01\x05\x01\x0f\x01@\x04\x04tasks\
+\x03due\x09\x05input\xc8\0\x07options\xca\0\0\xcb\0\x04\0\x08schedule\x01L\x01@\x05\
+\x04tasks\x03due\x09\x05input\xc8\0\x0aunique-keys\x07options\xca\0\0\xcb\0\x04\0\
+\x11schedule-detached\x01M\x01j\x01\x1d\x01\x0f\x01@\x01\x02id\x05\0\xce\0\x04\0\
+\x03get\x01O\x01k\x18\x01j\x01\xd0\0\x01\x0f\x01@\x01\x03keys\0\xd1\0\x04\0\x12f\
+ind-by-unique-key\x01R\x01j\x01\x20\x01\x0f\x01@\x02\x06filter3\x04page\x1c\0\xd3\
+\0\x04\0\x04list\x01T\x01@\x02\x02id\x05\x03due\x09\0(\x04\0\x0areschedule\x01U\x01\
+@\x01\x02id\x05\0(\x04\0\x06delete\x01V\x04\0\x06cancel\x01V\x04\0\x07trigger\x01\
+V\x01p\x05\x01j\x01$\x01\x0f\x01@\x01\x03ids\xd7\0\0\xd8\0\x04\0\x0bbulk-delete\x01\
+Y\x01@\x01\x06filter3\0\xd8\0\x04\0\x14bulk-delete-matching\x01Z\x01o\x02\x05\x09\
+\x01p\xdb\0\x01@\x01\x05moves\xdc\0\0\xd8\0\x04\0\x0fbulk-reschedule\x01]\x01@\x02\
+\x06filter3\x03due\x09\0\xd8\0\x04\0\x18bulk-reschedule-matching\x01^\x01@\x02\x06\
+filter3\x02byx\0\xd8\0\x04\0\x13bulk-shift-matching\x01_\x04\0\x0cbulk-trigger\x01\
+Y\x04\0\x15bulk-trigger-matching\x01Z\x03\0\x1drunlater:scheduler/runs@0.1.0\x05\
+\x0b\x02\x03\0\x02\x08catch-up\x02\x03\0\x02\x0ccron-options\x01BY\x02\x03\x02\x01\
+\x01\x04\0\x07instant\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08duration\x03\0\x02\x02\
+\x03\x02\x01\x06\x04\0\x07payload\x03\0\x04\x02\x03\x02\x01\x02\x04\0\x06run-id\x03\
+\0\x06\x02\x03\x02\x01\x03\x04\0\x06origin\x03\0\x08\x02\x03\x02\x01\x07\x04\0\x05\
+error\x03\0\x0a\x02\x03\x02\x01\x0c\x04\0\x08catch-up\x03\0\x0c\x02\x03\x02\x01\x0d\
+\x04\0\x0ccron-options\x03\0\x0e\x01r\x03\x08catch-up\x0d\x06window\x03\x03maxy\x04\
+\0\x0dmissed-policy\x03\0\x10\x04\0\x04cron\x03\x01\x01i\x12\x01p\x13\x01ks\x01r\
+\x02\x05crons\x14\x04next\x15\x04\0\x09cron-page\x03\0\x16\x01h\x12\x01@\x01\x04\
+self\x18\0s\x04\0\x11[method]cron.name\x01\x19\x04\0\x11[method]cron.task\x01\x19\
+\x04\0\x17[method]cron.expression\x01\x19\x04\0\x15[method]cron.timezone\x01\x19\
+\x01@\x01\x04self\x18\0\x01\x04\0\x12[method]cron.start\x01\x1a\x01k\x01\x01@\x01\
+\x04self\x18\0\x1b\x04\0\x10[method]cron.end\x01\x1c\x01@\x01\x04self\x18\0\x03\x04\
+\0\x13[method]cron.jitter\x01\x1d\x01ky\x01@\x01\x04self\x18\0\x1e\x04\0\x16[met\
+hod]cron.max-count\x01\x1f\x01k}\x01@\x01\x04self\x18\0\x20\x04\0\x15[method]cro\
+n.priority\x01!\x01k\x11\x01@\x01\x04self\x18\0\"\x04\0\x13[method]cron.missed\x01\
+#\x04\0\x14[method]cron.next-at\x01\x1c\x01@\x01\x04self\x18\0y\x04\0\x12[method\
+]cron.fired\x01$\x01@\x01\x04self\x18\0\x15\x04\0\x13[method]cron.paused\x01%\x04\
+\0\x19[method]cron.paused-until\x01\x1c\x04\0\x14[method]cron.version\x01$\x01@\x01\
+\x04self\x18\0\x09\x04\0\x13[method]cron.origin\x01&\x01@\x01\x04self\x18\0\x05\x04\
+\0\x12[method]cron.input\x01'\x01o\x02ss\x01p(\x01@\x01\x04self\x18\0)\x04\0\x15\
+[method]cron.metadata\x01*\x01h\x0f\x01k+\x01j\0\x01\x0b\x01@\x04\x04names\x04ta\
+sks\x0aexpressions\x07options,\0-\x04\0\x06create\x01.\x01j\x01\x13\x01\x0b\x01@\
+\x01\x04names\0/\x04\0\x03get\x010\x01j\x01\x17\x01\x0b\x01@\x03\x04task\x15\x04\
+sizey\x06cursor\x15\01\x04\0\x04list\x012\x01@\x03\x04names\x0aexpression\x15\x07\
+options,\0-\x04\0\x06update\x013\x01@\x03\x04names\x05until\x1b\x04notes\0-\x04\0\
+\x05pause\x014\x01@\x01\x04names\0-\x04\0\x06resume\x015\x04\0\x06delete\x015\x01\
+p\x01\x01j\x016\x01\x0b\x01@\x02\x04names\x05county\07\x04\0\x04next\x018\x01j\x01\
+\x07\x01\x0b\x01@\x01\x04names\09\x04\0\x07trigger\x01:\x01j\x01y\x01\x0b\x01@\x03\
+\x04names\x04from\x01\x05until\x01\0;\x04\0\x08backfill\x01<\x03\0\x1erunlater:s\
+cheduler/crons@0.1.0\x05\x0e\x01B\x0e\x02\x03\x02\x01\x01\x04\0\x07instant\x03\0\
+\0\x02\x03\x02\x01\x07\x04\0\x05error\x03\0\x02\x01ks\x01j\x01\x04\x01\x03\x01@\x01\
+\x04tasks\0\x05\x04\0\x03get\x01\x06\x01k\x01\x01j\0\x01\x03\x01@\x03\x04tasks\x05\
+until\x07\x04notes\0\x08\x04\0\x05pause\x01\x09\x01@\x01\x04tasks\0\x08\x04\0\x06\
+resume\x01\x0a\x03\0\x1frunlater:scheduler/pauses@0.1.0\x05\x0f\x04\0>runlater:s\
+cheduler/tasks-with-all-of-its-exports-removed@0.1.0\x04\0\x0b+\x01\0%tasks-with\
+-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dw\
+it-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

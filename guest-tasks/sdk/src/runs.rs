@@ -169,6 +169,42 @@ pub fn get(id: &RunId) -> Result<Snapshot, Error> {
     Here::get(id).map(Snapshot)
 }
 
+/// The run that holds a unique key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyHolder {
+    /// The id of the run.
+    pub run: RunId,
+    /// The status of the run.
+    pub status: Status,
+    /// The machine-readable reason for the status, for example `timeout`; `None` if the status has no reason.
+    pub reason: Option<String>,
+    /// When the run becomes, or became, due.
+    pub trigger_at: Instant,
+    /// When the run ended; `None` if it has not ended.
+    pub ended_at: Option<Instant>,
+    /// When the key becomes free; `None` if the run has not ended, because the hold time counts from its end.
+    pub held_until: Option<Instant>,
+}
+
+/// Returns the run that holds this unique key now, or `None` if the key is free.
+///
+/// A key becomes free when its run is deleted, when its run ends before the first attempt, and when the hold time after the run's end is over.
+///
+/// ```
+/// # use runlater_task::prelude::*;
+/// # let _host = runlater_task::testing::FakeHost::new();
+/// let id = schedule("report").unique_key("report-7").send(&7)?;
+/// let holder = runs::find_by_unique_key("report-7")?.expect("a scheduled run holds its key");
+/// assert_eq!((holder.run, holder.status), (id, Status::Scheduled));
+/// # Ok::<(), runlater_task::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Invalid`] if the key does not have 1 to 256 bytes.
+pub fn find_by_unique_key(key: &str) -> Result<Option<KeyHolder>, Error> {
+    Here::find_by_unique_key(key)
+}
+
 /// Lists runs, all pages of them: `for run in runs::list(filter().task("remind")) { let run = run?; … }`.
 pub fn list(filter: Filter) -> List {
     List { filter, order: Order::default(), page_size: PAGE_SIZE, page: Vec::new().into_iter(), next: Next::First }

@@ -50,8 +50,8 @@ impl Schedule {
     /// At most one run with this key is unfinished, or finished within the last 24 hours.
     ///
     /// Sending the same task, input and metadata again under the key returns the first run's id; anything else fails
-    /// with [`Error::UniqueKeyTaken`]. [`runs::get`](crate::runs::get) reads how that run stands. A run that is deleted, or that ends before its
-    /// first attempt (cancelled or missed), frees its key at once.
+    /// with [`Error::UniqueKeyTaken`]. [`runs::find_by_unique_key`](crate::runs::find_by_unique_key) returns the status of that run and when the
+    /// key becomes free. A run that is deleted, or that ends before its first attempt (cancelled or missed), frees its key at once.
     pub fn unique_key(mut self, key: &str) -> Self {
         self.run.options.unique_key = Some(key.to_owned());
         self

@@ -5,7 +5,7 @@
 
 use crate::error::Error;
 use crate::policy::{CatchUp, MissedPolicy};
-use crate::runs::{BulkOutcome, Filter, Order};
+use crate::runs::{BulkOutcome, Filter, KeyHolder, Order};
 use crate::time::{Duration, Instant};
 use crate::values::{Due, Level, Origin, RunId, Shift, Status, UniqueMode};
 
@@ -79,6 +79,7 @@ pub(crate) trait Host {
     fn schedule(run: &NewRun) -> Result<RunId, Error>;
     fn schedule_detached(run: &NewRun, unique_key: &str) -> Result<RunId, Error>;
     fn get(id: &RunId) -> Result<Self::View, Error>;
+    fn find_by_unique_key(key: &str) -> Result<Option<KeyHolder>, Error>;
     fn list(filter: &Filter, order: Order, size: u32, cursor: Option<&str>) -> Result<Page<Self::View>, Error>;
     fn reschedule(id: &RunId, due: Due) -> Result<(), Error>;
     fn delete(id: &RunId) -> Result<(), Error>;

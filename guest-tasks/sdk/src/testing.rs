@@ -138,7 +138,7 @@ impl FakeHost {
     pub fn set_status(&self, id: &RunId, status: Status) {
         fake::with(|state| {
             let run = state.writes.runs.get_mut(id).unwrap_or_else(|| panic!("no run {id} exists"));
-            run.status = status;
+            run.set_status(status, state.now);
         });
     }
 

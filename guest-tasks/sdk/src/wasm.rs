@@ -5,7 +5,7 @@
 use crate::bindings::runlater::scheduler::{context, crons, definition, pauses, runs, types};
 use crate::error::Error;
 use crate::policy::{CatchUp, MissedPolicy};
-use crate::runs::{BulkOutcome, Filter, Order};
+use crate::runs::{BulkOutcome, Filter, KeyHolder, Order};
 use crate::seam::{CronView, Host, NewCron, NewRun, Options, Page, View};
 use crate::time::{Duration, Instant};
 use crate::values::{Due, Level, Origin, RunId, Shift, Status, UniqueMode};
@@ -30,6 +30,18 @@ impl Host for Wasm {
 
     fn get(id: &RunId) -> Result<runs::Run, Error> {
         runs::get(id.as_str()).map_err(error)
+    }
+
+    fn find_by_unique_key(key: &str) -> Result<Option<KeyHolder>, Error> {
+        let holder = runs::find_by_unique_key(key).map_err(error)?;
+        Ok(holder.map(|holder| KeyHolder {
+            run: holder.run.into(),
+            status: status(holder.status),
+            reason: holder.reason,
+            trigger_at: moment(holder.trigger_at),
+            ended_at: holder.ended_at.map(moment),
+            held_until: holder.held_until.map(moment),
+        }))
     }
 
     fn list(which: &Filter, order: Order, size: u32, cursor: Option<&str>) -> Result<Page<runs::Run>, Error> {
@@ -215,17 +227,7 @@ impl View for runs::Run {
     }
 
     fn status(&self) -> Status {
-        match runs::Run::status(self) {
-            types::Status::Scheduled => Status::Scheduled,
-            types::Status::Queued => Status::Queued,
-            types::Status::Running => Status::Running,
-            types::Status::Backoff => Status::Backoff,
-            types::Status::Succeeded => Status::Succeeded,
-            types::Status::Failed => Status::Failed,
-            types::Status::Cancelled => Status::Cancelled,
-            types::Status::Missed => Status::Missed,
-            types::Status::Other(other) => Status::Other(other),
-        }
+        status(runs::Run::status(self))
     }
 
     fn reason(&self) -> Option<String> {
@@ -488,6 +490,20 @@ fn filter(filter: &Filter) -> Result<runs::RunFilter, Error> {
         Ok(made)
     };
     set().map_err(error)
+}
+
+fn status(status: types::Status) -> Status {
+    match status {
+        types::Status::Scheduled => Status::Scheduled,
+        types::Status::Queued => Status::Queued,
+        types::Status::Running => Status::Running,
+        types::Status::Backoff => Status::Backoff,
+        types::Status::Succeeded => Status::Succeeded,
+        types::Status::Failed => Status::Failed,
+        types::Status::Cancelled => Status::Cancelled,
+        types::Status::Missed => Status::Missed,
+        types::Status::Other(other) => Status::Other(other),
+    }
 }
 
 fn wit_status(status: &Status) -> types::Status {

@@ -78,6 +78,40 @@ fn a_unique_key_makes_one_run() {
 }
 
 #[test]
+fn the_holder_of_a_unique_key_is_found_until_the_key_is_free() {
+    let host = FakeHost::new();
+    let find = || runs::find_by_unique_key("one").unwrap();
+    assert_eq!(find(), None);
+    let send = |input: u8| schedule("a").after(minutes(1)).unique_key("one").unique_for(hours(1)).send(&input);
+    let first = send(1).unwrap();
+    let waiting = runs::KeyHolder {
+        run: first.clone(),
+        status: Status::Scheduled,
+        reason: None,
+        trigger_at: host.now() + minutes(1),
+        ended_at: None,
+        held_until: None,
+    };
+    assert_eq!(find(), Some(waiting.clone()));
+    host.set_status(&first, Status::Failed);
+    let ended_at = host.now();
+    let failed = runs::KeyHolder { status: Status::Failed, ended_at: Some(ended_at), held_until: Some(ended_at + hours(1)), ..waiting };
+    assert_eq!(find(), Some(failed));
+    assert_eq!((send(1), send(2)), (Ok(first.clone()), Err(Error::UniqueKeyTaken(first.clone()))));
+
+    host.advance(hours(1));
+    assert_eq!(find(), None);
+    let second = send(2).unwrap();
+    assert_eq!(find().unwrap().run, second);
+    runs::cancel(&second).unwrap();
+    assert_eq!(find(), None, "a run that is cancelled before its first attempt frees its key");
+    let third = send(3).unwrap();
+    runs::delete(&third).unwrap();
+    assert_eq!(find(), None);
+    assert!(matches!(runs::find_by_unique_key(""), Err(Error::Invalid { field, .. }) if field == "unique-key"));
+}
+
+#[test]
 fn lists_go_through_all_pages_in_order() {
     let host = FakeHost::new();
     let ids: Vec<_> = (0..7).map(|n| schedule("a").after(minutes(7 - n)).send(&n).unwrap()).collect();

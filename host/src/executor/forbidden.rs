@@ -4,8 +4,8 @@ use async_trait::async_trait;
 
 use super::{CallError, CronCalls, HostCalls, PauseCalls, ScheduleRequest, Selected};
 use crate::model::{
-    BulkChange, BulkFilter, Cron, CronFilter, CronSettings, Cursor, Due, Name, Page, Pause, Progress, Run, RunFilter, RunId, Timestamp,
-    WriteSet,
+    BulkChange, BulkFilter, Cron, CronFilter, CronSettings, Cursor, Due, Existing, Name, Page, Pause, Progress, Run, RunFilter, RunId,
+    Timestamp, UniqueKey, WriteSet,
 };
 
 /// Refuses every call of a guest.
@@ -28,6 +28,10 @@ impl HostCalls for Forbidden {
     }
 
     fn get(&mut self, _run: RunId) -> Result<Run, CallError> {
+        Err(FORBIDDEN)
+    }
+
+    fn find_by_unique_key(&mut self, _key: &UniqueKey) -> Result<Option<Existing>, CallError> {
         Err(FORBIDDEN)
     }
 

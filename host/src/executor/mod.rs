@@ -21,8 +21,8 @@ use async_trait::async_trait;
 
 use crate::cancel::CancelSignal;
 use crate::model::{
-    BulkChange, BulkFilter, Cursor, Digest, Due, Grants, Invalid, Metadata, Name, NamespaceId, Origin, Outcome, Page, Payload, Progress,
-    Run, RunFilter, RunId, Task, TaskDefinition, Timestamp, Unique, WriteSet,
+    BulkChange, BulkFilter, Cursor, Digest, Due, Existing, Grants, Invalid, Metadata, Name, NamespaceId, Origin, Outcome, Page, Payload,
+    Progress, Run, RunFilter, RunId, Task, TaskDefinition, Timestamp, Unique, UniqueKey, WriteSet,
 };
 
 /// Runs attempts.
@@ -93,6 +93,9 @@ pub trait HostCalls: CronCalls + PauseCalls + Send + 'static {
 
     /// Reads one run.
     fn get(&mut self, run: RunId) -> Result<Run, CallError>;
+
+    /// Returns the run that holds a unique key, or `None` if the key is free.
+    fn find_by_unique_key(&mut self, key: &UniqueKey) -> Result<Option<Existing>, CallError>;
 
     /// Reads a page of runs, and where the next one begins.
     fn list(&mut self, filter: &RunFilter, page: &Page) -> Result<(Vec<Run>, Option<Cursor>), CallError>;

@@ -15,9 +15,9 @@ use crate::clock::Clock;
 use crate::executor::{CallError, HostCalls, ScheduleRequest, Selected};
 use crate::model::limits::{DEPTH_MAX, LIVE_PER_ROOT_MAX, PAGE_SIZE_MAX, REFUSED_LISTED_MAX, WRITES_PER_ATTEMPT_MAX};
 use crate::model::{
-    BulkChange, BulkFilter, Cursor, Due, Invalid, Lineage, NamespaceId, NewRun, Order, Origin, Page, ParentRun, Progress, RateLimit, Run,
-    RunFilter, RunId, Status, Timestamp, Unfit, Unique, UniqueMode, Verdict, Write, WriteSet, check_max_attempts, check_priority,
-    check_timeout,
+    BulkChange, BulkFilter, Cursor, Due, Existing, Invalid, Lineage, NamespaceId, NewRun, Order, Origin, Page, ParentRun, Progress,
+    RateLimit, Run, RunFilter, RunId, Status, Timestamp, Unfit, Unique, UniqueKey, UniqueMode, Verdict, Write, WriteSet,
+    check_max_attempts, check_priority, check_timeout,
 };
 use crate::storage::{ChangeError, CreateError, Storage, StorageError};
 
@@ -282,6 +282,24 @@ impl HostCalls for GuestCalls {
         stored.and_then(|stored| self.own.apply(stored)).ok_or(CallError::RunNotFound(run))
     }
 
+    fn find_by_unique_key(&mut self, key: &UniqueKey) -> Result<Option<Existing>, CallError> {
+        let takers = self.own.takers(key);
+        for run in &takers.runs {
+            match self.get(*run) {
+                Ok(seen) if !seen.status.is_final() => return Ok(Some(unfinished(seen))),
+                Ok(_) | Err(CallError::RunNotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // The attempt's own run takes the key from the stored one at the commit, and has no attempt because it is cancelled: the key is free.
+        if takers.has_new {
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        let holder = self.storage.holder_of_key(self.namespace, key, now).map_err(unavailable)?;
+        Ok(holder.and_then(|holder| self.own.apply_to_holder(holder)).and_then(|holder| holder.holding(now)))
+    }
+
     fn list(&mut self, filter: &RunFilter, page: &Page) -> Result<(Vec<Run>, Option<Cursor>), CallError> {
         let filter = filter.clone().checked()?;
         let mut page = *page;
@@ -392,6 +410,11 @@ impl HostCalls for GuestCalls {
 /// Whether two requests under one unique key ask for the same. The time does not count: a repeated request has a later one.
 fn is_equal(a: &NewRun, b: &NewRun) -> bool {
     a.task.id == b.task.id && a.input == b.input && a.metadata == b.metadata
+}
+
+/// A run that has not ended, as the holder of its unique key.
+fn unfinished(run: Run) -> Existing {
+    Existing { run: run.id, status: Some(run.status), reason: run.reason, trigger_at: run.trigger_at, ended_at: None, held_until: None }
 }
 
 /// Why a run can't be changed, as the calls for single runs say it.

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use rustc_hash::FxHashMap;
 
-use crate::model::{Cursor, NewRun, Order, Page, Payload, Run, RunFilter, RunId, Status, Timestamp};
+use crate::model::{Cursor, Holder, NewRun, Order, Page, Payload, Run, RunFilter, RunId, Standing, Status, Timestamp, UniqueKey};
 
 /// The runs that an attempt's writes concern.
 #[derive(Default)]
@@ -26,6 +26,13 @@ struct Own {
     /// If it was triggered, too, that was before.
     cancelled_at: Option<Timestamp>,
     deleted: bool,
+}
+
+/// The runs of an attempt's writes that take a unique key when it commits.
+pub(super) struct Takers {
+    pub(super) runs: Vec<RunId>,
+    /// Whether the attempt scheduled one of them.
+    pub(super) has_new: bool,
 }
 
 impl OwnWrites {
@@ -126,6 +133,35 @@ impl OwnWrites {
         }
     }
 
+    /// The runs that take this unique key when the attempt commits: those that it schedules, then those that it triggers.
+    pub(super) fn takers(&self, key: &UniqueKey) -> Takers {
+        let under_key = || self.runs.iter().filter(|(_, own)| !own.deleted && own.seen.unique_key.as_deref() == Some(key.as_str()));
+        let mut runs: Vec<_> = under_key().filter(|(_, own)| own.new).map(|(run, _)| *run).collect();
+        let has_new = !runs.is_empty();
+        runs.extend(under_key().filter(|(_, own)| !own.new && own.triggered_at.is_some()).map(|(run, _)| *run));
+        Takers { runs, has_new }
+    }
+
+    /// The stored run that holds a unique key, with the attempt's writes applied; `None` if it deleted the run.
+    pub(super) fn apply_to_holder(&self, holder: Holder) -> Option<Holder> {
+        let Some(own) = self.runs.get(&holder.run) else { return Some(holder) };
+        if own.deleted {
+            return None;
+        }
+        let finished_at = match holder.standing {
+            Standing::Ended(at) => Some(at),
+            Standing::Waiting | Standing::Triggered => None,
+        };
+        let Holder { status, reason, trigger_at, .. } = holder;
+        let seen = own.apply(Run { status, reason, trigger_at, finished_at, ..own.seen.clone() });
+        let standing = match (seen.finished_at, seen.status) {
+            (Some(at), _) => Standing::Ended(at),
+            (None, Status::Scheduled) => Standing::Waiting,
+            (None, _) => Standing::Triggered,
+        };
+        Some(Holder { status: seen.status, reason: seen.reason, trigger_at: seen.trigger_at, standing, ..holder })
+    }
+
     /// The runs that a write concerns and that match now, in no order.
     pub(super) fn matching(&self, filter: &RunFilter) -> impl Iterator<Item = &Run> {
         self.runs.values().filter(|own| !own.deleted && filter.matches(&own.seen)).map(|own| &own.seen)
@@ -216,6 +252,8 @@ fn compare(order: Order, a: Cursor, b: Cursor) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use crate::model::{Metadata, Name, Origin};
 
     fn at(seconds: i64) -> Timestamp {
@@ -326,6 +364,50 @@ mod tests {
                 assert_eq!(seen, expected, "case {case}, {order:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_holder_of_a_unique_key_is_the_one_that_the_writes_would_leave() {
+        let key = UniqueKey::parse("k", "key").unwrap();
+        let under_key = |run: Run| Run { unique_key: Some("k".into()), ..run };
+        let holder = |seen: &Run, was_attempted| Holder {
+            run: seen.id,
+            trigger_at: seen.trigger_at,
+            standing: seen.finished_at.map_or(Standing::Waiting, Standing::Ended),
+            same_task: false,
+            is_equal: false,
+            held_for: Duration::from_secs(5),
+            first_at: at(0),
+            status: seen.status,
+            reason: seen.reason.clone(),
+            was_attempted,
+        };
+        let mut own = OwnWrites::default();
+        let left = |own: &OwnWrites, holder: Holder, now| {
+            let holder = own.apply_to_holder(holder).and_then(|holder| holder.holding(at(now)))?;
+            Some((holder.status.unwrap(), holder.trigger_at, holder.held_until))
+        };
+        let (waits, backs_off) = (under_key(run(1, 10)), Run { status: Status::Backoff, attempts: 1, ..under_key(run(2, 10)) });
+        own.reschedule(waits.clone(), at(20));
+        assert_eq!(left(&own, holder(&waits, false), 1), Some((Status::Scheduled, at(20), None)));
+        own.cancel(waits.clone(), at(1));
+        assert_eq!(left(&own, holder(&waits, false), 1), None, "it will never have an attempt");
+        own.cancel(backs_off.clone(), at(1));
+        assert_eq!(left(&own, holder(&backs_off, true), 5), Some((Status::Cancelled, at(10), Some(at(6)))));
+        assert_eq!(left(&own, holder(&backs_off, true), 6), None, "the hold time after its end is over");
+        assert!(own.takers(&key).runs.is_empty());
+
+        let failed = Run { status: Status::Failed, finished_at: Some(at(1)), attempts: 1, ..under_key(run(3, 0)) };
+        own.trigger(failed.clone(), at(2));
+        assert_eq!((own.takers(&key).runs, own.takers(&key).has_new), (vec![failed.id], false));
+        let new = under_key(run(4, 10));
+        own.runs
+            .insert(new.id, Own { seen: new.clone(), new: true, moved_to: None, triggered_at: None, cancelled_at: None, deleted: false });
+        own.cancel(new.clone(), at(2));
+        assert_eq!((own.takers(&key).runs, own.takers(&key).has_new), (vec![new.id, failed.id], true));
+        own.delete(new);
+        own.delete(failed);
+        assert_eq!((own.takers(&key).runs, own.takers(&key).has_new), (vec![], false));
     }
 
     #[test]

@@ -27,8 +27,8 @@ pub(super) fn run(run: &NewRun) -> Result<(), Error> {
             return Err(Error::invalid(&format!("metadata.{key}"), "key and value have 1 to 128 bytes"));
         }
     }
-    if options.unique_key.as_ref().is_some_and(|key| !fits(key, UNIQUE_KEY_BYTES_MAX)) {
-        return Err(Error::invalid("unique-key", "1 to 256 bytes"));
+    if let Some(key) = &options.unique_key {
+        unique_key(key)?;
     }
     if let UniqueMode::Debounce { wait, max_wait } = options.unique
         && (wait < milliseconds(1) || max_wait < wait)
@@ -45,6 +45,10 @@ pub(super) fn run(run: &NewRun) -> Result<(), Error> {
         return Err(Error::invalid("priority", "1 to 3"));
     }
     Ok(())
+}
+
+pub(super) fn unique_key(key: &str) -> Result<(), Error> {
+    if (1..=UNIQUE_KEY_BYTES_MAX).contains(&key.len()) { Ok(()) } else { Err(Error::invalid("unique-key", "1 to 256 bytes")) }
 }
 
 pub(super) fn pause(now: Instant, until: Option<Instant>, note: &str) -> Result<(), Error> {

@@ -7,9 +7,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Error;
-use crate::runs::{BulkOutcome, Filter, Order};
+use crate::runs::{BulkOutcome, Filter, KeyHolder, Order};
 use crate::seam::{CronView, Host, NewCron, NewRun, Options, Page, View};
-use crate::time::{Duration, Instant, minutes};
+use crate::time::{Duration, Instant, hours, minutes};
 use crate::values::{Due, Level, Origin, RunId, Shift, Status, UniqueMode};
 
 mod check;
@@ -33,11 +33,14 @@ pub(crate) struct FakeRun {
     pub(crate) trigger_at: Instant,
     pub(crate) created_at: Instant,
     pub(crate) status: Status,
+    pub(crate) ended_at: Option<Instant>,
     pub(crate) attempts: u32,
     pub(crate) origin: Origin,
     pub(crate) parent: Option<RunId>,
     pub(crate) metadata: Vec<(String, String)>,
     pub(crate) unique_key: Option<String>,
+    /// How long the unique key is held after the end of the run.
+    pub(crate) held_for: Duration,
     pub(crate) max_attempts: Option<u32>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) priority: Option<u8>,
@@ -45,9 +48,25 @@ pub(crate) struct FakeRun {
 }
 
 impl FakeRun {
-    /// Whether it ended before its first attempt, and so holds its unique key no longer.
+    /// Sets its status, and with a final one the time of its end.
+    pub(crate) fn set_status(&mut self, status: Status, now: Instant) {
+        let is_final = matches!(status, Status::Succeeded | Status::Failed | Status::Cancelled | Status::Missed);
+        (self.status, self.ended_at) = (status, is_final.then_some(now));
+    }
+
+    /// Whether it ended before its first attempt, and so does not hold its unique key.
     fn never_came(&self) -> bool {
         matches!(self.status, Status::Cancelled | Status::Missed) && self.attempts == 0
+    }
+
+    /// When its unique key becomes free; `None` if it has not ended.
+    fn held_until(&self) -> Option<Instant> {
+        self.ended_at.map(|at| at + self.held_for)
+    }
+
+    /// Whether it holds this unique key.
+    fn holds(&self, key: &str, now: Instant) -> bool {
+        self.unique_key.as_deref() == Some(key) && !self.never_came() && self.held_until().is_none_or(|until| now < until)
     }
 }
 
@@ -130,7 +149,7 @@ impl State {
         let mut metadata: Vec<_> = new.options.metadata.iter().cloned().collect::<BTreeMap<_, _>>().into_iter().collect();
         metadata.sort();
         if let Some(key) = &new.options.unique_key
-            && let Some(first) = self.writes.runs.values().find(|run| run.unique_key.as_ref() == Some(key) && !run.never_came()).cloned()
+            && let Some(first) = self.holder(key).cloned()
         {
             let same = first.task == new.task && first.input == new.input && first.metadata == metadata;
             let waits = first.task == new.task && self.scheduled(&first.id).is_ok();
@@ -164,11 +183,16 @@ impl State {
             },
             created_at: self.now,
             status: Status::Scheduled,
+            ended_at: None,
             attempts: 0,
             origin: Origin::Guest,
             parent: Some(self.id.clone()),
             metadata,
             unique_key: new.options.unique_key.clone(),
+            held_for: match new.options.unique {
+                UniqueMode::Debounce { .. } => Duration::from_nanos(0),
+                _ => new.options.held_for.unwrap_or(hours(24)),
+            },
             max_attempts: new.options.max_attempts,
             timeout: new.options.timeout,
             priority: new.options.priority,
@@ -176,6 +200,11 @@ impl State {
         };
         self.writes.runs.insert(id.clone(), run);
         Ok(id)
+    }
+
+    /// The run that holds this unique key.
+    fn holder(&self, key: &str) -> Option<&FakeRun> {
+        self.writes.runs.values().find(|run| run.holds(key, self.now))
     }
 
     fn scheduled(&self, id: &RunId) -> Result<&FakeRun, Error> {
@@ -221,11 +250,12 @@ impl State {
     }
 
     fn cancel(&mut self, id: &RunId) -> Result<(), Error> {
+        let now = self.now;
         let run = self.writes.runs.get_mut(id).ok_or_else(|| Error::RunNotFound(id.clone()))?;
         if matches!(run.status, Status::Succeeded | Status::Failed | Status::Cancelled | Status::Missed) {
             return Err(Error::AlreadyEnded(id.clone()));
         }
-        run.status = Status::Cancelled;
+        run.set_status(Status::Cancelled, now);
         self.writes.cancelled.push(id.clone());
         Ok(())
     }
@@ -236,7 +266,10 @@ impl State {
         match run.status {
             Status::Queued | Status::Running => return Err(Error::AlreadyTriggered(id.clone())),
             Status::Succeeded => return Err(Error::AlreadyEnded(id.clone())),
-            _ => (run.status, run.trigger_at) = (Status::Queued, now),
+            _ => {
+                run.set_status(Status::Queued, now);
+                run.trigger_at = now;
+            }
         }
         self.writes.triggered.push(id.clone());
         Ok(())
@@ -337,6 +370,20 @@ impl Host for Fake {
 
     fn get(id: &RunId) -> Result<FakeRun, Error> {
         with(|state| state.writes.runs.get(id).cloned().ok_or_else(|| Error::RunNotFound(id.clone())))
+    }
+
+    fn find_by_unique_key(key: &str) -> Result<Option<KeyHolder>, Error> {
+        check::unique_key(key)?;
+        with(|state| {
+            Ok(state.holder(key).map(|run| KeyHolder {
+                run: run.id.clone(),
+                status: run.status.clone(),
+                reason: None,
+                trigger_at: run.trigger_at,
+                ended_at: run.ended_at,
+                held_until: run.held_until(),
+            }))
+        })
     }
 
     fn list(filter: &Filter, order: Order, size: u32, cursor: Option<&str>) -> Result<Page<FakeRun>, Error> {
@@ -556,7 +603,7 @@ impl View for FakeRun {
     }
 
     fn finished_at(&self) -> Option<Instant> {
-        None
+        self.ended_at
     }
 
     fn attempts(&self) -> u32 {

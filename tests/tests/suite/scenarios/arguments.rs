@@ -8,7 +8,7 @@ use super::world::{World, guarded, output, secs};
 use crate::guests;
 
 /// What the task `bad-arguments` tries, the variant and field that it is told, and words of the reason.
-const REFUSED: [(&str, &str, &[&str]); 35] = [
+const REFUSED: [(&str, &str, &[&str]); 36] = [
     ("name", INVALID_TASK, &["a-z", "Not A Name"]),
     ("name, empty", INVALID_TASK, &["1 to 128"]),
     ("name, 129 bytes", INVALID_TASK, &["1 to 128"]),
@@ -20,6 +20,7 @@ const REFUSED: [(&str, &str, &[&str]); 35] = [
     ("metadata, no key", "Invalid { field: \"metadata", &["1 to 128"]),
     ("unique key, empty", INVALID_KEY, &["1 to 256"]),
     ("unique key, 257 bytes", INVALID_KEY, &["1 to 256"]),
+    ("find by unique key, empty", INVALID_KEY, &["1 to 256"]),
     ("detached, unique key, empty", INVALID_KEY, &["1 to 256"]),
     ("priority 0", "Invalid { field: \"priority\"", &["1 to 3"]),
     ("priority 9", "Invalid { field: \"priority\"", &["1 to 3", "9"]),

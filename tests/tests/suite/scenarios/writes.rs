@@ -145,6 +145,100 @@ async fn an_attempt_sees_its_own_writes() {
     assert_eq!((children[0].id, children[0].trigger_at), (kept, started.saturating_add(secs(7 * 24 * 3600))));
 }
 
+/// What `find-by-unique-key` returns.
+fn holder(run: &Run, status: &str, reason: Option<&str>, held_for: Option<Duration>) -> Value {
+    let ended_at = held_for.map(|span| (run.finished_at.expect("it has ended"), span));
+    json!({
+        "run": run.id.to_string(), "status": status, "reason": reason, "trigger_at": run.trigger_at.to_string(),
+        "ended_at": ended_at.map(|(at, _)| at.to_string()), "held_until": ended_at.map(|(at, span)| at.saturating_add(span).to_string()),
+    })
+}
+
+#[tokio::test]
+async fn a_guest_finds_the_run_that_holds_a_unique_key_until_the_key_is_free() {
+    const HELD_FOR: Duration = secs(600);
+    let world = World::with(&["behaviours"]).await;
+    let failed =
+        world.schedule("schedule-then-fail", three()).max_attempts(1).unique_key("failed").unique_for(HELD_FOR).send().await.unwrap();
+    let failed = world.wait(failed).await;
+    let steps = |input: Value| {
+        json!([
+            { "do": "schedule", "run": { "task": "schedule-then-fail", "input": input, "unique_key": "failed" } },
+            { "do": "find", "key": "failed" },
+        ])
+    };
+    let found = holder(&failed, "failed", Some("rejected"), Some(HELD_FOR));
+    let taken = runlater_task::Error::UniqueKeyTaken(failed.id.to_string().into()).to_string();
+    assert_eq!(output(&world.run("use-unique-keys", steps(three())).await), json!([failed.id.to_string(), found]));
+    assert_eq!(output(&world.run("use-unique-keys", steps(json!({ "runs": [] }))).await), json!([taken, found]));
+
+    world.advance(HELD_FOR);
+    let steps = json!([{ "do": "find", "key": "failed" }, { "do": "find", "key": "never used" }]);
+    assert_eq!(output(&world.run("use-unique-keys", steps).await), json!([null, null]));
+}
+
+#[tokio::test]
+async fn an_attempt_finds_holders_of_unique_keys_with_its_own_writes_applied() {
+    let world = World::with(&["behaviours"]).await;
+    let later = async |key: &str| world.schedule("touch", Value::Null).after(secs(3600)).unique_key(key).send().await.unwrap();
+    let (deleted, cancelled) = (later("deleted").await, later("cancelled").await);
+    let failed = world.schedule("schedule-then-fail", three()).max_attempts(1).unique_key("failed").send().await.unwrap();
+    let failed = world.wait(failed).await;
+    let step = |what: &str, key: &str| json!({ "do": what, "key": key });
+    let schedule = json!({ "do": "schedule", "run": { "task": "touch", "after": "1d", "unique_key": "new" } });
+    let steps = json!([
+        step("find", "new"),
+        schedule,
+        step("find", "new"),
+        step("delete", "new"),
+        step("find", "new"),
+        schedule,
+        step("cancel", "new"),
+        step("find", "new"),
+        schedule,
+        step("find", "new"),
+        step("delete", "deleted"),
+        step("find", "deleted"),
+        step("cancel", "cancelled"),
+        step("find", "cancelled"),
+        step("trigger", "failed"),
+        step("find", "failed"),
+        step("cancel", "failed"),
+        step("find", "failed"),
+    ]);
+    let ended = world.run("use-unique-keys", steps).await;
+    let said = output(&ended);
+    let new = |place: usize| RunId::parse(said[place].as_str().expect("an id"), "run").unwrap();
+    let own = |run: RunId| {
+        json!({
+            "run": run.to_string(), "status": "scheduled", "reason": null, "ended_at": null, "held_until": null,
+            "trigger_at": ended.started_at.unwrap().saturating_add(secs(24 * 3600)).to_string(),
+        })
+    };
+    let now = Run { trigger_at: ended.started_at.unwrap(), finished_at: ended.started_at, ..failed.clone() };
+    let expected = json!([
+        null,
+        new(1).to_string(),
+        own(new(1)),
+        new(1).to_string(),
+        null,
+        new(5).to_string(),
+        new(5).to_string(),
+        null,
+        new(8).to_string(),
+        own(new(8)),
+        deleted.to_string(),
+        null,
+        cancelled.to_string(),
+        null,
+        failed.id.to_string(),
+        holder(&now, "queued", None, None),
+        failed.id.to_string(),
+        holder(&now, "cancelled", Some("cancelled"), Some(secs(24 * 3600))),
+    ]);
+    assert_eq!(said, expected);
+}
+
 #[tokio::test]
 async fn a_guest_makes_runs_due_by_hand() {
     let world = World::with(&["behaviours"]).await;

@@ -1,5 +1,6 @@
 //! The interface `runs`: scheduling runs, and changing those that are scheduled. Linked only with the grant.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -183,6 +184,22 @@ impl runs::Host for AttemptState {
         self.count_call()?;
         let run = self.request.calls.get(run_id(&id)?)?;
         Ok(self.table.push(run)?)
+    }
+
+    fn find_by_unique_key(&mut self, key: String) -> Result<Option<runs::KeyHolder>, CallFailure> {
+        self.count_call()?;
+        let holder = self.request.calls.find_by_unique_key(&UniqueKey::parse(&key, "unique-key")?)?;
+        // The status is missing only for a deleted run, which holds no unique key.
+        Ok(holder.and_then(|holder| {
+            Some(runs::KeyHolder {
+                run: holder.run.to_string(),
+                status: to_status(holder.status?),
+                reason: holder.reason.map(Cow::into_owned),
+                trigger_at: instant(holder.trigger_at),
+                ended_at: holder.ended_at.map(instant),
+                held_until: holder.held_until.map(instant),
+            })
+        }))
     }
 
     fn list(&mut self, filter: Resource<FilterDraft>, page: runs::Page) -> Result<runs::RunPage, CallFailure> {

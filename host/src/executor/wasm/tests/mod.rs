@@ -19,8 +19,8 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::executor::{CallError, CronCalls, HostCalls, PauseCalls, ScheduleRequest, Selected};
 use crate::model::{
-    BulkChange, BulkFilter, Cron, CronFilter, CronSettings, Cursor, Due, Grant, Metadata, Name, NamespaceId, Origin, Page, Pause, Payload,
-    Progress, Run, RunFilter, RunId, Task, TaskId, TaskPolicy, Timestamp, Write,
+    BulkChange, BulkFilter, Cron, CronFilter, CronSettings, Cursor, Due, Existing, Grant, Metadata, Name, NamespaceId, Origin, Page, Pause,
+    Payload, Progress, Run, RunFilter, RunId, Task, TaskId, TaskPolicy, Timestamp, UniqueKey, Write,
 };
 
 /// The parts of WASI that the guests here use, and an interface of an embedder.
@@ -200,6 +200,10 @@ impl HostCalls for Recorder {
 
     fn get(&mut self, _run: RunId) -> Result<Run, CallError> {
         panic!("the storage is on fire")
+    }
+
+    fn find_by_unique_key(&mut self, _key: &UniqueKey) -> Result<Option<Existing>, CallError> {
+        Err(CallError::Unavailable)
     }
 
     fn list(&mut self, _filter: &RunFilter, _page: &Page) -> Result<(Vec<Run>, Option<Cursor>), CallError> {
