@@ -94,6 +94,8 @@ pub(super) fn database(path: &Path, error: &Error) -> anyhow::Error {
         _ => Exit::Config,
     };
     let todo = match exit {
+        // A file of another kind was named by mistake: nothing was lost.
+        _ if matches!(error, Error::Storage(StorageError::NoDatabase(_))) => "To use another file: runlater serve --db OTHER",
         Exit::DatabaseDamaged => "Keep a copy of it, and go on with your last `runlater backup`: runlater serve --db BACKUP",
         Exit::Io => "Check that the folder is writable, and is on a local disk with free space: df -hT FOLDER",
         _ => "To use another file: runlater serve --db OTHER",

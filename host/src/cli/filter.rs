@@ -5,6 +5,7 @@ use clap::Args;
 use std::collections::BTreeMap;
 
 use super::failure;
+use super::screen::escape_json;
 use crate::http::filter::{Filter, add_entry};
 use crate::model::{self, RunId};
 
@@ -67,7 +68,36 @@ pub(super) fn entries(given: Vec<(String, String)>) -> anyhow::Result<BTreeMap<S
     Ok(entries)
 }
 
+/// Entries on one line: in the form of `--metadata`, or as a JSON object if that would leave open where an entry ends or which characters it has.
+pub(super) fn shown_metadata(entries: &BTreeMap<String, String>) -> String {
+    let is_plain = |c: char| c.is_ascii_graphic() || c.is_alphanumeric();
+    let written: Vec<_> = entries.iter().map(|(key, value)| model::write_entry(key, value)).collect();
+    match written.iter().all(|entry| entry.chars().all(is_plain)) {
+        true => written.join(" "),
+        false => escape_json(&serde_json::json!(entries).to_string()),
+    }
+}
+
 /// Reads a run's id.
 pub(super) fn parse_id(text: &str) -> Result<RunId, String> {
     RunId::parse(text, "id").map_err(|invalid| invalid.reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_metadata_is_shown_differently() {
+        for (entries, shown) in [
+            (&[("a", "b"), ("c", "d=e")][..], "a=b c=d=e"),
+            (&[("a:b", "c")], r#""a:b"=c"#),
+            (&[("a", "b c=d")], r#"{"a":"b c=d"}"#),
+            (&[("a", r"x\ny")], r"a=x\ny"),
+            (&[("a", "x\ny\u{202e}")], r#"{"a":"x\ny\u202e"}"#),
+        ] {
+            let entries = entries.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+            assert_eq!(shown_metadata(&entries), shown);
+        }
+    }
 }

@@ -4,8 +4,11 @@
 //! the client to write.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::Deserializer;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::shapes::written;
@@ -199,6 +202,27 @@ fn some_entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<S
 /// A field that may be left out, but not null.
 pub(super) fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Option::deserialize(deserializer)?.ok_or_else(empty).map(Some)
+}
+
+/// An object that may be left out, but not null. Serde would read a list as an object whose fields are given in order.
+pub(super) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    struct Object<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+
+        fn visit_unit<E: serde::de::Error>(self) -> Result<T, E> {
+            Err(empty())
+        }
+    }
+    deserializer.deserialize_any(Object(PhantomData)).map(Some)
 }
 
 fn empty<E: serde::de::Error>() -> E {

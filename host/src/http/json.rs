@@ -57,6 +57,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             Ok(_) => bad("invalid-json", &error.to_string()),
         });
     }
+    // Serde would read a list as an object whose fields are given in order.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-field", "the body is not a JSON object; send one"));
+    }
     serde_json::from_str(text).or_else(|_| {
         serde_path_to_error::deserialize(&mut whole()).map_err(|error| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid-field", &error))
     })

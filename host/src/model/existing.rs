@@ -46,7 +46,7 @@ impl fmt::Display for Existing {
         }
         match self.held_until {
             Some(until) => write!(f, ", which holds the key until {until}"),
-            None => f.write_str(", which holds the key until it has ended, and then for as long as was asked"),
+            None => f.write_str(", which holds the key until it has ended, and for the span of the key after that"),
         }
     }
 }
@@ -69,7 +69,10 @@ mod tests {
         };
         let deleted = Existing { status: None, held_until: Some(at(90)), ..waiting.clone() };
         for (existing, expected) in [
-            (waiting, ", scheduled for 1970-01-01T00:01:00Z, which holds the key until it has ended, and then for as long as was asked"),
+            (
+                waiting,
+                ", scheduled for 1970-01-01T00:01:00Z, which holds the key until it has ended, and for the span of the key after that",
+            ),
             (failed, ", failed (timeout) at 1970-01-01T00:01:01Z, which holds the key until 1970-01-01T00:01:30Z"),
             (deleted, ", deleted, which holds the key until 1970-01-01T00:01:30Z"),
         ] {

@@ -5,8 +5,9 @@
 
 use std::sync::{Arc, OnceLock};
 
+use jsonschema::error::ValidationErrorKind;
 use jsonschema::paths::LocationSegment;
-use jsonschema::{PatternOptions, Retrieve, Uri, Validator};
+use jsonschema::{PatternOptions, Retrieve, Uri, ValidationError, Validator};
 use serde_json::Value;
 
 use super::limits::SCHEMA_BYTES_MAX;
@@ -58,6 +59,7 @@ impl InputSchema {
         if value.is_null() && validator.is_valid(&Value::Object(serde_json::Map::new())) {
             return Ok(());
         }
+        let error = cause(&error);
         let mut path = field.to_owned();
         for segment in error.instance_path() {
             match segment {
@@ -86,6 +88,19 @@ impl InputSchema {
             let place = error.instance_path().as_str().to_owned();
             invalid(format!("not a JSON Schema that can be checked: {error}, at {}", if place.is_empty() { "its top" } else { &place }))
         })
+    }
+}
+
+/// What is wrong in detail. Of alternatives, such as a number or null for an optional field, the one that has the input's type says it.
+fn cause<'a>(error: &'a ValidationError<'a>) -> &'a ValidationError<'a> {
+    let (ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context }) = error.kind() else { return error };
+    let is_of_type = |branch: &&Vec<ValidationError<'static>>| {
+        branch.iter().all(|one| !matches!(one.kind(), ValidationErrorKind::Type { .. }) || one.instance_path() != error.instance_path())
+    };
+    let mut of_type = context.iter().filter(is_of_type);
+    match (of_type.next().and_then(|branch| branch.first()), of_type.next()) {
+        (Some(only), None) => cause(only),
+        _ => error,
     }
 }
 
@@ -132,6 +147,20 @@ mod tests {
         },
         "$defs": {"line": {"type": "object", "properties": {"sku": {"type": "string"}}, "additionalProperties": false}}
     }"##;
+
+    #[test]
+    fn an_optional_value_is_refused_with_its_own_reason() {
+        let schema = r#"{"type":"object","properties":{"n":{"anyOf":[{"type":"integer","minimum":0,"maximum":9},{"type":"null"}]}}}"#;
+        for (input, expected) in [
+            (r#"{"n":10}"#, "input.n: it is greater than the maximum of 9"),
+            (r#"{"n":1.0}"#, "input.n: an integer is written without fraction and exponent"),
+            (r#"{"n":"x"}"#, "input.n: it is not valid under any"),
+            (r#"{"n":null}"#, "fits"),
+        ] {
+            let said = checked(schema, input);
+            assert!(said.starts_with(expected), "{input}: {said}");
+        }
+    }
 
     #[test]
     fn an_input_is_refused_with_its_path() {

@@ -11,12 +11,24 @@ use crate::storage::{Storage, StorageError};
 /// How often the system's copy may have been updated.
 const PERIOD: Duration = Duration::from_secs(24 * 3600);
 
-/// Reloads the time zones daily until it is dropped.
+/// How long until crons are renewed again that storage could not renew. Until then they keep the occurrences of the zones before.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Reloads the time zones daily until it is dropped, and renews crons that an earlier reload could not renew.
 pub(super) async fn keep(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>) {
+    let mut reloaded = clock.elapsed();
     loop {
-        clock.sleep(PERIOD).await;
-        if let Err(error) = reload(&storage, clock.as_ref()).await {
-            tracing::warn!(%error, "the time zones could not be read again; those in force stay, and the next try is in a day");
+        clock.sleep(RETRY).await;
+        if clock.elapsed().saturating_sub(reloaded) >= PERIOD {
+            reloaded = clock.elapsed();
+            if let Err(error) = reload(&storage, clock.as_ref()).await {
+                tracing::warn!(%error, "the daily reload of the time zones failed");
+            }
+        } else if storage.zones().owes_renewal() {
+            match renew(storage.as_ref(), clock.as_ref()).await {
+                Ok(()) => tracing::warn!("the occurrences of all crons follow the new time zones now"),
+                Err(error) => tracing::warn!(%error, "the occurrences of crons do not follow the new time zones yet"),
+            }
         }
     }
 }
@@ -29,8 +41,15 @@ async fn reload(storage: &Arc<dyn Storage>, clock: &dyn Clock) -> Result<ZoneRel
         tracing::info!(release = release.release, source = release.source, "other time zones are in force");
     }
     // Also if they did not change: an earlier call may have failed half-way.
-    storage.renew_crons(clock.now()).await?;
+    renew(storage.as_ref(), clock).await?;
     Ok(release)
+}
+
+async fn renew(storage: &dyn Storage, clock: &dyn Clock) -> Result<(), StorageError> {
+    storage.zones().owe_renewal(true);
+    storage.renew_crons(clock.now()).await?;
+    storage.zones().owe_renewal(false);
+    Ok(())
 }
 
 impl Scheduler {
@@ -44,7 +63,8 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// `invalid-tzdir` if the folder that was chosen is no longer a valid zoneinfo folder. The zones in force then stay.
+    /// `invalid-tzdir` if the folder that was chosen is no longer a valid zoneinfo folder. The zones in force then stay. After an error of storage the
+    /// new zones are in force, and the scheduler renews the crons as soon as storage can.
     pub async fn reload_time_zones(&self) -> Result<ZoneRelease, Error> {
         reload(&self.core.storage, self.core.clock.as_ref()).await
     }

@@ -13,6 +13,8 @@ use crate::model::{Invalid, ZoneDatabase, ZoneRelease};
 const FILE_BYTES_MAX: u64 = 64 << 10;
 /// Files of all kinds; a release has about 600 zones.
 const FILES_MAX: usize = 4_096;
+/// Where the header of a TZif file counts its leap seconds (RFC 9636, section 3.1).
+const LEAP_SECONDS: std::ops::Range<usize> = 28..32;
 /// Names have at most three parts.
 const DEPTH_MAX: usize = 3;
 /// Copies of zones: with other counts of seconds, and under names that mean another zone on each machine.
@@ -102,12 +104,19 @@ fn is_part(part: &str) -> bool {
 fn zone(root: &Path, path: &Path) -> Result<Option<Vec<u8>>, String> {
     let mut bytes = Vec::new();
     let file = open(root, path)?;
+    // Files of /proc have no length, and reading some of them waits.
+    if file.metadata().is_ok_and(|data| data.len() == 0) {
+        return Ok(None);
+    }
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot be read: {error}"))?;
     if !bytes.starts_with(b"TZif") {
         return Ok(None);
     }
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(format!("has more than {FILE_BYTES_MAX} bytes"));
+    }
+    if bytes.get(LEAP_SECONDS).is_some_and(|count| count != [0; 4]) {
+        return Err("counts leap seconds, which times here do not have; name a folder without them, such as /usr/share/zoneinfo".into());
     }
     Ok(Some(bytes))
 }
@@ -166,6 +175,8 @@ mod tests {
         assert_eq!(verdict(link("/dev/zero", "Europe/Paris")), "the file Europe/Paris is a link that leads out of the folder");
         assert_eq!(verdict(write("Europe/Paris", b"".into())), "the file Europe/Paris is not a TZif file");
         assert_eq!(verdict(write("Europe/Paris", pad(70_000))), "the file Europe/Paris has more than 65536 bytes");
+        let leap = [b"TZif2".as_slice(), &[0; 26], &[27], &[0; 12]].concat();
+        assert!(verdict(write("Europe/Paris", leap)).starts_with("the file Europe/Paris counts leap seconds"));
         assert!(verdict(write("Europe/Paris", pad(200))).starts_with("the file Europe/Paris is corrupt: "));
         assert!(verdict(|folder| fs::remove_dir_all(folder).unwrap()).starts_with("the folder cannot be read: "));
         assert!(

@@ -6,6 +6,7 @@
 mod folder;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use crate::model::{Invalid, Zone, ZoneDatabase, ZoneRelease};
@@ -20,6 +21,7 @@ const SYSTEM_FOLDERS: [&str; 3] = ["/usr/share/zoneinfo", "/usr/share/lib/zonein
 pub struct Zones {
     source: Arc<Source>,
     current: Arc<RwLock<Arc<ZoneDatabase>>>,
+    owes_renewal: Arc<AtomicBool>,
 }
 
 /// What is read, now and at each reload.
@@ -35,7 +37,7 @@ enum Source {
 impl Zones {
     /// The copy that is compiled in, for good.
     pub fn bundled() -> Self {
-        Self { source: Arc::new(Source::Bundled), current: Arc::new(RwLock::new(Arc::new(ZoneDatabase::bundled()))) }
+        Self::with(Source::Bundled, ZoneDatabase::bundled())
     }
 
     /// The zones of `folder`; without one, of the folder that the environment variable `RUNLATER_TZDIR` names; without that, the system's or the
@@ -54,7 +56,21 @@ impl Zones {
 
     fn of(source: Source) -> Result<Self, Invalid> {
         let database = source.read()?;
-        Ok(Self { source: Arc::new(source), current: Arc::new(RwLock::new(Arc::new(database))) })
+        Ok(Self::with(source, database))
+    }
+
+    fn with(source: Source, database: ZoneDatabase) -> Self {
+        Self { source: Arc::new(source), current: Arc::new(RwLock::new(Arc::new(database))), owes_renewal: Arc::default() }
+    }
+
+    /// Whether stored crons may still follow the database that was in force before.
+    pub fn owes_renewal(&self) -> bool {
+        self.owes_renewal.load(Ordering::Acquire)
+    }
+
+    /// Records whether stored crons are still to be renewed by the database in force.
+    pub(crate) fn owe_renewal(&self, owes: bool) {
+        self.owes_renewal.store(owes, Ordering::Release);
     }
 
     /// The database in force.

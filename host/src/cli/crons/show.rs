@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::parse_name;
 use crate::cli::client::Client;
+use crate::cli::filter::shown_metadata;
 use crate::cli::screen::{Screen, clean};
 use crate::cli::{moment, pause};
 use crate::http::shapes;
@@ -27,7 +28,6 @@ impl Show {
         let now = moment::now();
         let time = |at: Option<crate::model::Timestamp>, none: &str| at.map_or(none.into(), |at| moment::with_hint(at, now));
         let missed = cron.missed.as_ref().map_or("as the task says".into(), missed_in_words);
-        let metadata: Vec<String> = cron.metadata.iter().map(|(key, value)| crate::model::write_entry(key, value)).collect();
         let input = match (&cron.input, &cron.input_bytes) {
             (Some(json), _) => json.get().to_string(),
             (None, Some(bytes)) => format!("{} in base64: {}", clean(&bytes.media_type), bytes.base64),
@@ -47,7 +47,7 @@ impl Show {
             ("fired", cron.max_count.map_or(cron.fired.to_string(), |max| format!("{} of {max}", cron.fired))),
             ("missed", missed),
             ("priority", cron.priority.map_or("the task's".into(), |priority| priority.to_string())),
-            ("metadata", if metadata.is_empty() { "none".into() } else { metadata.join(" ") }),
+            ("metadata", if cron.metadata.is_empty() { "none".into() } else { shown_metadata(&cron.metadata) }),
             ("input", input),
             ("origin", cron.origin.clone()),
             ("version", cron.version.to_string()),

@@ -3,11 +3,11 @@
 use clap::Args;
 
 use crate::cli::client::Client;
-use crate::cli::filter::parse_id;
+use crate::cli::filter::{parse_id, shown_metadata};
 use crate::cli::moment;
 use crate::cli::screen::{Screen, clean};
 use crate::http::shapes::{self, Bytes};
-use crate::model::{RunId, Timestamp, write_entry};
+use crate::model::{RunId, Timestamp};
 
 /// Show everything about one run
 #[derive(Args)]
@@ -47,7 +47,7 @@ fn show(screen: &Screen, run: &shapes::Run) -> anyhow::Result<()> {
         (_, Some(bytes)) => Some(format!("{} in base64: {}", bytes.media_type, bytes.base64)),
         _ => None,
     };
-    let metadata = run.metadata.iter().map(|(key, value)| write_entry(key, value)).collect::<Vec<_>>().join(" ");
+    let metadata = shown_metadata(&run.metadata);
     for (name, value) in [
         ("run", Some(run.id.to_string())),
         ("task", Some(run.task.clone())),

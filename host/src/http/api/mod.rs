@@ -14,16 +14,20 @@ mod schedule;
 mod tasks;
 mod tokens;
 
+use std::future::{Ready, ready};
+
 use axum::Router;
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, RawPathParams, Request};
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
+use futures_util::future::Either;
 
 use super::auth::Needs;
 use super::error::Problem;
-use crate::model::RunId;
+use crate::model::{Invalid, RunId};
 use crate::scheduler::Role;
 
 /// An operation of the API.
@@ -54,42 +58,42 @@ fn table() -> Vec<Route> {
     const POST: Method = Method::POST;
     vec![
         public(GET, "/healthz", health::healthz),
-        route(GET, "/v1/tasks", Read, tasks::list),
+        bare(GET, "/v1/tasks", Read, tasks::list),
         route(POST, "/v1/tasks", Deploy, register::register),
-        route(GET, "/v1/tasks/{name}", Read, tasks::show),
-        route(POST, "/v1/tasks/{name}/pause", Write, tasks::pause),
-        route(POST, "/v1/tasks/{name}/resume", Write, tasks::resume),
+        bare(GET, "/v1/tasks/{name}", Read, tasks::show),
+        bare(POST, "/v1/tasks/{name}/pause", Write, tasks::pause),
+        bare(POST, "/v1/tasks/{name}/resume", Write, tasks::resume),
         route(GET, "/v1/runs", Read, read::list),
-        route(POST, "/v1/runs", Trigger, schedule::schedule),
-        route(GET, "/v1/runs/{id}", Read, read::show),
-        route(Method::PATCH, "/v1/runs/{id}", Write, change::reschedule),
-        route(Method::DELETE, "/v1/runs/{id}", Write, change::delete),
+        bare(POST, "/v1/runs", Trigger, schedule::schedule),
+        bare(GET, "/v1/runs/{id}", Read, read::show),
+        bare(Method::PATCH, "/v1/runs/{id}", Write, change::reschedule),
+        bare(Method::DELETE, "/v1/runs/{id}", Write, change::delete),
         route(GET, "/v1/runs/{id}/wait", Read, read::wait),
-        route(GET, "/v1/runs/{id}/attempts", Read, read::attempts),
-        route(GET, "/v1/runs/{id}/explain", Read, explain::explain),
-        route(POST, "/v1/runs/{id}/trigger", Trigger, change::trigger),
-        route(POST, "/v1/runs/{id}/cancel", Write, change::cancel),
-        route(POST, "/v1/runs/bulk-delete", Write, bulk::delete),
-        route(POST, "/v1/runs/bulk-cancel", Write, bulk::cancel),
-        route(POST, "/v1/runs/bulk-trigger", Write, bulk::trigger),
-        route(POST, "/v1/runs/bulk-reschedule", Write, bulk::reschedule),
+        bare(GET, "/v1/runs/{id}/attempts", Read, read::attempts),
+        bare(GET, "/v1/runs/{id}/explain", Read, explain::explain),
+        bare(POST, "/v1/runs/{id}/trigger", Trigger, change::trigger),
+        bare(POST, "/v1/runs/{id}/cancel", Write, change::cancel),
+        bare(POST, "/v1/runs/bulk-delete", Write, bulk::delete),
+        bare(POST, "/v1/runs/bulk-cancel", Write, bulk::cancel),
+        bare(POST, "/v1/runs/bulk-trigger", Write, bulk::trigger),
+        bare(POST, "/v1/runs/bulk-reschedule", Write, bulk::reschedule),
         route(GET, "/v1/crons", Read, crons::list),
-        route(POST, "/v1/crons", Write, crons::create),
-        route(GET, "/v1/crons/{name}", Read, crons::show),
-        route(Method::PATCH, "/v1/crons/{name}", Write, crons::update),
-        route(Method::DELETE, "/v1/crons/{name}", Write, crons::delete),
+        bare(POST, "/v1/crons", Write, crons::create),
+        bare(GET, "/v1/crons/{name}", Read, crons::show),
+        bare(Method::PATCH, "/v1/crons/{name}", Write, crons::update),
+        bare(Method::DELETE, "/v1/crons/{name}", Write, crons::delete),
         route(GET, "/v1/crons/{name}/next", Read, crons::next),
-        route(POST, "/v1/crons/{name}/pause", Write, crons::pause),
-        route(POST, "/v1/crons/{name}/resume", Write, crons::resume),
-        route(POST, "/v1/crons/{name}/trigger", Trigger, crons::trigger),
-        route(POST, "/v1/crons/{name}/backfill", Write, crons::backfill),
+        bare(POST, "/v1/crons/{name}/pause", Write, crons::pause),
+        bare(POST, "/v1/crons/{name}/resume", Write, crons::resume),
+        bare(POST, "/v1/crons/{name}/trigger", Trigger, crons::trigger),
+        bare(POST, "/v1/crons/{name}/backfill", Write, crons::backfill),
         route(GET, "/v1/forecast", Read, forecast::forecast),
-        route(GET, "/v1/tokens", Admin, tokens::list),
-        route(POST, "/v1/tokens", Admin, tokens::create),
-        route(Method::DELETE, "/v1/tokens/{id}", Admin, tokens::revoke),
-        route(GET, "/v1/health", Admin, health::counts),
+        bare(GET, "/v1/tokens", Admin, tokens::list),
+        bare(POST, "/v1/tokens", Admin, tokens::create),
+        bare(Method::DELETE, "/v1/tokens/{id}", Admin, tokens::revoke),
+        bare(GET, "/v1/health", Admin, health::counts),
         route(GET, "/v1/audit", Admin, audit::list),
-        route(POST, "/v1/backup", Admin, backup::backup),
+        bare(POST, "/v1/backup", Admin, backup::backup),
     ]
 }
 
@@ -100,6 +104,34 @@ where
 {
     let (endpoint, handler) = public(method, path, Needs { role: needs, handler });
     (Endpoint { needs: Some(needs), ..endpoint }, handler)
+}
+
+/// The same for a request that takes no query string. A parameter there is refused: if it were ignored, `?dry_run=true` would act.
+fn bare<H, T>(method: Method, path: &'static str, needs: Role, handler: H) -> Route
+where
+    H: Handler<T, ()>,
+    T: 'static,
+{
+    route(method, path, needs, NoQuery(handler))
+}
+
+/// A handler of requests without a query string.
+#[derive(Clone)]
+struct NoQuery<H>(H);
+
+impl<H: Handler<T, S>, T, S> Handler<T, S> for NoQuery<H> {
+    type Future = Either<H::Future, Ready<Response>>;
+
+    fn call(self, request: Request, state: S) -> Self::Future {
+        match request.uri().query() {
+            None | Some("") => Either::Left(self.0.call(request, state)),
+            Some(query) => {
+                let name: String = query.split(['=', '&']).next().unwrap_or("").chars().take(64).collect();
+                let reason = "this request takes no parameters in its address; a POST or PATCH takes them in its JSON body";
+                Either::Right(ready(Problem::from(Invalid::new("unknown-parameter", "query", reason).seen(name)).into_response()))
+            }
+        }
+    }
 }
 
 fn public<H, T>(method: Method, path: &'static str, handler: H) -> Route

@@ -16,7 +16,7 @@ pub struct BulkChange {
     #[serde(default, deserialize_with = "filter::not_null", skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<String>>,
     /// The runs that match. It needs at least one condition.
-    #[serde(default, deserialize_with = "filter::not_null", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "filter::object", skip_serializing_if = "Option::is_none")]
     pub filter: Option<filter::Filter>,
     /// Every run of the namespace, instead of `ids` and `filter`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -31,19 +31,19 @@ pub struct BulkChange {
 #[serde(deny_unknown_fields)]
 pub struct BulkReschedule {
     /// Each to its own time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "filter::not_null", skip_serializing_if = "Option::is_none")]
     pub moves: Option<Vec<OneMove>>,
     /// The runs with these ids.
     #[serde(default, deserialize_with = "filter::not_null", skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<String>>,
     /// The runs that match. It needs at least one condition.
-    #[serde(default, deserialize_with = "filter::not_null", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "filter::object", skip_serializing_if = "Option::is_none")]
     pub filter: Option<filter::Filter>,
     /// Every run of the namespace, instead of `ids` and `filter`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all: bool,
     /// The one time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "filter::object", skip_serializing_if = "Option::is_none")]
     pub to: Option<Reschedule>,
     /// The span: `+1h` or `-30m`.
     #[serde(default, deserialize_with = "written::optional", skip_serializing_if = "Option::is_none")]

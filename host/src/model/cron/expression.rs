@@ -155,7 +155,10 @@ mod tests {
     fn a_refusal_says_what_to_write() {
         for (text, advice) in [
             ("0 22-2 * * *", "write 22-23,0-2"),
-            ("0 22-2/2 * * *", "write 22,0,2"),
+            ("0 22-2/2 * * *", "write 22-23/2,0-2/2"),
+            ("0 23-1/3 * * *", "write 23-23/3"),
+            ("0 0 * * 5-1#2", "write 5-6#2,0-1#2"),
+            ("0 0 * * 7-2/2", "write 0-2/2"),
             ("0 0 * * FRI-MON", "write FRI-SAT,SUN-MON"),
             ("0 0 * * 5-1", "write 5-6,0-1"),
             ("0 0 * * 7-2", "write 0-2"),

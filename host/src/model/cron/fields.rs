@@ -106,7 +106,10 @@ fn plain(field: &Field, item: &str) -> Result<u64, String> {
         return Ok(range(field.least, field.most, step));
     }
     if of.is_empty() {
-        return Err(format!("a step needs values to step through: write *{item}"));
+        return Err(match item.contains('/') {
+            true => format!("a step needs values to step through: write *{item}"),
+            false => not_understood(field),
+        });
     }
     let Some((from, to)) = of.split_once('-') else {
         let value = value(field, of)?;
@@ -137,10 +140,14 @@ fn last(field: &Field) -> u32 {
 /// A range that goes past the end of its field and on from the beginning, as a list without such a range.
 fn unwrapped(field: &Field, from: (&str, u32), to: (&str, u32), step: u32) -> String {
     if step > 1 {
+        // In two ranges, so that it stays a rule with a step.
         let (most, count) = (last(field), last(field) - field.least + 1);
-        let values = (from.1..=to.1 + count).step_by(step as usize);
-        let values: Vec<_> = values.map(|value| if value > most { value - count } else { value }.to_string()).collect();
-        return values.join(",");
+        if from.1 > most {
+            return format!("{}-{}/{step}", field.least, to.1);
+        }
+        let first = (from.1..).step_by(step as usize).find(|value| *value > most).expect("steps go on") - count;
+        let head = format!("{}-{most}/{step}", from.1);
+        return if first > to.1 { head } else { format!("{head},{first}-{}/{step}", to.1) };
     }
     let by_name = [from.0, to.0].iter().any(|text| number(text).is_none());
     let word = |value: u32| match field.names.get((value - field.least) as usize) {
@@ -209,7 +216,14 @@ fn day_of_week(days: &mut Days, field: &Field, item: &str) -> Result<u64, String
         // `5L` names one day only.
         value(field, weekdays)?;
     }
-    let bits = sunday_is_zero(plain(field, weekdays)?);
+    // A rewrite of the days alone would leave out which of the month is meant.
+    let bits = plain(field, weekdays).map_err(|reason| match reason.split_once(": write ") {
+        Some((reason, days)) if item.contains('#') => {
+            format!("{reason}: write {}", days.split(',').map(|days| format!("{days}#{which}")).collect::<Vec<_>>().join(","))
+        }
+        _ => reason,
+    })?;
+    let bits = sunday_is_zero(bits);
     match which {
         "L" => days.last_of_week |= bits,
         "1" | "2" | "3" | "4" | "5" => days.nth_of_week[usize::from(which.as_bytes()[0] - b'1')] |= bits,

@@ -143,6 +143,9 @@ impl CronRule {
         let reason = match has_day {
             false => "no day of the calendar ever matches it",
             true if self.end.is_some() => "it never fires between its start and its end",
+            true if self.clone().starting(Timestamp::MIN).next_after(Timestamp::MIN).is_some() => {
+                "it does not fire any more between its start and the year 9999"
+            }
             true => "it never fires: the clocks of its time zone skip all its times, and with a * or a step none of them is made up for",
         };
         Err(Invalid::new("invalid-cron", "expression", reason).seen(text))

@@ -137,7 +137,7 @@ pub(super) fn refuse_foreign_log(conn: &Connection, path: &Path) -> Result<(), S
 }
 
 fn foreign_log(path: &Path) -> StorageError {
-    StorageError::Corrupt(format!(
+    StorageError::Unavailable(format!(
         "{} lies beside the log of another database; move {} away, or put the file back that belongs to it; nothing was changed",
         path.display(),
         beside(path, "-wal").display()

@@ -95,7 +95,7 @@ fn each_bad_file_has_its_exit_code_and_says_what_to_run() {
             UNUSABLE,
             &["newer runlater", "run that version"],
         ),
-        ("log", put_the_log_of_another, DAMAGED, &["the log of another database", ".db-wal"]),
+        ("log", put_the_log_of_another, UNUSABLE, &["the log of another database", ".db-wal"]),
         ("folder", |path| fs::create_dir(path).unwrap(), UNUSABLE, &["is not a file"]),
         ("pipe", |path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success()), UNUSABLE, &["is not a file"]),
         ("device", |path| std::os::unix::fs::symlink("/dev/null", path).unwrap(), UNUSABLE, &["is not a file"]),

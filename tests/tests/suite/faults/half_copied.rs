@@ -236,7 +236,7 @@ fn a_log_of_another_program_beside_ours_is_refused() {
     let before = (fs::read(&path).unwrap(), fs::read(beside(&path, "-wal")).unwrap());
     for refused in [SqliteStorage::refuse_foreign_tables(&path), SqliteStorage::open(&path, at(0)).map(drop)] {
         let error = refused.unwrap_err();
-        assert!(matches!(error, StorageError::Corrupt(_)) && error.to_string().contains("the log of another database"), "{error}");
+        assert!(matches!(error, StorageError::Unavailable(_)) && error.to_string().contains("the log of another database"), "{error}");
         assert!((fs::read(&path).unwrap(), fs::read(beside(&path, "-wal")).unwrap()) == before);
     }
 }
