@@ -79,6 +79,8 @@ fn rules_that_never_fire_are_refused_with_the_reason() {
         let refused = rule(text, zone, "2026-06-01T00:00:00Z").unwrap_err();
         assert!(refused.code == "invalid-cron" && refused.reason.contains(reason), "{text}: {refused}");
     }
+    let late = rule("* * * * *", "UTC", "9999-12-31T23:59:30Z").unwrap_err();
+    assert!(late.reason.contains("not fire any more"), "{late}");
     assert!(rule("15 2 * 3 SUN#L", "Europe/Prague", "2026-06-01T00:00:00Z").is_ok(), "named times fire after the gap");
 }
 

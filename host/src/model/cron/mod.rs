@@ -143,12 +143,16 @@ impl CronRule {
         let reason = match has_day {
             false => "no day of the calendar ever matches it",
             true if self.end.is_some() => "it never fires between its start and its end",
-            true if self.clone().starting(Timestamp::MIN).next_after(Timestamp::MIN).is_some() => {
-                "it does not fire any more between its start and the year 9999"
-            }
+            true if self.fires_under_the_last_rules() => "it does not fire any more between its start and the end of the year 9999",
             true => "it never fires: the clocks of its time zone skip all its times, and with a * or a step none of them is made up for",
         };
         Err(Invalid::new("invalid-cron", "expression", reason).seen(text))
+    }
+
+    /// Whether it fires after the last change of zone rules that is known, although it may not from its start on.
+    fn fires_under_the_last_rules(&self) -> bool {
+        let settled = Timestamp::from_micros(search::REPEATING_FROM * 1_000_000).expect("the year 2100 is in range");
+        self.start > settled && self.clone().starting(settled).next_after(settled).is_some()
     }
 
     /// The text it was made from.

@@ -13,7 +13,7 @@ const DAY: i64 = 86_400;
 /// After this, the clocks of a zone can show again what they showed before only if somebody changes them.
 const REPEAT_BOUND: i64 = 2 * OFFSET_BOUND;
 /// From 2100 on, the rules of all zones are the same in each year, so clocks and calendar together repeat after 400 years.
-const REPEATING_FROM: i64 = 4_102_444_800;
+pub(super) const REPEATING_FROM: i64 = 4_102_444_800;
 const CYCLE: i64 = 400 * 31_556_952 + 366 * DAY;
 
 /// Days that match, and the times of day on them.

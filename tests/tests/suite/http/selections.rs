@@ -131,6 +131,7 @@ async fn a_selection_that_is_empty_by_accident_is_refused() {
         (json!({ "filter": {} }), "empty-filter", json!("filter")),
         (json!({ "filter": null }), "empty-filter", json!("filter")),
         (json!({ "filter": [] }), "empty-filter", json!("filter")),
+        (json!({ "filter": [["touch"]] }), "invalid-field", json!("filter")),
         (json!({ "filter": { "task": [] } }), "empty-filter", json!("filter.task")),
         (json!({ "filter": { "task": null } }), "empty-filter", json!("filter.task")),
         (json!({ "filter": { "task": [""] } }), "invalid-name", json!("filter.task")),
@@ -164,6 +165,13 @@ async fn a_selection_that_is_empty_by_accident_is_refused() {
             );
         }
     }
+    // Neither parameters that would be ignored, nor a list in place of the object.
+    let ids = json!({ "ids": [run.to_string()] });
+    for (method, path) in [("POST", "/v1/runs/bulk-delete?dry_run=true".into()), ("DELETE", format!("/v1/runs/{run}?dry_run=true"))] {
+        let body = if method == "POST" { ids.clone() } else { Value::Null };
+        assert_eq!(world.ask(method, &path, body).await.code(), "unknown-parameter");
+    }
+    assert_eq!(world.ask("POST", "/v1/runs/bulk-delete", json!([[run.to_string()]])).await.code(), "invalid-field");
     assert_eq!(world.scheduler.get(run).await.unwrap(), before, "nothing was done");
     let empty = world.ask("POST", "/v1/runs/bulk-delete", json!({ "filter": {} })).await;
     assert!(empty.body["detail"].as_str().unwrap().contains("\"all\": true"), "{}", empty.body);
