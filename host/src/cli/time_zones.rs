@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::{Exit, Failure};
 use super::screen::{Screen, clean};
-use crate::scheduler::{Scheduler, SchedulerBuilder};
+use crate::scheduler::{Error, Scheduler, SchedulerBuilder};
 use crate::zones::Zones;
 
 /// The folder with the time zones.
@@ -53,6 +53,9 @@ impl ReloadSignal {
             }
             match scheduler.reload_time_zones().await {
                 Ok(zones) => screen.note(clean(&format!("in force: time zones {zones}"))),
+                Err(Error::Storage(error)) => {
+                    tracing::error!(%error, "new time zones are in force; the host renews the crons as soon as it can store them");
+                }
                 Err(error) => tracing::error!(%error, "the time zones could not be read again; those in force stay"),
             }
         }

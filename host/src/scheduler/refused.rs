@@ -1,7 +1,7 @@
 //! Which of the selected runs a bulk change refuses, and why, without making it.
 //!
 //! Used by `bulk.rs`. The reasons that follow from a run alone are decided in the model; here is added what only storage knows: whether a run
-//! exists, and who holds its unique key.
+//! exists, and which run holds its unique key.
 
 use rustc_hash::FxHashMap;
 

@@ -635,7 +635,7 @@ impl Storage for SqliteStorage {
         let trouble = self.shared.trouble();
         let locked = self.shared.locked.load(Ordering::Acquire).then_some(StorageError::Locked);
         let reason = trouble.as_ref().or(locked.as_ref()).map(StorageError::code);
-        // What is not known yet because nothing was to be written is known to the next who asks.
+        // If nothing was written for a while, the lock is unknown. The writer tries it now, and the next call of `health` has the result.
         self.shared.request_probe();
         Health {
             time_zones: self.shared.registry.zones().release(),
