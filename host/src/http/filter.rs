@@ -232,6 +232,18 @@ pub(super) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserialize
     deserializer.deserialize_any(Object(PhantomData)).map(Some)
 }
 
+/// A list of objects that may be left out, but not null.
+pub(super) fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<T>>, D::Error> {
+    struct Item<T>(Option<T>);
+    impl<'de, T: Deserialize<'de>> Deserialize<'de> for Item<T> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            object(deserializer).map(Self)
+        }
+    }
+    let items: Option<Vec<Item<T>>> = not_null(deserializer)?;
+    Ok(items.map(|items| items.into_iter().filter_map(|Item(item)| item).collect()))
+}
+
 fn empty<E: serde::de::Error>() -> E {
     E::custom(format!("{EMPTY_CONDITION}: {EMPTY_ADVICE}"))
 }

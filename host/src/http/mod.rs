@@ -21,6 +21,7 @@ mod host_header;
 mod http2;
 mod if_match;
 mod json;
+mod percent;
 mod rates;
 pub mod shapes;
 

@@ -27,6 +27,7 @@ use futures_util::future::Either;
 
 use super::auth::Needs;
 use super::error::Problem;
+use crate::http::percent;
 use crate::model::{Invalid, RunId};
 use crate::scheduler::Role;
 
@@ -175,6 +176,7 @@ impl<S: Send + Sync> FromRequestParts<S> for QueryPairs {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        percent::check(parts.uri.query().unwrap_or(""))?;
         axum::extract::Query::try_from_uri(&parts.uri)
             .map(|axum::extract::Query(pairs)| Self(pairs))
             .map_err(|_| Problem::new(axum::http::StatusCode::BAD_REQUEST, "invalid-query", "the query string can't be decoded"))

@@ -31,7 +31,7 @@ pub struct BulkChange {
 #[serde(deny_unknown_fields)]
 pub struct BulkReschedule {
     /// Each to its own time.
-    #[serde(default, deserialize_with = "filter::not_null", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "filter::objects", skip_serializing_if = "Option::is_none")]
     pub moves: Option<Vec<OneMove>>,
     /// The runs with these ids.
     #[serde(default, deserialize_with = "filter::not_null", skip_serializing_if = "Option::is_none")]

@@ -296,6 +296,8 @@ async fn addresses() {
         ("GET", "/v1/runs?status=done", 422, "invalid-status"),
         ("GET", "/v1/runs?tsak=x", 422, "unknown-parameter"),
         ("GET", "/v1/runs?_method=DELETE", 422, "unknown-parameter"),
+        ("GET", "/v1/runs?metadata=a=%ff", 400, "invalid-query"),
+        ("GET", "/v1/runs?metadata=a=%4", 400, "invalid-query"),
         ("GET", "/v1/runs?trigger_from=4102444800000", 422, "invalid-time"),
         ("GET", "/v1/runs?parent=7", 422, "invalid-id"),
         ("GET", "/v1/runs?limit=1&limit=2", 422, "invalid-parameter"),

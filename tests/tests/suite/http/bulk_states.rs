@@ -233,6 +233,11 @@ async fn a_run_is_not_moved_to_two_times_at_once() {
     let conflict = bench.world.ask("POST", "/v1/runs/bulk-reschedule", moves).await;
     assert_eq!((conflict.status.as_u16(), conflict.code(), &conflict.body["field"]), (422, "invalid-bulk", &json!("moves[2]")));
     assert!(conflict.body["detail"].as_str().unwrap().contains("moves[0]"), "{}", conflict.body);
+    // A list is no object, whose fields would be told by their order.
+    for moves in [json!([[ids[0], "2101-01-01T00:00:00Z"]]), json!([null]), json!([at(ids[0], 2101), [ids[1]]])] {
+        let refused = bench.world.ask("POST", "/v1/runs/bulk-reschedule", json!({ "moves": moves })).await;
+        assert_eq!(refused.status.as_u16(), 422, "{moves}: {}", refused.body);
+    }
     assert_eq!(bench.runs(&ids).await, before, "none of them is moved");
     let same = json!({ "moves": [at(ids[0], 2100), at(ids[1], 2101), at(ids[0], 2100)] });
     let moved = bench.world.ask("POST", "/v1/runs/bulk-reschedule", same).await.body;
