@@ -11,6 +11,8 @@ mod cancel;
 pub mod cli;
 pub mod clock;
 pub mod executor;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 #[cfg(feature = "hatchet")]
 pub mod hatchet;
 #[cfg(feature = "server")]

@@ -18,6 +18,9 @@ pub mod token;
 
 use crate::http::Door;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use grpc::{fuzz_frames, fuzz_messages};
+
 /// Both of its ways in: REST beside the API, gRPC over HTTP/2.
 pub fn doors() -> Vec<Door> {
     vec![rest::door(), grpc::door()]

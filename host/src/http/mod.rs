@@ -17,6 +17,8 @@ mod entrance;
 pub mod error;
 pub mod filter;
 mod foreign_page;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod host_header;
 mod http2;
 mod if_match;
@@ -40,6 +42,8 @@ use entrance::Entrance;
 pub use api::{Endpoint, endpoints};
 pub use auth::Caller;
 pub use door::{Door, Way, needs};
+#[cfg(feature = "fuzzing")]
+pub(crate) use fuzzing::{fuzz_body, fuzz_list_query};
 pub use json::Json;
 pub use rates::{Peer, Rates};
 

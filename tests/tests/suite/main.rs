@@ -11,6 +11,7 @@ mod cli;
 mod client;
 mod conformance;
 mod contracts;
+mod corpus;
 mod crash;
 mod embedding;
 mod faults;

@@ -14,6 +14,8 @@ mod component_cache;
 mod confine;
 mod describe;
 mod engine;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod host_interfaces;
 mod imports;
 mod limiter;
@@ -46,6 +48,8 @@ use super::{AttemptReport, AttemptRequest, ComponentSource, Executor};
 pub use attempt::AttemptState;
 pub use bare::Bare;
 pub use compile::{Compiler, compile_child_main};
+#[cfg(feature = "fuzzing")]
+pub(crate) use fuzzing::{fuzz_cached_code, fuzz_component};
 pub use linkers::ExtendLinker;
 
 use component_cache::{ComponentCache, Loaded, Upload};

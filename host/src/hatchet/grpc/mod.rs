@@ -5,12 +5,17 @@
 
 mod bulk_trigger_workflow;
 mod framing;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod get_run_details;
 mod messages;
 mod refuse;
 mod schedule_workflow;
 mod subscribe_to_workflow_runs;
 mod trigger_workflow;
+
+#[cfg(feature = "fuzzing")]
+pub(crate) use fuzzing::{fuzz_frames, fuzz_messages};
 
 use axum::Router;
 use axum::routing::MethodFilter;

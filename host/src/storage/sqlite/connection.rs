@@ -23,7 +23,7 @@ const QUICK_CHECK_BYTES_MAX: u64 = 1 << 30;
 pub(super) const APPLICATION_ID: i32 = 0x7275_6e6c;
 
 /// Each migration in a transaction of its own; the schema's version is how many were applied.
-const MIGRATIONS: [&str; 11] = [
+pub(super) const MIGRATIONS: [&str; 11] = [
     include_str!("migrations/0001_runs.sql"),
     include_str!("migrations/0002_policies.sql"),
     include_str!("migrations/0003_crons.sql"),

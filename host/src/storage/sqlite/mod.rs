@@ -21,6 +21,8 @@ mod delete;
 mod due_queue;
 mod finish;
 mod foreign;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod gate;
 mod gated;
 mod group;
@@ -78,6 +80,8 @@ use crate::model::{
     Timestamp, UniqueKey, Version,
 };
 use audit::Note;
+#[cfg(feature = "fuzzing")]
+pub(crate) use fuzzing::fuzz_row;
 use list::Reader;
 use queue::Op;
 pub use room::Room;
