@@ -18,7 +18,7 @@ use super::screen::{Screen, clean};
 use super::time_zones::{ReloadSignal, TimeZonesArgument};
 use crate::executor::wasm::Compiler;
 use crate::http::{self, Rates};
-use crate::model::limits::{CATCH_UP_WINDOW_MAX, LIVE_PER_NAMESPACE_MAX};
+use crate::model::limits::{CATCH_UP_WINDOW_MAX, GUEST_SOCKETS_MAX, LIVE_PER_NAMESPACE_MAX};
 use crate::model::{RateLimit, parse_duration};
 use crate::scheduler::{Error, NewToken, Role, Scheduler, SchedulerBuilder};
 use crate::storage::StorageError;
@@ -69,6 +69,9 @@ pub(super) struct Serve {
     missed_grace: Option<Duration>,
     #[command(flatten)]
     slots: SlotsArgument,
+    /// TCP sockets that all attempts together may have open
+    #[arg(long, value_name = "COUNT", default_value_t = GUEST_SOCKETS_MAX)]
+    guest_sockets: usize,
     #[command(flatten)]
     rates: RateArguments,
     #[command(flatten)]
@@ -158,7 +161,8 @@ impl Serve {
             let listener = bind(self.listen).await?;
             let room = Room { keep_free: self.keep_free << 20, ..Room::default() };
             let scheduler = open(&self.db, |builder| {
-                let builder = self.time_zones.apply(self.slots.apply(builder)).room(room).live_runs(self.live_runs);
+                let builder =
+                    self.time_zones.apply(self.slots.apply(builder)).room(room).live_runs(self.live_runs).guest_sockets(self.guest_sockets);
                 let builder = match self.missed_grace {
                     Some(grace) => builder.missed_grace(grace),
                     None => builder,

@@ -1,6 +1,6 @@
 //! Components, and what they say of their tasks.
 
-use super::{CronSettings, CronSpec, Digest, InputSchema, Invalid, Name, Payload, PolicySettings, Timestamp, ZoneDatabase};
+use super::{CronSettings, CronSpec, Digest, InputSchema, Invalid, Metadata, Name, Payload, PolicySettings, Timestamp, ZoneDatabase};
 
 /// A component as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +67,11 @@ impl CodeCron {
     /// What its runs are given.
     pub fn input(&self) -> &Payload {
         &self.spec.input
+    }
+
+    /// What its runs can be found by.
+    pub fn metadata(&self) -> &Metadata {
+        &self.spec.metadata
     }
 
     /// What it does, if it is stored at `now`: one that says no other time counts from then on.

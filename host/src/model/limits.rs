@@ -135,6 +135,10 @@ pub const AUDIT_PAGE_MAX: usize = 500;
 /// Bytes of what an entry of the audit trail says beside its run.
 pub const AUDIT_TEXT_BYTES_MAX: usize = 256;
 
+/// TCP sockets that the guests of a host may have open together, unless an operator says otherwise: a quarter of the 1,024 files that many systems
+/// let a process have.
+pub const GUEST_SOCKETS_MAX: usize = 256;
+
 /// Bounds on one attempt of a guest. The defaults are those of the documentation.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Limits {
@@ -154,6 +158,8 @@ pub struct Limits {
     pub hostcall_bytes: usize,
     /// Live resources in an attempt.
     pub handles: usize,
+    /// TCP sockets that an attempt may have open.
+    pub sockets: usize,
     /// Calls of our interfaces, and of WASI, by one attempt.
     pub host_calls: u64,
     /// Bytes of stdout, stderr and log kept of an attempt.
@@ -173,7 +179,10 @@ impl Default for Limits {
             tables: 64,
             // A payload of 256 KiB with its metadata fits several times; `list<string>` aliasing bombs do not.
             hostcall_bytes: 1 << 20,
-            handles: 1_000,
+            // Two pages of 500 listed runs, and what an interpreter keeps beside; their bytes count as memory.
+            handles: 10_000,
+            // A pool of connections to a database fits.
+            sockets: 16,
             host_calls: 100_000,
             log_bytes: 256 << 10,
             random_bytes: 64 << 10,

@@ -14,6 +14,8 @@ use super::{Invalid, Zone};
 
 /// The source of the copy that is compiled in.
 const BUNDLED: &str = "bundled";
+/// Bytes of the longest name that a folder can hold: three parts of 255 bytes, and two slashes.
+const NAME_BYTES_MAX: usize = 3 * 255 + 2;
 
 /// The release of a time zone database and where it comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -99,6 +101,9 @@ impl ZoneDatabase {
     ///
     /// `invalid-timezone`, with the name that was probably meant.
     pub fn zone(&self, name: &str) -> Result<Zone, Invalid> {
+        if name.len() > NAME_BYTES_MAX {
+            return Err(self.unknown(name));
+        }
         if let Some(zone) = self.parsed.read().expect("nothing panics while it holds this").get(name) {
             return Ok(zone.clone());
         }

@@ -106,6 +106,13 @@ impl SchedulerBuilder {
         self
     }
 
+    /// How many TCP sockets the guests of all tasks may have open together; default 256. Beyond it, WASI answers `new-socket-limit`. How many one attempt
+    /// may have is one of the [`limits`](Self::limits).
+    pub fn guest_sockets(mut self, sockets: usize) -> Self {
+        self.wasm.guest_sockets = sockets;
+        self
+    }
+
     /// Where components are compiled; default: in this process.
     pub fn compiler(mut self, compiler: Compiler) -> Self {
         self.wasm.compiler = compiler;

@@ -6,17 +6,49 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::guest_calls::{GuestCalls, unavailable};
 use crate::executor::{CallError, CronCalls, ScheduleRequest};
-use crate::model::limits::WRITES_PER_ATTEMPT_MAX;
-use crate::model::{Cron, CronFilter, CronOccurrence, CronSettings, CronSpec, Due, Name, NewRun, Origin, Pause, RunId, Timestamp, Write};
+use crate::model::limits::{PAYLOAD_BYTES_MAX, WRITES_PER_ATTEMPT_MAX};
+use crate::model::{
+    Cron, CronFilter, CronOccurrence, CronSettings, CronSpec, Due, Name, NewRun, Origin, Pause, Payload, RunId, Timestamp, Write,
+};
+
+/// Bytes of inputs after which a page of crons ends early.
+const PAGE_BYTES_MAX: usize = 8 << 20;
+/// Crons that are read at once: with the longest inputs, twice the bytes of a page.
+const READ_AT_ONCE: usize = 2 * PAGE_BYTES_MAX / PAYLOAD_BYTES_MAX;
 
 /// The crons that an attempt's writes concern, as it sees them; `None` for one that it deleted.
-pub(super) type OwnCrons = BTreeMap<Name, Option<Cron>>;
+pub(super) type OwnCrons = BTreeMap<Name, Option<OwnCron>>;
+
+/// One of them.
+#[derive(Clone)]
+pub(super) struct OwnCron {
+    /// Of a stored cron whose input the attempt did not change, without that input: the inputs of all crons that an attempt touches could fill the
+    /// memory of the host.
+    seen: Cron,
+    has_input: bool,
+}
 
 impl GuestCalls {
     fn find_cron(&self, name: &Name) -> Result<Option<Cron>, CallError> {
-        if let Some(own) = self.own_crons.get(name) {
-            return Ok(own.clone());
+        match self.own_crons.get(name) {
+            Some(None) => Ok(None),
+            Some(Some(own)) => self.with_input(own).map(Some),
+            None => self.stored_cron(name),
         }
+    }
+
+    fn with_input(&self, own: &OwnCron) -> Result<Cron, CallError> {
+        let mut cron = own.seen.clone();
+        if !own.has_input
+            // One that was deleted meanwhile has none; the commit will find the conflict.
+            && let Some(stored) = self.stored_cron(&cron.name)?
+        {
+            cron.spec.input = stored.spec.input;
+        }
+        Ok(cron)
+    }
+
+    fn stored_cron(&self, name: &Name) -> Result<Option<Cron>, CallError> {
         let now = self.clock.now();
         let stored = self.storage.cron(self.namespace, name).map_err(unavailable)?;
         Ok(stored.map(|cron| Cron { pause: cron.pause.filter(|pause| pause.holds(now)), ..cron }))
@@ -38,13 +70,22 @@ impl GuestCalls {
         task.check_lane(&spec.input, &spec.metadata).map_err(CallError::from)
     }
 
-    /// Keeps a changed cron as the attempt's reads see it.
-    fn see_cron(&mut self, cron: Cron, now: Timestamp) {
+    /// Keeps a changed cron as the attempt's reads see it. `new_input`: its input is part of this write.
+    fn see_cron(&mut self, cron: Cron, new_input: bool, now: Timestamp) {
         let may_fire = cron.spec.max_count.is_none_or(|count| cron.fired < count);
         let next_at = cron.fires_after(now).filter(|_| may_fire).and_then(|after| cron.spec.rule.next_after(after));
-        let seen = Cron { next_at, version: cron.version + 1, updated_at: now, ..cron };
-        self.own_crons.insert(seen.name.clone(), Some(seen));
+        let mut seen = Cron { next_at, version: cron.version + 1, updated_at: now, ..cron };
+        let has_input = new_input || matches!(self.own_crons.get(&seen.name), Some(Some(own)) if own.has_input);
+        if !has_input {
+            seen.spec.input = Payload::null();
+        }
+        self.own_crons.insert(seen.name.clone(), Some(OwnCron { seen, has_input }));
     }
+}
+
+/// Bytes that a cron adds to a page.
+fn size(cron: &Cron) -> usize {
+    cron.spec.input.bytes().len()
 }
 
 /// What an occurrence of a cron is scheduled with: as the cron says, at once.
@@ -92,7 +133,7 @@ impl CronCalls for GuestCalls {
         }
         self.push(Write::CreateCron(name.clone(), Box::new(spec.clone())))?;
         let (origin, pause, next_at) = (Origin::Guest, None, None);
-        self.see_cron(Cron { name, spec, origin, pause, next_at, fired: 0, version: 0, created_at: now, updated_at: now }, now);
+        self.see_cron(Cron { name, spec, origin, pause, next_at, fired: 0, version: 0, created_at: now, updated_at: now }, true, now);
         Ok(())
     }
 
@@ -103,39 +144,51 @@ impl CronCalls for GuestCalls {
     fn crons(&mut self, filter: &CronFilter) -> Result<(Vec<Cron>, Option<Name>), CallError> {
         // One more than fits, to know whether the page is the last one.
         let wanted = filter.limit + 1;
-        let mut asked = CronFilter { limit: wanted, ..filter.clone() };
-        let mut crons: Vec<Cron> = Vec::new();
-        loop {
+        let mut asked = CronFilter { limit: wanted.min(READ_AT_ONCE), ..filter.clone() };
+        let (mut crons, mut bytes): (Vec<Cron>, usize) = (Vec::new(), 0);
+        let is_whole = loop {
             let stored = self.storage.crons(self.namespace, &asked, self.clock.now()).map_err(unavailable)?;
-            let is_whole = stored.len() < wanted;
+            let is_whole = stored.len() < asked.limit;
             asked.after = stored.last().map(|cron| cron.name.clone());
-            crons.extend(stored.into_iter().filter(|cron| !self.own_crons.contains_key(&cron.name)));
-            if is_whole || crons.len() >= wanted {
-                break;
+            crons.extend(stored.into_iter().filter(|cron| !self.own_crons.contains_key(&cron.name)).inspect(|cron| bytes += size(cron)));
+            if is_whole || crons.len() >= wanted || bytes > PAGE_BYTES_MAX {
+                break is_whole;
             }
-        }
-        // What the attempt put beyond a full page belongs to a later one.
-        let end = (crons.len() >= wanted).then(|| crons.last().map(|cron| cron.name.clone())).flatten();
-        let own = self.own_crons.values().flatten().filter(|cron| {
+        };
+        // Storage has shown everything up to here: what the attempt put beyond it belongs to a later page.
+        let end = if is_whole { None } else { asked.after };
+        let own = self.own_crons.values().flatten().filter(|own| {
+            let cron = &own.seen;
             filter.task.as_ref().is_none_or(|task| cron.spec.task == *task)
                 && filter.after.as_ref().is_none_or(|after| cron.name > *after)
                 && end.as_ref().is_none_or(|end| cron.name <= *end)
         });
-        crons.extend(own.cloned());
+        crons.extend(own.map(|own| own.seen.clone()));
         crons.sort_by(|a, b| a.name.cmp(&b.name));
-        let is_last = crons.len() <= filter.limit;
-        crons.truncate(filter.limit);
-        let next = crons.last().map(|cron| cron.name.clone()).filter(|_| !is_last);
-        Ok((crons, next))
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        let mut rest = crons.into_iter();
+        while page.len() < filter.limit && bytes <= PAGE_BYTES_MAX {
+            let Some(cron) = rest.next() else { break };
+            let cron = match self.own_crons.get(&cron.name) {
+                Some(Some(own)) => self.with_input(own)?,
+                _ => cron,
+            };
+            bytes += size(&cron);
+            page.push(cron);
+        }
+        let is_last = rest.next().is_none() && end.is_none();
+        let next = page.last().map(|cron| cron.name.clone()).filter(|_| !is_last);
+        Ok((page, next))
     }
 
     fn update_cron(&mut self, name: &Name, settings: CronSettings) -> Result<(), CallError> {
         let now = self.clock.now();
         let cron = self.changeable_cron(name)?;
+        let new_input = settings.input.is_some();
         let change = settings.change(&cron.spec, cron.version, now, &self.storage.zones().current())?;
         self.check_cron(&cron.spec.clone().with(change.clone()))?;
         self.push(Write::ChangeCron(name.clone(), Box::new(change.clone())))?;
-        self.see_cron(Cron { spec: cron.spec.clone().with(change), ..cron }, now);
+        self.see_cron(Cron { spec: cron.spec.clone().with(change), ..cron }, new_input, now);
         Ok(())
     }
 
@@ -145,14 +198,14 @@ impl CronCalls for GuestCalls {
         let cron = self.cron(name)?;
         let pause = Some(pause.in_place_of(cron.pause.as_ref(), now));
         self.push(Write::PauseCron(name.clone(), pause.clone()))?;
-        self.see_cron(Cron { pause, ..cron }, now);
+        self.see_cron(Cron { pause, ..cron }, false, now);
         Ok(())
     }
 
     fn resume_cron(&mut self, name: &Name) -> Result<(), CallError> {
         let cron = self.cron(name)?;
         self.push(Write::PauseCron(name.clone(), None))?;
-        self.see_cron(Cron { pause: None, ..cron }, self.clock.now());
+        self.see_cron(Cron { pause: None, ..cron }, false, self.clock.now());
         Ok(())
     }
 

@@ -9,17 +9,20 @@ use async_trait::async_trait;
 
 use super::creates::GuestCreates;
 use super::cron_calls::OwnCrons;
-use super::own_writes::{OwnWrites, merge};
+use super::own_writes::{OwnWrites, merge, place};
 use super::pause_calls::OwnPauses;
 use crate::clock::Clock;
 use crate::executor::{CallError, HostCalls, ScheduleRequest, Selected};
 use crate::model::limits::{DEPTH_MAX, LIVE_PER_ROOT_MAX, PAGE_SIZE_MAX, REFUSED_LISTED_MAX, WRITES_PER_ATTEMPT_MAX};
 use crate::model::{
-    BulkChange, BulkFilter, Cursor, Due, Existing, Invalid, Lineage, NamespaceId, NewRun, Order, Origin, Page, ParentRun, Progress,
-    RateLimit, Run, RunFilter, RunId, Status, Timestamp, Unfit, Unique, UniqueKey, UniqueMode, Verdict, Write, WriteSet,
+    BulkChange, BulkFilter, Cursor, Due, Existing, Invalid, Lineage, NamespaceId, NewRun, Order, Origin, Page, ParentRun, Payload,
+    Progress, RateLimit, Run, RunFilter, RunId, Status, Timestamp, Unfit, Unique, UniqueKey, UniqueMode, Verdict, Write, WriteSet,
     check_max_attempts, check_priority, check_timeout,
 };
 use crate::storage::{ChangeError, CreateError, Storage, StorageError};
+
+/// Bytes of inputs and outputs after which a page of runs ends early: more than a page of storage has.
+const PAGE_BYTES_MAX: usize = 16 << 20;
 
 /// The calls of one attempt, bound to its run and namespace.
 pub(super) struct GuestCalls {
@@ -182,12 +185,12 @@ impl GuestCalls {
         }
     }
 
-    /// The first runs that match now, in order of id.
+    /// The first runs that match now, in order of id, without their inputs and outputs.
     fn first(&mut self, filter: &RunFilter, count: usize) -> Result<Vec<Run>, CallError> {
         let (mut found, mut cursor) = (Vec::new(), None);
         loop {
             let (runs, next) = self.list(filter, &Page::new(count, cursor, Order::OldestFirst)?)?;
-            found.extend(runs);
+            found.extend(runs.into_iter().map(|run| Run { input: Payload::null(), output: None, ..run }));
             if found.len() >= count || next.is_none() {
                 found.truncate(count);
                 return Ok(found);
@@ -306,15 +309,23 @@ impl HostCalls for GuestCalls {
         loop {
             let (mut stored, next) = self.storage.list(self.namespace, &filter, &page, self.clock.now()).map_err(unavailable)?;
             stored.retain(|run| !self.own.concern(run.id));
-            let (mut runs, next) = merge(&page, stored, next, self.own.matching(&filter));
-            for run in &mut runs {
+            let (mut runs, mut next) = merge(&page, stored, next, self.own.matching(&filter));
+            let mut bytes = 0;
+            for index in 0..runs.len() {
+                let here = place(&runs[index]);
                 // Of a stored run that was changed, only what it is found by was kept.
-                if self.own.concern(run.id) {
-                    match self.get(run.id) {
+                if self.own.concern(runs[index].id) {
+                    match self.get(runs[index].id) {
                         // Deleted by somebody else meanwhile: the rest of what is known of it stays true for this page.
                         Err(CallError::RunNotFound(_)) => {}
-                        seen => *run = seen?,
+                        seen => runs[index] = seen?,
                     }
+                }
+                bytes += runs[index].input.bytes().len() + runs[index].output.as_ref().map_or(0, |output| output.bytes().len());
+                if bytes > PAGE_BYTES_MAX && index + 1 < runs.len() {
+                    next = Some(here);
+                    runs.truncate(index + 1);
+                    break;
                 }
             }
             if !runs.is_empty() || next.is_none() {

@@ -236,7 +236,8 @@ pub(super) fn merge<'a>(
     (stored, next)
 }
 
-fn place(run: &Run) -> Cursor {
+/// Where a run stands in a list.
+pub(super) fn place(run: &Run) -> Cursor {
     Cursor { after: run.id, trigger_at: run.trigger_at }
 }
 

@@ -15,7 +15,8 @@ use super::Host;
 use super::bindings::{TasksPre, types};
 use super::limiter::Limiter;
 use super::log::LogSink;
-use super::outcome::{TooManyHostCalls, outcome};
+use super::outcome::{Fault, TooManyHostCalls, outcome};
+use super::sockets::AttemptSockets;
 use super::wasi;
 use super::watch::{Watch, until_ended};
 
@@ -30,8 +31,10 @@ pub struct AttemptState {
     /// Made when the guest first writes to it, or asks WASI for anything: most tasks do neither.
     log: Option<LogSink>,
     wasi: Option<Box<WasiCtx>>,
-    /// What the setters of task definitions refused, should the guest ignore it.
-    pub(super) refused_definitions: Vec<Invalid>,
+    /// Made with the first socket. After the table, so that sockets are closed before they are given back.
+    sockets: Option<AttemptSockets>,
+    /// What a setter refused first, should the guest ignore it.
+    pub(super) refused_definition: Option<Invalid>,
 }
 
 impl AttemptState {
@@ -46,7 +49,8 @@ impl AttemptState {
             host_calls: 0,
             log: None,
             wasi: None,
-            refused_definitions: Vec::new(),
+            sockets: None,
+            refused_definition: None,
             host: Arc::clone(host),
         }
     }
@@ -90,8 +94,17 @@ impl AttemptState {
         Ok(())
     }
 
+    /// The end of what the guest wrote to stderr.
+    pub(super) fn said(&self) -> String {
+        self.log.as_ref().map(LogSink::said).unwrap_or_default()
+    }
+
     pub(super) fn take_log(&mut self) -> Vec<u8> {
         self.log.take().map(|log| log.take()).unwrap_or_default()
+    }
+
+    pub(super) fn open_sockets(&mut self) -> &mut AttemptSockets {
+        self.sockets.get_or_insert_with(|| AttemptSockets::new(&self.host.sockets, self.host.limits.sockets))
     }
 
     fn log_sink(&mut self) -> &LogSink {
@@ -145,7 +158,8 @@ pub(super) async fn execute(host: &Arc<Host>, tasks: &TasksPre<AttemptState>, re
     };
     let ended = until_ended(call, watch).await;
     let state = store.data_mut();
-    let outcome = outcome(ended, state.limiter.refused(), &host.limits, timeout);
+    let said = if matches!(ended, Err(Fault::Trapped(_))) { state.said() } else { String::new() };
+    let outcome = outcome(ended, state.limiter.refused(), &host.limits, timeout, &said);
     let writes = match outcome {
         Outcome::Done(_) | Outcome::Snooze(_) => state.request.calls.take_writes(),
         // None of them happened.

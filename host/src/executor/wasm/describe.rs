@@ -42,17 +42,17 @@ pub(super) async fn describe(host: &Arc<Host>, tasks: &TasksPre<AttemptState>) -
     let ended = until_ended(call, watch).await;
     let state = store.data_mut();
     // A setter's refusal says more than the trap that a guest makes of it, and can't be ignored.
-    if let Some(refused) = state.refused_definitions.drain(..).next() {
+    if let Some(refused) = state.refused_definition.take() {
         return Err(refused);
     }
     let handles = ended.map_err(|fault| {
-        let (reason, message) = explain(fault, state.limiter.refused(), &host.limits, TIMEOUT);
-        let log = String::from_utf8_lossy(&state.take_log()).into_owned();
-        let reason = format!("its `describe` failed ({}): {message}", reason.code());
-        let invalid = Invalid::new("describe-failed", "component", reason);
-        if log.is_empty() { invalid } else { invalid.seen(log.trim_end()) }
+        let said = state.said();
+        let (reason, message) = explain(fault, state.limiter.refused(), &host.limits, TIMEOUT, &said);
+        // The author's own lines begin on a line of their own.
+        let gap = if said.is_empty() { ' ' } else { '\n' };
+        Invalid::new("describe-failed", "component", format!("its `describe` failed ({}):{gap}{message}", reason.code()))
     })?;
-    let drafts = handles.into_iter().map(|handle| state.table.delete(handle));
+    let drafts = handles.into_iter().map(|handle| state.release(handle));
     let drafts = drafts.collect::<Result<Vec<_>, _>>().map_err(|error| Invalid::new("describe-failed", "tasks", error.to_string()))?;
     check(drafts)
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
 
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use crate::model::limits::Limits;
 
@@ -74,6 +74,8 @@ fn base(limits: &Limits) -> Config {
         .max_wasm_stack(limits.stack_bytes)
         .async_stack_size(ASYNC_STACK_BYTES.max(limits.stack_bytes * 2))
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(FRAMES_MAX))
+        // The debug information of a guest is not read, whatever the environment says.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .memory_init_cow(true)
         .cranelift_opt_level(OptLevel::Speed);
     // Everything that Rust, C, JavaScript and Python guests do without is off: it is attack surface.

@@ -1,7 +1,7 @@
-//! Bounds the memory of one attempt: the sum over all its memories and tables.
+//! Bounds the memory of one attempt: the sum of all its memories and tables, and of what the host keeps for it.
 //!
-//! wasmtime's own limiter bounds each memory by itself, which a component with several memories passes. Asked by wasmtime
-//! before anything grows; the outcome reads what was refused.
+//! wasmtime's own limiter bounds each memory by itself, which a component with several memories passes. wasmtime asks before anything
+//! grows, and `kept` before the host keeps a resource or a write for the guest. The outcome reads what was refused.
 
 use wasmtime::ResourceLimiter;
 
@@ -25,6 +25,11 @@ pub(super) struct Limiter {
     tables: usize,
     refused: Option<Refused>,
 }
+
+/// An attempt whose resources and writes need more memory of the host than the attempt has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("what the host keeps for the attempt exceeds its memory limit")]
+pub(super) struct Exhausted;
 
 /// A growth that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +69,20 @@ impl Limiter {
     /// The last growth that was refused.
     pub(super) fn refused(&self) -> Option<Refused> {
         self.refused
+    }
+
+    /// Charges bytes that the host keeps for the guest.
+    pub(super) fn charge(&mut self, bytes: usize) -> Result<(), Exhausted> {
+        if !self.fits(bytes) {
+            return Err(Exhausted);
+        }
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Returns bytes that were charged.
+    pub(super) fn release(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 
     fn fits(&mut self, added_bytes: usize) -> bool {
@@ -148,6 +167,19 @@ mod tests {
         assert_eq!(limiter.refused(), Some(Refused::Elements { asked: 1_001, max: 1_000 }));
         assert!(!limiter.table_growing(0, usize::MAX, None).unwrap());
         assert!(!limiter.memory_growing(0, usize::MAX, None).unwrap());
+    }
+
+    #[test]
+    fn what_the_host_keeps_counts_until_it_is_released() {
+        let mut limiter = Limiter::new(&Limits { memory_bytes: 4 * MIB, ..Limits::default() });
+        limiter.charge(3 * MIB).unwrap();
+        assert!(!limiter.memory_growing(0, 2 * MIB, None).unwrap());
+        assert_eq!(limiter.charge(2 * MIB), Err(Exhausted));
+        assert_eq!(limiter.refused(), Some(Refused::Bytes { asked: 5 * MIB, max: 4 * MIB }));
+        limiter.release(3 * MIB);
+        assert!(limiter.memory_growing(0, 2 * MIB, None).unwrap());
+        limiter.charge(2 * MIB).unwrap();
+        assert_eq!(limiter.charge(usize::MAX), Err(Exhausted));
     }
 
     #[test]

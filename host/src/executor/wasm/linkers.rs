@@ -75,5 +75,6 @@ fn wasi_sockets(l: &mut Linker<AttemptState>) -> wasmtime::Result<()> {
     sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(l, AttemptState::sockets)?;
     sockets::tcp::add_to_linker::<_, WasiSockets>(l, AttemptState::sockets)?;
     sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(l, AttemptState::sockets)?;
-    sockets::udp::add_to_linker::<_, WasiSockets>(l, AttemptState::sockets)
+    sockets::udp::add_to_linker::<_, WasiSockets>(l, AttemptState::sockets)?;
+    super::sockets::bound(l)
 }

@@ -16,6 +16,7 @@ mod describe;
 mod engine;
 #[cfg(feature = "fuzzing")]
 mod fuzzing;
+mod held;
 mod host_interfaces;
 mod imports;
 mod limiter;
@@ -23,6 +24,7 @@ mod linkers;
 mod log;
 mod outcome;
 mod precheck;
+mod sockets;
 mod uploads;
 mod wasi;
 mod watch;
@@ -39,7 +41,7 @@ use wasmtime::Engine;
 
 use crate::cancel::CancelSignal;
 use crate::clock::Clock;
-use crate::model::limits::Limits;
+use crate::model::limits::{GUEST_SOCKETS_MAX, Limits};
 use crate::model::{Digest, FailureReason, Grants, Invalid, NamespaceId, Outcome, TaskDefinition, WriteSet};
 use crate::zones::Zones;
 
@@ -56,6 +58,7 @@ use component_cache::{ComponentCache, Loaded, Upload};
 use engine::EpochTicker;
 use outcome::Stop;
 use precheck::Outline;
+use sockets::HostSockets;
 use uploads::{Place, Uploads};
 
 /// The wasmtime that is built in. It has no constant of its own; a test compares this one with the lock file.
@@ -79,6 +82,8 @@ pub struct WasmConfig {
     pub code_bytes_max: usize,
     /// Where components are compiled.
     pub compiler: Compiler,
+    /// TCP sockets that all attempts together may have open.
+    pub guest_sockets: usize,
     /// Imports of the embedder's own, which every guest may use.
     pub extend: Vec<ExtendLinker>,
     /// The time zones of the crons that components declare.
@@ -94,6 +99,7 @@ impl Default for WasmConfig {
             cache_key: [0; 32],
             code_bytes_max: 512 << 20,
             compiler: Compiler::default(),
+            guest_sockets: GUEST_SOCKETS_MAX,
             extend: Vec::new(),
             zones: Zones::bundled(),
         }
@@ -129,6 +135,7 @@ struct Host {
     clock: Arc<dyn Clock>,
     epochs: EpochTicker,
     zones: Zones,
+    sockets: Arc<HostSockets>,
 }
 
 impl WasmExecutor {
@@ -141,7 +148,14 @@ impl WasmExecutor {
         let components = ComponentCache::new(engine.clone(), linkers, source, config.compiler, dir, config.code_bytes_max)?;
         let epochs = EpochTicker::start(&engine)?;
         Ok(Self {
-            host: Arc::new(Host { engine, limits: config.limits, clock, epochs, zones: config.zones }),
+            host: Arc::new(Host {
+                engine,
+                limits: config.limits,
+                clock,
+                epochs,
+                zones: config.zones,
+                sockets: Arc::new(HostSockets::new(config.guest_sockets)),
+            }),
             components,
             uploads: Uploads::new(),
             attempts: Semaphore::new(config.attempts_at_once as usize),

@@ -1,7 +1,8 @@
 //! What the end of a call into a guest means for its attempt.
 //!
-//! Pure: an ended call and what the limiter refused go in, an [`Outcome`] comes out.
+//! Pure: an ended call, what the limiter refused, and the end of stderr go in, an [`Outcome`] comes out.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use wasmtime::component::ResourceTableError;
@@ -14,6 +15,9 @@ use crate::model::{FailureReason, Outcome, Payload, format_duration};
 use super::bindings::task;
 use super::engine::FRAMES_MAX;
 use super::limiter::Refused;
+
+/// Bytes of a name in a backtrace that are shown.
+const NAME_BYTES_MAX: usize = 256;
 
 /// Why a call did not return.
 #[derive(Debug)]
@@ -54,12 +58,13 @@ pub(super) fn stop(elapsed: Duration, deadline: Duration, grace_over: Option<Dur
     (elapsed >= deadline).then_some(Stop::Timeout)
 }
 
-/// The outcome of a call to `handle`.
+/// The outcome of a call to `handle`. `said` is the end of stderr.
 pub(super) fn outcome(
     ended: Result<Result<task::Outcome, task::Failure>, Fault>,
     refused: Option<Refused>,
     limits: &Limits,
     timeout: Duration,
+    said: &str,
 ) -> Outcome {
     match ended {
         Ok(Ok(task::Outcome::Done(None))) => Outcome::Done(None),
@@ -88,26 +93,37 @@ pub(super) fn outcome(
         Err(Fault::Stopped(Stop::Cancelled)) => Outcome::Cancelled,
         Err(Fault::Stopped(Stop::ShutDown)) => Outcome::ShutDown,
         Err(fault) => {
-            let (reason, message) = explain(fault, refused, limits, timeout);
+            let (reason, message) = explain(fault, refused, limits, timeout, said);
             Outcome::failed(reason, message)
         }
     }
 }
 
-/// What kind of failure a fault is, and what to say of it.
-pub(super) fn explain(fault: Fault, refused: Option<Refused>, limits: &Limits, timeout: Duration) -> (FailureReason, String) {
-    let (reason, message) = match fault {
+/// What kind of failure a fault is, and how to explain it. `said` is the end of stderr.
+pub(super) fn explain(fault: Fault, refused: Option<Refused>, limits: &Limits, timeout: Duration, said: &str) -> (FailureReason, String) {
+    let (reason, message) = match &fault {
         Fault::Stopped(_) => (FailureReason::Timeout, format!("took longer than its timeout of {}", format_duration(timeout))),
-        Fault::Panicked(message) => (FailureReason::Trap, format!("the host panicked in a call of this guest: {message}")),
-        Fault::Trapped(error) => trapped(&error, refused, limits),
+        Fault::Panicked(message) => (FailureReason::Trap, format!("the host panicked in a call of this guest: {}", cut(message.clone()))),
+        Fault::Trapped(error) => trapped(error, refused, limits),
     };
-    (reason, cut(message))
+    let mut text = match reason {
+        _ if said.is_empty() => message,
+        // An uncaught exception ends in a trap or an exit. The text that the language's runtime printed before it names the exception.
+        FailureReason::Trap | FailureReason::Exit => format!("{said}\n{message}"),
+        _ => format!("{message}\n{said}"),
+    };
+    if let Fault::Trapped(error) = &fault
+        && let Some(backtrace) = error.downcast_ref::<WasmBacktrace>()
+    {
+        push_frames(&mut text, backtrace);
+    }
+    (reason, cut(text))
 }
 
 fn trapped(error: &wasmtime::Error, refused: Option<Refused>, limits: &Limits) -> (FailureReason, String) {
     let backtrace = error.downcast_ref::<WasmBacktrace>();
     let cause = error.root_cause().to_string();
-    let (reason, message) = if let Some(exit) = error.downcast_ref::<I32Exit>() {
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
         (FailureReason::Exit, format!("ended its process with status {} instead of returning", exit.0))
     } else if let Some(calls) = error.downcast_ref::<TooManyHostCalls>() {
         (FailureReason::HostcallQuota, format!("{calls}, the limit of an attempt"))
@@ -130,28 +146,46 @@ fn trapped(error: &wasmtime::Error, refused: Option<Refused>, limits: &Limits) -
         (FailureReason::Instantiation, format!("the host has no room for another instance: {cause}"))
     } else {
         (FailureReason::Trap, cause)
-    };
-    match backtrace {
-        Some(backtrace) => (reason, with_frames(&message, backtrace)),
-        None => (reason, message),
     }
 }
 
 fn out_of_memory(refused: Refused) -> String {
     match refused {
-        Refused::Bytes { asked, max } => format!("asked for {asked} bytes of memory in all, the limit is {max}"),
+        Refused::Bytes { asked, max } => {
+            format!("asked for {asked} bytes of memory in all, the limit is {max}; what the host keeps for its handles counts")
+        }
         Refused::Elements { asked, max } => format!("asked for {asked} table elements in all, the limit is {max}"),
     }
 }
 
-fn with_frames(message: &str, backtrace: &WasmBacktrace) -> String {
-    let mut text = message.to_owned();
-    // Its first line says that a backtrace follows; each further one begins with the frame's number.
-    for frame in backtrace.to_string().lines().skip(1).take(FRAMES_MAX) {
+/// Appends a line for each frame.
+///
+/// The names come from the guest, so they are shown as they are. wasmtime's own text of a backtrace demangles them, and a name of a few hundred bytes
+/// can demangle to gigabytes.
+fn push_frames(text: &mut String, backtrace: &WasmBacktrace) {
+    for frame in backtrace.frames().iter().take(FRAMES_MAX) {
         text.push_str("\n  at ");
-        text.push_str(frame.split_once(": ").map_or(frame, |(_, frame)| frame).trim_start());
+        if let Some(offset) = frame.module_offset() {
+            let _ = write!(text, "{offset:#x} - ");
+        }
+        push_name(text, frame.module().name().unwrap_or("<unknown>"));
+        text.push('!');
+        match frame.func_name() {
+            Some(name) => push_name(text, name),
+            None => drop(write!(text, "<wasm function {}>", frame.func_index())),
+        }
     }
-    text
+}
+
+/// Appends a name of the guest's on one line, cut at [`NAME_BYTES_MAX`].
+fn push_name(text: &mut String, name: &str) {
+    let shown = &name[..name.floor_char_boundary(NAME_BYTES_MAX)];
+    for c in shown.chars() {
+        if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
+    }
+    if shown.len() < name.len() {
+        text.push('…');
+    }
 }
 
 /// Shortens to what is kept of an explanation.
@@ -159,6 +193,8 @@ fn cut(mut text: String) -> String {
     if text.len() > FAILURE_TEXT_BYTES_MAX {
         text.truncate(text.floor_char_boundary(FAILURE_TEXT_BYTES_MAX - '…'.len_utf8()));
         text.push('…');
+        // It waits for the writer, and should not take the memory of all that the guest passed.
+        text.shrink_to_fit();
     }
     text
 }
@@ -169,7 +205,7 @@ mod tests {
     use super::*;
 
     fn ended(ended: Result<Result<task::Outcome, task::Failure>, Fault>, refused: Option<Refused>) -> String {
-        match outcome(ended, refused, &Limits::default(), Duration::from_secs(60)) {
+        match outcome(ended, refused, &Limits::default(), Duration::from_secs(60), "") {
             Outcome::Done(output) => {
                 format!("done {:?}", output.as_ref().map(|output| String::from_utf8_lossy(output.bytes()).into_owned()))
             }
@@ -223,7 +259,7 @@ mod tests {
             (trap(Trap::UnreachableCodeReached), refused, "out-of-memory asked for 200 bytes of memory in all, the limit is 100"),
             (trap(Trap::StackOverflow), None, "stack-overflow recursed deeper than its stack of 524288 bytes"),
             (trap(I32Exit(3)), refused, "exit ended its process with status 3"),
-            (trap(ResourceTableError::Full), None, "resource-quota kept more than 1000 handles"),
+            (trap(ResourceTableError::Full), None, "resource-quota kept more than 10000 handles"),
             (trap(ResourceTableError::NotPresent), None, "trap resource not present"),
             (trap(TooManyHostCalls(7)), None, "hostcall-quota more than 7 host calls"),
             (Err(Fault::Panicked("oh".into())), None, "trap the host panicked in a call of this guest: oh"),
@@ -234,6 +270,34 @@ mod tests {
             let seen = ended(end, refused);
             assert!(seen.starts_with(expected), "{seen} / {expected}");
         }
+    }
+
+    #[test]
+    fn what_the_guest_said_comes_first_where_its_runtime_trapped() {
+        let (limits, minute) = (Limits::default(), Duration::from_secs(60));
+        let said = "Traceback:\nKeyError: 'a'";
+        let refused = Some(Refused::Bytes { asked: 200, max: 100 });
+        for (fault, refused, expected) in [
+            (Fault::Trapped(Trap::UnreachableCodeReached.into()), None, "Traceback:\nKeyError: 'a'\nwasm trap: wasm `unreachable`"),
+            (Fault::Trapped(I32Exit(1).into()), None, "Traceback:\nKeyError: 'a'\nended its process with status 1"),
+            (Fault::Trapped(Trap::UnreachableCodeReached.into()), refused, "asked for 200 bytes"),
+            (Fault::Stopped(Stop::Timeout), None, "took longer than its timeout of 1m\nTraceback:\nKeyError: 'a'"),
+        ] {
+            let (_, message) = explain(fault, refused, &limits, minute, said);
+            assert!(message.starts_with(expected) && message.contains(said), "{message} / {expected}");
+        }
+    }
+
+    #[test]
+    fn names_are_cut_and_stay_on_their_line() {
+        let shown = |name: &str| {
+            let mut text = String::new();
+            push_name(&mut text, name);
+            text
+        };
+        assert_eq!(shown("_ZN4core9panicking5panic17h0123E"), "_ZN4core9panicking5panic17h0123E");
+        assert_eq!(shown("a\n  at b\u{1b}"), "a\\n  at b\\u{1b}");
+        assert_eq!(shown(&"ü".repeat(1_000)), "ü".repeat(128) + "…");
     }
 
     #[test]

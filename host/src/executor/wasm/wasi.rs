@@ -20,7 +20,7 @@ pub(super) fn context(grants: &Grants, limits: &Limits, clock: &Arc<dyn Clock>, 
     let mut wasi = WasiCtx::builder();
     let granted: Vec<SocketAddr> = grants.tcp().collect();
     wasi.stdout(log.clone())
-        .stderr(log.clone())
+        .stderr(log.stderr())
         .max_random_size(limits.random_bytes)
         .wall_clock(GuestClock(Arc::clone(clock)))
         .monotonic_clock(GuestClock(Arc::clone(clock)))

@@ -84,6 +84,14 @@ impl fmt::Display for DstNote {
     }
 }
 
+fn check_jitter(jitter: Duration) -> Result<(), Invalid> {
+    if jitter <= CRON_JITTER_MAX {
+        return Ok(());
+    }
+    let reason = format!("from 0s to {}", format_duration(CRON_JITTER_MAX));
+    Err(Invalid::new("invalid-jitter", "jitter", reason).seen(format_duration(jitter)))
+}
+
 impl CronRule {
     /// Parses an expression of five or six fields, a nickname such as `@daily`, or `@every 90s`.
     ///
@@ -92,10 +100,7 @@ impl CronRule {
     /// `invalid-cron` for a text that is not understood, or that never fires between `start` and `end`; `invalid-jitter`; `invalid-end`.
     pub fn new(text: &str, zone: Zone, start: Timestamp, end: Option<Timestamp>, jitter: Duration) -> Result<Self, Invalid> {
         let expression = expression::parse(text, "expression")?;
-        if jitter > CRON_JITTER_MAX {
-            return Err(Invalid::new("invalid-jitter", "jitter", format!("from 0s to {}", format_duration(CRON_JITTER_MAX)))
-                .seen(format_duration(jitter)));
-        }
+        check_jitter(jitter)?;
         if end.is_some_and(|end| end <= start) {
             return Err(
                 Invalid::new("invalid-end", "end", "a cron ends after it starts").seen(end.map(|end| end.to_string()).unwrap_or_default())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CronChange, CronRule, CronSpec};
+use super::{CronChange, CronRule, CronSpec, check_jitter};
 use crate::model::{Invalid, Metadata, MissedPolicy, Name, Payload, Timestamp, ZoneDatabase, check_priority};
 
 /// What is said of a cron beside its name. For a new one what is `None` is the default; for one that there is it stays as it is, and
@@ -74,9 +74,17 @@ impl CronSettings {
         })
     }
 
-    fn check(&self) -> Result<(), Invalid> {
+    /// Checks each setting that can be judged by itself. The expression and the time zone are judged together with the start and the end.
+    ///
+    /// # Errors
+    ///
+    /// `invalid-max-count`, `invalid-jitter`, `invalid-priority`, or that of [`MissedPolicy::checked`].
+    pub fn check(&self) -> Result<(), Invalid> {
         if self.max_count.flatten() == Some(0) {
             return Err(Invalid::new("invalid-max-count", "max-count", "a cron fires at least once; leave it out for no limit").seen("0"));
+        }
+        if let Some(jitter) = self.jitter {
+            check_jitter(jitter)?;
         }
         if let Some(priority) = self.priority.flatten() {
             check_priority(priority, "priority")?;

@@ -58,9 +58,10 @@ impl context::Host for AttemptState {
         Ok(self.request.cancel.is_set())
     }
 
-    fn set_progress(&mut self, done: u64, total: u64, mut note: String) -> wasmtime::Result<()> {
+    fn set_progress(&mut self, done: u64, total: u64, note: String) -> wasmtime::Result<()> {
         self.count_call()?;
-        note.truncate(note.floor_char_boundary(PROGRESS_NOTE_BYTES_MAX));
+        // A copy, because a text that is only cut keeps the memory of the whole.
+        let note = note[..note.floor_char_boundary(PROGRESS_NOTE_BYTES_MAX)].to_owned();
         self.request.calls.progress(Progress { done, total, note });
         Ok(())
     }
@@ -73,8 +74,9 @@ impl context::Host for AttemptState {
             context::Level::Warn => "warn",
             context::Level::Error => "error",
         };
-        // One write, so that a line is not torn apart by the end of the log's room more than once.
-        self.write_log(format!("{level}: {}\n", message.trim_end_matches('\n')).as_bytes());
+        for part in [level, ": ", message.trim_end_matches('\n'), "\n"] {
+            self.write_log(part.as_bytes());
+        }
         Ok(())
     }
 }

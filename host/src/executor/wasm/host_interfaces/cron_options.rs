@@ -25,13 +25,22 @@ impl AttemptState {
         set: impl FnOnce(&mut CronSettings) -> Result<(), Invalid>,
     ) -> Result<(), CallFailure> {
         self.count_call()?;
-        Ok(set(self.table.get_mut(options)?)?)
+        let refused: Result<(), Invalid> = self.change(options, |settings| {
+            let mut changed = settings.clone();
+            set(&mut changed)?;
+            changed.check()?;
+            *settings = changed;
+            Ok(())
+        })?;
+        if let Err(invalid) = &refused {
+            self.note_refusal(invalid.clone().within("crons"));
+        }
+        Ok(refused?)
     }
 
     fn lift_of_cron(&mut self, options: &Resource<CronSettings>, lift: impl FnOnce(&mut CronSettings)) -> wasmtime::Result<()> {
         self.count_call()?;
-        lift(self.table.get_mut(options)?);
-        Ok(())
+        self.change(options, lift)
     }
 }
 
@@ -40,11 +49,13 @@ type Options = Resource<CronSettings>;
 impl definition::HostCronOptions for AttemptState {
     fn new(&mut self) -> wasmtime::Result<Options> {
         self.count_call()?;
-        Ok(self.table.push(CronSettings::default())?)
+        self.keep(CronSettings::default())
     }
 
     fn set_timezone(&mut self, options: Options, name: String) -> Result<(), CallFailure> {
+        let zones = self.host.zones.current();
         self.set_cron(&options, |settings| {
+            zones.zone(&name)?;
             settings.timezone = Some(name);
             Ok(())
         })
@@ -133,7 +144,6 @@ impl definition::HostCronOptions for AttemptState {
     }
 
     fn drop(&mut self, options: Options) -> wasmtime::Result<()> {
-        self.table.delete(options)?;
-        Ok(())
+        self.release(options).map(drop)
     }
 }

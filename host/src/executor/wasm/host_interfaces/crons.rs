@@ -43,7 +43,7 @@ impl crons::Host for AttemptState {
     fn get(&mut self, name: String) -> Result<Resource<Cron>, CallFailure> {
         self.count_call()?;
         let cron = self.request.calls.cron(&named(&name)?)?;
-        Ok(self.table.push(cron)?)
+        Ok(self.keep(cron)?)
     }
 
     fn list(&mut self, task: Option<String>, size: u32, cursor: Option<String>) -> Result<crons::CronPage, CallFailure> {
@@ -52,7 +52,7 @@ impl crons::Host for AttemptState {
         let task = task.map(|task| Name::parse(&task, "task")).transpose()?;
         let after = cursor.map(|cursor| Name::parse(&cursor, "cursor")).transpose()?;
         let (crons, next) = self.request.calls.crons(&CronFilter { task, paused: None, after, limit })?;
-        let crons = crons.into_iter().map(|cron| self.table.push(cron)).collect::<Result<_, _>>()?;
+        let crons = crons.into_iter().map(|cron| self.keep(cron)).collect::<Result<_, _>>()?;
         Ok(crons::CronPage { crons, next: next.map(|name| name.to_string()) })
     }
 
@@ -177,7 +177,6 @@ impl crons::HostCron for AttemptState {
     }
 
     fn drop(&mut self, cron: Resource<Cron>) -> wasmtime::Result<()> {
-        self.table.delete(cron)?;
-        Ok(())
+        self.release(cron).map(drop)
     }
 }

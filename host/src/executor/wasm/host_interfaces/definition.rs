@@ -6,7 +6,8 @@ use wasmtime::component::Resource;
 
 use crate::executor::wasm::attempt::AttemptState;
 use crate::executor::wasm::bindings::{definition, types};
-use crate::model::limits::{CODE_SCHEDULES_MAX, DESCRIPTION_BYTES_MAX};
+use crate::executor::wasm::held::Held;
+use crate::model::limits::{CODE_SCHEDULES_MAX, DESCRIPTION_BYTES_MAX, RETRY_DELAYS_MAX};
 use crate::model::{
     CatchUp, CodeCron, CodeSchedule, CronSettings, InputSchema, Invalid, LaneKey, Name, Overlap, PolicySettings, RateLimit, RateUnit,
     TaskDefinition, TaskPolicy, UniqueKey,
@@ -15,34 +16,43 @@ use crate::model::{
 use super::types::{CallFailure, duration, input, timestamp};
 use super::unnamed;
 
+/// Bytes of a lane or a unit that are looked at: more than either may have.
+const TEXT_SCANNED: usize = 256;
+
 /// A task definition while the guest makes it.
 #[derive(Debug)]
 pub struct DefinitionDraft {
-    /// As the guest gave it: a bad one is reported when `describe` returns.
-    name: String,
+    /// An invalid name is reported when `describe` returns, because a constructor can't fail.
+    name: Result<Name, Invalid>,
     definition: TaskDefinition,
 }
 
 impl DefinitionDraft {
-    fn new(name: String) -> Self {
-        Self { name, definition: TaskDefinition::new(unnamed()) }
+    fn new(name: &str) -> Self {
+        Self { name: Name::parse(name, "name"), definition: TaskDefinition::new(unnamed()) }
     }
 
     /// The definition under its name, if that is sound.
     pub(in crate::executor::wasm) fn finish(self) -> Result<TaskDefinition, Invalid> {
-        let name = Name::parse(&self.name, "name").map_err(|invalid| invalid.within("tasks"))?;
+        let name = self.name.map_err(|invalid| invalid.within("tasks"))?;
         Ok(TaskDefinition { name, ..self.definition })
     }
 
     /// The task's name; something else for one that is refused when `describe` returns.
     fn task(&self) -> Name {
-        Name::parse(&self.name, "name").unwrap_or_else(|_| unnamed())
+        self.name.clone().unwrap_or_else(|_| unnamed())
     }
 
     /// Where it is found in an error.
     fn path(&self) -> String {
-        let name = Name::parse(&self.name, "name").map_or_else(|_| "?".to_owned(), |name| name.to_string());
-        format!("tasks.{name}")
+        format!("tasks.{}", self.name.as_ref().map_or("?", Name::as_str))
+    }
+}
+
+impl Held for DefinitionDraft {
+    fn heap_bytes(&self) -> usize {
+        let name = self.name.as_ref().map_or_else(|invalid| invalid.reason.len(), |name| name.as_str().len());
+        name + self.definition.heap_bytes()
     }
 }
 
@@ -51,14 +61,16 @@ type Handle = Resource<DefinitionDraft>;
 impl AttemptState {
     fn define(&mut self, handle: &Handle, set: impl FnOnce(&mut TaskDefinition) -> Result<(), Invalid>) -> Result<(), CallFailure> {
         self.count_call()?;
-        let draft = self.table.get_mut(handle)?;
-        let refused = set(&mut draft.definition).map_err(|invalid| invalid.within(&draft.path()));
-        if let Err(invalid) = &refused
-            && self.refused_definitions.is_empty()
-        {
-            self.refused_definitions.push(invalid.clone());
+        let refused = self.change(handle, |draft| set(&mut draft.definition).map_err(|invalid| invalid.within(&draft.path())))?;
+        if let Err(invalid) = &refused {
+            self.note_refusal(invalid.clone());
         }
         Ok(refused?)
+    }
+
+    /// Keeps the first refusal of a setter, so that a component can't be registered by ignoring it.
+    pub(super) fn note_refusal(&mut self, refused: Invalid) {
+        self.refused_definition.get_or_insert(refused);
     }
 
     /// Sets a part of the policy, if what has been set by then is sound with it.
@@ -78,7 +90,7 @@ impl definition::Host for AttemptState {}
 impl definition::HostTaskDefinition for AttemptState {
     fn new(&mut self, name: String) -> wasmtime::Result<Handle> {
         self.count_call()?;
-        Ok(self.table.push(DefinitionDraft::new(name))?)
+        self.keep(DefinitionDraft::new(&name))
     }
 
     fn set_description(&mut self, handle: Handle, text: String) -> Result<(), CallFailure> {
@@ -116,7 +128,8 @@ impl definition::HostTaskDefinition for AttemptState {
 
     fn set_retry_delays(&mut self, handle: Handle, delays: Vec<u64>) -> Result<(), CallFailure> {
         self.define_policy(&handle, |policy| {
-            let delays = delays.into_iter().map(|delay| duration(delay, "retry-delays"));
+            // One more than there may be, so that too many are refused without a copy of them all.
+            let delays = delays.into_iter().take(RETRY_DELAYS_MAX + 1).map(|delay| duration(delay, "retry-delays"));
             policy.retry_delays = Some(delays.collect::<Result<_, _>>()?);
             Ok(())
         })
@@ -167,8 +180,8 @@ impl definition::HostTaskDefinition for AttemptState {
         self.define_policy(&handle, |policy| {
             let text = match lane {
                 definition::Lane::Constant => "constant".into(),
-                definition::Lane::Input(path) => format!("input.{path}"),
-                definition::Lane::Metadata(key) => format!("metadata.{key}"),
+                definition::Lane::Input(path) => format!("input.{}", start_of(&path)),
+                definition::Lane::Metadata(key) => format!("metadata.{}", start_of(&key)),
                 definition::Lane::Other(text) => text,
             };
             policy.lane = Some(LaneKey::parse(&text, "lane")?);
@@ -182,7 +195,7 @@ impl definition::HostTaskDefinition for AttemptState {
                 definition::RateUnit::Second => RateLimit::new(count, RateUnit::Second, "rate")?,
                 definition::RateUnit::Minute => RateLimit::new(count, RateUnit::Minute, "rate")?,
                 definition::RateUnit::Hour => RateLimit::new(count, RateUnit::Hour, "rate")?,
-                definition::RateUnit::Other(unit) => RateLimit::parse(&format!("{count}/{unit}"), "rate")?,
+                definition::RateUnit::Other(unit) => RateLimit::parse(&format!("{count}/{}", start_of(&unit)), "rate")?,
             });
             Ok(())
         })
@@ -276,9 +289,13 @@ impl definition::HostTaskDefinition for AttemptState {
     }
 
     fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
-        self.table.delete(handle)?;
-        Ok(())
+        self.release(handle).map(drop)
     }
+}
+
+/// As much of a guest's text as any valid one has, and enough of an invalid one to refuse it.
+fn start_of(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT_SCANNED)]
 }
 
 pub(super) fn to_catch_up(which: CatchUp) -> definition::CatchUp {

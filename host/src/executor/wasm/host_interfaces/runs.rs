@@ -8,6 +8,7 @@ use wasmtime::component::Resource;
 
 use crate::executor::wasm::attempt::AttemptState;
 use crate::executor::wasm::bindings::{runs, types};
+use crate::executor::wasm::held::Held;
 use crate::executor::{CallError, ScheduleRequest};
 use crate::model::limits::REFUSED_LISTED_MAX;
 use crate::model::{
@@ -28,7 +29,21 @@ pub struct ScheduleOptions {
     priority: Option<u8>,
 }
 
+impl Held for ScheduleOptions {
+    fn heap_bytes(&self) -> usize {
+        self.metadata.heap_bytes() + self.unique_key.as_ref().map_or(0, |unique| unique.key.as_str().len())
+    }
+}
+
 impl AttemptState {
+    fn option(
+        &mut self,
+        options: &Resource<ScheduleOptions>,
+        set: impl FnOnce(&mut ScheduleOptions) -> Result<(), Invalid>,
+    ) -> Result<(), CallFailure> {
+        Ok(self.change(options, set)??)
+    }
+
     fn request(
         &mut self,
         task: &str,
@@ -126,6 +141,12 @@ pub struct FilterDraft {
     all: bool,
 }
 
+impl Held for FilterDraft {
+    fn heap_bytes(&self) -> usize {
+        self.conditions.heap_bytes()
+    }
+}
+
 impl FilterDraft {
     /// For a bulk call.
     fn for_bulk(&self) -> Result<BulkFilter, Invalid> {
@@ -183,7 +204,7 @@ impl runs::Host for AttemptState {
     fn get(&mut self, id: String) -> Result<Resource<Run>, CallFailure> {
         self.count_call()?;
         let run = self.request.calls.get(run_id(&id)?)?;
-        Ok(self.table.push(run)?)
+        Ok(self.keep(run)?)
     }
 
     fn find_by_unique_key(&mut self, key: String) -> Result<Option<runs::KeyHolder>, CallFailure> {
@@ -209,7 +230,7 @@ impl runs::Host for AttemptState {
         let page = Page::new(size, cursor, order(page.order)).map_err(|invalid| Invalid { field: "page.size".into(), ..invalid })?;
         let filter = self.table.get(&filter)?.conditions.clone().checked()?;
         let (runs, next) = self.request.calls.list(&filter, &page)?;
-        let runs = runs.into_iter().map(|run| self.table.push(run)).collect::<Result<_, _>>()?;
+        let runs = runs.into_iter().map(|run| self.keep(run)).collect::<Result<_, _>>()?;
         Ok(runs::RunPage { runs, next: next.map(Cursor::to_text) })
     }
 
@@ -283,18 +304,20 @@ impl runs::Host for AttemptState {
 impl runs::HostScheduleOptions for AttemptState {
     fn new(&mut self) -> wasmtime::Result<Resource<ScheduleOptions>> {
         self.count_call()?;
-        Ok(self.table.push(ScheduleOptions::default())?)
+        self.keep(ScheduleOptions::default())
     }
 
     fn set_metadata(&mut self, options: Resource<ScheduleOptions>, key: String, value: String) -> Result<(), CallFailure> {
         self.count_call()?;
-        Ok(self.table.get_mut(&options)?.metadata.set(&key, &value)?)
+        self.option(&options, |options| options.metadata.set(&key, &value))
     }
 
     fn set_unique_key(&mut self, options: Resource<ScheduleOptions>, key: String) -> Result<(), CallFailure> {
         self.count_call()?;
-        self.table.get_mut(&options)?.unique_key = Some(UniqueKey::parse(&key, "unique-key")?.into());
-        Ok(())
+        self.option(&options, |options| {
+            options.unique_key = Some(UniqueKey::parse(&key, "unique-key")?.into());
+            Ok(())
+        })
     }
 
     fn set_unique(
@@ -315,16 +338,20 @@ impl runs::HostScheduleOptions for AttemptState {
         if let Some(span) = held_for {
             unique = unique.held_for(duration(span, "held-for")?, "held-for")?;
         }
-        self.table.get_mut(&options)?.unique_key = Some(unique);
-        Ok(())
+        self.option(&options, |options| {
+            options.unique_key = Some(unique);
+            Ok(())
+        })
     }
 
     fn set_debounce(&mut self, options: Resource<ScheduleOptions>, key: String, wait: u64, max_wait: u64) -> Result<(), CallFailure> {
         self.count_call()?;
         let key = UniqueKey::parse(&key, "unique-key")?;
         let unique = Unique::debounce(key, duration(wait, "debounce")?, duration(max_wait, "debounce-max")?)?;
-        self.table.get_mut(&options)?.unique_key = Some(unique);
-        Ok(())
+        self.option(&options, |options| {
+            options.unique_key = Some(unique);
+            Ok(())
+        })
     }
 
     fn set_max_attempts(&mut self, options: Resource<ScheduleOptions>, attempts: u32) -> Result<(), CallFailure> {
@@ -350,20 +377,19 @@ impl runs::HostScheduleOptions for AttemptState {
     }
 
     fn drop(&mut self, options: Resource<ScheduleOptions>) -> wasmtime::Result<()> {
-        self.table.delete(options)?;
-        Ok(())
+        self.release(options).map(drop)
     }
 }
 
 impl runs::HostRunFilter for AttemptState {
     fn new(&mut self) -> wasmtime::Result<Resource<FilterDraft>> {
         self.count_call()?;
-        Ok(self.table.push(FilterDraft::default())?)
+        self.keep(FilterDraft::default())
     }
 
     fn all(&mut self) -> wasmtime::Result<Resource<FilterDraft>> {
         self.count_call()?;
-        Ok(self.table.push(FilterDraft { all: true, ..FilterDraft::default() })?)
+        self.keep(FilterDraft { all: true, ..FilterDraft::default() })
     }
 
     fn add_task(&mut self, filter: Resource<FilterDraft>, name: String) -> Result<(), CallFailure> {
@@ -407,8 +433,7 @@ impl runs::HostRunFilter for AttemptState {
     }
 
     fn drop(&mut self, filter: Resource<FilterDraft>) -> wasmtime::Result<()> {
-        self.table.delete(filter)?;
-        Ok(())
+        self.release(filter).map(drop)
     }
 }
 
@@ -420,14 +445,16 @@ impl AttemptState {
         add: impl FnOnce(&mut RunFilter) -> Result<(), Invalid>,
     ) -> Result<(), CallFailure> {
         self.count_call()?;
-        let filter = self.table.get_mut(filter)?;
-        if filter.all {
-            return Err(Invalid::new("invalid-filter", "filter", "means every run, so it takes no condition; begin with a new one").into());
-        }
-        let mut longer = filter.conditions.clone();
-        add(&mut longer)?;
-        filter.conditions = longer.checked()?;
-        Ok(())
+        let added = self.change(filter, |filter| {
+            if filter.all {
+                return Err(Invalid::new("invalid-filter", "filter", "means every run, so it takes no condition; begin with a new one"));
+            }
+            let mut longer = filter.conditions.clone();
+            add(&mut longer)?;
+            filter.conditions = longer.checked()?;
+            Ok(())
+        })?;
+        Ok(added?)
     }
 
     fn read<R>(&mut self, run: &Resource<Run>, read: impl FnOnce(&Run) -> R) -> wasmtime::Result<R> {
@@ -490,7 +517,6 @@ impl runs::HostRun for AttemptState {
     }
 
     fn drop(&mut self, run: Resource<Run>) -> wasmtime::Result<()> {
-        self.table.delete(run)?;
-        Ok(())
+        self.release(run).map(drop)
     }
 }

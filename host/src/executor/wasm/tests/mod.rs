@@ -7,7 +7,9 @@ mod attempts;
 mod cache;
 mod damage;
 mod hostile;
+mod kept;
 mod registration;
+mod said;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -26,12 +28,23 @@ use crate::model::{
 /// The parts of WASI that the guests here use, and an interface of an embedder.
 const OTHERS: &str = r#"
     package test:guest;
-    package wasi:io@0.2.0 { interface poll { resource pollable { block: func(); } } }
+    package wasi:io@0.2.0 {
+        interface poll { resource pollable { block: func(); } }
+        interface error { resource error; }
+        interface streams {
+            use error.{error};
+            variant stream-error { last-operation-failed(error), closed }
+            resource output-stream { blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>; }
+        }
+    }
     package wasi:clocks@0.2.0 {
         interface monotonic-clock { use wasi:io/poll@0.2.0.{pollable}; subscribe-duration: func(when: u64) -> pollable; }
     }
     package wasi:random@0.2.0 { interface insecure { get-insecure-random-bytes: func(len: u64) -> list<u8>; } }
-    package wasi:cli@0.2.0 { interface exit { exit: func(status: result); } }
+    package wasi:cli@0.2.0 {
+        interface exit { exit: func(status: result); }
+        interface stderr { use wasi:io/streams@0.2.0.{output-stream}; get-stderr: func() -> output-stream; }
+    }
     package acme:billing@1.0.0 { interface api { charge: func() -> u32; } }
 "#;
 const WORLD: &str = r#"
@@ -41,6 +54,7 @@ const WORLD: &str = r#"
         import wasi:clocks/monotonic-clock@0.2.0;
         import wasi:random/insecure@0.2.0;
         import wasi:cli/exit@0.2.0;
+        import wasi:cli/stderr@0.2.0;
         import acme:billing/api@1.0.0;
     }
 "#;
@@ -184,7 +198,43 @@ fn request(digest: Digest) -> AttemptRequest {
     }
 }
 
-/// Takes deletions as writes, panics when asked for a run, and forbids the rest.
+/// The one run that a [`Recorder`] has.
+const LARGE_RUN: &str = "019a0c5e-7b3c-7def-8123-456789abcde0";
+
+/// A run with an input of 250 KiB, or with one of a few bytes.
+fn stored_run(id: RunId, large: bool) -> Run {
+    Run {
+        id,
+        task: Name::parse("remind", "task").unwrap(),
+        status: crate::model::Status::Scheduled,
+        reason: None,
+        message: None,
+        because: None,
+        trigger_at: Timestamp::MIN,
+        due_at: Some(Timestamp::MIN),
+        created_at: Timestamp::MIN,
+        started_at: None,
+        finished_at: None,
+        attempts: 0,
+        failures: 0,
+        max_attempts: None,
+        timeout: None,
+        cancel_requested: false,
+        priority: 1,
+        origin: Origin::Api,
+        parent: None,
+        root: None,
+        on_failure: false,
+        metadata: Metadata::default(),
+        unique_key: None,
+        input: if large { Payload::new("text/plain", &[b'x'; 250 << 10], "input").unwrap() } else { Payload::null() },
+        output: None,
+        progress: None,
+        occurrence: None,
+    }
+}
+
+/// Takes deletions as writes, has one large run and pages full of small ones, panics when asked for another run, and forbids the rest.
 #[derive(Default)]
 struct Recorder(WriteSet);
 
@@ -198,16 +248,17 @@ impl HostCalls for Recorder {
         Err(CallError::Unavailable)
     }
 
-    fn get(&mut self, _run: RunId) -> Result<Run, CallError> {
-        panic!("the storage is on fire")
+    fn get(&mut self, run: RunId) -> Result<Run, CallError> {
+        assert_eq!(run.to_string(), LARGE_RUN, "the storage is on fire");
+        Ok(stored_run(run, true))
     }
 
     fn find_by_unique_key(&mut self, _key: &UniqueKey) -> Result<Option<Existing>, CallError> {
         Err(CallError::Unavailable)
     }
 
-    fn list(&mut self, _filter: &RunFilter, _page: &Page) -> Result<(Vec<Run>, Option<Cursor>), CallError> {
-        Err(CallError::Unavailable)
+    fn list(&mut self, _filter: &RunFilter, page: &Page) -> Result<(Vec<Run>, Option<Cursor>), CallError> {
+        Ok(((0..page.size()).map(|_| stored_run(RunId::from_key(1, 1), false)).collect(), None))
     }
 
     fn reschedule(&mut self, _run: RunId, _due: Due) -> Result<(), CallError> {
