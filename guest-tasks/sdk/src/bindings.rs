@@ -5316,11 +5316,12 @@ result51
 impl TaskDefinition {
 #[allow(unused_unsafe, clippy::all)]
 /// Exact delays after the first, second, … failed attempt, in place of doubling ones; the last serves for all that follow.
+/// Each is a `duration`: nanoseconds. The type is written out because componentize-js 0.22 crashes on a list of an alias.
 /// At most 100, of 1 ms to 24 h each. What was set last counts, this or `set-retry-delay`.
 #[allow(async_fn_in_trait)]
 pub fn set_retry_delays(
 &self,
-delays: &[Duration],
+delays: &[u64],
 ) -> ::core::result::Result<(), Error> {
 unsafe {
 #[repr(align(8))]
@@ -29092,15 +29093,15 @@ ns.lift-priority\x01\x20\x04\0\x20[method]cron-options.lift-missed\x01\x20\x01i\
 \x02\x04self#\x0bjson-schemas\0\x15\x04\0([method]task-definition.set-input-sche\
 ma\x01%\x01@\x02\x04self#\x08attemptsy\0\x15\x04\0([method]task-definition.set-m\
 ax-attempts\x01&\x01@\x03\x04self#\x04base\x03\x03max\x03\0\x15\x04\0'[method]ta\
-sk-definition.set-retry-delay\x01'\x01p\x03\x01@\x02\x04self#\x06delays(\0\x15\x04\
-\0([method]task-definition.set-retry-delays\x01)\x01@\x02\x04self#\x07timeout\x03\
-\0\x15\x04\0#[method]task-definition.set-timeout\x01*\x01@\x02\x04self#\x08prior\
-ity}\0\x15\x04\0$[method]task-definition.set-priority\x01+\x04\0'[method]task-de\
-finition.set-concurrency\x01&\x04\00[method]task-definition.set-concurrency-per-\
-task\x01&\x01@\x02\x04self#\x07overlap\x09\0\x15\x04\0#[method]task-definition.s\
-et-overlap\x01,\x01@\x02\x04self#\x04lane\x0b\0\x15\x04\0\x20[method]task-defini\
-tion.set-lane\x01-\x01@\x03\x04self#\x05county\x03per\x0d\0\x15\x04\0\x20[method\
-]task-definition.set-rate\x01.\x01@\x04\x04self#\x08catch-up\x0f\x06window\x1d\x03\
+sk-definition.set-retry-delay\x01'\x01pw\x01@\x02\x04self#\x06delays(\0\x15\x04\0\
+([method]task-definition.set-retry-delays\x01)\x01@\x02\x04self#\x07timeout\x03\0\
+\x15\x04\0#[method]task-definition.set-timeout\x01*\x01@\x02\x04self#\x08priorit\
+y}\0\x15\x04\0$[method]task-definition.set-priority\x01+\x04\0'[method]task-defi\
+nition.set-concurrency\x01&\x04\00[method]task-definition.set-concurrency-per-ta\
+sk\x01&\x01@\x02\x04self#\x07overlap\x09\0\x15\x04\0#[method]task-definition.set\
+-overlap\x01,\x01@\x02\x04self#\x04lane\x0b\0\x15\x04\0\x20[method]task-definiti\
+on.set-lane\x01-\x01@\x03\x04self#\x05county\x03per\x0d\0\x15\x04\0\x20[method]t\
+ask-definition.set-rate\x01.\x01@\x04\x04self#\x08catch-up\x0f\x06window\x1d\x03\
 max\x1e\0\x15\x04\0\"[method]task-definition.set-missed\x01/\x01@\x02\x04self#\x08\
 deadline\x03\0\x15\x04\0*[method]task-definition.set-start-deadline\x010\x01@\x02\
 \x04self#\x05grace\x03\0\x15\x04\0([method]task-definition.set-cancel-grace\x011\
@@ -29273,15 +29274,15 @@ ns.lift-priority\x01\x20\x04\0\x20[method]cron-options.lift-missed\x01\x20\x01i\
 \x02\x04self#\x0bjson-schemas\0\x15\x04\0([method]task-definition.set-input-sche\
 ma\x01%\x01@\x02\x04self#\x08attemptsy\0\x15\x04\0([method]task-definition.set-m\
 ax-attempts\x01&\x01@\x03\x04self#\x04base\x03\x03max\x03\0\x15\x04\0'[method]ta\
-sk-definition.set-retry-delay\x01'\x01p\x03\x01@\x02\x04self#\x06delays(\0\x15\x04\
-\0([method]task-definition.set-retry-delays\x01)\x01@\x02\x04self#\x07timeout\x03\
-\0\x15\x04\0#[method]task-definition.set-timeout\x01*\x01@\x02\x04self#\x08prior\
-ity}\0\x15\x04\0$[method]task-definition.set-priority\x01+\x04\0'[method]task-de\
-finition.set-concurrency\x01&\x04\00[method]task-definition.set-concurrency-per-\
-task\x01&\x01@\x02\x04self#\x07overlap\x09\0\x15\x04\0#[method]task-definition.s\
-et-overlap\x01,\x01@\x02\x04self#\x04lane\x0b\0\x15\x04\0\x20[method]task-defini\
-tion.set-lane\x01-\x01@\x03\x04self#\x05county\x03per\x0d\0\x15\x04\0\x20[method\
-]task-definition.set-rate\x01.\x01@\x04\x04self#\x08catch-up\x0f\x06window\x1d\x03\
+sk-definition.set-retry-delay\x01'\x01pw\x01@\x02\x04self#\x06delays(\0\x15\x04\0\
+([method]task-definition.set-retry-delays\x01)\x01@\x02\x04self#\x07timeout\x03\0\
+\x15\x04\0#[method]task-definition.set-timeout\x01*\x01@\x02\x04self#\x08priorit\
+y}\0\x15\x04\0$[method]task-definition.set-priority\x01+\x04\0'[method]task-defi\
+nition.set-concurrency\x01&\x04\00[method]task-definition.set-concurrency-per-ta\
+sk\x01&\x01@\x02\x04self#\x07overlap\x09\0\x15\x04\0#[method]task-definition.set\
+-overlap\x01,\x01@\x02\x04self#\x04lane\x0b\0\x15\x04\0\x20[method]task-definiti\
+on.set-lane\x01-\x01@\x03\x04self#\x05county\x03per\x0d\0\x15\x04\0\x20[method]t\
+ask-definition.set-rate\x01.\x01@\x04\x04self#\x08catch-up\x0f\x06window\x1d\x03\
 max\x1e\0\x15\x04\0\"[method]task-definition.set-missed\x01/\x01@\x02\x04self#\x08\
 deadline\x03\0\x15\x04\0*[method]task-definition.set-start-deadline\x010\x01@\x02\
 \x04self#\x05grace\x03\0\x15\x04\0([method]task-definition.set-cancel-grace\x011\

@@ -29,4 +29,36 @@ fn connect(input: Connect) -> Result<Received, Failure> {
     Ok(Received { received: String::from_utf8_lossy(&buffer[..length]).into_owned() })
 }
 
-export_tasks!(connect);
+#[derive(Deserialize, JsonSchema)]
+struct Many {
+    /// Where to: an address and a port.
+    address: String,
+    /// How many connections to open.
+    count: u32,
+}
+
+#[derive(Serialize)]
+struct Opened {
+    opened: usize,
+    refused: Option<String>,
+    /// Whether another connection could be opened after one was closed.
+    again: bool,
+}
+
+/// Opens many connections and keeps them, until one is refused.
+#[task]
+fn many(input: Many) -> Result<Opened, Failure> {
+    let (mut open, mut refused) = (Vec::new(), None);
+    while refused.is_none() && open.len() < input.count as usize {
+        match TcpStream::connect(&input.address) {
+            Ok(stream) => open.push(stream),
+            Err(error) => refused = Some(error.to_string()),
+        }
+    }
+    let opened = open.len();
+    open.pop();
+    let again = TcpStream::connect(&input.address).is_ok();
+    Ok(Opened { opened, refused, again })
+}
+
+export_tasks!(connect, many);

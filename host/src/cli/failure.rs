@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::screen::clean;
+use super::screen::{clean, clean_marked};
 use crate::http::error::Problem;
 use crate::scheduler::Error;
 use crate::storage::StorageError;
@@ -50,7 +50,7 @@ impl Failure {
             (404, _) => Exit::NotFound,
             _ => Exit::Refused,
         };
-        let mut message = clean(&problem.detail);
+        let mut message = clean_marked(&problem.detail);
         if let Some(field) = &problem.field {
             message = format!("{}: {message}", clean(field));
         }

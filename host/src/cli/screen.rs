@@ -30,7 +30,10 @@ impl Screen {
     /// long, where that text could pass for a line of ours: here what goes on is marked.
     pub(super) fn quote(&self, text: impl Display) -> io::Result<()> {
         match self.width {
-            Some(width) => fold(&text.to_string(), width).iter().try_for_each(|row| self.line(row)),
+            Some(width) => {
+                let text = text.to_string();
+                text.split('\n').flat_map(|line| fold(line, width)).try_for_each(|row| self.line(row))
+            }
             None => self.line(text),
         }
     }
@@ -105,6 +108,11 @@ pub(super) fn clean_lines(text: &str) -> String {
         .collect()
 }
 
+/// The same for a text of a task or a caller among lines of ours: each further line is marked as one that goes on, so that it can't pass for ours.
+pub(super) fn clean_marked(text: &str) -> String {
+    clean_lines(text.trim_end_matches('\n')).replace('\n', &format!("\n{GOES_ON}"))
+}
+
 /// Escapes in JSON text what JSON allows in strings but terminals obey.
 pub(super) fn escape_json(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -130,6 +138,7 @@ mod tests {
         assert_eq!(clean("naïve 日本 ✓"), "naïve 日本 ✓");
         assert_eq!(clean_lines("a\tb\r\nc\u{7}\n"), "a\tb\\r\nc\\u{7}\n");
         assert_eq!(clean_lines("a\0\u{2028}\u{85}\rb\n\n\u{2066}c"), "a\\u{0}\\u{2028}\\u{85}\\rb\n\n\\u{2066}c");
+        assert_eq!(clean_marked("a\n\tb\u{1b}\nstatus: done\n"), "a\n  : \tb\\u{1b}\n  : status: done");
         assert_eq!(escape_json("{\"a\":\"\u{9b}\u{202e}ü\"}"), "{\"a\":\"\\u009b\\u202eü\"}");
     }
 

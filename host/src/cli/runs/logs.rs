@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::client::Client;
 use crate::cli::filter::parse_id;
 use crate::cli::moment;
-use crate::cli::screen::{Screen, clean, clean_lines};
+use crate::cli::screen::{Screen, clean, clean_lines, clean_marked};
 use crate::http::shapes;
 use crate::model::RunId;
 
@@ -41,7 +41,7 @@ impl Logs {
                 attempt.finished_at.map_or(String::new(), |end| format!(" after {}", moment::measured(end.since(attempt.started_at))));
             screen.line(format!("attempt {} at {}: {}{took}", attempt.number, moment::in_utc(attempt.started_at), clean(outcome)))?;
             if let Some(message) = &attempt.message {
-                screen.quote(format!("  {}", clean(message)))?;
+                screen.quote(format!("  {}", clean_marked(message)))?;
             }
             for line in clean_lines(&attempt.log).lines() {
                 screen.quote(format!("  | {line}"))?;

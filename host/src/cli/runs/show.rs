@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::client::Client;
 use crate::cli::filter::{parse_id, shown_metadata};
 use crate::cli::moment;
-use crate::cli::screen::{Screen, clean};
+use crate::cli::screen::{Screen, clean, clean_marked};
 use crate::http::shapes::{self, Bytes};
 use crate::model::{RunId, Timestamp};
 
@@ -73,7 +73,9 @@ fn show(screen: &Screen, run: &shapes::Run) -> anyhow::Result<()> {
         ("output", payload(&run.output, &run.output_bytes)),
     ] {
         if let Some(value) = value {
-            screen.quote(format!("{name:<14}{}", clean(&value)))?;
+            // A failure's message has several lines: an exception with its backtrace.
+            let shown = if name == "message" { clean_marked(&value) } else { clean(&value) };
+            screen.quote(format!("{name:<14}{shown}"))?;
         }
     }
     Ok(())

@@ -6,6 +6,7 @@
 use crate::model::{Grants, Invalid};
 
 use super::precheck::Outline;
+use super::toolchain::{EXPORT_HINT, LIBRARY_HINT, TARGET_HINT};
 
 /// The version of our WIT package.
 const VERSION: &str = "0.1.0";
@@ -108,7 +109,7 @@ fn verdict(import: &str, linked: LinkSet) -> Verdict {
         _ => match package.strip_prefix("wasi:") {
             Some(wasi) if WASI.contains(&wasi) && version.is_some_and(|version| version.starts_with("0.2.")) => Verdict::Linked,
             Some(wasi) if WASI.contains(&wasi) => {
-                Verdict::Refused("unsupported-version", "this host offers WASI 0.2; build with --target wasm32-wasip2".into())
+                Verdict::Refused("unsupported-version", format!("this host offers WASI 0.2; {TARGET_HINT}"))
             }
             _ => Verdict::Foreign,
         },
@@ -137,10 +138,10 @@ fn check_exports(exports: &[String]) -> Result<(), Invalid> {
         return missing(format!("it exports {export}; this host speaks version {VERSION}: build against its wit/"));
     }
     if exports.iter().any(|export| export.starts_with("wasi:cli/run@")) {
-        return missing("it is a command with a `main`; make it a library with `crate-type = [\"cdylib\"]` that exports tasks".into());
+        return missing(format!("it is a command with a `main`; {LIBRARY_HINT}"));
     }
     if exports.is_empty() {
-        return missing("it exports nothing; does it call `export!` (or `export_tasks!`), with `crate-type = [\"cdylib\"]`?".into());
+        return missing(format!("it exports nothing; {EXPORT_HINT}"));
     }
     if let Some(near) = exports.iter().find(|export| typos(export, TASK_EXPORT) <= TYPOS_MAX) {
         return missing(format!("it exports {near}; did you mean {TASK_EXPORT}? Build against the host's wit/"));

@@ -25,6 +25,7 @@ mod log;
 mod outcome;
 mod precheck;
 mod sockets;
+mod toolchain;
 mod uploads;
 mod wasi;
 mod watch;
@@ -220,8 +221,9 @@ impl From<Invalid> for NotStarted {
 impl Executor for WasmExecutor {
     async fn inspect(&self, namespace: NamespaceId, wasm: Arc<[u8]>, grants: &Grants) -> Result<Vec<TaskDefinition>, Invalid> {
         let place = Arc::new(self.uploads.place(namespace).await?);
-        let outline = self.precheck(&wasm, &place).await?;
-        let foreign = imports::check(&outline, grants)?;
+        let reworded = |refused| toolchain::reworded(refused, &wasm);
+        let outline = self.precheck(&wasm, &place).await.map_err(reworded)?;
+        let foreign = imports::check(&outline, grants).map_err(reworded)?;
         if let Some(import) = foreign.first()
             && !self.extended
         {

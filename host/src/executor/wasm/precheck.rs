@@ -12,6 +12,8 @@ use wasmparser::{
 use crate::model::Invalid;
 use crate::model::limits::{COMPONENT_BYTES_MAX, Limits};
 
+use super::toolchain::TARGET_HINT as HINT;
+
 /// Functions in all core modules: 200,000 tiny ones take Cranelift 1.1 GB.
 const FUNCTIONS_MAX: u64 = 50_000;
 /// Bytes of one function.
@@ -32,9 +34,6 @@ const ELEMENTS_MAX: u64 = 500_000;
 /// Imports, aliases, instances and what is handed to them, and functions that cross the border: a few bytes each in the file, a hundred in
 /// the memory of whoever checks them. The largest components of other languages have some 5,000.
 const PARTS_MAX: u64 = 100_000;
-/// What an author forgot most often.
-const HINT: &str = "build with --target wasm32-wasip2";
-
 /// What a component asks of the host, and offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outline {

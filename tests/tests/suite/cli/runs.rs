@@ -180,6 +180,18 @@ fn pages_go_on_where_they_ended() {
 }
 
 #[test]
+fn the_lines_of_an_exception_are_shown_as_lines() {
+    let server = Server::with(&["hostile"]);
+    let run = server.schedule(&["panic", "--max-attempts", "1"]);
+    server.run(&["runs", "wait", &run]).fails(1, &[]);
+    for arguments in [["runs", "show", &run], ["runs", "logs", &run]] {
+        let out = server.run(&arguments).ok();
+        let at = |line: &str| out.lines().position(|shown| shown.starts_with(line)).unwrap_or_else(|| panic!("{line:?} in {out}"));
+        assert!(at("  : a panic with a message") < at("  : wasm trap: "), "{out}");
+    }
+}
+
+#[test]
 fn what_tasks_write_commands_no_terminal() {
     let server = Server::with(&["behaviours"]);
     let wicked =

@@ -15,14 +15,14 @@ const TIMEOUT: Duration = secs(77);
 const ENDS: [(&str, &str, &[&str]); 11] = [
     ("recurse", "stack-overflow", &["stack of 524288 bytes"]),
     ("flood", "hostcall-quota", &["more than 100000 host calls"]),
-    ("handles", "resource-quota", &["more than 1000 handles"]),
+    ("handles", "resource-quota", &["more than 10000 handles"]),
     ("huge-argument", "hostcall-too-large", &["more than 1048576 bytes", "one host call"]),
     ("aliased-list", "hostcall-too-large", &["more than 1048576 bytes", "one host call"]),
     ("endless-list", "trap", &["out of bounds of memory"]),
     ("huge-output", "output-too-large", &["1048576 bytes", "store the data elsewhere"]),
     ("random-1g", "trap", &["1073741824 exceeds limit 65536"]),
     ("trap", "trap", &["unreachable", "\n  at "]),
-    ("panic", "trap", &["unreachable"]),
+    ("panic", "trap", &["a panic with a message", "unreachable", "\n  at "]),
     ("exit", "exit", &["status 0", "instead of returning"]),
 ];
 

@@ -67,6 +67,24 @@ async fn a_granted_address_is_the_only_one_that_is_connected_to() {
 }
 
 #[tokio::test]
+async fn open_sockets_are_bounded_for_the_attempt_and_for_the_host() {
+    for (of_the_host, expected) in [(256, 16), (3, 3)] {
+        let world = World::built(&[], |builder| builder.guest_sockets(of_the_host)).await;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        world.scheduler.register(guests::component("sockets")).grant(Grant::Tcp(address)).send().await.unwrap();
+        // The second one finds that the first left none open.
+        for _ in 0..2 {
+            let run = world.run("many", json!({ "address": address.to_string(), "count": 20 })).await;
+            assert_eq!(run.status, Status::Succeeded, "{:?}", run.message);
+            let opened = output(&run);
+            assert_eq!((&opened["opened"], &opened["again"]), (&json!(expected), &json!(true)), "{opened}");
+            assert!(opened["refused"].is_string(), "the guest goes on, and knows why: {opened}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_component_is_refused_and_never_panics() {
     let folder = tempfile::tempdir().unwrap();
     // The machine's clock: a `describe` that was changed into a loop ends by its timeout.

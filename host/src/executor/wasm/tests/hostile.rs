@@ -41,14 +41,15 @@ async fn traps_have_a_reason_and_frames() {
     assert_eq!(words(&report).matches("\n  at ").count(), 20);
 }
 
-/// A mangled C++ name that doubles with each template in it: 417 bytes that demangle to gigabytes.
+/// A mangled C++ name of about 400 bytes in which each template has the one before twice: it demangles to terabytes.
 fn cpp_name() -> String {
-    let seq = |n: usize| format!("S{}_", char::from_digit(n as u32 % 36, 36).unwrap().to_ascii_uppercase());
-    let doubled: String = (0..36).map(|n| format!("S_I{0}{0}E", seq(n))).collect();
-    format!("_Z1f1AIiiE{doubled}")
+    let digit = |n: usize| char::from_digit(n as u32, 36).unwrap().to_ascii_uppercase();
+    let base_36 = |n: usize| if n < 36 { digit(n).to_string() } else { format!("{}{}", digit(n / 36), digit(n % 36)) };
+    let template = |n: usize| format!("1{}I{1}{1}E", (b'B' + n as u8 % 24) as char, format_args!("S{}_", base_36(2 * n)));
+    format!("_Z1f1AIiiE{}", (0..36).map(template).collect::<String>())
 }
 
-/// A mangled Rust name that doubles with each tuple in it.
+/// A mangled Rust name in which each tuple has the one before twice.
 fn rust_name() -> String {
     // Each tuple begins with a reference to the one before, whose offset is written in base 62 with one less.
     let digits: Vec<char> = ('0'..='9').chain('a'..='z').chain('A'..='Z').collect();

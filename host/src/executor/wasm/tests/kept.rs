@@ -36,7 +36,10 @@ async fn definitions_count_while_they_are_kept() {
     assert!(seen.starts_with("out-of-memory: asked for 1342") && seen.contains("the limit is 134217728"), "{seen}");
     let describe = format!("{keep} unreachable");
     let guest = Guest { imports: DEFINITION, more: MEDIA_TYPE, describe: &describe, ..SOUND };
-    let refused = inspect(&host, guest.build(), &[]).await.unwrap_err();
+    // With a lower limit, because `describe` has a second.
+    let limits = Limits { memory_bytes: 16 << 20, ..Limits::default() };
+    let small = Host::with(WasmConfig { limits, ..WasmConfig::default() }, Arc::new(SystemClock::new()));
+    let refused = inspect(&small, guest.build(), &[]).await.unwrap_err();
     assert!(refused.starts_with("describe-failed component: its `describe` failed (out-of-memory)"), "{refused}");
     // As many again, each dropped before the next is made.
     let drop = format!(
