@@ -18,7 +18,7 @@ use super::screen::{Screen, clean};
 use super::time_zones::{ReloadSignal, TimeZonesArgument};
 use crate::executor::wasm::Compiler;
 use crate::http::{self, Rates};
-use crate::model::limits::{CATCH_UP_WINDOW_MAX, GUEST_SOCKETS_MAX, LIVE_PER_NAMESPACE_MAX};
+use crate::model::limits::{CATCH_UP_WINDOW_MAX, GUEST_SOCKETS_MAX, LIVE_PER_NAMESPACE_MAX, RUN_BYTES_PER_NAMESPACE_MAX};
 use crate::model::{RateLimit, parse_duration};
 use crate::scheduler::{Error, NewToken, Role, Scheduler, SchedulerBuilder};
 use crate::storage::StorageError;
@@ -64,6 +64,9 @@ pub(super) struct Serve {
     /// Runs that may wait in each namespace
     #[arg(long, value_name = "COUNT", default_value_t = LIVE_PER_NAMESPACE_MAX, value_parser = clap::value_parser!(u64).range(1..))]
     live_runs: u64,
+    /// MiB that the runs of one namespace may hold: inputs, outputs, metadata, logs and messages
+    #[arg(long, value_name = "MIB", default_value_t = RUN_BYTES_PER_NAMESPACE_MAX >> 20, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    run_bytes: u64,
     /// How late a scheduled run may start because no host was running, 1s to 366d; later, it is missed [default: 60s]
     #[arg(long, value_name = "SPAN", value_parser = parse_missed_grace)]
     missed_grace: Option<Duration>,
@@ -161,8 +164,13 @@ impl Serve {
             let listener = bind(self.listen).await?;
             let room = Room { keep_free: self.keep_free << 20, ..Room::default() };
             let scheduler = open(&self.db, |builder| {
-                let builder =
-                    self.time_zones.apply(self.slots.apply(builder)).room(room).live_runs(self.live_runs).guest_sockets(self.guest_sockets);
+                let builder = self
+                    .time_zones
+                    .apply(self.slots.apply(builder))
+                    .room(room)
+                    .live_runs(self.live_runs)
+                    .run_bytes(self.run_bytes << 20)
+                    .guest_sockets(self.guest_sockets);
                 let builder = match self.missed_grace {
                     Some(grace) => builder.missed_grace(grace),
                     None => builder,

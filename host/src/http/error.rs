@@ -101,11 +101,12 @@ impl From<Invalid> for Problem {
         let status = match invalid.code {
             "bad-cursor" => StatusCode::BAD_REQUEST,
             // Nothing is wrong with it but the moment.
-            "compiler-busy" => StatusCode::TOO_MANY_REQUESTS,
+            "compiler-busy" | "forecast-busy" => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
+        let wait = if invalid.code == "forecast-busy" { 5 } else { 60 };
         let mut problem = Self::new(status, invalid.code, invalid.reason);
-        problem.retry_after = (status == StatusCode::TOO_MANY_REQUESTS).then_some(60);
+        problem.retry_after = (status == StatusCode::TOO_MANY_REQUESTS).then_some(wait);
         problem.field = (!invalid.field.is_empty()).then_some(invalid.field);
         problem.seen = invalid.seen;
         problem
@@ -134,7 +135,7 @@ impl From<Error> for Problem {
                     CronError::Exists(_) => (StatusCode::CONFLICT, "cron-exists"),
                     CronError::DefinedByCode(_) => (StatusCode::CONFLICT, "defined-by-code"),
                     CronError::Stale { .. } => (StatusCode::PRECONDITION_FAILED, "stale"),
-                    CronError::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "quota-exceeded"),
+                    CronError::TooMany(_) | CronError::Quota(_) => (StatusCode::TOO_MANY_REQUESTS, "quota-exceeded"),
                 };
                 Self::new(status, code, detail)
             }
@@ -217,6 +218,7 @@ mod tests {
             (Error::Invalid(Invalid::new("invalid-time", "at", "no")), 422, "invalid-time"),
             (Error::Invalid(Invalid::new("bad-cursor", "cursor", "no")), 400, "bad-cursor"),
             (Error::Invalid(Invalid::new("compiler-busy", "component", "later")), 429, "compiler-busy"),
+            (Error::Invalid(Invalid::new("forecast-busy", "", "later")), 429, "forecast-busy"),
             (Error::TaskNotFound("x".into()), 404, "task-not-found"),
             (Error::RunNotFound(run), 404, "run-not-found"),
             (Error::Change(ChangeError::AlreadyTriggered(run)), 409, "already-triggered"),

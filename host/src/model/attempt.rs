@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::{Digest, Payload, Timestamp};
+use super::limits::{ATTEMPTS_KEPT, ATTEMPTS_PAGE_MAX};
+use super::{Digest, Invalid, Payload, Timestamp};
 
 /// How an attempt ended, as the executor reports it. A guest's failure is data, never an error of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,16 +144,64 @@ pub struct Attempt {
     pub outcome: Option<Cow<'static, str>>,
     /// What the failure said.
     pub message: Option<String>,
-    /// Stdout, stderr and log lines, as the guest wrote them: bytes, to be escaped wherever they are shown.
+    /// Stdout, stderr and log lines, as the guest wrote them: bytes, to be escaped wherever they are shown. Empty if it was dropped.
     pub log: Vec<u8>,
+    /// How many bytes of its log were dropped, because only the last [`LOG_BYTES_KEPT`](super::limits::LOG_BYTES_KEPT) of a run are kept.
+    pub log_dropped: u64,
 }
 
-impl Attempt {
-    /// How attempts end that are no failures: of the host, of nobody, or not at all. A failed attempt says its reason's code.
-    pub const NO_FAILURES: [&str; 5] = ["succeeded", "snoozed", "cancelled", "shut-down", FailureReason::HostCrashed.code()];
+/// Which attempts of a run are read: oldest first, from one place on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptQuery {
+    /// Those with a greater number.
+    pub after: u32,
+    size: usize,
+    /// Whether with their logs.
+    pub with_logs: bool,
+}
 
-    /// Whether it counts towards the attempts that a run may fail.
-    pub fn is_failure(&self) -> bool {
-        self.outcome.as_deref().is_some_and(|outcome| !Self::NO_FAILURES.contains(&outcome))
+impl Default for AttemptQuery {
+    /// The first page of the default size, with logs.
+    fn default() -> Self {
+        Self { after: 0, size: ATTEMPTS_KEPT as usize + 1, with_logs: true }
     }
+}
+
+impl AttemptQuery {
+    /// A page of 1 to [`ATTEMPTS_PAGE_MAX`] attempts with their logs, after the one of this number.
+    ///
+    /// # Errors
+    ///
+    /// `invalid-page-size` if `size` is outside the range.
+    pub fn new(size: Option<usize>, after: Option<u32>) -> Result<Self, Invalid> {
+        let size = size.unwrap_or(Self::default().size);
+        if !(1..=ATTEMPTS_PAGE_MAX).contains(&size) {
+            let reason = format!("a page has 1 to {ATTEMPTS_PAGE_MAX} attempts");
+            return Err(Invalid::new("invalid-page-size", "limit", reason).seen(size.to_string()));
+        }
+        Ok(Self { after: after.unwrap_or(0), size, with_logs: true })
+    }
+
+    /// What an explanation needs of a run with this many attempts: the last ones, without their logs.
+    pub const fn last_of(attempts: u32) -> Self {
+        Self { after: attempts.saturating_sub(ATTEMPTS_KEPT), size: ATTEMPTS_KEPT as usize + 1, with_logs: false }
+    }
+
+    /// How many attempts it asks for.
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+}
+
+/// A page of a run's attempts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttemptPage {
+    /// Oldest first. Their logs and messages have [`ATTEMPTS_PAGE_BYTES_MAX`](super::limits::ATTEMPTS_PAGE_BYTES_MAX) bytes at most, unless it is one attempt.
+    pub attempts: Vec<Attempt>,
+    /// After which number the next page begins; `None` on the last.
+    pub next: Option<u32>,
+    /// How many attempts of the run, its first ones, are not kept any more.
+    pub dropped: u32,
+    /// When the first of the failed attempts that count started.
+    pub failing_since: Option<Timestamp>,
 }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
 use std::time::Duration;
 
-use super::limits::{FORECAST_NOTES_MAX, FORECAST_OCCURRENCES_MAX};
-use super::{Cron, CronRule, DstNote, Name, Timestamp};
+use super::limits::{FORECAST_NOTES_MAX, FORECAST_STEPS_MAX};
+use super::{CronRule, DstNote, Name, Timestamp};
 
 const HOUR_MICROS: i64 = 3_600_000_000;
 
@@ -17,10 +17,23 @@ const HOUR_MICROS: i64 = 3_600_000_000;
 pub struct Ahead {
     /// Scheduled runs that lie ahead, with those that were made of occurrences.
     pub runs: Vec<HourCount>,
-    /// Crons that are to fire, in order of name. `next_at` is the first occurrence that has no run yet.
-    pub crons: Vec<Cron>,
+    /// Crons that are to fire, in order of name.
+    pub crons: Vec<CronAhead>,
     /// There are more crons than are looked at.
     pub more: bool,
+}
+
+/// A cron that is to fire, without what its runs are made of.
+#[derive(Clone, Debug)]
+pub struct CronAhead {
+    /// Its name.
+    pub name: Name,
+    /// When it fires.
+    pub rule: CronRule,
+    /// The first occurrence that has no run yet.
+    pub next_at: Timestamp,
+    /// How often it may still fire.
+    pub left: u64,
 }
 
 /// How many runs are due in an hour.
@@ -53,7 +66,7 @@ pub struct Forecast {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// Everything from its `until` on.
-    Occurrences,
+    Steps,
     /// The crons after so many, in order of name.
     Crons(usize),
 }
@@ -61,7 +74,10 @@ pub enum Cut {
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Occurrences => write!(f, "there are more than {FORECAST_OCCURRENCES_MAX} occurrences: the forecast ends early"),
+            Self::Steps => write!(
+                f,
+                "to count further takes more than {FORECAST_STEPS_MAX} steps: the forecast ends early; name a task to see its own"
+            ),
             Self::Crons(count) => write!(f, "only the first {count} crons, in order of name, are counted; name a task to see its own"),
         }
     }
@@ -80,53 +96,47 @@ pub struct ForecastNote {
 
 /// A cron on its way through the hours.
 struct Walk<'a> {
-    cron: &'a Cron,
+    cron: &'a CronAhead,
     left: u64,
+    /// Until when the clocks of its zone are known not to change.
+    calm_until: Timestamp,
 }
 
-/// Counts what is due at `from` or later and before `until`. Bounded: when there is more than can be counted, it ends with the last hour
+/// Counts what is due at `from` or later and before `until`. Bounded: when there is more to count than it has steps for, it ends with the last hour
 /// that is complete.
 pub fn forecast(ahead: &Ahead, from: Timestamp, until: Timestamp) -> Forecast {
-    forecast_within(ahead, from, until, FORECAST_OCCURRENCES_MAX)
+    forecast_within(ahead, from, until, FORECAST_STEPS_MAX)
 }
 
 fn forecast_within(ahead: &Ahead, from: Timestamp, mut until: Timestamp, budget: u64) -> Forecast {
     let mut hours: BTreeMap<Timestamp, HourCount> = BTreeMap::new();
     let mut notes = Vec::new();
     let mut cut = ahead.more.then_some(Cut::Crons(ahead.crons.len()));
-    let mut walks: Vec<Walk<'_>> = ahead.crons.iter().map(|cron| Walk { cron, left: left(cron) }).collect();
+    let mut walks: Vec<Walk<'_>> = ahead.crons.iter().map(|cron| Walk { cron, left: cron.left, calm_until: Timestamp::MIN }).collect();
     // By time and not by cron: so the part that is counted is whole.
     let mut heap: BinaryHeap<Reverse<(Timestamp, usize)>> =
-        walks.iter().enumerate().filter_map(|(index, walk)| Some(Reverse((walk.cron.next_at?.max(from), index)))).collect();
-    let mut counted = 0;
+        walks.iter().enumerate().map(|(index, walk)| Reverse((walk.cron.next_at.max(from), index))).collect();
+    let mut steps = 0;
     while let Some(Reverse((first, index))) = heap.pop() {
         if first >= until {
             break;
         }
         let hour = hour_of(first);
         let end = after(hour).min(until);
-        let Walk { cron, left } = &mut walks[index];
-        let rule = &cron.spec.rule;
-        let noted = clocks_change_near(rule, hour);
-        let mut next = Some(first);
-        let mut count = 0;
-        let before = notes.len();
-        while let Some(at) = next.filter(|at| *at < end && *left > 0) {
-            (count, *left) = (count + 1, *left - 1);
-            if noted && notes.len() < FORECAST_NOTES_MAX {
-                note(&mut notes, before, cron, at);
-            }
-            next = rule.next_after(at);
-        }
-        counted += count;
-        if counted > budget {
+        let walk = &mut walks[index];
+        let (count, looked_at) = walk.count(first, end, &mut notes);
+        // One for the search for what follows.
+        steps += looked_at + 1;
+        if steps > budget {
             // The hour is counted in part only.
-            (until, cut) = (hour, Some(Cut::Occurrences));
+            (until, cut) = (hour, Some(Cut::Steps));
             hours.remove(&hour);
             break;
         }
         entry(&mut hours, hour).crons += count;
-        if let Some(next) = next.filter(|_| *left > 0) {
+        if walk.left > 0
+            && let Some(next) = walk.cron.rule.next_before(end.saturating_sub(Duration::from_micros(1)), until)
+        {
             heap.push(Reverse((next, index)));
         }
     }
@@ -144,9 +154,30 @@ fn entry(hours: &mut BTreeMap<Timestamp, HourCount>, hour: Timestamp) -> &mut Ho
     hours.entry(hour).or_insert(HourCount { hour, runs: 0, crons: 0 })
 }
 
-/// How often it may still fire.
-fn left(cron: &Cron) -> u64 {
-    cron.spec.max_count.map_or(u64::MAX, |max| max.saturating_sub(cron.fired).into())
+impl Walk<'_> {
+    /// How often it fires at `first`, which is an occurrence, and later, before `end`, within one hour. Returns as well how many occurrences were
+    /// looked at for that: one, unless the clocks change nearby.
+    fn count(&mut self, first: Timestamp, end: Timestamp, notes: &mut Vec<ForecastNote>) -> (u64, u64) {
+        let rule = &self.cron.rule;
+        if self.calm_until < end {
+            self.calm_until = rule.calm_until(first).unwrap_or(Timestamp::MIN);
+        }
+        if self.calm_until >= end {
+            let count = (1 + rule.count_between(first, end)).min(self.left);
+            self.left -= count;
+            return (count, 1);
+        }
+        let (before, noted) = (notes.len(), clocks_change_near(rule, hour_of(first)));
+        let (mut next, mut count) = (Some(first), 0);
+        while let Some(at) = next.filter(|_| self.left > 0) {
+            (count, self.left) = (count + 1, self.left - 1);
+            if noted && notes.len() < FORECAST_NOTES_MAX {
+                note(notes, before, self.cron, at);
+            }
+            next = rule.next_before(at, end);
+        }
+        (count, count)
+    }
 }
 
 /// The hour of UTC that this moment is in.
@@ -167,8 +198,8 @@ fn clocks_change_near(rule: &CronRule, hour: Timestamp) -> bool {
 }
 
 /// Adds what the clocks do to this occurrence, once for each kind and hour. `since`: where the notes of this hour begin.
-fn note(notes: &mut Vec<ForecastNote>, since: usize, cron: &Cron, at: Timestamp) {
-    let Some(note) = cron.spec.rule.occurrence(at).note else { return };
+fn note(notes: &mut Vec<ForecastNote>, since: usize, cron: &CronAhead, at: Timestamp) {
+    let Some(note) = cron.rule.occurrence(at).note else { return };
     if !notes[since..].iter().any(|there| there.note == note) {
         notes.push(ForecastNote { at, cron: cron.name.clone(), note });
     }
@@ -177,21 +208,16 @@ fn note(notes: &mut Vec<ForecastNote>, since: usize, cron: &Cron, at: Timestamp)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CronSpec, Metadata, Origin, Payload};
 
     fn at(text: &str) -> Timestamp {
         Timestamp::parse(text, "time").unwrap()
     }
 
-    fn cron(name: &str, expression: &str, from: Timestamp, max_count: Option<u32>) -> Cron {
-        let rule =
-            CronRule::new(expression, crate::model::ZoneDatabase::bundled().zone("Europe/Prague").unwrap(), from, None, Duration::ZERO)
-                .unwrap();
-        let next_at = rule.next_after(from);
-        let (name, task) = (Name::parse(name, "name").unwrap(), Name::parse("t", "task").unwrap());
-        let (input, metadata) = (Payload::null(), Metadata::default());
-        let spec = CronSpec { task, rule, max_count, input, metadata, priority: None, missed: None };
-        Cron { name, spec, origin: Origin::Api, pause: None, next_at, fired: 0, version: 1, created_at: from, updated_at: from }
+    fn cron(name: &str, expression: &str, from: Timestamp, max_count: Option<u64>) -> CronAhead {
+        let zone = crate::model::ZoneDatabase::bundled().zone("Europe/Prague").unwrap();
+        let rule = CronRule::new(expression, zone, from, None, Duration::ZERO).unwrap();
+        let next_at = rule.next_after(from).unwrap();
+        CronAhead { name: Name::parse(name, "name").unwrap(), rule, next_at, left: max_count.unwrap_or(u64::MAX) }
     }
 
     /// The hours as `DDThh runs+crons`.
@@ -220,9 +246,51 @@ mod tests {
         let crons = vec![cron("a", "* * * * * *", from, None), cron("b", "0 * * * *", from, None)];
         let runs = vec![HourCount { hour: at("2026-03-10T08:00:00Z"), runs: 5, crons: 0 }];
         let ahead = Ahead { runs, crons, more: false };
-        let seen = forecast_within(&ahead, from, at("2026-03-12T00:00:00Z"), 8_000);
+        // Two steps for each hour of each cron, but b has none in the first one.
+        let seen = forecast_within(&ahead, from, at("2026-03-12T00:00:00Z"), 6);
         assert_eq!(shown(&seen), "10T06 0+3599, 10T07 0+3601");
-        assert_eq!((seen.until, seen.cut), (at("2026-03-10T08:00:00Z"), Some(Cut::Occurrences)));
+        assert_eq!((seen.until, seen.cut), (at("2026-03-10T08:00:00Z"), Some(Cut::Steps)));
+    }
+
+    /// What is counted by the hour is what a walk from occurrence to occurrence finds, also where the clocks change.
+    #[test]
+    fn hours_are_counted_as_a_walk_finds_them() {
+        let expressions = [
+            "* * * * * *",
+            "*/7 3-50/2 * * * *",
+            "30 2 * * *",
+            "*/5 2 * * *",
+            "15 1,2,3 * * *",
+            "@every 7s",
+            "@every 37m",
+            "17 */11 1-12 L * MON",
+        ];
+        for start in ["2026-03-26T05:17:23.5Z", "2026-10-22T23:59:59Z", "2026-06-01T00:00:00Z"] {
+            let (from, until) = (at(start), at(start).saturating_add(Duration::from_secs(5 * 86_400 + 1_234)));
+            for expression in expressions {
+                let mut one = cron("a", expression, from, None);
+                let fires =
+                    |rule: &CronRule| std::iter::successors(rule.next_after(from), |at| rule.next_after(*at)).take_while(|at| *at < until);
+                let mut walked: BTreeMap<Timestamp, u64> = BTreeMap::new();
+                fires(&one.rule).for_each(|at| *walked.entry(hour_of(at)).or_default() += 1);
+                one.next_at = one.rule.next_after(from).unwrap();
+                let ahead = Ahead { runs: Vec::new(), crons: vec![one], more: false };
+                let seen = forecast_within(&ahead, from, until, u64::MAX).hours;
+                let counted: BTreeMap<_, _> = seen.iter().map(|hour| (hour.hour, hour.crons)).collect();
+                assert_eq!(counted, walked, "{expression} from {start}");
+            }
+        }
+    }
+
+    /// A year of a rule that fires each second takes as long as one of a rule that fires each hour, but for a few days.
+    #[test]
+    fn a_busy_rule_is_counted_by_the_hour() {
+        let from = at("2026-06-01T00:00:00Z");
+        let ahead = Ahead { runs: Vec::new(), crons: vec![cron("a", "* * * * * *", from, None)], more: false };
+        let until = at("2026-10-01T00:00:00Z");
+        let seen = forecast_within(&ahead, from, until, 2 * 122 * 24);
+        assert_eq!((seen.cut, seen.hours.len()), (None, 122 * 24));
+        assert!(forecast_within(&ahead, from, until, 2 * 122 * 24 - 1).cut.is_some());
     }
 
     #[test]
@@ -233,7 +301,7 @@ mod tests {
         let notes = |from: &str, until: &str| {
             let (from, until) = (at(from), at(until));
             let mut ahead = ahead.clone();
-            ahead.crons.iter_mut().for_each(|cron| cron.next_at = cron.spec.rule.next_after(from));
+            ahead.crons.iter_mut().for_each(|cron| cron.next_at = cron.rule.next_after(from).unwrap());
             let seen = forecast(&ahead, from, until).notes;
             seen.iter().map(|note| format!("{} {} {:?}", &note.at.to_string()[8..16], note.cron, note.note)).collect::<Vec<_>>()
         };

@@ -32,6 +32,16 @@ pub const PAGE_SKIP_MAX: usize = 100_000;
 pub const PAGE_SIZE_DEFAULT: usize = 50;
 /// Failed attempts that may be allowed.
 pub const ATTEMPTS_MAX: u32 = 100;
+/// Attempts that are kept of a run, the last ones.
+pub const ATTEMPTS_KEPT: u32 = 20;
+/// Bytes of log that are kept of a run, the last ones. The log of its last attempt is kept in any case.
+pub const LOG_BYTES_KEPT: i64 = 1 << 20;
+/// Attempts in one page of a run's history.
+pub const ATTEMPTS_PAGE_MAX: usize = 100;
+/// Bytes of logs and messages in one page of a run's history. A page has one attempt at least.
+pub const ATTEMPTS_PAGE_BYTES_MAX: usize = 1 << 20;
+/// Shortest snooze: a shorter one is lengthened. Otherwise a task could run in a hot loop for ever.
+pub const SNOOZE_MIN: Duration = Duration::from_secs(1);
 /// Longest attempt.
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Longest delay that a duration may express: 100 years, so that no sum with a valid time overflows.
@@ -46,6 +56,8 @@ pub const WRITE_BYTES_PER_ATTEMPT_MAX: usize = 4 << 20;
 pub const LIVE_PER_ROOT_MAX: u64 = 100_000;
 /// Runs that wait in one namespace, unless the operator says otherwise.
 pub const LIVE_PER_NAMESPACE_MAX: u64 = 10_000_000;
+/// Bytes that the runs of one namespace hold, unless the operator says otherwise.
+pub const RUN_BYTES_PER_NAMESPACE_MAX: u64 = 64 << 30;
 /// How long a write waits for the database's write lock that another program holds. Then it is withdrawn.
 pub const WRITE_LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Bytes of all components of one namespace, unless the embedder says otherwise.
@@ -96,10 +108,15 @@ pub const OCCURRENCES_MAX: usize = 10_000;
 pub const PAUSE_NOTE_BYTES_MAX: usize = 256;
 /// How far a forecast looks.
 pub const FORECAST_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
-/// Occurrences that a forecast counts: a few seconds of work.
-pub const FORECAST_OCCURRENCES_MAX: u64 = 1_000_000;
-/// Crons that a forecast looks at. Each takes 6 KiB while it does.
+/// Steps of a forecast: one for each hour in which a cron fires, one for each occurrence within two days of a change of the clocks, and one for
+/// each search for what follows them. About a second of work.
+pub const FORECAST_STEPS_MAX: u64 = 1_000_000;
+/// Crons that a forecast looks at. Each takes less than 1 KiB while it does.
 pub const FORECAST_CRONS_MAX: usize = 10_000;
+/// Forecasts that are computed at a time, and of one namespace one.
+pub const FORECASTS_AT_ONCE_MAX: usize = 4;
+/// Forecasts of one namespace that wait for their turn.
+pub const FORECASTS_WAITING_MAX: usize = 4;
 /// What a forecast tells of changes of the clocks.
 pub const FORECAST_NOTES_MAX: usize = 100;
 /// Bytes of a component.

@@ -50,7 +50,7 @@ mod write_set;
 mod zone;
 mod zone_database;
 
-pub use attempt::{Attempt, FailureReason, Outcome};
+pub use attempt::{Attempt, AttemptPage, AttemptQuery, FailureReason, Outcome};
 pub use audit::{AuditAction, AuditEntry, AuditQuery};
 pub use because::Because;
 pub use bulk_change::{BulkChange, Parts, Unfit};
@@ -62,7 +62,7 @@ pub use digest::Digest;
 pub use existing::Existing;
 pub use explain::{Advice, Cause, Explanation, Known, explain};
 pub use filter::{Order, Page, RunFilter};
-pub use forecast::{Ahead, Cut, Forecast, ForecastNote, HourCount, forecast, hour_of};
+pub use forecast::{Ahead, CronAhead, Cut, Forecast, ForecastNote, HourCount, forecast, hour_of};
 pub use grant::{Grant, Grants};
 pub use hold::{HeldBy, Hold};
 pub use id::RunId;

@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::limits::{CHAIN_PACE, CRASHES_MAX, DEPTH_MAX};
+use super::limits::{CHAIN_PACE, CRASHES_MAX, DEPTH_MAX, SNOOZE_MIN};
 use super::{Because, FailureReason, Idempotency, Jitter, Metadata, Name, Outcome, Payload, RetryPolicy, RunId, Task, Timestamp, Unique};
 
 /// Where a run stands.
@@ -340,14 +340,14 @@ impl Next {
 ///
 /// - Success wins over a request to cancel; every other outcome of a run that is to be cancelled ends it as cancelled.
 /// - A permanent failure, the last allowed one, or one whose next attempt would lie beyond the window fails the run.
-/// - A snooze and a shutdown are not failures. A snooze may go on for ever.
+/// - A snooze and a shutdown are not failures. A snooze may go on for ever; one shorter than [`SNOOZE_MIN`] is lengthened to that.
 pub fn next_after_attempt(policy: &RetryPolicy, counters: AttemptCounters, outcome: Outcome, now: Timestamp, jitter: Jitter) -> Next {
     match outcome {
         Outcome::Done(output) => Next::Succeeded { output },
         Outcome::Cancelled => Next::Cancelled,
         _ if counters.cancel_requested => Next::Cancelled,
         Outcome::ShutDown => Next::Requeued,
-        Outcome::Snooze(span) => Next::Snoozed { due_at: now.saturating_add_ceil(span) },
+        Outcome::Snooze(span) => Next::Snoozed { due_at: now.saturating_add_ceil(span.max(SNOOZE_MIN)) },
         Outcome::Failed { reason, message, .. } if reason.is_permanent() => Next::Failed { reason, message },
         Outcome::Failed { reason, message, after } => {
             let failures = counters.failures + 1;
@@ -408,6 +408,8 @@ mod tests {
             (2, true, Outcome::Done(None), "succeeded"),
             (0, false, Outcome::Snooze(Duration::from_secs(5)), "snoozed 105"),
             (2, false, Outcome::Snooze(Duration::from_secs(5)), "snoozed 105"),
+            (0, false, Outcome::Snooze(Duration::ZERO), "snoozed 101"),
+            (0, false, Outcome::Snooze(Duration::from_millis(999)), "snoozed 101"),
             (0, true, Outcome::Snooze(Duration::from_secs(5)), "cancelled"),
             (0, false, failed(Trap, None), "backoff 110 trap"),
             (1, false, failed(Timeout, None), "backoff 120 timeout"),

@@ -170,6 +170,13 @@ impl SchedulerBuilder {
         self
     }
 
+    /// How many bytes the runs of one namespace may hold; default 64 GiB. A run holds 256, its input, metadata, unique key and output, and the messages
+    /// and logs of its attempts that are kept. Beyond it no run is created, and occurrences of crons are skipped.
+    pub fn run_bytes(mut self, max: u64) -> Self {
+        self.quotas.run_bytes = max;
+        self
+    }
+
     /// Bytes that all components of one namespace may have together; default 4 GiB. Those that no task has any more don't count.
     pub fn component_bytes(mut self, max: u64) -> Self {
         self.quotas.component_bytes = max;
@@ -249,8 +256,12 @@ impl SchedulerBuilder {
             let parts = Parts { storage, executor, clock, threads, slots, seed, watchdog, guest_creates };
             Background::start(parts).map_err(|error| cannot("the threads that execute guests", error))?
         };
-        let (tokens, secret, changes) = (Default::default(), storage.secret(), storage.clone());
-        Ok(Scheduler { core: Arc::new(Core { storage, sqlite, executor, clock, background, tokens, secret }), namespace, changes })
+        let (tokens, forecasts, secret, changes) = (Default::default(), Default::default(), storage.secret(), storage.clone());
+        Ok(Scheduler {
+            core: Arc::new(Core { storage, sqlite, executor, clock, background, tokens, forecasts, secret }),
+            namespace,
+            changes,
+        })
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::{Error, Scheduler};
 use crate::model::limits::AUDIT_PAGE_MAX;
-use crate::model::{AuditQuery, Explanation, Hold, Known, NamespaceId, Order, Page, Run, RunFilter, RunId, Status, Timestamp, explain};
+use crate::model::{
+    AttemptQuery, AuditQuery, Explanation, Hold, Known, NamespaceId, Order, Page, Run, RunFilter, RunId, Status, Timestamp, explain,
+};
 use crate::storage::{Storage, StorageError};
 
 /// Further runs that one explanation names.
@@ -29,11 +31,12 @@ fn gather(storage: &dyn Storage, namespace: NamespaceId, id: RunId, now: Timesta
     let others = others(storage, namespace, &run, hold.as_ref(), now)?;
     let query = AuditQuery::new(Some(AUDIT_PAGE_MAX), Some(id), None).expect("a page of the largest size");
     let record = storage.audit(namespace, &query)?;
-    let attempts = storage.attempts(namespace, id)?;
+    let history = storage.attempts(namespace, id, &AttemptQuery::last_of(run.attempts))?;
     let trouble = storage.health().trouble;
     Ok(Some(explain(&Known {
         run: &run,
-        attempts: &attempts,
+        attempts: &history.attempts,
+        failing_since: history.failing_since,
         task: task.as_deref(),
         cron: cron.as_ref(),
         hold: hold.as_ref(),

@@ -19,7 +19,7 @@ use crate::model::{
     Progress, RateLimit, Run, RunFilter, RunId, Status, Timestamp, Unfit, Unique, UniqueKey, UniqueMode, Verdict, Write, WriteSet,
     check_max_attempts, check_priority, check_timeout,
 };
-use crate::storage::{ChangeError, CreateError, Storage, StorageError};
+use crate::storage::{ChangeError, CreateError, RunBytesFull, Storage, StorageError};
 
 /// Bytes of inputs and outputs after which a page of runs ends early: more than a page of storage has.
 const PAGE_BYTES_MAX: usize = 16 << 20;
@@ -224,7 +224,10 @@ impl GuestCalls {
         let limit = |rate: RateLimit| CallError::Limit { limit: "guest-creates", max: rate.count.into(), asked: u64::from(rate.count) + 1 };
         self.creates.take(self.namespace, self.clock.elapsed()).map_err(limit)?;
         let room = self.storage.has_room(self.namespace, 1, self.clock.now()).map_err(unavailable)?;
-        room.map_err(|max| CallError::Limit { limit: "live-per-namespace", max, asked: max + 1 })
+        room.map_err(|max| CallError::Limit { limit: "live-per-namespace", max, asked: max + 1 })?;
+        let full =
+            |full: RunBytesFull| CallError::Limit { limit: "run-bytes-per-namespace", max: full.max, asked: full.held.max(full.max) + 1 };
+        self.storage.has_room_for_bytes(self.namespace, 1).map_err(full)
     }
 
     /// Schedules a run of this attempt's own that no unique key concerns.

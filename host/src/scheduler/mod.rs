@@ -45,7 +45,8 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::executor::Executor;
 use crate::model::{
-    Attempt, AuditAction, AuditEntry, AuditQuery, Cursor, Due, Name, Namespace, Page, Run, RunFilter, RunId, Task, Timestamp, Version,
+    AttemptPage, AttemptQuery, AuditAction, AuditEntry, AuditQuery, Cursor, Due, Name, Namespace, Page, Run, RunFilter, RunId, Task,
+    Timestamp, Version,
 };
 use crate::storage::sqlite::SqliteStorage;
 use crate::storage::{Amendment, Cancelled, Health, Move, RunEvent, Storage, StorageError};
@@ -90,6 +91,7 @@ struct Core {
     clock: Arc<dyn Clock>,
     background: background::Background,
     tokens: tokens::TokenCache,
+    forecasts: forecast::Forecasts,
     /// What cursors are sealed with.
     secret: [u8; 32],
 }
@@ -166,10 +168,18 @@ impl Scheduler {
         self.read(move |storage, namespace, now| storage.count(namespace, &filter, now)).await
     }
 
-    /// The attempts of a run with their logs, oldest first.
-    pub async fn attempts(&self, run: RunId) -> Result<Vec<Attempt>, Error> {
+    /// Reads a page of the attempts of a run, oldest first, with their logs.
+    ///
+    /// Of a run, the last 20 attempts and the last 1 MiB of their logs are kept. [`AttemptPage::dropped`] and
+    /// [`Attempt::log_dropped`](crate::model::Attempt::log_dropped) say what is not kept any more.
+    pub async fn attempts(&self, run: RunId, query: AttemptQuery) -> Result<AttemptPage, Error> {
         self.get(run).await?;
-        self.read(move |storage, namespace, _| storage.attempts(namespace, run)).await
+        self.read(move |storage, namespace, _| storage.attempts(namespace, run, &query)).await
+    }
+
+    /// How many bytes the runs of the namespace hold.
+    pub fn run_bytes(&self) -> u64 {
+        self.core.storage.run_bytes(self.namespace.id)
     }
 
     /// Moves a scheduled run to another time. Refused once it has triggered, and for runs defined by code.

@@ -42,6 +42,18 @@ impl StorageError {
     }
 }
 
+/// The runs of a namespace hold as many bytes as they may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the runs of this namespace hold {held} bytes, and may hold {max}; delete some, keep ended runs for a shorter time, or ask the operator for more"
+)]
+pub struct RunBytesFull {
+    /// The bytes that they hold.
+    pub held: u64,
+    /// The bytes that they may hold.
+    pub max: u64,
+}
+
 /// Why runs were not created. None of the request's was.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CreateError {
@@ -51,7 +63,7 @@ pub enum CreateError {
     /// The idempotency key came with another request before.
     #[error("another request came under this idempotency key before: {0}")]
     IdempotencyConflict(Box<Existing>),
-    /// The chain has as many unfinished runs as it may, or the namespace as many that wait.
+    /// The chain has as many unfinished runs as it may, or the namespace as many that wait, or its runs hold as many bytes as they may.
     #[error("{0}")]
     Quota(String),
     /// The database could not do it.
@@ -144,4 +156,7 @@ pub enum CronError {
     /// The namespace has as many as it may.
     #[error("the namespace has {0} crons, the most it may; delete some")]
     TooMany(u32),
+    /// A quota would be exceeded by a run of the cron.
+    #[error("{0}")]
+    Quota(String),
 }

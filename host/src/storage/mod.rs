@@ -21,16 +21,16 @@ use async_trait::async_trait;
 
 use crate::model::limits;
 use crate::model::{
-    Ahead, Attempt, AttemptCounters, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Digest,
-    Existing, Grants, Hold, Holder, Lineage, Metadata, Name, Namespace, NamespaceId, NewRun, Next, Origin, Page, Pause, Payload,
-    PolicySettings, Progress, Retention, Run, RunFilter, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp, UniqueKey, Version,
-    WriteSet, ZoneRelease,
+    Ahead, AttemptCounters, AttemptPage, AttemptQuery, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter,
+    CronSpec, Digest, Existing, Grants, Hold, Holder, Lineage, Metadata, Name, Namespace, NamespaceId, NewRun, Next, Origin, Page, Pause,
+    Payload, PolicySettings, Progress, Retention, Run, RunFilter, RunId, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp, UniqueKey,
+    Version, WriteSet, ZoneRelease,
 };
 use crate::zones::Zones;
 
 pub use crate::cancel::CancelSignal;
 pub use crate::model::Gap;
-pub use error::{ChangeError, CreateError, CronError, RegisterError, StorageError};
+pub use error::{ChangeError, CreateError, CronError, RegisterError, RunBytesFull, StorageError};
 
 /// Where runs and tasks are kept. See the module for what every implementation promises.
 #[async_trait]
@@ -85,6 +85,16 @@ pub trait Storage: Send + Sync + 'static {
 
     /// What each namespace may have, from now on.
     fn set_quotas(&self, quotas: Quotas);
+
+    /// How many bytes the runs of this namespace may hold, in place of what each namespace may; `None` takes that back. Kept in memory only.
+    fn limit_run_bytes(&self, namespace: NamespaceId, max: Option<u64>);
+
+    /// How many bytes the runs of a namespace hold: 256 each, their inputs, metadata, unique keys and outputs, and the messages and logs of the
+    /// attempts that are kept. Counted exactly. Creating runs is refused beyond the limit; how an attempt ended is stored in any case.
+    fn run_bytes(&self, namespace: NamespaceId) -> u64;
+
+    /// Whether the runs of a namespace may hold this many bytes more.
+    fn has_room_for_bytes(&self, namespace: NamespaceId, bytes: u64) -> Result<(), RunBytesFull>;
 
     /// Takes up to `limit` due runs for this host to execute, without waiting for the disk.
     ///
@@ -159,8 +169,11 @@ pub trait Storage: Send + Sync + 'static {
     /// The unfinished run that keeps `run` from holding its unique key again, by which `trigger` would judge it now.
     fn key_taken_by(&self, namespace: NamespaceId, run: RunId) -> Result<Option<RunId>, StorageError>;
 
-    /// The attempts of a run, oldest first.
-    fn attempts(&self, namespace: NamespaceId, run: RunId) -> Result<Vec<Attempt>, StorageError>;
+    /// A page of the attempts of a run, oldest first; empty if there is no such run in the namespace.
+    ///
+    /// Of a run, the last [`ATTEMPTS_KEPT`](crate::model::limits::ATTEMPTS_KEPT) attempts are kept, with the last
+    /// [`LOG_BYTES_KEPT`](crate::model::limits::LOG_BYTES_KEPT) bytes of their logs: [`finish`](Self::finish) drops what is older.
+    fn attempts(&self, namespace: NamespaceId, run: RunId, query: &AttemptQuery) -> Result<AttemptPage, StorageError>;
 
     /// Moves scheduled runs, each by itself: one verdict for each move, in order.
     ///
@@ -335,11 +348,17 @@ pub struct Quotas {
     pub live_runs: u64,
     /// Bytes of all components that its tasks have.
     pub component_bytes: u64,
+    /// Bytes that its runs hold.
+    pub run_bytes: u64,
 }
 
 impl Default for Quotas {
     fn default() -> Self {
-        Self { live_runs: limits::LIVE_PER_NAMESPACE_MAX, component_bytes: limits::COMPONENT_BYTES_PER_NAMESPACE_MAX }
+        Self {
+            live_runs: limits::LIVE_PER_NAMESPACE_MAX,
+            component_bytes: limits::COMPONENT_BYTES_PER_NAMESPACE_MAX,
+            run_bytes: limits::RUN_BYTES_PER_NAMESPACE_MAX,
+        }
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) async fn list(caller: Caller, QueryPairs(query): QueryPairs) -> Resul
     Ok(Json(shapes::AuditPage { entries: entries.into_iter().map(Into::into).collect(), next }))
 }
 
-fn whole<T: std::str::FromStr>(text: &str, code: &'static str, field: &str) -> Result<T, Invalid> {
+/// Reads a whole number.
+pub(super) fn whole<T: std::str::FromStr>(text: &str, code: &'static str, field: &str) -> Result<T, Invalid> {
     text.parse().map_err(|_| Invalid::new(code, field, "a whole number").seen(text))
 }

@@ -70,7 +70,7 @@ fn table() -> Vec<Route> {
         bare(Method::PATCH, "/v1/runs/{id}", Write, change::reschedule),
         bare(Method::DELETE, "/v1/runs/{id}", Write, change::delete),
         route(GET, "/v1/runs/{id}/wait", Read, read::wait),
-        bare(GET, "/v1/runs/{id}/attempts", Read, read::attempts),
+        route(GET, "/v1/runs/{id}/attempts", Read, read::attempts),
         bare(GET, "/v1/runs/{id}/explain", Read, explain::explain),
         bare(POST, "/v1/runs/{id}/trigger", Trigger, change::trigger),
         bare(POST, "/v1/runs/{id}/cancel", Write, change::cancel),

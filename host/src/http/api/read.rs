@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use axum::Json;
 
+use super::audit::whole;
 use super::{PathRun, QueryPairs};
 use crate::http::auth::Caller;
 use crate::http::error::Problem;
 use crate::http::filter::{ListQuery, unknown_parameter};
 use crate::http::if_match::{Etag, etag};
 use crate::http::shapes;
-use crate::model::{Invalid, RunId, Version, format_duration, parse_duration};
+use crate::model::{AttemptQuery, Invalid, RunId, Version, format_duration, parse_duration};
 
 /// Longest wait in one request: below what proxies commonly allow.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -56,7 +57,24 @@ pub(super) async fn wait(caller: Caller, PathRun(run): PathRun, QueryPairs(query
     Ok(Json(ended.into()))
 }
 
-pub(super) async fn attempts(caller: Caller, PathRun(run): PathRun) -> Result<Json<shapes::Attempts>, Problem> {
-    let attempts = caller.scheduler.attempts(run).await?;
-    Ok(Json(shapes::Attempts { attempts: attempts.into_iter().map(Into::into).collect() }))
+/// A page of the attempts of a run. `after` is the number of the last attempt that the caller has.
+pub(super) async fn attempts(
+    caller: Caller,
+    PathRun(run): PathRun,
+    QueryPairs(query): QueryPairs,
+) -> Result<Json<shapes::Attempts>, Problem> {
+    let (mut limit, mut after) = (None, None);
+    for (name, value) in query {
+        let single = match name.as_str() {
+            "limit" => &mut limit,
+            "after" => &mut after,
+            _ => return Err(unknown_parameter(&name, "limit, after").into()),
+        };
+        if single.replace(value).is_some() {
+            return Err(Invalid::new("invalid-parameter", name, "given twice").into());
+        }
+    }
+    let limit = limit.map(|limit| whole(&limit, "invalid-page-size", "limit")).transpose()?;
+    let after = after.map(|after| whole(&after, "invalid-parameter", "after")).transpose()?;
+    Ok(Json(caller.scheduler.attempts(run, AttemptQuery::new(limit, after)?).await?.into()))
 }

@@ -19,8 +19,10 @@ pub struct Attempt {
     pub outcome: Option<String>,
     /// What the failure said.
     pub message: Option<String>,
-    /// What the guest wrote, with U+FFFD in place of what is not UTF-8.
+    /// What the guest wrote, with U+FFFD in place of what is not UTF-8. Empty if it was dropped.
     pub log: String,
+    /// How many bytes of its log were dropped: of a run, the last 1 MiB is kept.
+    pub log_dropped: u64,
 }
 
 impl From<model::Attempt> for Attempt {
@@ -33,13 +35,24 @@ impl From<model::Attempt> for Attempt {
             outcome: attempt.outcome.map(Into::into),
             message: attempt.message,
             log: String::from_utf8_lossy(&attempt.log).into_owned(),
+            log_dropped: attempt.log_dropped,
         }
     }
 }
 
-/// The attempts of a run, oldest first.
+/// A page of the attempts of a run, oldest first.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Attempts {
     /// The attempts.
     pub attempts: Vec<Attempt>,
+    /// How many of the run's first attempts are not kept any more: of a run, the last 20 are kept.
+    pub attempts_dropped: u32,
+    /// Where the next page begins: the last number of this one; null on the last page.
+    pub next: Option<u32>,
+}
+
+impl From<model::AttemptPage> for Attempts {
+    fn from(page: model::AttemptPage) -> Self {
+        Self { attempts: page.attempts.into_iter().map(Into::into).collect(), attempts_dropped: page.dropped, next: page.next }
+    }
 }

@@ -92,6 +92,9 @@ fn check_jitter(jitter: Duration) -> Result<(), Invalid> {
     Err(Invalid::new("invalid-jitter", "jitter", reason).seen(format_duration(jitter)))
 }
 
+/// Seconds around a change of the clocks within which occurrences are looked at one by one. No change shifts them by more.
+const CLOCKS_MARGIN: i64 = 2 * 86_400;
+
 impl CronRule {
     /// Parses an expression of five or six fields, a nickname such as `@daily`, or `@every 90s`.
     ///
@@ -209,6 +212,45 @@ impl CronRule {
         self.end.is_none_or(|end| next < end).then_some(next)
     }
 
+    /// The first planned time later than `after` and earlier than `before`. A rule that fires rarely is not searched beyond that.
+    pub(crate) fn next_before(&self, after: Timestamp, before: Timestamp) -> Option<Timestamp> {
+        let Expression::Calendar(calendar) = &self.expression else { return self.next_after(after).filter(|next| *next < before) };
+        let (after, before) = self.within(after, before);
+        let second = calendar.next_before(&self.zone, after.as_micros().div_euclid(1_000_000), ceil_second(before))?;
+        Timestamp::from_micros(second.checked_mul(1_000_000)?)
+    }
+
+    /// How many planned times are later than `after` and earlier than `before`, if the clocks of its zone do not change from two days before that
+    /// to two days after it.
+    pub(crate) fn count_between(&self, after: Timestamp, before: Timestamp) -> u64 {
+        let (after, before) = self.within(after, before);
+        match &self.expression {
+            Expression::Every(every) => {
+                let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX);
+                let passed = |at: i64| (at - self.start.as_micros()).div_euclid(every);
+                (passed(before.as_micros() - 1) - passed(after.as_micros())).max(0).unsigned_abs()
+            }
+            Expression::Calendar(calendar) => {
+                let after = after.as_micros().div_euclid(1_000_000);
+                let offset = self.zone.offset(after);
+                calendar.count(after + 1 + offset..ceil_second(before) + offset)
+            }
+        }
+    }
+
+    /// Until when the clocks of its zone are known not to change, if they don't within two days of `at`.
+    pub(crate) fn calm_until(&self, at: Timestamp) -> Option<Timestamp> {
+        let second = at.as_micros().div_euclid(1_000_000);
+        let until = self.zone.stretch(second - CLOCKS_MARGIN).until.saturating_sub(CLOCKS_MARGIN);
+        (until > second).then(|| until.checked_mul(1_000_000).and_then(Timestamp::from_micros).unwrap_or(Timestamp::MAX))
+    }
+
+    /// A span without what lies before its start and behind its end.
+    fn within(&self, after: Timestamp, before: Timestamp) -> (Timestamp, Timestamp) {
+        let after = after.max(self.start.saturating_sub(Duration::from_micros(1)));
+        (after, self.end.map_or(before, |end| end.min(before)).max(after))
+    }
+
     /// The planned times later than `after` and not later than `until`, at most `max`.
     pub fn occurrences(&self, after: Timestamp, until: Timestamp, max: usize) -> Vec<Timestamp> {
         let next = |at: &Timestamp| self.next_after(*at);
@@ -299,6 +341,11 @@ impl PartialEq for CronRule {
 }
 
 impl Eq for CronRule {}
+
+/// The first whole second that is not earlier.
+fn ceil_second(at: Timestamp) -> i64 {
+    at.as_micros().div_euclid(1_000_000) + i64::from(at.as_micros().rem_euclid(1_000_000) > 0)
+}
 
 /// What clocks show, without the seconds if there are none: `2026-03-29 02:30`.
 fn in_words(shown: i64) -> String {

@@ -9,6 +9,7 @@ use super::days::Days;
 use crate::model::Zone;
 use crate::model::zone::{OFFSET_BOUND, Stretch};
 
+const HOUR: i64 = 3_600;
 const DAY: i64 = 86_400;
 /// After this, the clocks of a zone can show again what they showed before only if somebody changes them.
 const REPEAT_BOUND: i64 = 2 * OFFSET_BOUND;
@@ -35,13 +36,18 @@ type Shown = std::ops::Range<i64>;
 impl Calendar {
     /// The first match later than `after`; `None` if there is none up to the year 9999.
     pub(super) fn next(&self, zone: &Zone, after: i64) -> Option<i64> {
-        if self.fixed { self.next_named(zone, after) } else { self.next_shown(zone, after) }
+        if self.fixed { self.next_named(zone, after) } else { self.next_shown(zone, after, after.max(REPEATING_FROM) + CYCLE) }
     }
 
-    /// For patterns: the first second later than `after` at which the clocks show a match.
-    fn next_shown(&self, zone: &Zone, after: i64) -> Option<i64> {
+    /// The first match later than `after`, if it is earlier than `before`; else the search may end there.
+    pub(super) fn next_before(&self, zone: &Zone, after: i64, before: i64) -> Option<i64> {
+        let found = if self.fixed { self.next_named(zone, after) } else { self.next_shown(zone, after, before) };
+        found.filter(|found| *found < before)
+    }
+
+    /// For patterns: the first second later than `after` at which the clocks show a match. Searches up to `end`.
+    fn next_shown(&self, zone: &Zone, after: i64, end: i64) -> Option<i64> {
         let mut at = after + 1;
-        let end = after.max(REPEATING_FROM) + CYCLE;
         while at < end {
             let Stretch { offset, until } = zone.stretch(at);
             let shown = self.from(at + offset)?;
@@ -104,6 +110,29 @@ impl Calendar {
         }
         let hours = self.hours >> hour >> 1 << 1 << hour;
         (hours != 0).then(|| first(hours) * 3600 + first(self.minutes) * 60 + first(self.seconds))
+    }
+
+    /// How many matches there are in a span of what the clocks show.
+    pub(super) fn count(&self, shown: Shown) -> u64 {
+        let (mut count, mut from) = (0, shown.start);
+        while from < shown.end {
+            let hour = from.div_euclid(HOUR) * HOUR;
+            let end = shown.end.min(hour + HOUR);
+            let (day, hour_of_day) = (hour.div_euclid(DAY), hour.rem_euclid(DAY) / HOUR);
+            if self.hours >> hour_of_day & 1 == 1 && self.days.matches(day) {
+                count += self.within_hour(end - hour) - self.within_hour(from - hour);
+            }
+            from = end;
+        }
+        count
+    }
+
+    /// How many seconds match in an hour that matches, before this one of its seconds.
+    fn within_hour(&self, second: i64) -> u64 {
+        let (minute, second) = (second / 60, second % 60);
+        let before = |bits: u64, bit: i64| u64::from((bits & ((1 << bit) - 1)).count_ones());
+        let rest = if self.minutes >> minute & 1 == 1 { before(self.seconds, second) } else { 0 };
+        before(self.minutes, minute) * u64::from(self.seconds.count_ones()) + rest
     }
 
     /// Whether clocks that show this show a match.

@@ -34,17 +34,11 @@ fn no_more_attempts(known: &Known<'_>) -> Cause {
         return Cause::AttemptsUsedUp { failures, max };
     }
     // The first failure has always its retry; the window counts from there.
-    let first = known
-        .attempts
-        .iter()
-        .rev()
-        .filter(|attempt| attempt.is_failure())
-        .nth(failures.saturating_sub(1) as usize)
-        .filter(|_| failures > 1);
+    let first = known.failing_since.filter(|_| failures > 1);
     let retry = known.task.map(|task| &task.policy.retry);
     match (first.zip(retry), run.finished_at) {
-        (Some((first, retry)), Some(at)) if retry.is_too_late(first.started_at, at.saturating_add(retry.max)) => {
-            Cause::RetryWindowOver { failures, until: first.started_at.saturating_add(retry.window) }
+        (Some((first, retry)), Some(at)) if retry.is_too_late(first, at.saturating_add(retry.max)) => {
+            Cause::RetryWindowOver { failures, until: first.saturating_add(retry.window) }
         }
         _ => Cause::GaveUp { failures },
     }

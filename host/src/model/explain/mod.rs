@@ -38,8 +38,10 @@ pub struct Explanation {
 pub struct Known<'a> {
     /// The run.
     pub run: &'a Run,
-    /// Its attempts, oldest first.
+    /// Its last attempts, oldest first. Their logs don't matter.
     pub attempts: &'a [Attempt],
+    /// When the first of its failed attempts that count started.
+    pub failing_since: Option<Timestamp>,
     /// Its task, as it is registered now.
     pub task: Option<&'a Task>,
     /// The cron that made it.

@@ -120,12 +120,21 @@ impl Case {
             outcome: Some(outcome.into()),
             message,
             log: Vec::new(),
+            log_dropped: 0,
         });
         (self.run.attempts, self.run.started_at) = (number, Some(started_at));
         if !matches!(outcome, "succeeded" | "snoozed" | "shut-down" | "cancelled") {
             self.run.failures += 1;
         }
         self.because(outcome, "no luck")
+    }
+
+    /// As the storage counts it: when the first of the last failures began.
+    fn failing_since(&self) -> Option<Timestamp> {
+        let no_failures = ["succeeded", "snoozed", "cancelled", "shut-down", "host-crashed"];
+        let failed = |attempt: &&Attempt| attempt.outcome.as_deref().is_some_and(|outcome| !no_failures.contains(&outcome));
+        let back = (self.run.failures as usize).checked_sub(1)?;
+        self.attempts.iter().rev().filter(failed).nth(back).map(|attempt| attempt.started_at)
     }
 
     fn because(mut self, reason: &'static str, message: &str) -> Self {
@@ -155,6 +164,7 @@ impl Case {
         explain(&Known {
             run: &self.run,
             attempts: &self.attempts,
+            failing_since: self.failing_since(),
             task: self.task.as_ref(),
             cron: None,
             hold: self.hold.as_ref(),

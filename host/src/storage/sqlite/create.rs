@@ -5,7 +5,8 @@ use rusqlite::{Connection, Statement};
 use super::group::Tx;
 use super::rows::{Waiting, metadata_text, origin_code};
 use super::unique_key::{self, Way};
-use super::{SqliteStorage, chain, idempotency};
+use super::writer::Shared;
+use super::{SqliteStorage, chain, idempotency, run_bytes};
 use crate::model::{Existing, NamespaceId, NewRun, RunId, Status, Timestamp, Verdict};
 use crate::storage::{CreateError, Created, RunChange, RunEvent, StorageError};
 
@@ -127,12 +128,13 @@ fn create_keyless(tx: &mut Tx<'_>, namespace: NamespaceId, run: &NewRun, now: Ti
         Some(statement) => statement,
         None => tx.conn.prepare_cached(INSERT)?,
     };
-    let inserted = insert_with(tx.conn, &mut statement, tx.shared.id_origin, namespace, run, now)?;
+    let inserted = insert_with(tx.conn, &mut statement, tx.shared, namespace, run, now)?;
     tx.insert = Some(statement);
-    let waiting = match inserted {
+    let (waiting, bytes) = match inserted {
         Ok(done) => done,
         Err(refused) => return Ok(Err(refused)),
     };
+    tx.shared.run_bytes.add(namespace.0, bytes);
     tx.arm.push(waiting);
     tx.shared.live.add();
     if let Some((run, first_at)) = &in_place {
@@ -151,29 +153,36 @@ fn create_keyless(tx: &mut Tx<'_>, namespace: NamespaceId, run: &NewRun, now: Ti
 
 const INSERT: &str = "-- create
      INSERT INTO runlater_runs (id, namespace, task, status, due_at, trigger_at, created_at, priority, origin, parent, root, depth, max_attempts, timeout,
-         unique_key, metadata, input_type, input, input_crc)
-     VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+         unique_key, metadata, input_type, input, input_crc, bytes)
+     VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
 
-/// Writes the rows of one run on any connection, its unique key being free. Writes nothing if it is refused.
+/// Writes the rows of one run on any connection, its unique key being free. Writes nothing if it is refused. Returns the bytes that its namespace
+/// holds more by it: for the caller to count.
 pub(super) fn insert(
     conn: &Connection,
-    id_origin: u64,
+    shared: &Shared,
     namespace: NamespaceId,
     run: &NewRun,
     now: Timestamp,
-) -> rusqlite::Result<Result<Box<Waiting>, Refused>> {
-    insert_with(conn, &mut *conn.prepare_cached(INSERT)?, id_origin, namespace, run, now)
+) -> rusqlite::Result<Result<(Box<Waiting>, i64), Refused>> {
+    insert_with(conn, &mut *conn.prepare_cached(INSERT)?, shared, namespace, run, now)
 }
 
 /// The same with its statement, [`INSERT`].
 fn insert_with(
     conn: &Connection,
     statement: &mut Statement<'_>,
-    id_origin: u64,
+    shared: &Shared,
     namespace: NamespaceId,
     run: &NewRun,
     now: Timestamp,
-) -> rusqlite::Result<Result<Box<Waiting>, Refused>> {
+) -> rusqlite::Result<Result<(Box<Waiting>, i64), Refused>> {
+    let id_origin = shared.id_origin;
+    let (metadata, unique_key) = (metadata_text(&run.metadata), run.unique_key.as_ref().map(|unique| unique.key.as_str()));
+    let bytes = run_bytes::charge_of(run.input.bytes(), metadata.as_deref(), unique_key);
+    if let Err(full) = shared.run_bytes.has_room(namespace, bytes) {
+        return Ok(Err(Refused::Quota(full.to_string())));
+    }
     let id = run.id.key_in(id_origin).ok_or_else(|| super::rows::strange(0, "an id that this database did not make"))?;
     let lineage = run.lineage.map(|lineage| {
         let key = |id: RunId| id.key_in(id_origin).expect("a run's ancestors are of its own database");
@@ -202,18 +211,19 @@ fn insert_with(
         lineage.map(|(.., depth)| depth),
         run.max_attempts,
         waiting.timeout.map(|micros| micros as i64),
-        run.unique_key.as_ref().map(|unique| unique.key.as_str()),
-        metadata_text(&run.metadata),
+        unique_key,
+        metadata,
         run.input.stored_media_type(),
         run.input.bytes(),
         super::input::checksum(run.input.bytes()),
+        bytes,
     ])?;
     for (key, value) in run.metadata.iter() {
         conn.prepare_cached("-- create: metadata\nINSERT INTO runlater_run_metadata (namespace, key, value, run) VALUES (?1, ?2, ?3, ?4)")?
             .execute((namespace.0, key, value, id))?;
     }
     unique_key::take(conn, namespace, run, id)?;
-    Ok(Ok(waiting))
+    Ok(Ok((waiting, bytes)))
 }
 
 impl SqliteStorage {
@@ -264,7 +274,8 @@ impl SqliteStorage {
         if let Err(max) = self.shared.live.has_room(&self.readers, namespace, 1, now).map_err(super::readers::sort)? {
             return Err(CreateError::Quota(full(max)));
         }
-        let waiting = insert(transaction, self.shared.id_origin, namespace, &run, now).map_err(sorted)??;
+        let (waiting, bytes) = insert(transaction, &self.shared, namespace, &run, now).map_err(sorted)??;
+        run_bytes::add_to_row(transaction, namespace.0, bytes).map_err(sorted)?;
         remember(run.id, run.trigger_at)?;
         self.shared.live.add();
         self.foreign.expect(waiting);

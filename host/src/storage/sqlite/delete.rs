@@ -1,6 +1,6 @@
 //! Deletes scheduled runs.
 
-use rusqlite::Connection;
+use rusqlite::OptionalExtension;
 
 use super::chain;
 use super::change::{Seen, note, take_scheduled};
@@ -34,17 +34,12 @@ pub(super) fn remove(tx: &mut Tx<'_>, namespace: NamespaceId, seen: &Seen) -> ru
     if let Some(root) = seen.root {
         chain::leave(tx.conn, root)?;
     }
-    erase(tx.conn, namespace, seen.id, seen.has_metadata, seen.unique_key.as_deref())
+    erase(tx, namespace, seen.id, seen.has_metadata, seen.unique_key.as_deref())
 }
 
-/// Removes a run's row, and what it is found by.
-pub(super) fn erase(
-    conn: &Connection,
-    namespace: NamespaceId,
-    id: i64,
-    has_metadata: bool,
-    unique_key: Option<&str>,
-) -> rusqlite::Result<()> {
+/// Removes a run's row, and what it is found by. Its namespace then holds fewer bytes.
+pub(super) fn erase(tx: &Tx<'_>, namespace: NamespaceId, id: i64, has_metadata: bool, unique_key: Option<&str>) -> rusqlite::Result<()> {
+    let conn = tx.conn;
     if has_metadata {
         conn
             .prepare_cached(
@@ -57,6 +52,10 @@ pub(super) fn erase(
     if let Some(key) = unique_key {
         super::unique_key::free(conn, namespace, key, id)?;
     }
-    conn.prepare_cached("-- delete\nDELETE FROM runlater_runs WHERE id = ?1")?.execute([id])?;
+    let bytes: Option<i64> = conn
+        .prepare_cached("-- delete\nDELETE FROM runlater_runs WHERE id = ?1 RETURNING bytes")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    tx.shared.run_bytes.add(namespace.0, -bytes.unwrap_or(0));
     Ok(())
 }

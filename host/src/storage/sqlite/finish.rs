@@ -4,7 +4,7 @@
 
 use super::group::Tx;
 use super::rows::{BACKOFF, CANCELLED, FAILED, SCHEDULED, SUCCEEDED, waiting_run};
-use super::{cancel, chain, on_failure, write_set};
+use super::{attempt_rows, cancel, chain, on_failure, write_set};
 use crate::model::{FailureReason, Next, RunId, Timestamp, WriteRefused};
 use crate::storage::{Finish, RunChange, RunEvent};
 
@@ -34,6 +34,7 @@ pub(super) fn finish(tx: &mut Tx<'_>, finish: &Finish, now: i64) -> rusqlite::Re
         next = &Next::Cancelled;
     }
     let writes = next.commits_writes() && !finish.writes.is_empty();
+    let bytes_before = tx.shared.run_bytes.mark();
     if writes {
         tx.conn.prepare_cached("SAVEPOINT finish")?.execute([])?;
     }
@@ -43,6 +44,8 @@ pub(super) fn finish(tx: &mut Tx<'_>, finish: &Finish, now: i64) -> rusqlite::Re
         if let Err(why) = write_set::apply(tx, run, &finish.writes, now)? {
             tx.conn.prepare_cached("ROLLBACK TO finish")?.execute([])?;
             marks.restore(tx);
+            // The savepoint is from before the outcome, which is written again.
+            tx.shared.run_bytes.undo_to(bytes_before);
             refused = after_refusal(why, &finish.if_conflict);
             next = &refused;
             held = apply(tx, run, finish, next, now, unwritten)?;
@@ -81,17 +84,30 @@ fn apply(tx: &mut Tx<'_>, run: i64, finish: &Finish, next: &Next, now: i64, unwr
         end.status = BACKOFF;
     }
     let component = tx.shared.registry.component_id(&finish.digest);
+    // An attempt that succeeded without a log is told by its run's row.
+    let attempt = (end.outcome.is_some() || !finish.log.is_empty()).then(|| attempt_rows::Ended {
+        run,
+        number: finish.attempt,
+        started_at: finish.started_at.as_micros(),
+        finished_at: now,
+        component,
+        outcome: end.outcome.unwrap_or("succeeded"),
+        message: end.message,
+        log: &finish.log,
+    });
+    let bytes = end.output.map_or(0, |output| output.bytes().len() as i64) + attempt.as_ref().map_or(0, attempt_rows::Ended::bytes);
     let mut statement = match tx.finish.take() {
         Some(statement) => statement,
         None => tx.conn.prepare_cached(
             "-- finish
              UPDATE runlater_runs SET status = ?2, due_at = ?3, attempt = ?4, failures = failures + ?5, started_at = ?6, finished_at = ?7, component = ?8,
-                 reason = ?9, message = ?10, output_type = ?11, output = ?12
+                 reason = ?9, message = ?10, output_type = ?11, output = ?12, bytes = bytes + ?15,
+                 failing_since = CASE WHEN ?5 > 0 THEN coalesce(failing_since, ?6) ELSE failing_since END
              WHERE id = ?1 AND attempt = ?13 AND CASE WHEN ?14 THEN status IN (0, 2) ELSE status = 1 END",
         )?,
     };
     let finished_at = next.status().is_final().then_some(now);
-    let changed = statement.execute((
+    let changed = statement.execute(rusqlite::params![
         run,
         end.status,
         end.due_at,
@@ -106,20 +122,25 @@ fn apply(tx: &mut Tx<'_>, run: i64, finish: &Finish, next: &Next, now: i64, unwr
         end.output.map(|output| output.bytes()),
         finish.attempt.saturating_sub(u32::from(unwritten)),
         unwritten,
-    ))?;
+        bytes,
+    ])?;
     tx.finish = Some(statement);
     if changed == 0 {
         return Ok(false);
     }
-    if end.outcome.is_some() || !finish.log.is_empty() {
-        let mut statement = tx.conn.prepare_cached(
-            "-- finish: attempt
-             INSERT OR REPLACE INTO runlater_attempts (run, number, started_at, finished_at, component, outcome, message, log)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?;
-        let log = (!finish.log.is_empty()).then_some(finish.log.as_slice());
-        let outcome = end.outcome.unwrap_or("succeeded");
-        statement.execute((run, finish.attempt, finish.started_at.as_micros(), now, component, outcome, end.message, log))?;
+    let dropped = attempt.map_or(Ok(0), |attempt| attempt_rows::put(tx.conn, &attempt))?;
+    if dropped > 0 {
+        tx.conn.prepare_cached("-- finish: dropped\nUPDATE runlater_runs SET bytes = bytes - ?2 WHERE id = ?1")?.execute((run, dropped))?;
+    }
+    if bytes != dropped {
+        let namespace = match tx.shared.due.in_flight(run, |flight| flight.namespace) {
+            Some(namespace) => namespace,
+            None => tx
+                .conn
+                .prepare_cached("-- finish: namespace\nSELECT namespace FROM runlater_runs WHERE id = ?1")?
+                .query_row([run], |row| row.get(0))?,
+        };
+        tx.shared.run_bytes.add(namespace, bytes - dropped);
     }
     Ok(true)
 }

@@ -69,9 +69,9 @@ fn look(state: &(Mutex<State>, Condvar), shared: &Shared, readers: &Readers) {
             for (looks, waiting) in expected {
                 let due_at: Option<i64> = statement.query_row([waiting.id], |row| row.get(0)).optional()?;
                 match due_at {
-                    Some(due_at) if due_at == waiting.due_at => there.push(waiting),
+                    Some(due_at) if due_at == waiting.due_at => there.push((waiting, true)),
                     _ if looks < LOOKS_MAX => still.push((looks + 1, waiting)),
-                    _ => {}
+                    _ => there.push((waiting, false)),
                 }
             }
             Ok(())
@@ -80,10 +80,14 @@ fn look(state: &(Mutex<State>, Condvar), shared: &Shared, readers: &Readers) {
             tracing::warn!(%error, "runs stored in a foreign transaction start when they are loaded");
         }
         // Through the writer, so that a run which was deleted or moved meanwhile is not armed as it was.
-        for waiting in there {
+        for (waiting, is_there) in there {
             let arm: super::queue::Own = Box::new(move |tx| {
-                if let Ok(seen) = super::rows::waiting_run(tx.conn, waiting.id) {
+                if is_there && let Ok(seen) = super::rows::waiting_run(tx.conn, waiting.id) {
                     tx.arm.push(seen);
+                }
+                // Its transaction added to what its namespace holds.
+                if let Err(error) = tx.shared.run_bytes.reread(tx.conn, waiting.namespace) {
+                    tracing::warn!(%error, "the bytes that the runs of a namespace hold can't be read");
                 }
                 Box::new(|_| {})
             });

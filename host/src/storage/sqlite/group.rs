@@ -155,6 +155,7 @@ pub(super) fn commit(
         let written = claim::write(&mut tx)
             .and_then(|()| rates::write(&tx))
             .and_then(|()| audit::write(&tx))
+            .and_then(|()| shared.run_bytes.write(conn))
             .and_then(|()| if alive { meta::set_alive(conn, awake_at) } else { Ok(()) });
         match written {
             Ok(()) if alive => *alive_at = awake_at,
@@ -173,6 +174,7 @@ pub(super) fn commit(
         None => (conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).err(), true),
     };
     let Some(error) = failed else {
+        shared.run_bytes.committed();
         failpoint!("commit:after");
         failpoint!("outcome:after" if has_outcome(&keep));
         #[cfg(feature = "test-util")]
@@ -199,6 +201,7 @@ pub(super) fn commit(
     // What it said was not committed. Those who wait are told first what became of their writes, even if it can't be read.
     let unread = if registered { shared.registry.load(conn).err() } else { None };
     shared.audit_numbers.forget();
+    shared.run_bytes.rolled_back();
     shared.due.arm(std::mem::take(&mut tx.disarmed));
     answers.into_iter().for_each(|answer| answer(Err(error.clone())));
     // Calls that were not reached are dropped: their callers are told that nothing was changed.

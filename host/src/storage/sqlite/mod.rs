@@ -4,6 +4,7 @@
 //! verb of [`Storage`] has a file of its own name. This one opens the file and hands each verb to where it belongs.
 
 mod amend;
+mod attempt_rows;
 mod attempts;
 mod audit;
 mod backup;
@@ -53,6 +54,7 @@ mod registry;
 mod reschedule;
 mod room;
 mod rows;
+mod run_bytes;
 mod schema;
 mod tokens;
 mod trigger;
@@ -72,12 +74,12 @@ use async_trait::async_trait;
 
 use super::{
     Amendment, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Forgotten, Gap, Health, Move, PrunePlace, Pruned,
-    Quotas, RegisterError, Registration, RunEvent, Storage, StorageError, TokenRecord,
+    Quotas, RegisterError, Registration, RunBytesFull, RunEvent, Storage, StorageError, TokenRecord,
 };
 use crate::model::{
-    Ahead, Attempt, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Cursor, Digest, Hold, Holder,
-    Name, Namespace, NamespaceId, NewRun, Origin, Page, Pause, Payload, Progress, Retention, Run, RunFilter, RunId, Status, Task, TaskId,
-    Timestamp, UniqueKey, Version,
+    Ahead, AttemptPage, AttemptQuery, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Cursor,
+    Digest, Hold, Holder, Name, Namespace, NamespaceId, NewRun, Origin, Page, Pause, Payload, Progress, Retention, Run, RunFilter, RunId,
+    Status, Task, TaskId, Timestamp, UniqueKey, Version,
 };
 use audit::Note;
 #[cfg(feature = "fuzzing")]
@@ -285,6 +287,19 @@ impl Storage for SqliteStorage {
     fn set_quotas(&self, quotas: Quotas) {
         self.shared.live.set_max(quotas.live_runs);
         self.shared.component_bytes_max.store(quotas.component_bytes, Ordering::Relaxed);
+        self.shared.run_bytes.set_max(quotas.run_bytes);
+    }
+
+    fn limit_run_bytes(&self, namespace: NamespaceId, max: Option<u64>) {
+        self.shared.run_bytes.set_limit(namespace, max);
+    }
+
+    fn run_bytes(&self, namespace: NamespaceId) -> u64 {
+        self.shared.run_bytes.held(namespace)
+    }
+
+    fn has_room_for_bytes(&self, namespace: NamespaceId, bytes: u64) -> Result<(), RunBytesFull> {
+        self.shared.run_bytes.has_room(namespace, i64::try_from(bytes).unwrap_or(i64::MAX))
     }
 
     fn claim(&self, limit: usize, now: Timestamp) -> Vec<Claim> {
@@ -358,8 +373,8 @@ impl Storage for SqliteStorage {
         self.read(namespace, now, |reader| reader.count(filter))
     }
 
-    fn attempts(&self, namespace: NamespaceId, run: RunId) -> Result<Vec<Attempt>, StorageError> {
-        self.read(namespace, Timestamp::MIN, |reader| attempts::attempts(reader, run))
+    fn attempts(&self, namespace: NamespaceId, run: RunId, query: &AttemptQuery) -> Result<AttemptPage, StorageError> {
+        self.read(namespace, Timestamp::MIN, |reader| attempts::attempts(reader, run, query))
     }
 
     fn holder(&self, namespace: NamespaceId, run: &NewRun, now: Timestamp) -> Result<Option<Holder>, StorageError> {

@@ -107,8 +107,9 @@ pub(super) fn make(conn: &Connection, shared: &Shared, run: i64, now: Timestamp)
         priority: None,
         task: target,
     };
-    match insert(conn, shared.id_origin, task.namespace, &made, now)? {
-        Ok(waiting) => {
+    match insert(conn, shared, task.namespace, &made, now)? {
+        Ok((waiting, bytes)) => {
+            shared.run_bytes.add(task.namespace.0, bytes);
             conn.prepare_cached("-- on failure: mark\nUPDATE runlater_runs SET on_failure = 1 WHERE id = ?1")?.execute([waiting.id])?;
             Ok(Some((made, waiting)))
         }

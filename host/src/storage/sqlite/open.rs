@@ -57,6 +57,7 @@ impl SqliteStorage {
             let shared = Arc::new(Shared::new(id_origin, last_key.unwrap_or(0), file_bytes, zones.clone()));
             conn.execute("INSERT OR IGNORE INTO runlater_namespaces (id, name) VALUES (1, ?1)", [Namespace::DEFAULT])?;
             shared.registry.load(conn)?;
+            shared.run_bytes.load(conn)?;
             shared.due.serve(shared.registry.namespaces().iter().map(|namespace| namespace.id.0));
             cron::renew(conn, &shared.registry, now)?;
             shared.upcoming.load(conn)?;

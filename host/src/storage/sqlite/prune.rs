@@ -52,7 +52,7 @@ pub(super) fn prune(tx: &mut Tx<'_>, task: TaskId, retention: Retention, place: 
     }
     for (id, has_metadata, unique_key) in &doomed {
         tx.conn.prepare_cached("-- prune: attempts\nDELETE FROM runlater_attempts WHERE run = ?1")?.execute([id])?;
-        erase(tx.conn, namespace, *id, *has_metadata, unique_key.as_deref())?;
+        erase(tx, namespace, *id, *has_metadata, unique_key.as_deref())?;
     }
     let deleted = doomed.len() as u64;
     tx.shared.pruned.fetch_add(deleted, Ordering::Relaxed);

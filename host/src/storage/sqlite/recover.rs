@@ -15,6 +15,9 @@ use crate::model::{Next, Pause, Timestamp, next_after_host_crash};
 /// Runs that are watched as possible killers of their host. More than a host can have in flight.
 const SUSPECTS_MAX: i64 = 4_096;
 
+/// What is said of an attempt that its host did not survive.
+const DIED: &str = "the host process died during this attempt";
+
 /// The runs that may have killed the host; none after a clean stop.
 #[derive(Default)]
 pub(super) struct Suspects {
@@ -68,7 +71,7 @@ pub(super) fn recover(conn: &mut Connection, shared: &Shared, now: i64) -> rusql
         // The terms on status repeat the condition of the index that holds the few rows meant.
         let mut statement = transaction.prepare(
             "-- recover: look
-             SELECT id, attempt, crashes + 1, cancel_requested, started_at, root, task FROM runlater_runs WHERE status NOT IN (0, 3) AND status = 1",
+             SELECT id, attempt, crashes + 1, cancel_requested, started_at, root, task, namespace FROM runlater_runs WHERE status NOT IN (0, 3) AND status = 1",
         )?;
         let rows = statement.query_map([], |row| {
             Ok((
@@ -79,11 +82,12 @@ pub(super) fn recover(conn: &mut Connection, shared: &Shared, now: i64) -> rusql
                 row.get::<_, i64>(4)?,
                 row.get::<_, Option<i64>>(5)?,
                 row.get::<_, i64>(6)?,
+                row.get::<_, i64>(7)?,
             ))
         })?;
         rows.collect::<rusqlite::Result<Vec<_>>>()?
     };
-    for (run, attempt, crashes, cancel_requested, started_at, root, task) in in_flight {
+    for (run, attempt, crashes, cancel_requested, started_at, root, task, namespace) in in_flight {
         let next = next_after_host_crash(crashes, cancel_requested);
         let (status, due_at, reason, message) = match &next {
             Next::Failed { reason, message } => (FAILED, None, reason.code(), Some(message.as_str())),
@@ -99,18 +103,19 @@ pub(super) fn recover(conn: &mut Connection, shared: &Shared, now: i64) -> rusql
         transaction
             .prepare_cached(
                 "-- recover
-             UPDATE runlater_runs SET status = ?2, due_at = ?3, finished_at = ?4, crashes = ?7,
+             UPDATE runlater_runs SET status = ?2, due_at = ?3, finished_at = ?4, crashes = ?7, bytes = bytes + ?8,
                  reason = CASE WHEN ?2 = 5 AND reason = 'overlap' THEN reason ELSE ?5 END,
                  message = CASE WHEN ?2 = 5 AND reason = 'overlap' THEN message ELSE ?6 END WHERE id = ?1",
             )?
-            .execute((run, status, due_at, finished_at, reason, message, crashes))?;
+            .execute((run, status, due_at, finished_at, reason, message, crashes, DIED.len() as i64))?;
         transaction
             .prepare_cached(
                 "-- recover: attempt
              INSERT OR REPLACE INTO runlater_attempts (run, number, started_at, finished_at, outcome, message)
-             VALUES (?1, ?2, ?3, ?4, 'host-crashed', 'the host process died during this attempt')",
+             VALUES (?1, ?2, ?3, ?4, 'host-crashed', ?5)",
             )?
-            .execute((run, attempt, started_at, now))?;
+            .execute((run, attempt, started_at, now, DIED))?;
+        shared.run_bytes.add(namespace, DIED.len() as i64);
         if let (Some(root), None) = (root, due_at) {
             chain::leave(&transaction, root)?;
         }
@@ -146,8 +151,10 @@ pub(super) fn recover(conn: &mut Connection, shared: &Shared, now: i64) -> rusql
         }
     }
     meta::set_number(&transaction, "clean_stop", 0)?;
+    shared.run_bytes.write(&transaction)?;
     failpoint!("recover:before-commit");
     transaction.commit()?;
+    shared.run_bytes.committed();
     failpoint!("recover:after-commit");
     Ok(suspects)
 }

@@ -154,12 +154,10 @@ pub(super) struct Waiting {
     pub(super) standing: Standing,
 }
 
-/// The columns of [`waiting`]. What is no failure is [`Attempt::NO_FAILURES`](crate::model::Attempt::NO_FAILURES).
+/// The columns of [`waiting`].
 pub(super) const WAITING_COLUMNS: &str = "id, namespace, task, due_at, trigger_at, priority, attempt, failures, origin, parent, root, depth, max_attempts, timeout, \
      iif(octet_length(metadata) > 65536, 0, metadata), input_type, CASE WHEN length(input) <= 2048 THEN input END, \
-     CASE WHEN failures > 0 THEN (SELECT min(started_at) FROM (SELECT started_at, row_number() OVER (ORDER BY number DESC) AS back \
-         FROM runlater_attempts WHERE run = id AND outcome NOT IN ('succeeded', 'snoozed', 'cancelled', 'shut-down', 'host-crashed')) WHERE back <= failures) END, \
-     input_crc, length(input)";
+     CASE WHEN failures > 0 THEN failing_since END, input_crc, length(input)";
 
 pub(super) fn waiting(row: &Row<'_>) -> rusqlite::Result<Box<Waiting>> {
     let parent: Option<i64> = row.get(9)?;
@@ -182,7 +180,6 @@ pub(super) fn waiting(row: &Row<'_>) -> rusqlite::Result<Box<Waiting>> {
         priority: row.get(5)?,
         attempt: row.get(6)?,
         failures: row.get(7)?,
-        // Of another row, which may be the one that can't be understood.
         failing_since: optional_time(row, 17).unwrap_or(None),
         origin: origin(row.get(8)?).ok_or_else(|| strange(8, "an unknown origin"))?,
         lineage,

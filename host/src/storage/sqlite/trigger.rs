@@ -38,7 +38,8 @@ pub(super) fn trigger(tx: &mut Tx<'_>, namespace: NamespaceId, run: RunId, now: 
             "-- trigger
              UPDATE runlater_runs SET status = CASE status WHEN 2 THEN 2 ELSE 0 END, trigger_at = ?2, due_at = ?2, cancel_requested = 0, finished_at = NULL,
                  reason = NULL, message = NULL, because = NULL,
-                 failures = CASE WHEN status IN (0, 2) THEN failures ELSE 0 END, crashes = CASE WHEN status IN (0, 2) THEN crashes ELSE 0 END
+                 failures = CASE WHEN status IN (0, 2) THEN failures ELSE 0 END, crashes = CASE WHEN status IN (0, 2) THEN crashes ELSE 0 END,
+                 failing_since = CASE WHEN status IN (0, 2) THEN failing_since END
              WHERE id = ?1",
         )?
         .execute((seen.id, now.as_micros()))?;

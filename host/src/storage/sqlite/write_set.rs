@@ -14,12 +14,14 @@ pub(super) struct Marks {
     events: usize,
     unarmed: usize,
     after_commit: usize,
+    run_bytes: usize,
 }
 
 impl Marks {
     pub(super) fn of(tx: &Tx<'_>) -> Self {
         let (arm, unarmed, disarmed) = (tx.arm.len(), tx.unarmed.len(), tx.disarmed.len());
-        Self { arm, unarmed, disarmed, ended: tx.ended.len(), events: tx.events.len(), after_commit: tx.after_commit.len() }
+        let (ended, events, after_commit) = (tx.ended.len(), tx.events.len(), tx.after_commit.len());
+        Self { arm, unarmed, disarmed, ended, events, after_commit, run_bytes: tx.shared.run_bytes.mark() }
     }
 
     /// Takes back what came later.
@@ -29,6 +31,7 @@ impl Marks {
         tx.after_commit.truncate(self.after_commit);
         tx.ended.truncate(self.ended);
         tx.events.truncate(self.events);
+        tx.shared.run_bytes.undo_to(self.run_bytes);
         let disarmed = tx.disarmed.split_off(self.disarmed);
         tx.shared.due.arm(disarmed);
     }
@@ -122,7 +125,7 @@ fn conflict(refusal: ChangeError) -> WriteRefused {
 
 fn cron_conflict(refusal: CronError) -> WriteRefused {
     match refusal {
-        CronError::TooMany(_) => WriteRefused::Quota(refusal.to_string()),
+        CronError::TooMany(_) | CronError::Quota(_) => WriteRefused::Quota(refusal.to_string()),
         _ => WriteRefused::Conflict(format!("{refusal}; that happened while the attempt ran")),
     }
 }

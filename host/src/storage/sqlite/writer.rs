@@ -16,6 +16,7 @@ use super::lock_wait::{self, LOCK_PAUSE, LOCK_TRY, LockWait};
 use super::queue::{Gathered, Op, Queue, gather};
 use super::registry::Registry;
 use super::room::Disk;
+use super::run_bytes::RunBytes;
 use super::watch::Watch;
 use super::{audit, checkpoint, cron, gated, live, load, meta, verdict};
 use crate::model::limits::{COMPONENT_BYTES_PER_NAMESPACE_MAX, WRITE_LOCK_WAIT_MAX};
@@ -55,6 +56,7 @@ pub(super) struct Shared {
     pub(super) counts: Arc<verdict::Counts>,
     pub(super) audit_numbers: audit::Numbers,
     pub(super) live: live::Live,
+    pub(super) run_bytes: RunBytes,
     /// Bytes that the components of one namespace may have together.
     pub(super) component_bytes_max: AtomicU64,
 }
@@ -82,6 +84,7 @@ impl Shared {
             counts: Arc::default(),
             audit_numbers: audit::Numbers::default(),
             live: live::Live::new(file_bytes.unsigned_abs()),
+            run_bytes: RunBytes::new(),
             component_bytes_max: COMPONENT_BYTES_PER_NAMESPACE_MAX.into(),
         }
     }

@@ -1,10 +1,10 @@
 //! `create`, and the ids it is given.
 
 use super::place;
-use crate::conformance::world::{World, at, check};
-use runlater::model::{Lineage, Origin, UniqueKey};
+use crate::conformance::world::{World, at, check, large, write_set};
+use runlater::model::{Lineage, NewRun, Next, Origin, Retention, UniqueKey, Write};
 use runlater::storage::Quotas;
-use runlater::{Metadata, Payload};
+use runlater::{Metadata, Payload, Status};
 use std::time::Duration;
 
 #[test]
@@ -148,4 +148,48 @@ fn an_id_of_another_database_is_no_run() {
         ",
     );
     world.wait(world.storage.ended(foreign)).expect_err("whoever waits for its end is let go at once");
+}
+
+#[test]
+fn a_namespace_holds_so_many_bytes_and_no_more() {
+    let mut world = World::new(place());
+    let quotas = Quotas { run_bytes: 10_000, ..Quotas::default() };
+    let create = |world: &World, namespace, sizes: &[usize], now| {
+        let runs = sizes.iter().map(|size| NewRun { input: large(*size), ..world.new_run(now, now) }).collect();
+        world.wait(world.storage.create(namespace, runs, at(now))).map(|created| created.len()).map_err(|error| error.to_string())
+    };
+    world.storage.set_quotas(quotas);
+    assert_eq!(create(&world, world.namespace, &[5_000 - 256], 0), Ok(1));
+    let refused = create(&world, world.namespace, &[1_000, 4_000 - 256], 0).unwrap_err();
+    assert!(refused.contains("hold 6256 bytes, and may hold 10000"), "{refused}");
+    assert_eq!(world.storage.run_bytes(world.namespace), 5_000, "all of them, or none");
+    assert_eq!(create(&world, world.namespace, &[5_000 - 256], 0), Ok(1), "to the byte");
+    assert!(create(&world, world.namespace, &[2], 0).is_err());
+    assert_eq!(create(&world, world.other, &[5_000], 50), Ok(1), "each namespace for itself");
+    // How an attempt ended is stored in any case, and a follow-up is not.
+    let claim = world.claim(1, 0).remove(0);
+    let follow_up = NewRun { lineage: Some(Lineage { parent: claim.run, root: claim.run, depth: 0 }), ..world.new_run(0, 0) };
+    let writes = write_set([Write::Schedule(Box::new(follow_up))]);
+    world.finish_with(claim.run, claim.attempt, Next::Succeeded { output: Some(large(100)) }, writes, 1);
+    let ended = world.get(claim.run, 1);
+    assert_eq!((ended.status, ended.reason.as_deref()), (Status::Failed, Some("quota-exceeded")));
+    let claim = world.claim(1, 1).remove(0);
+    world.finish(claim.run, claim.attempt, Next::Succeeded { output: Some(large(1_000)) }, 1);
+    assert_eq!(world.get(claim.run, 1).status, Status::Succeeded);
+    let held = world.storage.run_bytes(world.namespace);
+    assert_eq!(held, 11_000 + world.get(ended.id, 1).message.unwrap().len() as u64, "without the output that was not stored");
+    // A restart finds the same, a namespace may have a limit of its own, and what is deleted leaves room.
+    for restart in [World::crash, World::reopen] {
+        restart(&mut world, 2);
+        assert_eq!(world.storage.run_bytes(world.namespace), held);
+        world.storage.set_quotas(quotas);
+        assert!(create(&world, world.namespace, &[2], 2).is_err());
+    }
+    world.storage.limit_run_bytes(world.namespace, Some(held + 1_000));
+    assert_eq!(create(&world, world.namespace, &[1_000 - 256], 2), Ok(1));
+    world.storage.limit_run_bytes(world.namespace, None);
+    let retention = Retention { age: Duration::from_secs(1), count: 0 };
+    world.wait(world.storage.prune(world.task.id, retention, Default::default(), at(99))).unwrap();
+    assert_eq!(world.storage.run_bytes(world.namespace), 1_000);
+    assert_eq!(create(&world, world.namespace, &[9_000 - 256], 99), Ok(1));
 }

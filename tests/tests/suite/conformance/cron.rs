@@ -7,6 +7,7 @@ use crate::conformance::world::{World, at, name, registration, succeeded};
 use runlater::model::{
     CodeCron, Cron, CronChange, CronRule, CronSettings, CronSpec, Gap, Origin, Pause, TaskDefinition, TaskPolicy, Zone, ZoneDatabase,
 };
+use runlater::storage::{CronError, Quotas};
 use runlater::{CronFilter, Metadata, Payload, Run, Status, Timestamp};
 
 impl World {
@@ -216,4 +217,32 @@ fn a_task_that_a_new_version_has_no_more_leaves_no_cron_behind() {
     assert_eq!(register(b"v2", vec![task("b", &["y"])], 2), "b.y c.x");
     assert!(world.storage.task(world.namespace, "a").is_some(), "its runs still have their task");
     assert_eq!(register(b"v1", vec![task("a", &["x"]), task("b", &["x", "y"])], 3), "a.x b.x b.y c.x");
+}
+
+/// Occurrences beyond the quota on bytes are told by one row, and the cron goes on once there is room.
+#[test]
+fn occurrences_for_which_there_is_no_room_are_skipped_in_one_row() {
+    let world = World::new(place());
+    let full = Quotas { run_bytes: 100, ..Quotas::default() };
+    world.storage.set_quotas(full);
+    world.cron("c", "@every 20s", 0, None, 0);
+    (0..=120).step_by(10).for_each(|now| world.look(now));
+    let rows = world.runs_of("c", 120);
+    assert_eq!(rows, [(Some(20), 20, Status::Missed)], "one row for all of them");
+    let run = world.all(world.namespace, 120).remove(0);
+    let occurrence = run.occurrence.unwrap();
+    assert_eq!((run.reason.as_deref(), occurrence.skipped.map(|(count, _)| count >= 6)), (Some("quota-exceeded"), Some(true)));
+    assert!(run.message.unwrap().contains("may hold 100"));
+    let refused = world.wait(world.storage.trigger_cron(world.namespace, name("c"), at(120))).unwrap();
+    assert!(matches!(refused, Err(CronError::Quota(_))), "{refused:?}");
+    let refused = world.wait(world.storage.backfill_cron(world.namespace, name("c"), vec![at(20), at(40)], at(120))).unwrap();
+    assert!(matches!(refused, Err(CronError::Quota(_))), "{refused:?}");
+
+    world.storage.set_quotas(Quotas::default());
+    (130..=200).step_by(10).for_each(|now| world.look(now));
+    let later = world.runs_of("c", 200).split_off(1);
+    assert!(!later.is_empty() && later.iter().all(|(_, _, status)| *status != Status::Missed), "{later:?}");
+    // The row that stands for them can be run by hand.
+    world.wait(world.storage.trigger(world.namespace, run.id, at(200))).unwrap().unwrap();
+    assert_eq!(world.get(run.id, 200).status, Status::Queued);
 }

@@ -109,7 +109,7 @@ fn what_an_attempt_left_is_kept() {
         let (good, bad) = (world.get(runs[0], 9), world.get(runs[1], 9));
         assert_eq!((good.output.map(|output| output.bytes().len()), good.started_at, good.finished_at), (Some(256 << 10), Some(at(1)), Some(at(3))));
         assert_eq!((bad.reason.as_deref(), bad.message.as_deref()), (Some("rejected"), Some("no such customer")));
-        let attempts = world.storage.attempts(world.namespace, runs[0]).unwrap();
+        let attempts = world.storage.attempts(world.namespace, runs[0], &Default::default()).unwrap().attempts;
         assert_eq!((attempts.len(), attempts[0].log.as_slice(), attempts[0].digest), (1, &b"\xff\x00 log"[..], Some(world.task.digest)));
         world.reopen(9);
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::place;
-use crate::conformance::world::{World, at, backoff, succeeded, write_set};
+use crate::conformance::world::{World, at, backoff, large, succeeded, write_set};
 use runlater::model::limits::CRASHES_MAX;
 use runlater::model::{FailureReason, Lineage, Next, Write};
 use runlater::storage::{Cancelled, Move};
@@ -114,6 +114,16 @@ impl Modelled {
     }
 }
 
+/// What the runs hold, counted by what can be read of them. None of them has metadata or a unique key.
+fn run_bytes(world: &World, now: i64) -> u64 {
+    let of = |run: runlater::Run| {
+        let attempts = world.storage.attempts(world.namespace, run.id, &Default::default()).expect("it can be read").attempts;
+        let of_attempt = |attempt: &runlater::model::Attempt| attempt.log.len() + attempt.message.as_ref().map_or(0, String::len);
+        256 + run.input.bytes().len() + run.output.map_or(0, |output| output.bytes().len()) + attempts.iter().map(of_attempt).sum::<usize>()
+    };
+    world.all(world.namespace, now).into_iter().map(of).sum::<usize>() as u64
+}
+
 fn play(steps: Vec<Step>) {
     let mut world = World::new(place());
     let mut model: BTreeMap<RunId, Modelled> = BTreeMap::new();
@@ -149,7 +159,8 @@ fn play(steps: Vec<Step>) {
             Step::Finish(number, end, children) => {
                 let Some(id) = model.iter().filter(|(_, run)| run.running).map(|(id, _)| *id).nth(number) else { continue };
                 let next = match end {
-                    0 | 1 => succeeded(),
+                    0 => succeeded(),
+                    1 => Next::Succeeded { output: Some(large(9)) },
                     2 => Next::Failed { reason: FailureReason::Trap, message: String::new() },
                     3 => backoff(now + 7),
                     4 => Next::Snoozed { due_at: at(now + 3) },
@@ -160,7 +171,10 @@ fn play(steps: Vec<Step>) {
                     .collect();
                 let writes = write_set(children.iter().map(|child| Write::Schedule(Box::new(child.clone()))));
                 let run = model.get_mut(&id).unwrap();
-                world.finish_with(id, run.attempt, next.clone(), writes, now);
+                let mut finish = world.end_of(id, run.attempt, next.clone(), writes, now);
+                finish.log = vec![b'x'; 3 * number];
+                world.storage.finish(finish, at(now));
+                world.settle();
                 match next {
                     Next::Succeeded { .. } => run.end(Status::Succeeded),
                     Next::Failed { .. } => run.end(Status::Failed),
@@ -237,6 +251,7 @@ fn play(steps: Vec<Step>) {
         let stored: Vec<_> = world.all(world.namespace, now).into_iter().map(|run| (run.id, run.status, run.attempts)).collect();
         let modelled: Vec<_> = model.iter().map(|(id, run)| (*id, run.status(now), run.attempt)).collect();
         assert_eq!(stored, modelled, "at {now}");
+        assert_eq!(world.storage.run_bytes(world.namespace), run_bytes(&world, now), "at {now}");
     }
 }
 

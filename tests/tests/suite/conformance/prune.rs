@@ -50,7 +50,7 @@ fn by_age_and_by_number() {
     assert_eq!(prune(&world, 100, 0, 200), 0, "a failed one is kept for its time, and its key for a day");
     play(&mut world, "200s create x key=f input=2 => taken by failed");
     assert_eq!(prune(&world, 100, 0, 40 + 86_400), 1);
-    let attempts = world.storage.attempts(world.namespace, world.names["failed"]).unwrap();
+    let attempts = world.storage.attempts(world.namespace, world.names["failed"], &Default::default()).unwrap().attempts;
     assert_eq!((attempts.len(), world.all(world.namespace, 0).len()), (0, 1), "what waits is left");
     play(&mut world, "86440s create x key=f input=2 => queued due 1d40s\n 86440s claim => waits 1, other 1, x 1");
     assert_eq!(world.storage.health().pruned, 4);

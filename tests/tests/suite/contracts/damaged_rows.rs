@@ -189,7 +189,8 @@ fn a_token_or_an_attempt_that_cannot_be_understood_hides_no_other() {
         ["UPDATE runlater_tokens SET created_at = -5 WHERE id = 'a'", "UPDATE runlater_attempts SET started_at = -5 WHERE number = 1"];
     tamper(&mut world, &path, &damage, 3);
     assert_eq!(world.storage.tokens().unwrap().iter().map(|token| token.id.as_str()).collect::<Vec<_>>(), ["b"]);
-    assert_eq!(world.storage.attempts(world.namespace, run).unwrap().iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [2]);
+    let page = world.storage.attempts(world.namespace, run, &Default::default()).unwrap();
+    assert_eq!(page.attempts.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [2]);
     assert_eq!(claimed(&world, 4), [run]);
     world.finish(run, 3, succeeded(), 4);
     world.settle();

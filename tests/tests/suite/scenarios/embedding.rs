@@ -81,7 +81,7 @@ async fn namespaces_see_nothing_of_each_other() {
         other.delete(ours).await,
         other.trigger_now(ours).await,
         other.cancel(ours).await.map(drop),
-        other.attempts(ours).await.map(drop),
+        other.attempts(ours, Default::default()).await.map(drop),
     ] {
         assert!(matches!(refused, Err(Error::RunNotFound(run)) if run == ours), "{refused:?}");
     }

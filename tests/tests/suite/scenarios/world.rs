@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runlater::clock::Sleep;
-use runlater::model::{Attempt, Grant};
+use runlater::model::{Attempt, AttemptQuery, Grant};
 use runlater::storage::RunEvent;
 use runlater::{Clock, ManualClock, Metadata, Page, Run, RunFilter, RunId, Schedule, Scheduler, SchedulerBuilder, Status, Timestamp};
 use serde_json::Value;
@@ -286,7 +286,7 @@ impl World {
     }
 
     pub(super) async fn attempts(&self, run: RunId) -> Vec<Attempt> {
-        self.scheduler.attempts(run).await.unwrap()
+        self.scheduler.attempts(run, AttemptQuery::default()).await.unwrap().attempts
     }
 
     /// How each attempt of the run ended.

@@ -1,12 +1,13 @@
 //! Reads what is to come: for forecasts.
 
-use rusqlite::Connection;
+use std::time::Duration;
 
-use super::read::{COLUMNS, stored};
+use rusqlite::{Connection, Row};
+
 use crate::model::limits::FORECAST_CRONS_MAX;
-use crate::model::{Ahead, HourCount, Name, NamespaceId, Timestamp};
+use crate::model::{Ahead, CronAhead, CronRule, HourCount, Name, NamespaceId, Timestamp};
 use crate::storage::sqlite::registry::Registry;
-use crate::storage::sqlite::rows::{sound, strange};
+use crate::storage::sqlite::rows::{optional_time, sound, strange, time};
 
 const HOUR_MICROS: i64 = 3_600_000_000;
 
@@ -38,17 +39,32 @@ pub(in crate::storage::sqlite) fn ahead(
         Ok(HourCount { hour, runs: row.get::<_, i64>(1)? as u64, crons: row.get::<_, i64>(2)? as u64 })
     })?;
     let runs = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut statement = conn.prepare_cached(&format!(
+    let mut statement = conn.prepare_cached(
         "-- ahead: crons
-         SELECT {COLUMNS} FROM runlater_crons
-         WHERE namespace = ?1 AND next_at IS NOT NULL AND next_at < ?2 AND (?3 IS NULL OR task = ?3) ORDER BY name LIMIT ?4"
-    ))?;
-    let rows = statement.query_map((namespace.0, until.as_micros(), task, FORECAST_CRONS_MAX as i64 + 1), |row| stored(row, registry))?;
+         SELECT name, expression, timezone, start_at, end_at, max_count, fired, next_at FROM runlater_crons
+         WHERE namespace = ?1 AND next_at IS NOT NULL AND next_at < ?2 AND (?3 IS NULL OR task = ?3) ORDER BY name LIMIT ?4",
+    )?;
+    let mut rows = statement.query((namespace.0, until.as_micros(), task, FORECAST_CRONS_MAX as i64 + 1))?;
     let mut crons = Vec::new();
-    for read in rows {
-        crons.extend(sound("crons", read)?.map(|stored| stored.cron));
+    while let Some(row) = rows.next()? {
+        crons.extend(sound("crons", cron(row, registry))?);
     }
     let more = crons.len() > FORECAST_CRONS_MAX;
     crons.truncate(FORECAST_CRONS_MAX);
     Ok(Ahead { runs, crons, more })
+}
+
+/// Reads when a cron fires, and not what its runs are made of: inputs take up to 256 KiB each.
+fn cron(row: &Row<'_>, registry: &Registry) -> rusqlite::Result<CronAhead> {
+    let (name, expression, zone): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let (start, end) = (time(row, 3)?, optional_time(row, 4)?);
+    let rule = registry.zones().zone(&zone).and_then(|zone| CronRule::restored(&expression, zone, start, end, Duration::ZERO));
+    let rule = rule.map_err(|_| strange(1, "a rule that this version does not know"))?;
+    let (max_count, fired): (Option<u32>, u32) = (row.get(5)?, row.get(6)?);
+    Ok(CronAhead {
+        name: Name::parse(&name, "name").map_err(|_| strange(0, "a name that is none"))?,
+        rule,
+        next_at: time(row, 7)?,
+        left: max_count.map_or(u64::MAX, |max| max.saturating_sub(fired).into()),
+    })
 }

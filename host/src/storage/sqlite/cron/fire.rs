@@ -2,6 +2,7 @@
 
 use super::occur::occur;
 use super::read::{COLUMNS, Stored, stored};
+use super::skip::skip_over_quota;
 use super::{AHEAD, settle};
 use crate::model::Timestamp;
 use crate::storage::sqlite::group::Tx;
@@ -61,9 +62,16 @@ fn fire_one(tx: &mut Tx<'_>, stored: &mut Stored, horizon: i64, room: usize, now
             break;
         }
         let due = planned.saturating_add(stored.cron.spec.rule.delay(stored.id, planned));
-        if occur(tx, stored, Some(planned), due, now)?.is_some() {
-            stored.cron.fired += 1;
-            made += 1;
+        match occur(tx, stored, Some(planned), due, now)? {
+            Ok(Some(_)) => {
+                stored.cron.fired += 1;
+                made += 1;
+            }
+            Ok(None) => {}
+            Err(why) => {
+                skip_over_quota(tx, stored, planned, &why, now)?;
+                made += 1;
+            }
         }
         next = stored.cron.spec.rule.next_after(planned);
     }

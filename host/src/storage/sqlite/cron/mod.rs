@@ -10,6 +10,7 @@ mod miss;
 mod occur;
 mod read;
 mod renew;
+mod skip;
 mod sync;
 mod withdraw;
 

@@ -5,22 +5,24 @@ use rusqlite::{Connection, OptionalExtension};
 use super::read::{Stored, find};
 use crate::model::{CronOccurrence, Name, NamespaceId, NewRun, Origin, RunId, Timestamp};
 use crate::storage::CronError;
-use crate::storage::sqlite::create::create_one;
+use crate::storage::sqlite::create::{Refused, create_one};
 use crate::storage::sqlite::group::Tx;
-use crate::storage::sqlite::rows::time;
+use crate::storage::sqlite::rows::{metadata_text, time};
+use crate::storage::sqlite::run_bytes::charge_of;
 
-/// Makes the run of a planned time, due at `due`; false if it has one, or its chain of chains refuses it.
+/// Makes the run of a planned time, due at `due`; `None` if it has one, or its task is gone. Refused, with the reason in words, if the namespace has no
+/// room for it.
 pub(super) fn occur(
     tx: &mut Tx<'_>,
     stored: &Stored,
     planned: Option<Timestamp>,
     due: Timestamp,
     now: Timestamp,
-) -> rusqlite::Result<Option<i64>> {
+) -> rusqlite::Result<Result<Option<i64>, String>> {
     if is_made(tx.conn, stored.id, planned)? {
-        return Ok(None);
+        return Ok(Ok(None));
     }
-    let Some(task) = tx.shared.registry.task_by_id(stored.task) else { return Ok(None) };
+    let Some(task) = tx.shared.registry.task_by_id(stored.task) else { return Ok(Ok(None)) };
     let id = tx.shared.next_run_key(now);
     let spec = &stored.cron.spec;
     let run = NewRun {
@@ -38,11 +40,13 @@ pub(super) fn occur(
         timeout: None,
         priority: spec.priority,
     };
-    if create_one(tx, NamespaceId(stored.namespace), &run, now)?.is_err() {
-        return Ok(None);
+    match create_one(tx, NamespaceId(stored.namespace), &run, now)? {
+        Ok(_) => {}
+        Err(Refused::Quota(why)) => return Ok(Err(why)),
+        Err(Refused::UniqueKeyTaken(_) | Refused::IdempotencyConflict(_)) => unreachable!("it has no key"),
     }
     mark(tx.conn, id, stored.id, planned)?;
-    Ok(Some(id))
+    Ok(Ok(Some(id)))
 }
 
 /// Whether a planned time has its run. What is made by hand has no planned time, and is made as often as is asked. A row that stands for skipped
@@ -118,7 +122,9 @@ pub(in crate::storage::sqlite) fn trigger(
 ) -> rusqlite::Result<Result<RunId, CronError>> {
     let Some(stored) = find(tx.conn, &tx.shared.registry, namespace, name)? else { return Ok(Err(CronError::NotFound(name.clone()))) };
     let made = occur(tx, &stored, None, now, now)?;
-    Ok(made.map(|id| RunId::from_key(id, tx.shared.id_origin)).ok_or_else(|| CronError::NotFound(name.clone())))
+    Ok(made
+        .map_err(CronError::Quota)
+        .and_then(|made| made.map(|id| RunId::from_key(id, tx.shared.id_origin)).ok_or_else(|| CronError::NotFound(name.clone()))))
 }
 
 /// Makes the runs of these past times, due at once; those that have one are left alone. Returns how many it made.
@@ -130,9 +136,18 @@ pub(in crate::storage::sqlite) fn backfill(
     now: Timestamp,
 ) -> rusqlite::Result<Result<usize, CronError>> {
     let Some(stored) = find(tx.conn, &tx.shared.registry, namespace, name)? else { return Ok(Err(CronError::NotFound(name.clone()))) };
+    // All of them, or none.
+    let spec = &stored.cron.spec;
+    let each = charge_of(spec.input.bytes(), metadata_text(&spec.metadata).as_deref(), None);
+    if let Err(full) = tx.shared.run_bytes.has_room(namespace, each.saturating_mul(planned.len() as i64)) {
+        return Ok(Err(CronError::Quota(full.to_string())));
+    }
     let mut made = 0;
     for planned in planned {
-        made += usize::from(occur(tx, &stored, Some(*planned), now, now)?.is_some());
+        match occur(tx, &stored, Some(*planned), now, now)? {
+            Ok(run) => made += usize::from(run.is_some()),
+            Err(why) => return Ok(Err(CronError::Quota(why))),
+        }
     }
     Ok(Ok(made))
 }

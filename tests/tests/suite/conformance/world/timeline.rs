@@ -211,7 +211,8 @@ fn answer(world: &mut World, text: &str) -> String {
         "why" => world.get(world.names[ask.name()], now).message.unwrap_or("nothing".into()),
         "get" => state(world, ask.name(), namespace, now),
         "attempts" => {
-            let attempts = world.storage.attempts(namespace, world.names[ask.name()]).expect("it can be read");
+            let attempts =
+                world.storage.attempts(namespace, world.names[ask.name()], &Default::default()).expect("it can be read").attempts;
             let said = attempts.iter().map(|attempt| {
                 let end = attempt.finished_at.map_or("…".into(), seconds);
                 format!("{} {} {}..{end}", attempt.number, attempt.outcome.as_deref().unwrap_or("running"), seconds(attempt.started_at))
