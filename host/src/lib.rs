@@ -17,6 +17,7 @@ pub mod fuzzing;
 pub mod hatchet;
 #[cfg(feature = "server")]
 pub mod http;
+mod listeners;
 pub mod model;
 pub mod scheduler;
 mod stand_back;
@@ -24,7 +25,11 @@ pub mod storage;
 pub mod zones;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use model::{Cron, CronFilter, CronRule, Due, Grant, Metadata, Page, Payload, Run, RunFilter, RunId, Status, Timestamp};
+pub use listeners::OwnListeners;
+pub use model::{
+    Cron, CronFilter, CronRule, Due, Grant, GrantPattern, Metadata, NamespaceQuotas, Page, Payload, Run, RunFilter, RunId, Status,
+    Timestamp,
+};
 pub use scheduler::{Backfill, BulkOutcome, CronUpdate, Error, Registered, Schedule, Scheduled, Scheduler, SchedulerBuilder, Selection};
 pub use zones::Zones;
 

@@ -16,8 +16,8 @@ use super::failure::{Exit, Failure};
 use super::screen::{Screen, clean};
 use super::{Global, discovery, moment, tls};
 use crate::http::error::{PROBLEM_JSON, Problem};
-use crate::http::shapes;
-use crate::model::RunId;
+use crate::http::{NAMESPACE, shapes};
+use crate::model::{Name, RunId};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// A large component takes a while to arrive and to compile.
@@ -39,6 +39,8 @@ pub(super) struct Client {
     agent: Agent,
     url: String,
     token: String,
+    /// The namespace to act in, where it is not the token's own.
+    namespace: Option<String>,
     screen: Screen,
     /// Whether the user was told that the two clocks differ.
     told: Cell<bool>,
@@ -78,7 +80,10 @@ impl Client {
         if token.chars().any(|c| !c.is_ascii_graphic()) {
             return Err(Failure::new(Exit::Auth, "invalid-token", "the token has characters that no token has").into());
         }
-        Self::new(&url, token, screen)
+        if let Some(name) = &global.namespace {
+            Name::parse(name, "namespace").map_err(|invalid| Failure::new(Exit::Usage, invalid.code, clean(&format!("--{invalid}"))))?;
+        }
+        Ok(Self { namespace: global.namespace.clone(), ..Self::new(&url, token, screen)? })
     }
 
     fn new(url: &str, token: String, screen: &Screen) -> anyhow::Result<Self> {
@@ -106,7 +111,7 @@ impl Client {
             // A proxy can't reach this machine's loopback, and need not see the token.
             config = config.proxy(None);
         }
-        Ok(Self { agent: config.build().new_agent(), url: url.into(), token, screen: *screen, told: Cell::new(false) })
+        Ok(Self { agent: config.build().new_agent(), url: url.into(), token, namespace: None, screen: *screen, told: Cell::new(false) })
     }
 
     /// Where the server is.
@@ -124,6 +129,13 @@ impl Client {
     /// Deletes something.
     pub(super) fn delete(&self, path: &str) -> anyhow::Result<()> {
         self.answer::<Option<()>>(self.without_body(self.agent.delete(format!("{}{path}", self.url))), true).map(drop)
+    }
+
+    /// Deletes something, as these parameters say; or asks what that would delete, if one of them is `dry_run`.
+    pub(super) fn delete_with<T: DeserializeOwned>(&self, path: &str, query: &[Parameter]) -> anyhow::Result<T> {
+        let changes = !query.iter().any(|(name, _)| *name == "dry_run");
+        let query = query.iter().map(|(name, value)| (*name, value.as_str()));
+        self.answer(self.without_body(self.agent.delete(format!("{}{path}", self.url)).query_pairs(query)), changes)
     }
 
     /// Does something.
@@ -152,9 +164,8 @@ impl Client {
             .agent
             .post(format!("{}{path}", self.url))
             .query_pairs(query.iter().map(|(name, value)| (*name, value.as_str())))
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
             .content_type("application/wasm");
-        let request = asking_first(request, wasm.len());
+        let request = asking_first(self.authorized(request), wasm.len());
         self.answer(request.config().timeout_global(Some(UPLOAD_TIMEOUT)).build().send(wasm), true)
     }
 
@@ -164,7 +175,16 @@ impl Client {
     }
 
     fn without_body(&self, request: RequestBuilder<WithoutBody>) -> Result<Response<Body>, ureq::Error> {
-        request.header(header::AUTHORIZATION, format!("Bearer {}", self.token)).call()
+        self.authorized(request).call()
+    }
+
+    /// With the token, and the namespace to act in.
+    fn authorized<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.token));
+        match &self.namespace {
+            Some(name) => request.header(NAMESPACE, name),
+            None => request,
+        }
     }
 
     fn within(&self, timeout: Duration, path: &str, body: &impl Serialize) -> anyhow::Result<Result<Response<Body>, ureq::Error>> {
@@ -173,7 +193,7 @@ impl Client {
 
     fn with_json(&self, request: RequestBuilder<WithBody>, body: &impl Serialize) -> anyhow::Result<Result<Response<Body>, ureq::Error>> {
         let body = serde_json::to_vec(body)?;
-        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.token)).content_type("application/json");
+        let request = self.authorized(request).content_type("application/json");
         Ok(asking_first(request, body.len()).send(&body[..]))
     }
 

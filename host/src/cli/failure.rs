@@ -60,7 +60,6 @@ impl Failure {
         Self { exit, code: "", message, problem: Some(Box::new(problem)) }
     }
 
-    #[cfg(test)]
     pub(super) fn exit(&self) -> Exit {
         self.exit
     }

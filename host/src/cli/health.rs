@@ -13,7 +13,7 @@ use crate::http::shapes;
   runlater health
   runlater health --json
 
-The numbers are those of the whole host, over all namespaces, so it needs a token with the role `admin`.")]
+The numbers are those of the token's namespace. With the role `operator`, those of the whole host follow.")]
 pub(super) struct Health;
 
 impl Health {
@@ -28,10 +28,14 @@ impl Health {
             (false, Some(reason)) => format!("can't be stored: {}, see the host's log", clean(reason)),
             (false, None) => "can't be stored: see the host's log".into(),
         };
-        screen.line(format!("writes {writes}; {} wait for their commit", health.queued_writes))?;
+        screen.line(format!("writes {writes}"))?;
+        screen.line(format!("\nNamespace {}:", clean(&health.namespace)))?;
+        show_load(screen, health.running, health.armed, health.parked)?;
+        let Some(health) = health.host else { return Ok(()) };
+        screen.line("\nThe whole host:")?;
+        show_load(screen, health.running, health.armed, health.parked)?;
+        screen.line(format!("writes that wait for their commit {}", health.queued_writes))?;
         screen.line(format!("time zones {}", clean(&health.time_zones.to_string())))?;
-        screen.line(format!("attempts in flight {}", health.running))?;
-        screen.line(format!("runs due within seconds {}, held back by a policy or a pause {}", health.armed, health.parked))?;
         screen.line("\nSince the host started:")?;
         for (count, what) in [
             (health.missed.host_down, "runs missed because no host was running"),
@@ -45,4 +49,9 @@ impl Health {
         }
         Ok(())
     }
+}
+
+fn show_load(screen: &Screen, running: usize, armed: usize, parked: usize) -> anyhow::Result<()> {
+    screen.line(format!("attempts in flight {running}"))?;
+    Ok(screen.line(format!("runs due within seconds {armed}, held back by a policy or a pause {parked}"))?)
 }

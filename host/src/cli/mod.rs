@@ -19,6 +19,7 @@ mod forecast;
 mod health;
 mod log;
 mod moment;
+mod namespaces;
 mod new;
 mod pause;
 mod register;
@@ -74,6 +75,9 @@ struct Global {
     /// The token to send; visible to others on this machine, so prefer the environment [env: RUNLATER_TOKEN].
     #[arg(long, global = true, value_name = "TOKEN")]
     token: Option<String>,
+    /// Act in this namespace instead of the token's own; needs a token with the role `operator`.
+    #[arg(long, global = true, value_name = "NAME")]
+    namespace: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -89,6 +93,7 @@ enum Command {
     Crons(crons::Crons),
     Forecast(forecast::Forecast),
     Token(token::Tokens),
+    Namespaces(namespaces::Namespaces),
     Health(health::Health),
     Audit(audit::Audit),
     Backup(backup::Backup),
@@ -142,6 +147,7 @@ impl Command {
             Self::Crons(command) => command.run(global, screen),
             Self::Forecast(command) => command.run(global, screen),
             Self::Token(command) => command.run(global, screen),
+            Self::Namespaces(command) => command.run(global, screen),
             Self::Health(command) => command.run(global, screen),
             Self::Audit(command) => command.run(global, screen),
             Self::Backup(command) => command.run(global, screen),

@@ -19,7 +19,7 @@ use super::time_zones::{ReloadSignal, TimeZonesArgument};
 use crate::executor::wasm::Compiler;
 use crate::http::{self, Rates};
 use crate::model::limits::{CATCH_UP_WINDOW_MAX, GUEST_SOCKETS_MAX, LIVE_PER_NAMESPACE_MAX, RUN_BYTES_PER_NAMESPACE_MAX};
-use crate::model::{RateLimit, parse_duration};
+use crate::model::{GrantPattern, RateLimit, parse_duration};
 use crate::scheduler::{Error, NewToken, Role, Scheduler, SchedulerBuilder};
 use crate::storage::StorageError;
 use crate::storage::sqlite::{Room, SqliteStorage};
@@ -40,7 +40,7 @@ const STOP_GRACE: Duration = Duration::from_secs(25);
   runlater serve --db /var/lib/runlater/runlater.db
   runlater serve --db runlater.db --listen 127.0.0.1:8080
 
-The first start makes an admin token and keeps it, with the address, in ./.runlater/server.json, where client commands in the
+The first start makes an operator's token and keeps it, with the address, in ./.runlater/server.json, where client commands in the
 same folder find it. Beyond this machine, put a proxy with TLS in front.
 
 SIGHUP reads the time zones again, as the host does by itself once a day; SIGINT and SIGTERM stop it.
@@ -70,6 +70,10 @@ pub(super) struct Serve {
     /// How late a scheduled run may start because no host was running, 1s to 366d; later, it is missed [default: 60s]
     #[arg(long, value_name = "SPAN", value_parser = parse_missed_grace)]
     missed_grace: Option<Duration>,
+    /// Let tokens with the role deploy or admin grant this over the network: tcp=192.0.2.7:5432, tcp=10.0.0.0/8:5432,
+    /// tcp=*.example.com:443, tcp=[2001:db8::]/32:* (repeat for several) [default: nothing]
+    #[arg(long, value_name = "PATTERN", value_parser = parse_pattern)]
+    allow_grant: Vec<GrantPattern>,
     #[command(flatten)]
     slots: SlotsArgument,
     /// TCP sockets that all attempts together may have open
@@ -103,6 +107,10 @@ fn parse_missed_grace(text: &str) -> Result<Duration, String> {
     let grace = parse_duration(text, "missed-grace").map_err(|invalid| invalid.reason)?;
     let accepted = Duration::from_secs(1)..=CATCH_UP_WINDOW_MAX;
     if accepted.contains(&grace) { Ok(grace) } else { Err("from 1s to 366d".into()) }
+}
+
+fn parse_pattern(text: &str) -> Result<GrantPattern, String> {
+    GrantPattern::parse(text).map_err(|invalid| invalid.reason)
 }
 
 /// Rates, each a count in a second, minute or hour: 100/s, 600/m, 5/h; or `none`.
@@ -171,6 +179,7 @@ impl Serve {
                     .live_runs(self.live_runs)
                     .run_bytes(self.run_bytes << 20)
                     .guest_sockets(self.guest_sockets);
+                let builder = self.allow_grant.iter().cloned().fold(builder, SchedulerBuilder::allow_grant);
                 let builder = match self.missed_grace {
                     Some(grace) => builder.missed_grace(grace),
                     None => builder,
@@ -273,15 +282,15 @@ pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Writes where the host listens, with a token: the one that is there already if this database knows it, else a new one.
+/// Writes where the host listens, with an operator's token: the one that is there already if this database knows it, else a new one.
 pub(super) async fn announce(scheduler: &Scheduler, address: SocketAddr, folder: &Path) -> anyhow::Result<PathBuf> {
     let known = discovery::of_folder(folder)
         .map(|file| file.token)
-        .filter(|token| scheduler.authenticate(token).is_ok_and(|caller| caller.is_some_and(|(_, role)| role == Role::Admin)));
+        .filter(|token| scheduler.authenticate(token).is_ok_and(|caller| caller.is_some_and(|(_, role)| role == Role::Operator)));
     let token = match known {
         Some(token) => token,
         None => {
-            let new = NewToken { role: Role::Admin, note: format!("made at the first start, for {}", discovery::FOLDER), expires: None };
+            let new = NewToken { role: Role::Operator, note: format!("made at the first start, for {}", discovery::FOLDER), expires: None };
             scheduler.create_token(new).await?.0.secret().to_string()
         }
     };

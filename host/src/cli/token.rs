@@ -22,16 +22,18 @@ enum TokenCommand {
   read     see tasks and runs
   trigger  schedule runs and make them due at once
   write    move, delete and cancel runs
-  deploy   register components and grant them capabilities
-  admin    make and revoke tokens, copy the database
+  deploy   register components, and grant them what the operator allowed (`serve --allow-grant`)
+  admin    make and revoke tokens of the namespace, read its audit trail
+  operator make and delete namespaces, act in each (--namespace), grant anything, copy the database
 
 Examples:
   runlater token create --role trigger --note 'web shop' --expires 90d
+  runlater token create --role admin --namespace acme                # by an operator
   export RUNLATER_TOKEN=$(runlater token create --role read)
   eval \"$(runlater token create --role write --hatchet)\"    # for the SDKs of Hatchet")]
     Create {
         /// What it may do
-        #[arg(long, value_parser = ["read", "trigger", "write", "deploy", "admin"])]
+        #[arg(long, value_parser = ["read", "trigger", "write", "deploy", "admin", "operator"])]
         role: String,
         /// What it is for
         #[arg(long, default_value = "")]

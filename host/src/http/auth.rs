@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Request};
 use axum::handler::Handler;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::Either;
 
@@ -18,7 +18,8 @@ use super::error::Problem;
 use super::foreign_page;
 use super::rates::{Meters, Peer};
 use crate::model::Timestamp;
-use crate::scheduler::{Role, Scheduler, Token};
+use crate::scheduler::{Error, Role, Scheduler, Token};
+use crate::storage::NamespaceError;
 
 /// What is asked of every request before it reaches its route.
 #[derive(Clone)]
@@ -26,6 +27,9 @@ pub(super) struct Gate {
     pub(super) scheduler: Scheduler,
     pub(super) meters: Arc<Meters>,
 }
+
+/// The header in which an operator names the namespace to act in.
+pub const NAMESPACE: HeaderName = HeaderName::from_static("runlater-namespace");
 
 /// Routes that need no token.
 const PUBLIC: [&str; 1] = ["/healthz"];
@@ -108,6 +112,14 @@ impl Gate {
             return Err(Problem::unauthorized());
         };
         self.meters.token(token.id(), elapsed)?;
+        let scheduler = match named_namespace(request.headers()) {
+            None => scheduler,
+            // Whichever name it is, so that nobody learns which there are.
+            Some(_) if !role.allows(Role::Operator) => return Err(Problem::forbidden(role, Role::Operator)),
+            Some(name) => {
+                scheduler.find_namespace(name).ok_or_else(|| Error::from(NamespaceError::NotFound(name.chars().take(128).collect())))?
+            }
+        };
         Ok(Some(Caller { scheduler, role, meters: self.meters.clone() }))
     }
 }
@@ -130,6 +142,13 @@ impl<H: Handler<T, S>, T, S> Handler<T, S> for Needs<H> {
         };
         Either::Right(ready(refused.into_response()))
     }
+}
+
+/// The namespace in which an operator wants to act, other than that of its token. What is no text, or is said twice, is the name of none.
+fn named_namespace(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all(NAMESPACE).iter();
+    let (only, more) = (all.next()?, all.next());
+    Some(if more.is_some() { "" } else { only.to_str().unwrap_or("") })
 }
 
 /// The token of the one Authorization header, if there is exactly one.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::shapes;
 use crate::model::{Existing, Invalid, RateLimit};
 use crate::scheduler::{Error, Role};
-use crate::storage::{ChangeError, CronError, StorageError};
+use crate::storage::{ChangeError, CronError, NamespaceError, StorageError};
 
 /// The media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -100,6 +100,7 @@ impl From<Invalid> for Problem {
     fn from(invalid: Invalid) -> Self {
         let status = match invalid.code {
             "bad-cursor" => StatusCode::BAD_REQUEST,
+            "grant-not-allowed" => StatusCode::FORBIDDEN,
             // Nothing is wrong with it but the moment.
             "compiler-busy" | "forecast-busy" => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
@@ -127,6 +128,18 @@ impl From<Error> for Problem {
             Error::IdempotencyConflict(existing) => {
                 Self::new(StatusCode::CONFLICT, "idempotency-conflict", detail).at("Idempotency-Key").because_of(&existing)
             }
+            Error::Namespace(refused) => {
+                let (status, code) = match &refused {
+                    NamespaceError::NotFound(_) => (StatusCode::NOT_FOUND, "namespace-not-found"),
+                    NamespaceError::Exists(_) => (StatusCode::CONFLICT, "namespace-exists"),
+                    NamespaceError::Deleting(_) => (StatusCode::CONFLICT, "namespace-deleting"),
+                    NamespaceError::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "quota-exceeded"),
+                    NamespaceError::Permanent(_) => (StatusCode::CONFLICT, "namespace-permanent"),
+                    NamespaceError::ActingIn(_) => (StatusCode::CONFLICT, "namespace-acted-in"),
+                };
+                Self::new(status, code, detail)
+            }
+            Error::Forbidden { held, needed } => Self::forbidden(held, needed),
             Error::Quota(_) => Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", detail),
             Error::Cron(cron) => {
                 let (status, code) = match &cron {
@@ -219,6 +232,10 @@ mod tests {
             (Error::Invalid(Invalid::new("bad-cursor", "cursor", "no")), 400, "bad-cursor"),
             (Error::Invalid(Invalid::new("compiler-busy", "component", "later")), 429, "compiler-busy"),
             (Error::Invalid(Invalid::new("forecast-busy", "", "later")), 429, "forecast-busy"),
+            (Error::Invalid(Invalid::new("grant-not-allowed", "grant", "no")), 403, "grant-not-allowed"),
+            (Error::Namespace(NamespaceError::NotFound("x".into())), 404, "namespace-not-found"),
+            (Error::Namespace(NamespaceError::TooMany(9)), 429, "quota-exceeded"),
+            (Error::Forbidden { held: Role::Admin, needed: Role::Operator }, 403, "forbidden"),
             (Error::TaskNotFound("x".into()), 404, "task-not-found"),
             (Error::RunNotFound(run), 404, "run-not-found"),
             (Error::Change(ChangeError::AlreadyTriggered(run)), 409, "already-triggered"),

@@ -40,7 +40,7 @@ use door::Form;
 use entrance::Entrance;
 
 pub use api::{Endpoint, endpoints};
-pub use auth::Caller;
+pub use auth::{Caller, NAMESPACE};
 pub use door::{Door, Way, needs};
 #[cfg(feature = "fuzzing")]
 pub(crate) use fuzzing::{fuzz_body, fuzz_list_query};
@@ -67,6 +67,7 @@ pub async fn serve_with(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    scheduler.guard_listener(listener.local_addr()?);
     let gate = auth::Gate { scheduler, meters: Arc::new(rates::Meters::new(rates)) };
     let loopback = listener.local_addr()?.ip().is_loopback();
     let behind = |routes: Router, forms: Vec<Form>| Entrance { gate: gate.clone(), loopback, forms }.before(routes);

@@ -44,11 +44,17 @@ pub enum AuditAction {
     PauseTask,
     /// Let a task go on.
     ResumeTask,
+    /// Made a namespace.
+    CreateNamespace,
+    /// Changed what a namespace may have.
+    SetQuotas,
+    /// Began to delete a namespace.
+    DeleteNamespace,
 }
 
 impl AuditAction {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Schedule,
         Self::Reschedule,
         Self::Delete,
@@ -67,11 +73,14 @@ impl AuditAction {
         Self::BackfillCron,
         Self::PauseTask,
         Self::ResumeTask,
+        Self::CreateNamespace,
+        Self::SetQuotas,
+        Self::DeleteNamespace,
     ];
 
     /// Whether it has something stored that was promised to nobody before: what a host refuses first when it runs out of room.
     pub const fn adds(self) -> bool {
-        matches!(self, Self::Schedule | Self::Register | Self::CreateCron | Self::TriggerCron | Self::BackfillCron)
+        matches!(self, Self::Schedule | Self::Register | Self::CreateCron | Self::TriggerCron | Self::BackfillCron | Self::CreateNamespace)
     }
 
     /// The word for it on every surface.
@@ -95,6 +104,9 @@ impl AuditAction {
             Self::BackfillCron => "backfill-cron",
             Self::PauseTask => "pause-task",
             Self::ResumeTask => "resume-task",
+            Self::CreateNamespace => "create-namespace",
+            Self::SetQuotas => "set-quotas",
+            Self::DeleteNamespace => "delete-namespace",
         }
     }
 

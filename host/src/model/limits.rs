@@ -54,6 +54,8 @@ pub const WRITES_PER_ATTEMPT_MAX: usize = 1_000;
 pub const WRITE_BYTES_PER_ATTEMPT_MAX: usize = 4 << 20;
 /// Unfinished follow-ups of one root run: what a fork bomb can grow to.
 pub const LIVE_PER_ROOT_MAX: u64 = 100_000;
+/// Namespaces of one host.
+pub const NAMESPACES_MAX: usize = 10_000;
 /// Runs that wait in one namespace, unless the operator says otherwise.
 pub const LIVE_PER_NAMESPACE_MAX: u64 = 10_000_000;
 /// Bytes that the runs of one namespace hold, unless the operator says otherwise.

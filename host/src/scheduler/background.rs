@@ -99,6 +99,7 @@ impl Background {
         }
         let mut keeper = JoinSet::new();
         keeper.spawn(super::prune::prune(parts.storage.clone(), parts.clock.clone()));
+        keeper.spawn(super::namespaces::keep(parts.storage.clone(), parts.clock.clone()));
         keeper.spawn(super::time_zones::keep(parts.storage.clone(), parts.clock.clone()));
         keeper.spawn(keeper::keep(crew.clone(), parts.storage, parts.clock));
         Ok(Self { work: Some(Work { crew, threads: Mutex::new(threads), ended, keeper: Mutex::new(keeper) }) })

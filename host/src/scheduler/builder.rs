@@ -8,12 +8,13 @@ use super::background::{Background, IN_FLIGHT_MAX, Parts};
 use super::component_source::StorageComponentSource;
 use super::creates::GuestCreates;
 use super::watchdog::{AwakeClock, Watchdog};
-use super::{Core, Error, Scheduler, keeper};
+use super::{Core, Error, Scheduler, keeper, namespaces};
 use crate::clock::{Clock, SystemClock};
 use crate::executor::Executor;
 use crate::executor::wasm::{AttemptState, Compiler, WasmConfig, WasmExecutor};
+use crate::listeners::OwnListeners;
 use crate::model::limits::{GUEST_CREATES_PER_SECOND, Limits};
-use crate::model::{Invalid, Name, Namespace, RateLimit, RateUnit, gaps_at_start};
+use crate::model::{AllowedGrants, GrantPattern, Invalid, Name, Namespace, RateLimit, RateUnit, gaps_at_start};
 use crate::storage::sqlite::{Room, SqliteStorage};
 use crate::storage::{Quotas, Storage, StorageError};
 use crate::zones::Zones;
@@ -44,6 +45,7 @@ pub struct SchedulerBuilder {
     room: Room,
     paused: bool,
     tzdir: Option<PathBuf>,
+    allowed_grants: AllowedGrants,
 }
 
 impl Default for SchedulerBuilder {
@@ -64,6 +66,7 @@ impl Default for SchedulerBuilder {
             room: Room::default(),
             paused: false,
             tzdir: None,
+            allowed_grants: AllowedGrants::default(),
         }
     }
 }
@@ -183,6 +186,13 @@ impl SchedulerBuilder {
         self
     }
 
+    /// Lets tokens with the role `deploy` or `admin` grant what matches this pattern, beside what earlier calls allow. By default they may grant
+    /// nothing that reaches the network; what your program registers itself, and the role `operator`, needs no such leave.
+    pub fn allow_grant(mut self, pattern: GrantPattern) -> Self {
+        self.allowed_grants.add(pattern);
+        self
+    }
+
     /// How much room is kept on the database's disk. By default, new work is refused with [`StorageError::Full`] while less than 256 MiB
     /// are free, and a file of 32 MiB beside the database is given up for the outcomes of attempts when nothing is.
     pub fn room(mut self, room: Room) -> Self {
@@ -229,16 +239,17 @@ impl SchedulerBuilder {
         // From here on, so that a gap is noticed which comes while an earlier one is dealt with.
         let cannot = |what: &str, error: std::io::Error| Error::Start(format!("{what} can't be started: {error}"));
         let watchdog = Watchdog::start(clock.clone(), grace).map_err(|error| cannot("the thread that watches the clock", error))?;
+        let listeners = OwnListeners::default();
         let executor = match self.executor {
             Some(executor) => executor,
             None => {
                 let components = Arc::new(StorageComponentSource(storage.clone()));
-                let wasm = WasmConfig { zones: storage.zones().clone(), ..self.wasm };
+                let wasm = WasmConfig { zones: storage.zones().clone(), listeners: listeners.clone(), ..self.wasm };
                 let executor = WasmExecutor::new(wasm, Arc::new(AwakeClock(watchdog.clone())), components);
                 Arc::new(executor.map_err(|error| Error::Start(error.to_string()))?)
             }
         };
-        let namespace = storage.namespace(&name, true).await?.expect("a namespace that was to be created exists");
+        let namespace = namespaces::named(storage.as_ref(), name, clock.now()).await?;
 
         // The workers start after the sweep, because a missed run must not be claimed as if it were merely late.
         let now = clock.now();
@@ -257,11 +268,9 @@ impl SchedulerBuilder {
             Background::start(parts).map_err(|error| cannot("the threads that execute guests", error))?
         };
         let (tokens, forecasts, secret, changes) = (Default::default(), Default::default(), storage.secret(), storage.clone());
-        Ok(Scheduler {
-            core: Arc::new(Core { storage, sqlite, executor, clock, background, tokens, forecasts, secret }),
-            namespace,
-            changes,
-        })
+        let allowed_grants = self.allowed_grants;
+        let core = Core { storage, sqlite, executor, clock, background, tokens, forecasts, secret, allowed_grants, listeners };
+        Ok(Scheduler { core: Arc::new(core), namespace, changes, role: None })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Why the façade refused, sorted by what the caller can do.
 
+use super::Role;
 use crate::model::{Existing, Invalid, RunId};
-use crate::storage::{ChangeError, CreateError, CronError, RegisterError, StorageError};
+use crate::storage::{ChangeError, CreateError, CronError, NamespaceError, RegisterError, StorageError};
 
 /// Why a request changed nothing (but see [`StorageError::OutcomeUnknown`]).
 #[derive(Clone, Debug, thiserror::Error)]
@@ -29,6 +30,17 @@ pub enum Error {
     /// The cron was not made or changed.
     #[error(transparent)]
     Cron(#[from] CronError),
+    /// The namespace was not made, changed or deleted.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// The token on whose behalf this was asked for may not do it.
+    #[error("this needs a token with the role `{needed}`; this one has `{held}`")]
+    Forbidden {
+        /// The token's role.
+        held: Role,
+        /// The role that it takes.
+        needed: Role,
+    },
     /// A quota would be exceeded.
     #[error("{0}")]
     Quota(String),
@@ -54,6 +66,7 @@ impl From<CreateError> for Error {
         match error {
             CreateError::UniqueKeyTaken(existing) => Self::UniqueKeyTaken(existing),
             CreateError::IdempotencyConflict(existing) => Self::IdempotencyConflict(existing),
+            CreateError::Namespace(refused) => Self::Namespace(refused),
             CreateError::Quota(reason) => Self::Quota(reason),
             CreateError::Storage(error) => Self::Storage(error),
         }
@@ -64,6 +77,7 @@ impl From<RegisterError> for Error {
     fn from(error: RegisterError) -> Self {
         match error {
             RegisterError::Invalid(invalid) => Self::Invalid(invalid),
+            RegisterError::Namespace(refused) => Self::Namespace(refused),
             RegisterError::Quota(reason) => Self::Quota(reason),
             RegisterError::Storage(error) => Self::Storage(error),
         }

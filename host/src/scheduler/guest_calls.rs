@@ -222,7 +222,8 @@ impl GuestCalls {
     /// Counts a run that is about to be created, whatever becomes of the attempt: a bomb that fails costs as much as one that does not.
     fn count_create(&self) -> Result<(), CallError> {
         let limit = |rate: RateLimit| CallError::Limit { limit: "guest-creates", max: rate.count.into(), asked: u64::from(rate.count) + 1 };
-        self.creates.take(self.namespace, self.clock.elapsed()).map_err(limit)?;
+        let own = self.storage.quotas_of(self.namespace).guest_creates;
+        self.creates.take(self.namespace, own, self.clock.elapsed()).map_err(limit)?;
         let room = self.storage.has_room(self.namespace, 1, self.clock.now()).map_err(unavailable)?;
         room.map_err(|max| CallError::Limit { limit: "live-per-namespace", max, asked: max + 1 })?;
         let full =
@@ -444,6 +445,8 @@ fn call_error(run: RunId, unfit: Unfit) -> CallError {
 fn refused(error: CreateError) -> CallError {
     match error {
         CreateError::UniqueKeyTaken(holder) | CreateError::IdempotencyConflict(holder) => CallError::UniqueKeyTaken(holder.run),
+        // Its attempt is being ended, and what it stores would go with the rest.
+        CreateError::Namespace(_) => CallError::Unavailable,
         CreateError::Quota(_) => CallError::Limit { limit: "live-per-root", max: LIVE_PER_ROOT_MAX, asked: LIVE_PER_ROOT_MAX + 1 },
         CreateError::Storage(error) => unavailable(error),
     }

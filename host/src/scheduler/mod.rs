@@ -21,8 +21,10 @@ mod doorbell;
 mod error;
 mod explain;
 mod forecast;
+mod grants;
 mod guest_calls;
 mod keeper;
+mod namespaces;
 mod own_writes;
 mod pause;
 mod pause_calls;
@@ -44,12 +46,13 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::executor::Executor;
+use crate::listeners::OwnListeners;
 use crate::model::{
-    AttemptPage, AttemptQuery, AuditAction, AuditEntry, AuditQuery, Cursor, Due, Name, Namespace, Page, Run, RunFilter, RunId, Task,
-    Timestamp, Version,
+    AllowedGrants, AttemptPage, AttemptQuery, AuditAction, AuditEntry, AuditQuery, Cursor, Due, Name, Namespace, Page, Run, RunFilter,
+    RunId, Task, Timestamp, Version,
 };
 use crate::storage::sqlite::SqliteStorage;
-use crate::storage::{Amendment, Cancelled, Health, Move, RunEvent, Storage, StorageError};
+use crate::storage::{Amendment, Cancelled, Health, Move, NamespaceLoad, RunEvent, Storage, StorageError};
 
 pub use crate::model::Selection;
 pub use builder::SchedulerBuilder;
@@ -81,6 +84,8 @@ pub struct Scheduler {
     namespace: Namespace,
     /// Where changes go: on behalf of a token's holder, or of the host itself.
     changes: Arc<dyn Storage>,
+    /// The role of that token; `None` for the program itself, which may do everything.
+    role: Option<Role>,
 }
 
 /// What all clones share.
@@ -94,6 +99,10 @@ struct Core {
     forecasts: forecast::Forecasts,
     /// What cursors are sealed with.
     secret: [u8; 32],
+    /// What tokens below the role `operator` may grant over the network.
+    allowed_grants: AllowedGrants,
+    /// Where this host listens itself: no guest reaches that.
+    listeners: OwnListeners,
 }
 
 impl Scheduler {
@@ -109,10 +118,14 @@ impl Scheduler {
 
     /// The same scheduler bound to another namespace, which is created if it does not exist.
     pub async fn in_namespace(&self, name: &str) -> Result<Self, Error> {
-        let name = Name::parse(name, "namespace")?;
-        let namespace = self.core.storage.namespace(&name, true).await?;
-        let namespace = namespace.expect("a namespace that was to be created exists");
+        let namespace = namespaces::named(self.core.storage.as_ref(), Name::parse(name, "namespace")?, self.now()).await?;
         Ok(Self { namespace, ..self.clone() })
+    }
+
+    /// The same scheduler bound to another namespace; `None` if there is none of this name, or it is being deleted.
+    pub fn find_namespace(&self, name: &str) -> Option<Self> {
+        let found = self.core.storage.namespaces().into_iter().find(|namespace| namespace.name.as_str() == name);
+        found.map(|namespace| Self { namespace, ..self.clone() })
     }
 
     /// The same scheduler on behalf of whoever holds the token of this id: what is changed through it is put on record.
@@ -250,7 +263,18 @@ impl Scheduler {
         self.read(move |storage, namespace, _| storage.audit(namespace, &query)).await
     }
 
-    /// How the storage does.
+    /// What of this namespace waits in memory, and what is in flight.
+    pub fn load(&self) -> NamespaceLoad {
+        self.core.storage.load_of(self.namespace.id)
+    }
+
+    /// Keeps guests from connecting to this address, on which the program serves something of the host: the HTTP API, for example, which
+    /// [`serve`](crate::http::serve) does by itself. A port is kept on every local address, as a connection to it may arrive on another one.
+    pub fn guard_listener(&self, address: std::net::SocketAddr) {
+        self.core.listeners.add(address);
+    }
+
+    /// How the storage does, and the whole host: over all namespaces.
     pub fn health(&self) -> Health {
         self.core.storage.health()
     }

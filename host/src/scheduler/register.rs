@@ -76,6 +76,7 @@ impl<'a> Register<'a> {
 
     /// Checks everything, and stores nothing.
     pub(super) async fn prepare(self) -> Result<Registration, Error> {
+        self.scheduler.check_grants(self.grants.iter())?;
         let core = &self.scheduler.core;
         let definitions = core.executor.inspect(self.scheduler.namespace.id, self.wasm.clone(), &self.grants).await?;
         let digest = Digest::of(&self.wasm);

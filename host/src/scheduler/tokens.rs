@@ -33,15 +33,17 @@ pub enum Role {
     Trigger,
     /// Move, delete and cancel runs.
     Write,
-    /// Register components and grant them capabilities.
+    /// Register components, and grant them what the operator allowed.
     Deploy,
-    /// Make and revoke tokens, and copy the database.
+    /// Make and revoke tokens of the namespace, and read its audit trail.
     Admin,
+    /// Act on the whole host: make, change and delete namespaces, act in each of them, grant anything, and copy the database.
+    Operator,
 }
 
 impl Role {
     /// All of them, from the least to the most.
-    pub const ALL: [Self; 5] = [Self::Read, Self::Trigger, Self::Write, Self::Deploy, Self::Admin];
+    pub const ALL: [Self; 6] = [Self::Read, Self::Trigger, Self::Write, Self::Deploy, Self::Admin, Self::Operator];
 
     /// The word for it on every surface.
     pub const fn as_str(self) -> &'static str {
@@ -51,6 +53,7 @@ impl Role {
             Self::Write => "write",
             Self::Deploy => "deploy",
             Self::Admin => "admin",
+            Self::Operator => "operator",
         }
     }
 
@@ -59,7 +62,7 @@ impl Role {
         Self::ALL
             .into_iter()
             .find(|role| role.as_str() == text)
-            .ok_or_else(|| Invalid::new("invalid-role", "role", "one of read, trigger, write, deploy, admin").seen(text))
+            .ok_or_else(|| Invalid::new("invalid-role", "role", "one of read, trigger, write, deploy, admin, operator").seen(text))
     }
 
     /// Whether this role is enough where `needed` is asked for.
@@ -156,10 +159,15 @@ struct Known {
 
 impl Scheduler {
     /// Makes a token for this namespace. Its text is not stored and can't be shown again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] if this scheduler acts on behalf of a token with a lower role than the new one's.
     pub async fn create_token(&self, new: NewToken) -> Result<(Token, TokenRecord), Error> {
         if new.note.len() > NOTE_BYTES_MAX {
             return Err(Invalid::new("invalid-note", "note", format!("a note has at most {NOTE_BYTES_MAX} bytes")).seen(new.note).into());
         }
+        self.require(new.role)?;
         let now = self.now();
         if let Some(expires) = new.expires.filter(|expires| *expires <= now) {
             return Err(Invalid::new("invalid-time", "expires", "lies in the past").seen(expires.to_string()).into());
@@ -188,10 +196,17 @@ impl Scheduler {
     }
 
     /// Revokes a token of this namespace: it is refused from now on. False if there is none of this id. Idempotent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] if this scheduler acts on behalf of a token with a lower role than that one's.
     pub async fn revoke_token(&self, id: &str) -> Result<bool, Error> {
         // The record of another namespace's token must look as if there were none.
-        if !self.tokens().await?.iter().any(|token| token.id == id) {
-            return Ok(false);
+        let tokens = self.tokens().await?;
+        let Some(record) = tokens.iter().find(|token| token.id == id) else { return Ok(false) };
+        // A token whose role this version does not know opens nothing, so nothing is lost with it.
+        if let Ok(role) = Role::parse(&record.role) {
+            self.require(role)?;
         }
         let found = self.changes.revoke_token(self.namespace.id, id, self.now()).await?;
         self.reload_tokens()?;
@@ -215,11 +230,20 @@ impl Scheduler {
         if known.record.revoked_at.is_some() || known.record.expires_at.is_some_and(|expires| expires <= now) {
             return Ok(None);
         }
-        let opened = Self { core: self.core.clone(), namespace: known.namespace.clone(), changes: known.changes.clone() };
+        let opened =
+            Self { core: self.core.clone(), namespace: known.namespace.clone(), changes: known.changes.clone(), role: Some(known.role) };
         Ok(Some((opened, known.role)))
     }
 
-    fn reload_tokens(&self) -> Result<(), StorageError> {
+    /// Refuses what needs a higher role than that of the token on whose behalf this scheduler acts.
+    pub(super) fn require(&self, needed: Role) -> Result<(), Error> {
+        match self.role {
+            Some(held) if !held.allows(needed) => Err(Error::Forbidden { held, needed }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn reload_tokens(&self) -> Result<(), StorageError> {
         self.known_tokens(true).map(drop)
     }
 

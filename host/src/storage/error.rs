@@ -1,5 +1,6 @@
 //! What can go wrong in storage, sorted by what the caller can do about it.
 
+use super::NamespaceError;
 use crate::model::{Existing, Invalid, Name, RunId};
 
 /// The database could not do it.
@@ -63,6 +64,9 @@ pub enum CreateError {
     /// The idempotency key came with another request before.
     #[error("another request came under this idempotency key before: {0}")]
     IdempotencyConflict(Box<Existing>),
+    /// The namespace is being deleted, or is gone.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
     /// The chain has as many unfinished runs as it may, or the namespace as many that wait, or its runs hold as many bytes as they may.
     #[error("{0}")]
     Quota(String),
@@ -77,6 +81,9 @@ pub enum RegisterError {
     /// The namespace's components have too many bytes.
     #[error("{0}")]
     Quota(String),
+    /// The namespace is being deleted, or is gone.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
     /// It can't be accepted.
     #[error(transparent)]
     Invalid(#[from] Invalid),

@@ -12,6 +12,7 @@
 //! - A run that was moved, deleted or cancelled before it was claimed never starts at its old time.
 
 mod error;
+mod namespaces;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -31,14 +32,15 @@ use crate::zones::Zones;
 pub use crate::cancel::CancelSignal;
 pub use crate::model::Gap;
 pub use error::{ChangeError, CreateError, CronError, RegisterError, RunBytesFull, StorageError};
+pub use namespaces::{Erased, Holdings, NamespaceError, NamespaceLoad, Namespaces};
 
 /// Where runs and tasks are kept. See the module for what every implementation promises.
 #[async_trait]
-pub trait Storage: Send + Sync + 'static {
+pub trait Storage: Namespaces {
     /// The namespace of this name; created if `create`, else `None` if it does not exist.
     async fn namespace(&self, name: &Name, create: bool) -> Result<Option<Namespace>, StorageError>;
 
-    /// All namespaces, in order of id. Answered from memory.
+    /// All namespaces, in order of id, but for those that are being deleted. Answered from memory.
     fn namespaces(&self) -> Vec<Namespace>;
 
     /// Stores the component and makes each of its tasks point at it, adding, moving and removing code-defined runs as
@@ -588,7 +590,7 @@ pub struct TokenRecord {
     pub hash: [u8; 32],
     /// The namespace that it opens.
     pub namespace: NamespaceId,
-    /// What it may do: `read`, `trigger`, `write`, `deploy` or `admin`.
+    /// What it may do: `read`, `trigger`, `write`, `deploy`, `admin` or `operator`.
     pub role: String,
     /// What it is for, in words.
     pub note: String,

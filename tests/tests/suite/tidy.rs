@@ -4,19 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. A layer may use those before it.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     // Marks for tests, anywhere.
     ("failpoint", &[]),
     ("model", &[]),
     ("cancel", &[]),
+    ("listeners", &[]),
     ("clock", &["model"]),
     ("stand_back", &[]),
     ("telemetry", &["model"]),
     // Reads the time zone database.
     ("zones", &["model"]),
     ("storage", &["model", "cancel", "clock", "zones"]),
-    ("executor", &["model", "cancel", "clock", "stand_back", "zones"]),
-    ("scheduler", &["model", "cancel", "clock", "stand_back", "telemetry", "zones", "storage", "executor"]),
+    ("executor", &["model", "cancel", "clock", "listeners", "stand_back", "zones"]),
+    ("scheduler", &["model", "cancel", "clock", "listeners", "stand_back", "telemetry", "zones", "storage", "executor"]),
     ("config", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler"]),
     // The doors. Storage's records and events are what they show; its verbs they reach through the scheduler.
     ("http", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config"]),

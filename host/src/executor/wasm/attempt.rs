@@ -118,7 +118,7 @@ impl WasiView for AttemptState {
         self.host_calls += 1;
         if self.wasi.is_none() {
             let log = self.log_sink().clone();
-            let wasi = wasi::context(&self.request.task.grants, &self.host.limits, &self.host.clock, &log);
+            let wasi = wasi::context(&self.request.task.grants, &self.host.limits, &self.host.clock, &self.host.listeners, &log);
             self.wasi = Some(Box::new(wasi));
         }
         let Some(ctx) = &mut self.wasi else { unreachable!("it was made above") };

@@ -42,6 +42,7 @@ use wasmtime::Engine;
 
 use crate::cancel::CancelSignal;
 use crate::clock::Clock;
+use crate::listeners::OwnListeners;
 use crate::model::limits::{GUEST_SOCKETS_MAX, Limits};
 use crate::model::{Digest, FailureReason, Grants, Invalid, NamespaceId, Outcome, TaskDefinition, WriteSet};
 use crate::zones::Zones;
@@ -89,6 +90,8 @@ pub struct WasmConfig {
     pub extend: Vec<ExtendLinker>,
     /// The time zones of the crons that components declare.
     pub zones: Zones,
+    /// Where the host listens itself: no guest connects there.
+    pub listeners: OwnListeners,
 }
 
 impl Default for WasmConfig {
@@ -103,6 +106,7 @@ impl Default for WasmConfig {
             guest_sockets: GUEST_SOCKETS_MAX,
             extend: Vec::new(),
             zones: Zones::bundled(),
+            listeners: OwnListeners::default(),
         }
     }
 }
@@ -137,6 +141,7 @@ struct Host {
     epochs: EpochTicker,
     zones: Zones,
     sockets: Arc<HostSockets>,
+    listeners: OwnListeners,
 }
 
 impl WasmExecutor {
@@ -156,6 +161,7 @@ impl WasmExecutor {
                 epochs,
                 zones: config.zones,
                 sockets: Arc::new(HostSockets::new(config.guest_sockets)),
+                listeners: config.listeners,
             }),
             components,
             uploads: Uploads::new(),

@@ -11,12 +11,13 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx};
 
 use crate::clock::Clock;
+use crate::listeners::OwnListeners;
 use crate::model::Grants;
 use crate::model::limits::Limits;
 
 use super::log::LogSink;
 
-pub(super) fn context(grants: &Grants, limits: &Limits, clock: &Arc<dyn Clock>, log: &LogSink) -> WasiCtx {
+pub(super) fn context(grants: &Grants, limits: &Limits, clock: &Arc<dyn Clock>, listeners: &OwnListeners, log: &LogSink) -> WasiCtx {
     let mut wasi = WasiCtx::builder();
     let granted: Vec<SocketAddr> = grants.tcp().collect();
     wasi.stdout(log.clone())
@@ -28,8 +29,11 @@ pub(super) fn context(grants: &Grants, limits: &Limits, clock: &Arc<dyn Clock>, 
         .allow_ip_name_lookup(false)
         .allow_tcp(!granted.is_empty());
     if !granted.is_empty() {
+        let listeners = listeners.clone();
         wasi.socket_addr_check(move |address, used| {
-            let allowed = may_use(&granted, address, used);
+            // Looked at here as well as at the grant: a door may have been opened since, and a name may lead to it.
+            let is_own = matches!(used, SocketAddrUse::TcpConnect) && listeners.reaches(address);
+            let allowed = !is_own && may_use(&granted, address, used);
             Box::pin(std::future::ready(allowed))
         });
     }

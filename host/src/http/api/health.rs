@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::http::auth::{Anybody, Caller};
 use crate::http::error::Problem;
 use crate::http::shapes;
+use crate::scheduler::Role;
 
 pub(super) async fn healthz(anybody: Anybody) -> Result<Json<Value>, Problem> {
     let health = anybody.scheduler.health();
@@ -18,7 +19,8 @@ pub(super) async fn healthz(anybody: Anybody) -> Result<Json<Value>, Problem> {
     Err(Problem { retry_after: Some(5), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) })
 }
 
-/// Not for every namespace: the numbers are those of all.
+/// The numbers of the caller's namespace. Those of the host tell of the others, so they are its operator's.
 pub(super) async fn counts(caller: Caller) -> Json<shapes::Health> {
-    Json(caller.scheduler.health().into())
+    let (scheduler, with_host) = (&caller.scheduler, caller.is(Role::Operator));
+    Json(shapes::Health::of(scheduler.namespace().name.to_string(), scheduler.load(), scheduler.health(), with_host))
 }

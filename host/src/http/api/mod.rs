@@ -8,6 +8,7 @@ mod crons;
 mod explain;
 mod forecast;
 mod health;
+mod namespaces;
 mod read;
 mod register;
 mod schedule;
@@ -54,7 +55,7 @@ pub(super) fn router() -> Router {
 type Route = (Endpoint, MethodRouter);
 
 fn table() -> Vec<Route> {
-    use Role::{Admin, Deploy, Read, Trigger, Write};
+    use Role::{Admin, Deploy, Operator, Read, Trigger, Write};
     const GET: Method = Method::GET;
     const POST: Method = Method::POST;
     vec![
@@ -92,9 +93,14 @@ fn table() -> Vec<Route> {
         bare(GET, "/v1/tokens", Admin, tokens::list),
         bare(POST, "/v1/tokens", Admin, tokens::create),
         bare(Method::DELETE, "/v1/tokens/{id}", Admin, tokens::revoke),
-        bare(GET, "/v1/health", Admin, health::counts),
+        bare(GET, "/v1/health", Read, health::counts),
         route(GET, "/v1/audit", Admin, audit::list),
-        bare(POST, "/v1/backup", Admin, backup::backup),
+        bare(GET, "/v1/namespaces", Operator, namespaces::list),
+        bare(POST, "/v1/namespaces", Operator, namespaces::create),
+        bare(GET, "/v1/namespaces/{name}", Operator, namespaces::show),
+        bare(Method::PATCH, "/v1/namespaces/{name}", Operator, namespaces::update),
+        route(Method::DELETE, "/v1/namespaces/{name}", Operator, namespaces::delete),
+        bare(POST, "/v1/backup", Operator, backup::backup),
     ]
 }
 

@@ -24,6 +24,8 @@ pub(super) async fn register(caller: Caller, QueryPairs(query): QueryPairs, requ
     }
     let (head, content) = request.into_parts();
     body::check_media_type(&head.headers, "application/wasm")?;
+    // Before its bytes are read.
+    caller.scheduler.check_grants(&grants)?;
     caller.count_upload()?;
     let wasm = body::read(&head.headers, content, limits::COMPONENT_BYTES_MAX).await?;
     let mut register = caller.scheduler.register(wasm).grants(grants);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::ZoneRelease;
 use crate::storage;
 
-/// How this host does: what waits now, and what happened since it started. Over all namespaces.
+/// How a namespace does, and, for those who may act on the whole host, how that does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// Whether writes can be stored at present. If not, the host's log says more.
@@ -13,6 +13,22 @@ pub struct Health {
     /// Why writes can't be stored: the code with which they are refused, such as `database-locked`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The namespace that these numbers are of.
+    pub namespace: String,
+    /// Its runs armed in memory, to start within the next seconds.
+    pub armed: usize,
+    /// Its runs that are due, and wait for what their task's policy or a pause asks for. More may wait in the database.
+    pub parked: usize,
+    /// Its attempts in flight.
+    pub running: usize,
+    /// The whole host, over all namespaces: for the role `operator` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostHealth>,
+}
+
+/// How this host does: what waits now, and what happened since it started. Over all namespaces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostHealth {
     /// The time zone database that crons follow, and where it comes from: `bundled`, or a folder.
     pub time_zones: ZoneRelease,
     /// Runs armed in memory, to start within the next seconds.
@@ -44,13 +60,20 @@ pub struct MissedCounts {
     pub expired: u64,
 }
 
-impl From<storage::Health> for Health {
+impl Health {
+    /// Of this namespace.
+    pub fn of(namespace: String, load: storage::NamespaceLoad, health: storage::Health, with_host: bool) -> Self {
+        let storage::NamespaceLoad { armed, parked, running } = load;
+        let (writable, reason) = (health.writable, health.reason.map(str::to_owned));
+        Self { writable, reason, namespace, armed, parked, running, host: with_host.then(|| health.into()) }
+    }
+}
+
+impl From<storage::Health> for HostHealth {
     fn from(health: storage::Health) -> Self {
         let storage::Missed { host_down, overlap, expired } = health.missed;
         Self {
-            writable: health.writable,
             time_zones: health.time_zones,
-            reason: health.reason.map(str::to_owned),
             armed: health.armed,
             parked: health.parked,
             running: health.running,

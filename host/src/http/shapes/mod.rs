@@ -16,6 +16,7 @@ mod explain;
 mod forecast;
 mod health;
 mod metadata;
+mod namespace;
 mod pause;
 mod plan;
 mod reschedule;
@@ -37,8 +38,9 @@ pub use cron::{
 pub use due::{due, due_required};
 pub use explain::{Advice, Cause, Explanation};
 pub use forecast::{Forecast, ForecastHour, ForecastNote};
-pub use health::{Health, MissedCounts};
+pub use health::{Health, HostHealth, MissedCounts};
 pub use metadata::metadata;
+pub use namespace::{CreateNamespace, Holdings, Namespace, NamespaceDeletion, Namespaces, Quotas, UpdateNamespace, quota_changes};
 pub use pause::Pause;
 pub use plan::{Plan, Planned};
 pub use reschedule::Reschedule;

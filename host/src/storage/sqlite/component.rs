@@ -1,6 +1,6 @@
 //! Keeps the bytes of a component for as long as a task has it, and a while longer for attempts that have just begun.
 //!
-//! Called by `register.rs`, which is the only way to make a component unused. The row itself stays: runs tell by it what they executed.
+//! Called by `register.rs` and `namespaces.rs`, which are the only ways to make a component unused. The row itself stays: runs tell by it what they executed.
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -57,6 +57,19 @@ pub(super) fn of_task(conn: &Connection, namespace: NamespaceId, task: &str) -> 
 /// Notes which of the components in `before` no task has any more, and that some task has `component`; lets go of what nobody has had for a while.
 pub(super) fn settle(conn: &Connection, before: &[i64], component: i64, now: Timestamp) -> rusqlite::Result<()> {
     conn.execute("-- register: used\nDELETE FROM runlater_unused_components WHERE component = ?1", [component])?;
+    note_unused(conn, before, now)?;
+    let until = now.as_micros().saturating_sub(KEPT_MICROS);
+    conn.execute(
+        "-- register: let go
+         UPDATE runlater_components SET wasm = x'' WHERE id IN (SELECT component FROM runlater_unused_components WHERE since <= ?1)",
+        [until],
+    )?;
+    conn.execute("-- register: let gone\nDELETE FROM runlater_unused_components WHERE since <= ?1", [until])?;
+    Ok(())
+}
+
+/// Notes which of these components no task has any more.
+pub(super) fn note_unused(conn: &Connection, before: &[i64], now: Timestamp) -> rusqlite::Result<()> {
     for old in before {
         conn.execute(
             "-- register: unused
@@ -65,13 +78,6 @@ pub(super) fn settle(conn: &Connection, before: &[i64], component: i64, now: Tim
             (old, now.as_micros()),
         )?;
     }
-    let until = now.as_micros().saturating_sub(KEPT_MICROS);
-    conn.execute(
-        "-- register: let go
-         UPDATE runlater_components SET wasm = x'' WHERE id IN (SELECT component FROM runlater_unused_components WHERE since <= ?1)",
-        [until],
-    )?;
-    conn.execute("-- register: let gone\nDELETE FROM runlater_unused_components WHERE since <= ?1", [until])?;
     Ok(())
 }
 

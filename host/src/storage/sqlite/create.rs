@@ -8,12 +8,13 @@ use super::unique_key::{self, Way};
 use super::writer::Shared;
 use super::{SqliteStorage, chain, idempotency, run_bytes};
 use crate::model::{Existing, NamespaceId, NewRun, RunId, Status, Timestamp, Verdict};
-use crate::storage::{CreateError, Created, RunChange, RunEvent, StorageError};
+use crate::storage::{CreateError, Created, NamespaceError, RunChange, RunEvent, StorageError};
 
 /// Why a run was not stored; the caller sees it as a [`CreateError`].
 pub(super) enum Refused {
     UniqueKeyTaken(Box<Existing>),
     IdempotencyConflict(Box<Existing>),
+    Namespace(NamespaceError),
     Quota(String),
 }
 
@@ -22,6 +23,7 @@ impl From<Refused> for CreateError {
         match refused {
             Refused::UniqueKeyTaken(existing) => Self::UniqueKeyTaken(existing),
             Refused::IdempotencyConflict(existing) => Self::IdempotencyConflict(existing),
+            Refused::Namespace(refused) => Self::Namespace(refused),
             Refused::Quota(reason) => Self::Quota(reason),
         }
     }
@@ -39,6 +41,9 @@ pub(super) fn create(
     runs: &[NewRun],
     now: Timestamp,
 ) -> rusqlite::Result<Result<Vec<Created>, Refused>> {
+    if let Some(refusal) = tx.shared.registry.refusal(namespace) {
+        return Ok(Err(Refused::Namespace(refusal)));
+    }
     // Several runs, or one that comes in place of another, may find out late that they are refused, and then take back what was written.
     let replaces = |run: &NewRun| run.unique_key.as_ref().is_some_and(|unique| unique.mode.replaces());
     let several = runs.len() > 1 || runs.iter().any(replaces);
@@ -248,6 +253,9 @@ impl SqliteStorage {
                 self.path.display()
             ))
             .into());
+        }
+        if let Some(refusal) = self.shared.registry.refusal(namespace) {
+            return Err(refusal.into());
         }
         let sorted = |error: rusqlite::Error| super::writer::sort(&error, false);
         if let Some(answer) = sent_before(transaction, namespace, &run, self.shared.id_origin, now).map_err(sorted)? {

@@ -25,7 +25,7 @@ use super::recover::Suspects;
 use super::rows::Waiting;
 use super::verdict::Verdict;
 use crate::model::{Hold, Progress, Timestamp};
-use crate::storage::{CancelSignal, Claim};
+use crate::storage::{CancelSignal, Claim, NamespaceLoad};
 
 /// How far ahead of their time runs are brought into memory.
 pub(super) const LOOKAHEAD: i64 = Duration::from_secs(60).as_micros() as i64;
@@ -69,6 +69,8 @@ pub(super) struct Inner {
     pub(super) alone: Option<i64>,
     /// Those that are due meanwhile.
     held_back: Vec<i64>,
+    /// Namespaces that are being deleted: nothing of them is armed.
+    closed: FxHashSet<i64>,
     /// Whether nothing is handed out for now.
     suspended: bool,
     stopped: bool,
@@ -338,13 +340,30 @@ impl DueQueue {
         self.lock().in_flight.get_mut(&id).map(read)
     }
 
-    /// Begins to serve these namespaces.
-    pub(super) fn serve(&self, namespaces: impl Iterator<Item = i64>) {
+    /// Serves these namespaces, and `closed` no more: nothing of them is handed out or brought into memory, and their attempts in flight are
+    /// asked to end. Namespaces that are in neither are forgotten.
+    pub(super) fn serve(&self, served: impl Iterator<Item = i64>, closed: impl Iterator<Item = i64>) {
         let mut inner = self.lock();
-        for namespace in namespaces {
+        let closed: FxHashSet<i64> = closed.collect();
+        let newly_closed: Vec<i64> = closed.difference(&inner.closed).copied().collect();
+        let gone: Vec<i64> = inner.closed.difference(&closed).copied().collect();
+        inner.closed = closed;
+        newly_closed.into_iter().for_each(|namespace| inner.close(namespace));
+        gone.into_iter().for_each(|namespace| inner.ready.forget(namespace));
+        for namespace in served {
             inner.ready.queue(namespace);
         }
         inner.load_at = i64::MIN;
+    }
+
+    /// What of a namespace is in memory.
+    pub(super) fn load_of(&self, namespace: i64) -> NamespaceLoad {
+        let inner = self.lock();
+        NamespaceLoad {
+            armed: inner.ready.armed(namespace),
+            parked: inner.gates.parked_of(namespace),
+            running: inner.in_flight.values().filter(|flight| flight.namespace == namespace).count(),
+        }
     }
 
     /// Whether something should be loaded.
@@ -362,7 +381,7 @@ impl DueQueue {
     pub(super) fn wants(&self, now: i64) -> Vec<Wanted> {
         let inner = self.lock();
         let share = inner.share();
-        let hungry = inner.ready.queues().iter().filter(|queue| hungry_from(queue, share) <= now);
+        let hungry = inner.served().filter(|queue| hungry_from(queue, share) <= now);
         let wanted = |queue: &Queue| Wanted {
             namespace: queue.namespace,
             after: queue.loaded,
@@ -379,7 +398,7 @@ impl DueQueue {
         self.arm(waiting);
         let mut inner = self.lock();
         let share = inner.share();
-        inner.load_at = inner.ready.queues().iter().map(|queue| hungry_from(queue, share)).min().unwrap_or(i64::MAX);
+        inner.load_at = inner.served().map(|queue| hungry_from(queue, share)).min().unwrap_or(i64::MAX);
     }
 
     /// Sets which tasks have a gate: their namespaces and rules.
@@ -420,6 +439,18 @@ fn hungry_from(queue: &Queue, share: usize) -> i64 {
 }
 
 impl Inner {
+    /// The queues of namespaces that are not being deleted.
+    fn served(&self) -> impl Iterator<Item = &Queue> {
+        self.ready.queues().iter().filter(|queue| !self.closed.contains(&queue.namespace))
+    }
+
+    /// Lets go of all that a namespace has waiting, and asks its attempts to end.
+    fn close(&mut self, namespace: i64) {
+        let waiting: Vec<i64> = self.armed.values().filter(|waiting| waiting.namespace == namespace).map(|waiting| waiting.id).collect();
+        waiting.into_iter().for_each(|id| drop(self.disarm(id)));
+        self.in_flight.values().filter(|flight| flight.namespace == namespace).for_each(|flight| flight.cancel.set());
+    }
+
     /// What each namespace may have armed.
     fn share(&self) -> usize {
         (ARMED_MAX / self.ready.queues().len().max(1)).max(SHARE_MIN)
@@ -506,6 +537,9 @@ impl Inner {
 
     fn arm(&mut self, waiting: Box<Waiting>) {
         let (place, namespace, due_at, id) = (waiting.place(), waiting.namespace, waiting.due_at, waiting.id);
+        if self.closed.contains(&namespace) {
+            return;
+        }
         let there = self.armed.get(&id).is_some_and(|armed| armed.place() == place);
         if place > self.ready.queue(namespace).loaded || there || self.in_flight.contains_key(&id) {
             return;

@@ -91,6 +91,11 @@ impl Gates {
         self.by_task.values().map(|gate| gate.parked).sum()
     }
 
+    /// Those of one namespace.
+    pub(super) fn parked_of(&self, namespace: i64) -> usize {
+        self.by_task.values().filter(|gate| gate.namespace == namespace).map(|gate| gate.parked).sum()
+    }
+
     /// Whether the run is to be left in the database, because its task has too many that go before it.
     pub(super) fn is_beyond(&self, waiting: &Waiting) -> bool {
         let beyond = self.by_task.get(&waiting.task).and_then(|gate| gate.beyond);

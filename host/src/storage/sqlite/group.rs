@@ -235,7 +235,7 @@ pub(super) enum Group {
 fn settle(tx: Tx<'_>) {
     let shared = tx.shared;
     if tx.registered {
-        shared.due.serve(shared.registry.namespaces().iter().map(|namespace| namespace.id.0));
+        shared.serve_namespaces();
         shared.govern(shared.seen_now.load(Ordering::Relaxed));
         shared.request_load();
     }

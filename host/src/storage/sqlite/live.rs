@@ -6,7 +6,7 @@
 //! the last run.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use rustc_hash::FxHashMap;
 
@@ -23,7 +23,12 @@ const GOOD_FOR_MICROS: u64 = 1;
 
 /// What is known.
 pub(super) struct Live {
+    /// Of each namespace that has no limit of its own.
     max: AtomicU64,
+    /// The limits of single namespaces.
+    own: RwLock<FxHashMap<NamespaceId, u64>>,
+    /// The least of all these: what fits this fits every namespace.
+    least: AtomicU64,
     /// Of all namespaces together, and so of each of them.
     bound: AtomicU64,
     counted: Mutex<FxHashMap<NamespaceId, Counted>>,
@@ -49,11 +54,31 @@ impl Counted {
 impl Live {
     /// Of a file of so many bytes.
     pub(super) fn new(file_bytes: u64) -> Self {
-        Self { max: LIVE_PER_NAMESPACE_MAX.into(), bound: (file_bytes / RUN_BYTES_MIN).into(), counted: Mutex::default() }
+        let max = LIVE_PER_NAMESPACE_MAX;
+        Self {
+            max: max.into(),
+            own: RwLock::default(),
+            least: max.into(),
+            bound: (file_bytes / RUN_BYTES_MIN).into(),
+            counted: Mutex::default(),
+        }
     }
 
     pub(super) fn set_max(&self, max: u64) {
         self.max.store(max, Ordering::Relaxed);
+        self.find_least();
+    }
+
+    /// Sets the limits of single namespaces: all of them.
+    pub(super) fn set_own(&self, own: FxHashMap<NamespaceId, u64>) {
+        *self.own.write().unwrap_or_else(PoisonError::into_inner) = own;
+        self.find_least();
+    }
+
+    fn find_least(&self) {
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
+        let least = own.values().copied().chain([self.max.load(Ordering::Relaxed)]).min();
+        self.least.store(least.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// A run waits that did not.
@@ -69,7 +94,12 @@ impl Live {
         runs: usize,
         now: Timestamp,
     ) -> rusqlite::Result<Result<(), u64>> {
-        let (max, all) = (self.max.load(Ordering::Relaxed), self.bound.load(Ordering::Relaxed));
+        let all = self.bound.load(Ordering::Relaxed);
+        if all.saturating_add(runs as u64) <= self.least.load(Ordering::Relaxed) {
+            return Ok(Ok(()));
+        }
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner).get(&namespace).copied();
+        let max = own.unwrap_or_else(|| self.max.load(Ordering::Relaxed));
         let fits = |bound: u64| bound.saturating_add(runs as u64) <= max;
         if fits(all) {
             return Ok(Ok(()));

@@ -39,6 +39,7 @@ mod load;
 mod lock_wait;
 mod meta;
 mod miss;
+mod namespaces;
 mod on_failure;
 mod open;
 mod ownership;
@@ -73,8 +74,8 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 
 use super::{
-    Amendment, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Forgotten, Gap, Health, Move, PrunePlace, Pruned,
-    Quotas, RegisterError, Registration, RunBytesFull, RunEvent, Storage, StorageError, TokenRecord,
+    Amendment, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Forgotten, Gap, Health, Move, NamespaceError,
+    PrunePlace, Pruned, Quotas, RegisterError, Registration, RunBytesFull, RunEvent, Storage, StorageError, TokenRecord,
 };
 use crate::model::{
     Ahead, AttemptPage, AttemptQuery, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Cursor,
@@ -189,14 +190,11 @@ impl Storage for SqliteStorage {
         if !create {
             return Ok(None);
         }
-        let text = name.to_string();
-        let made = self.shared.call(move |tx| {
-            tx.conn.execute("-- create namespace\nINSERT OR IGNORE INTO runlater_namespaces (name) VALUES (?1)", [text])?;
-            tx.registered = true;
-            Ok(())
-        });
-        made.await?;
-        Ok(self.shared.registry.namespace(name))
+        let now = Timestamp::from_micros(self.shared.seen_now.load(Ordering::Relaxed)).unwrap_or(Timestamp::MIN);
+        match super::Namespaces::create_namespace(self, None, name.clone(), Default::default(), now).await? {
+            Ok(_) | Err(NamespaceError::Exists(_)) => Ok(self.shared.registry.namespace(name)),
+            Err(refused) => Err(StorageError::Unavailable(refused.to_string())),
+        }
     }
 
     fn namespaces(&self) -> Vec<Namespace> {
@@ -207,15 +205,12 @@ impl Storage for SqliteStorage {
         let namespace = registration.namespace;
         let names: Vec<Name> = registration.tasks.iter().map(|(definition, _)| definition.name.clone()).collect();
         let (digest, subjects) = (registration.component.digest, names.clone());
-        let noted = move |done: &Result<(), u64>| match done {
+        let noted = move |done: &Result<(), RegisterError>| match done {
             Ok(()) => subjects.iter().map(|name| Note::of(name.as_str()).detail(digest.to_string())).collect(),
             Err(_) => Vec::new(),
         };
         let registered = self.change(namespace, now, AuditAction::Register, move |tx| register::register(tx, &registration, now), noted);
-        registered.await?.map_err(|max| {
-            let what = "bytes in all components of this namespace, which is the limit; register fewer of them, or smaller ones";
-            RegisterError::Quota(format!("{max} {what}"))
-        })?;
+        registered.await??;
         let mut tasks: Vec<_> = names.iter().filter_map(|name| self.task(namespace, name.as_str())).collect();
         tasks.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(tasks)

@@ -117,7 +117,8 @@ pub(super) fn make(conn: &Connection, shared: &Shared, run: i64, now: Timestamp)
             say(conn, run, &format!("no run of {wanted} was made: {reason}"))?;
             Ok(None)
         }
-        Err(Refused::UniqueKeyTaken(_) | Refused::IdempotencyConflict(_)) => unreachable!("it has no key"),
+        // Of these, only a request to create runs is refused for its namespace.
+        Err(Refused::UniqueKeyTaken(_) | Refused::IdempotencyConflict(_) | Refused::Namespace(_)) => unreachable!("it has no key"),
     }
 }
 

@@ -58,7 +58,7 @@ impl SqliteStorage {
             conn.execute("INSERT OR IGNORE INTO runlater_namespaces (id, name) VALUES (1, ?1)", [Namespace::DEFAULT])?;
             shared.registry.load(conn)?;
             shared.run_bytes.load(conn)?;
-            shared.due.serve(shared.registry.namespaces().iter().map(|namespace| namespace.id.0));
+            shared.serve_namespaces();
             cron::renew(conn, &shared.registry, now)?;
             shared.upcoming.load(conn)?;
             let signs_of_life = meta::signs_of_life(conn)?;

@@ -90,6 +90,23 @@ impl Ready {
         self.by_namespace.get(&namespace).map_or(FIRST, |index| self.queues[*index].loaded)
     }
 
+    /// How many of the namespace's runs are armed, and not parked.
+    pub(super) fn armed(&self, namespace: i64) -> usize {
+        self.by_namespace.get(&namespace).map_or(0, |index| self.queues[*index].armed)
+    }
+
+    /// Takes away the queue of a namespace that is gone. What stands there is lost.
+    pub(super) fn forget(&mut self, namespace: i64) {
+        let Some(gone) = self.by_namespace.remove(&namespace) else { return };
+        self.queues.swap_remove(gone);
+        let moved = self.queues.len();
+        if let Some(queue) = self.queues.get(gone) {
+            self.by_namespace.insert(queue.namespace, gone);
+        }
+        self.turns.retain(|index| *index != gone);
+        self.turns.iter_mut().filter(|index| **index == moved).for_each(|index| *index = gone);
+    }
+
     pub(super) fn queues(&self) -> &[Queue] {
         &self.queues
     }
@@ -155,6 +172,24 @@ impl Ready {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_namespace_that_is_gone_leaves_the_others_in_their_turns() {
+        for gone in 1..=3 {
+            let mut ready = Ready::default();
+            for namespace in [1, 2, 3] {
+                ready.push(namespace, (namespace, 1));
+                ready.push(namespace, (namespace, 2));
+            }
+            ready.forget(gone);
+            ready.forget(9);
+            let taken: Vec<i64> = std::iter::from_fn(|| ready.pop(|_| true)).map(|(rank, _)| rank).collect();
+            let left: Vec<i64> = (1..=3).filter(|namespace| *namespace != gone).collect();
+            assert_eq!(taken, [&left[..], &left].concat());
+            ready.push(gone, (7, 7));
+            assert_eq!(ready.pop(|_| true), Some((7, 7)), "one that comes back begins with nothing");
+        }
+    }
 
     #[test]
     fn namespaces_take_turns_and_each_goes_by_rank() {

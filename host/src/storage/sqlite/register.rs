@@ -16,13 +16,18 @@ use super::registry::overrides_text;
 use crate::model::{
     CodeSchedule, InputSchema, NamespaceId, NewRun, Origin, Pause, RunId, Status, Task, TaskDefinition, TaskId, TaskPolicy, Timestamp,
 };
-use crate::storage::{Registration, RunChange};
+use crate::storage::{RegisterError, Registration, RunChange};
 
-/// Refused, with the limit, if the namespace's components have too many bytes together.
-pub(super) fn register(tx: &mut Tx<'_>, registration: &Registration, now: Timestamp) -> rusqlite::Result<Result<(), u64>> {
-    let max = tx.shared.component_bytes_max.load(Ordering::Relaxed);
+/// Refused if the namespace's components have too many bytes together, or the namespace is being deleted.
+pub(super) fn register(tx: &mut Tx<'_>, registration: &Registration, now: Timestamp) -> rusqlite::Result<Result<(), RegisterError>> {
+    if let Some(refusal) = tx.shared.registry.refusal(registration.namespace) {
+        return Ok(Err(refusal.into()));
+    }
+    let own = tx.shared.registry.quotas(registration.namespace).component_bytes;
+    let max = own.unwrap_or_else(|| tx.shared.component_bytes_max.load(Ordering::Relaxed));
     if !component::fits(tx.conn, registration, max)? {
-        return Ok(Err(max));
+        let what = "bytes in all components of this namespace, which is the limit; register fewer of them, or smaller ones";
+        return Ok(Err(RegisterError::Quota(format!("{max} {what}"))));
     }
     let left_behind = left_behind(tx, registration);
     let component = component::store(tx.conn, registration, now)?;

@@ -4,16 +4,19 @@
 //! finds what it says.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use rusqlite::{Connection, Row};
 use rustc_hash::FxHashMap;
 
 use super::pause::pause_of;
-use super::rows::{sound, strange, time};
+use super::rows::{optional_time, sound, strange, time};
 use crate::model::{
-    Digest, Grant, Grants, InputSchema, Name, Namespace, NamespaceId, Pause, PolicySettings, Task, TaskId, TaskPolicy, Timestamp,
+    Digest, Grant, Grants, InputSchema, Name, Namespace, NamespaceId, NamespaceQuotas, NamespaceRecord, Pause, PolicySettings, Task,
+    TaskId, TaskPolicy, Timestamp,
 };
+use crate::storage::NamespaceError;
 use crate::zones::Zones;
 
 /// What an operator says of a policy, as it is stored: a JSON object of fields and their text.
@@ -32,11 +35,13 @@ fn overrides(text: &str) -> Option<PolicySettings> {
 pub(super) struct Registry {
     inner: RwLock<Inner>,
     zones: Zones,
+    /// Whether some namespace was deleted, or is being deleted, since the start: only then does anybody ask whether one still is.
+    some_deleted: AtomicBool,
 }
 
 #[derive(Default)]
 struct Inner {
-    namespaces: BTreeMap<NamespaceId, Namespace>,
+    namespaces: BTreeMap<NamespaceId, NamespaceRecord>,
     by_id: FxHashMap<i64, Arc<Task>>,
     by_name: BTreeMap<(NamespaceId, Name), Arc<Task>>,
     components: FxHashMap<i64, Digest>,
@@ -44,15 +49,21 @@ struct Inner {
 }
 
 impl Inner {
+    /// The namespaces that are not being deleted.
+    fn in_force(&self) -> impl Iterator<Item = &Namespace> {
+        self.namespaces.values().filter(|record| record.deleting_since.is_none()).map(|record| &record.namespace)
+    }
+
     /// What the database says. Rows of namespaces and components that can't be understood are left out; a task is there, and paused. `before` are
     /// the tasks as they were last read.
     fn of(conn: &Connection, before: &FxHashMap<i64, Arc<Task>>) -> rusqlite::Result<Self> {
         let mut fresh = Self::default();
-        let mut statement = conn.prepare("-- registry: namespaces\nSELECT id, name FROM runlater_namespaces")?;
+        let mut statement =
+            conn.prepare("-- registry: namespaces\nSELECT id, name, quotas, created_at, deleting_since FROM runlater_namespaces")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             if let Some(namespace) = sound("namespaces", namespace(row))? {
-                fresh.namespaces.insert(namespace.id, namespace);
+                fresh.namespaces.insert(namespace.namespace.id, namespace);
             }
         }
         let mut statement = conn.prepare("-- registry: components\nSELECT id, digest FROM runlater_components")?;
@@ -81,7 +92,7 @@ impl Inner {
 impl Registry {
     /// Empty, until it is loaded.
     pub(super) fn new(zones: Zones) -> Self {
-        Self { inner: RwLock::default(), zones }
+        Self { inner: RwLock::default(), zones, some_deleted: AtomicBool::new(false) }
     }
 
     /// The time zones of crons.
@@ -97,16 +108,42 @@ impl Registry {
     pub(super) fn load(&self, conn: &Connection) -> rusqlite::Result<()> {
         let before = self.read().by_id.clone();
         let fresh = Inner::of(conn, &before)?;
+        if fresh.namespaces.values().any(|record| record.deleting_since.is_some()) {
+            self.some_deleted.store(true, Ordering::Release);
+        }
         *self.inner.write().expect("nothing panics while it holds the registry") = fresh;
         Ok(())
     }
 
     pub(super) fn namespace(&self, name: &Name) -> Option<Namespace> {
-        self.read().namespaces.values().find(|namespace| namespace.name == *name).cloned()
+        self.read().in_force().find(|namespace| namespace.name == *name).cloned()
     }
 
+    /// Those that are not being deleted.
     pub(super) fn namespaces(&self) -> Vec<Namespace> {
-        self.read().namespaces.values().cloned().collect()
+        self.read().in_force().cloned().collect()
+    }
+
+    /// All, in order of name.
+    pub(super) fn namespace_records(&self) -> Vec<NamespaceRecord> {
+        let mut records: Vec<_> = self.read().namespaces.values().cloned().collect();
+        records.sort_by(|one, other| one.namespace.name.cmp(&other.namespace.name));
+        records
+    }
+
+    pub(super) fn quotas(&self, namespace: NamespaceId) -> NamespaceQuotas {
+        self.read().namespaces.get(&namespace).map(|record| record.quotas.clone()).unwrap_or_default()
+    }
+
+    /// Why nothing may be stored for this namespace; `None` if something may.
+    pub(super) fn refusal(&self, namespace: NamespaceId) -> Option<NamespaceError> {
+        if !self.some_deleted.load(Ordering::Acquire) {
+            return None;
+        }
+        match self.read().namespaces.get(&namespace) {
+            None => Some(NamespaceError::NotFound("of this key".into())),
+            Some(record) => record.deleting_since.map(|_| NamespaceError::Deleting(record.namespace.name.clone())),
+        }
     }
 
     pub(super) fn task(&self, namespace: NamespaceId, name: &str) -> Option<Arc<Task>> {
@@ -139,10 +176,24 @@ impl Registry {
     }
 }
 
-fn namespace(row: &Row<'_>) -> rusqlite::Result<Namespace> {
+/// Reads id, name, quotas, the time of its making, and since when it is being deleted.
+pub(super) fn namespace(row: &Row<'_>) -> rusqlite::Result<NamespaceRecord> {
     let name: String = row.get(1)?;
     let name = Name::parse(&name, "name").map_err(|_| strange(1, "a namespace name that is none"))?;
-    Ok(Namespace { id: NamespaceId(row.get(0)?), name })
+    let quotas = quotas(&row.get::<_, String>(2)?).ok_or_else(|| strange(2, "quotas that this version does not know"))?;
+    let namespace = Namespace { id: NamespaceId(row.get(0)?), name };
+    Ok(NamespaceRecord { namespace, quotas, created_at: optional_time(row, 3)?, deleting_since: optional_time(row, 4)? })
+}
+
+/// What is set for one namespace, as it is stored: a JSON object of fields and their text.
+pub(super) fn quotas_text(quotas: &NamespaceQuotas) -> String {
+    let entries: BTreeMap<_, _> = quotas.entries().into_iter().collect();
+    serde_json::to_string(&entries).expect("text as keys and values is JSON")
+}
+
+fn quotas(text: &str) -> Option<NamespaceQuotas> {
+    let entries: BTreeMap<String, String> = serde_json::from_str(text).ok()?;
+    NamespaceQuotas::default().with(entries.iter().map(|(field, value)| (field.as_str(), Some(value.as_str())))).ok()
 }
 
 /// A row of which not all could be understood.

@@ -112,6 +112,7 @@ fn schedule(tx: &mut Tx<'_>, namespace: NamespaceId, run: &NewRun, now: Timestam
         Ok(created) => Err(taken(created.id())),
         Err(Refused::UniqueKeyTaken(holder) | Refused::IdempotencyConflict(holder)) => Err(taken(holder.run)),
         Err(Refused::Quota(reason)) => Err(WriteRefused::Quota(reason)),
+        Err(Refused::Namespace(refused)) => Err(WriteRefused::Quota(refused.to_string())),
     })
 }
 

@@ -19,6 +19,7 @@ use super::room::Disk;
 use super::run_bytes::RunBytes;
 use super::watch::Watch;
 use super::{audit, checkpoint, cron, gated, live, load, meta, verdict};
+use crate::model::NamespaceRecord;
 use crate::model::limits::{COMPONENT_BYTES_PER_NAMESPACE_MAX, WRITE_LOCK_WAIT_MAX};
 use crate::storage::StorageError;
 use crate::zones::Zones;
@@ -113,6 +114,19 @@ impl Shared {
     pub(super) async fn has_given_up(&self) {
         // The sender lives as long as this.
         let _ = self.gave_up.subscribe().wait_for(|gave_up| *gave_up).await;
+    }
+
+    /// Has the queue serve the namespaces that there are, and none that is being deleted; gives each its quotas.
+    pub(super) fn serve_namespaces(&self) {
+        let (deleting, served): (Vec<_>, Vec<_>) =
+            self.registry.namespace_records().into_iter().partition(|record| record.deleting_since.is_some());
+        self.due.serve(served.iter().map(|record| record.namespace.id.0), deleting.iter().map(|record| record.namespace.id.0));
+        self.apply_quotas(&served);
+    }
+
+    /// Hands the quotas of single namespaces to whoever keeps a count of its own. Who asks at each use finds them in the registry.
+    fn apply_quotas(&self, records: &[NamespaceRecord]) {
+        self.live.set_own(records.iter().filter_map(|record| Some((record.namespace.id, record.quotas.live_runs?))).collect());
     }
 
     /// Has the queue treat runs by the policies and pauses that hold now.

@@ -47,7 +47,7 @@ fn mistakes_in_the_command_are_told_without_a_server() {
         (&["runs", "list", "--status", "done"], 2, &["done", "succeeded"]),
         (&["runs", "reschedule", ID], 2, &["--at", "--after", "--by"]),
         (&["runs", "wait", ID, "--timeout", "5"], 2, &["--timeout", "5"]),
-        (&["token", "create", "--role", "root"], 2, &["root", "admin"]),
+        (&["token", "create", "--role", "root"], 2, &["root", "operator"]),
         (&["new", "Hello"], 2, &["Hello", "a-z"]),
         (&["dev", "nowhere"], 2, &["nowhere", "runlater new"]),
         (&["dev", "folder"], 2, &["folder", "runlater new"]),

@@ -18,6 +18,7 @@ mod host;
 mod locked;
 #[cfg(target_os = "linux")]
 mod memory;
+mod namespaces;
 mod readme;
 mod register;
 mod runs;

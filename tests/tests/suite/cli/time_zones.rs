@@ -75,7 +75,7 @@ fn a_host_reads_its_time_zones_again_on_sighup() {
     server.register("behaviours");
     server.run(&["crons", "create", "nine", "--task", "touch", "--expression", "0 9 1 1 *", "--timezone", "Europe/Prague"]).ok();
     let next = || server.json(&["crons", "show", "nine"])["next_at"].as_str().unwrap()[5..].to_owned();
-    let health = || server.json(&["health"])["time_zones"].clone();
+    let health = || server.json(&["health"])["host"]["time_zones"].clone();
     let reload = |until: &dyn Fn() -> bool| {
         assert!(Command::new("kill").args(["-HUP", &server.child.id().to_string()]).status().unwrap().success());
         let start = Instant::now();

@@ -44,6 +44,8 @@ macro_rules! verbs {
         mod load;
         #[path = "miss.rs"]
         mod miss;
+        #[path = "namespaces.rs"]
+        mod namespaces;
         #[path = "on_failure.rs"]
         mod on_failure;
         #[path = "pause.rs"]

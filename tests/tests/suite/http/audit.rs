@@ -52,9 +52,9 @@ async fn every_change_over_http_is_on_record() {
             "11 register - hello",
         ]
     );
-    let (admin, deploy) = (&world.token(Role::Admin)[7..15], &world.token(Role::Deploy)[7..15]);
+    let (operator, deploy) = (&world.token(Role::Operator)[7..15], &world.token(Role::Deploy)[7..15]);
     let entries = trail["entries"].as_array().unwrap();
-    assert!(entries[1..].iter().all(|entry| entry["token"] == admin) && entries[0]["token"] == deploy);
+    assert!(entries[1..].iter().all(|entry| entry["token"] == operator) && entries[0]["token"] == deploy);
     assert_eq!(entries[9]["detail"], "2100-01-01T00:00:00Z");
 
     // In portions, and of one run.

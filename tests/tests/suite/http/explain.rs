@@ -18,7 +18,7 @@ async fn a_run_is_explained_to_whoever_may_read_it() {
     let causes = &told["causes"];
     assert_eq!((&causes[0]["code"], &causes[0]["until"]), (&json!("not-due"), &json!("2100-01-01T00:00:00Z")));
     assert_eq!(causes[0]["text"], "its time has not come: it is due at 2100-01-01T00:00:00Z");
-    assert_eq!((&causes[1]["code"], &causes[1]["by"]), (&json!("asked-for"), &json!(&world.token(Role::Admin)[7..15])));
+    assert_eq!((&causes[1]["code"], &causes[1]["by"]), (&json!("asked-for"), &json!(&world.token(Role::Operator)[7..15])));
     assert_eq!(
         told["advice"][0],
         json!({ "action": "trigger", "run": run, "purpose": "have it run at once", "command": format!("runlater runs trigger {run}") })
@@ -29,7 +29,7 @@ async fn a_run_is_explained_to_whoever_may_read_it() {
         (reader.status, &reader.body["causes"][1]["code"], &reader.body["causes"][1]["by"]),
         (StatusCode::OK, &json!("asked-for"), &json!(null))
     );
-    assert!(!reader.body.to_string().contains(&world.token(Role::Admin)[7..15]));
+    assert!(!reader.body.to_string().contains(&world.token(Role::Operator)[7..15]));
     assert_eq!(world.ask("GET", "/v1/runs/7/explain", None).await.code(), "invalid-id");
     assert_eq!(world.ask("GET", "/v1/runs/00000000-0000-7000-8000-000000000000/explain", None).await.code(), "run-not-found");
 }

@@ -10,6 +10,8 @@ mod cursors;
 mod explain;
 mod forecast;
 mod framing;
+mod grants;
+mod namespaces;
 mod rates;
 mod registration;
 mod requests;
@@ -95,9 +97,9 @@ impl World {
         Answer { status: head.status, headers: head.headers, body, text }
     }
 
-    /// Sends JSON as an admin.
+    /// Sends JSON as an operator.
     async fn ask(&self, method: &str, path: &str, body: impl Into<Option<Value>>) -> Answer {
-        let request = request(method, path, self.token(Role::Admin));
+        let request = request(method, path, self.token(Role::Operator));
         self.send(match body.into() {
             Some(body) => request.header("content-type", "application/json").body(body.to_string().into()).expect("well-formed"),
             None => request.body(Body::empty()).expect("well-formed"),

@@ -45,8 +45,10 @@ pub(super) fn create_for(
         .conn
         .prepare_cached("-- crons: count\nSELECT count(*) FROM runlater_crons WHERE namespace = ?1")?
         .query_row([namespace.0], |row| row.get(0))?;
-    if count >= CRONS_MAX {
-        return Ok(Err(CronError::TooMany(CRONS_MAX)));
+    let own = tx.shared.registry.quotas(namespace).crons.map(|max| u32::try_from(max).unwrap_or(u32::MAX));
+    let max = own.unwrap_or(CRONS_MAX);
+    if count >= max {
+        return Ok(Err(CronError::TooMany(max)));
     }
     let next_at = spec.rule.next_after(now);
     // No key is given out twice: the runs of a cron that was deleted must not become those of the next one.
