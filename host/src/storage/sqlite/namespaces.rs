@@ -268,7 +268,7 @@ fn erase_runs(tx: &mut Tx<'_>, namespace: NamespaceId) -> rusqlite::Result<Erase
         }
         tx.conn.prepare_cached("-- delete namespace: attempts\nDELETE FROM runlater_attempts WHERE run = ?1")?.execute([id])?;
         tx.conn.prepare_cached("-- delete namespace: chain\nDELETE FROM runlater_chains WHERE root = ?1")?.execute([id])?;
-        erase(tx.conn, namespace, id, has_metadata, unique_key.as_deref())?;
+        erase(tx, namespace, id, has_metadata, unique_key.as_deref())?;
         tx.ended.push(id);
         erased += 1;
         if tx.watched()

@@ -126,6 +126,9 @@ impl Shared {
 
     /// Hands the quotas of single namespaces to whoever keeps a count of its own. Who asks at each use finds them in the registry.
     fn apply_quotas(&self, records: &[NamespaceRecord]) {
+        for record in records {
+            self.run_bytes.set_limit(record.namespace.id, record.quotas.run_bytes);
+        }
         self.live.set_own(records.iter().filter_map(|record| Some((record.namespace.id, record.quotas.live_runs?))).collect());
     }
 

@@ -43,7 +43,9 @@ pub(super) fn occur(
     match create_one(tx, NamespaceId(stored.namespace), &run, now)? {
         Ok(_) => {}
         Err(Refused::Quota(why)) => return Ok(Err(why)),
-        Err(Refused::UniqueKeyTaken(_) | Refused::IdempotencyConflict(_)) => unreachable!("it has no key"),
+        Err(Refused::UniqueKeyTaken(_) | Refused::IdempotencyConflict(_) | Refused::Namespace(_)) => {
+            unreachable!("it has no key, and whether its namespace is being deleted is asked for callers only")
+        }
     }
     mark(tx.conn, id, stored.id, planned)?;
     Ok(Ok(Some(id)))
