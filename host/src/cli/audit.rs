@@ -10,12 +10,14 @@ use crate::model::RunId;
 
 /// Show who changed what: the latest first
 #[derive(Args)]
-#[command(after_help = "Every change with a token is on record: runs, tasks, tokens and copies of the database. Needs the role admin.
+#[command(
+    after_help = "Every change with a token is on record: runs, tasks, tokens, namespaces and copies of the database. Needs the role admin.
 
 Examples:
   runlater audit
   runlater audit --run 019a0c5e-7b3c-7def-8123-456789abcdef
-  runlater audit --limit 500 --json")]
+  runlater audit --limit 500 --json"
+)]
 pub(super) struct Audit {
     /// Only what was done to this run
     #[arg(long, value_name = "ID", value_parser = |text: &str| RunId::parse(text, "id").map_err(|invalid| invalid.to_string()))]

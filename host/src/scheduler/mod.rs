@@ -117,15 +117,22 @@ impl Scheduler {
     }
 
     /// The same scheduler bound to another namespace, which is created if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Namespace`] if it is being deleted, or the host has as many as it may; [`Error::Forbidden`] on behalf of a token below the role
+    /// `operator`.
     pub async fn in_namespace(&self, name: &str) -> Result<Self, Error> {
+        self.require(Role::Operator)?;
         let namespace = namespaces::named(self.core.storage.as_ref(), Name::parse(name, "namespace")?, self.now()).await?;
         Ok(Self { namespace, ..self.clone() })
     }
 
-    /// The same scheduler bound to another namespace; `None` if there is none of this name, or it is being deleted.
+    /// The same scheduler bound to another namespace; `None` if there is none of this name, if it is being deleted, or on behalf of a token below
+    /// the role `operator`.
     pub fn find_namespace(&self, name: &str) -> Option<Self> {
-        let found = self.core.storage.namespaces().into_iter().find(|namespace| namespace.name.as_str() == name);
-        found.map(|namespace| Self { namespace, ..self.clone() })
+        self.require(Role::Operator).ok()?;
+        self.core.storage.find_namespace(name).map(|namespace| Self { namespace, ..self.clone() })
     }
 
     /// The same scheduler on behalf of whoever holds the token of this id: what is changed through it is put on record.
@@ -281,6 +288,7 @@ impl Scheduler {
 
     /// Writes a consistent copy of the whole database to a new file, while work goes on. `progress` gets pages done and in all.
     pub async fn backup(&self, to: impl Into<PathBuf>, progress: impl Fn(u64, u64) + Send + 'static) -> Result<(), Error> {
+        self.require(Role::Operator)?;
         let to = to.into();
         // Before the copy, so that it tells of itself.
         self.changes.record(self.namespace.id, AuditAction::Backup, &to.to_string_lossy(), self.now()).await?;

@@ -6,13 +6,16 @@
 use async_trait::async_trait;
 
 use super::StorageError;
-use crate::model::{Name, NamespaceId, NamespaceQuotas, NamespaceRecord, Timestamp};
+use crate::model::{Name, Namespace, NamespaceId, NamespaceQuotas, NamespaceRecord, Timestamp};
 
 /// What is done with namespaces. See [`Storage`](super::Storage) for what every implementation promises.
 #[async_trait]
 pub trait Namespaces: Send + Sync + 'static {
     /// All namespaces, in order of name, also those that are being deleted. Answered from memory.
     fn namespace_records(&self) -> Vec<NamespaceRecord>;
+
+    /// The namespace of this name, if there is one that is not being deleted. Answered from memory.
+    fn find_namespace(&self, name: &str) -> Option<Namespace>;
 
     /// What is set for this namespace alone; nothing for one that does not exist. Answered from memory.
     fn quotas_of(&self, namespace: NamespaceId) -> NamespaceQuotas;

@@ -33,6 +33,10 @@ impl Namespaces for SqliteStorage {
         self.shared.registry.namespace_records()
     }
 
+    fn find_namespace(&self, name: &str) -> Option<Namespace> {
+        Name::parse(name, "name").ok().and_then(|name| self.shared.registry.namespace(&name))
+    }
+
     fn quotas_of(&self, namespace: NamespaceId) -> NamespaceQuotas {
         self.shared.registry.quotas(namespace)
     }
@@ -101,7 +105,7 @@ fn in_words(quotas: &NamespaceQuotas) -> Option<String> {
 
 /// What is stored of the namespace of this name, as this transaction sees it.
 fn find(conn: &Connection, name: &Name) -> rusqlite::Result<Option<NamespaceRecord>> {
-    let sql = "-- namespace\nSELECT id, name, quotas, created_at, deleting_since FROM runlater_namespaces WHERE name = ?1";
+    let sql = "-- namespace\nSELECT id, name, quotas, made_at, deleting_since FROM runlater_namespaces WHERE name = ?1";
     conn.prepare_cached(sql)?.query_row([name.as_str()], super::registry::namespace).optional()
 }
 
@@ -133,7 +137,7 @@ fn create(
     }
     let id = last.max(meta::number(tx.conn, LAST_DELETED)?.unwrap_or(0)) + 1;
     tx.conn
-        .prepare_cached("-- create namespace\nINSERT INTO runlater_namespaces (id, name, quotas, created_at) VALUES (?1, ?2, ?3, ?4)")?
+        .prepare_cached("-- create namespace\nINSERT INTO runlater_namespaces (id, name, quotas, made_at) VALUES (?1, ?2, ?3, ?4)")?
         .execute((id, name.as_str(), super::registry::quotas_text(&quotas), now.as_micros()))?;
     tx.registered = true;
     let namespace = Namespace { id: NamespaceId(id), name };

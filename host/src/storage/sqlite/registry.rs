@@ -59,7 +59,7 @@ impl Inner {
     fn of(conn: &Connection, before: &FxHashMap<i64, Arc<Task>>) -> rusqlite::Result<Self> {
         let mut fresh = Self::default();
         let mut statement =
-            conn.prepare("-- registry: namespaces\nSELECT id, name, quotas, created_at, deleting_since FROM runlater_namespaces")?;
+            conn.prepare("-- registry: namespaces\nSELECT id, name, quotas, made_at, deleting_since FROM runlater_namespaces")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             if let Some(namespace) = sound("namespaces", namespace(row))? {

@@ -2,7 +2,6 @@
 
 use super::place;
 use crate::conformance::world::{World, at, name, registration, succeeded};
-use runlater::model::limits::NAMESPACES_MAX;
 use runlater::model::{
     AuditAction, AuditQuery, CronFilter, CronSettings, CronSpec, NamespaceId, NamespaceQuotas, Origin, TaskDefinition, TaskPolicy,
     UniqueKey, UniqueMode, ZoneDatabase,
@@ -126,22 +125,6 @@ fn quotas_of_one_namespace_bind_no_other() {
     };
     assert!(matches!(register(world.other, &[1; 100]), Err(RegisterError::Quota(reason)) if reason.contains("10 bytes")));
     register(world.namespace, &[1; 100]).unwrap();
-}
-
-#[test]
-fn a_host_has_so_many_namespaces_and_no_more() {
-    let world = World::new(place());
-    let create = |number: usize| {
-        let name = name(&format!("n{number}"));
-        world.storage.create_namespace(None, name, NamespaceQuotas::default(), at(1))
-    };
-    let all = world.wait(async {
-        // Together, so that they share transactions.
-        let tasks: Vec<_> = (2..=NAMESPACES_MAX).map(create).collect();
-        futures_util::future::join_all(tasks).await
-    });
-    let refused: Vec<_> = all.into_iter().map(Result::unwrap).filter_map(Result::err).collect();
-    assert_eq!(refused, [NamespaceError::TooMany(NAMESPACES_MAX)]);
 }
 
 #[test]

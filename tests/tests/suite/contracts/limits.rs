@@ -1,6 +1,10 @@
 //! The page on limits says what the code does.
 
+use runlater::Timestamp;
+use runlater::model::Name;
 use runlater::model::limits::*;
+use runlater::storage::sqlite::SqliteStorage;
+use runlater::storage::{NamespaceError, Namespaces};
 
 /// A figure as people write it.
 fn figure(number: u64) -> String {
@@ -59,6 +63,28 @@ fn the_page_on_limits_has_the_figures_of_the_code() {
         }
     }
     assert!(page.contains(&format!("At most {} of binary WebAssembly", mib(COMPONENT_BYTES_MAX))));
+}
+
+/// Made in the file, because ten thousand calls would take long and say no more.
+#[test]
+fn a_host_has_so_many_namespaces_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    drop(SqliteStorage::open(&path, Timestamp::MIN).expect("a new file"));
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+                INSERT INTO runlater_namespaces (id, name) SELECT i, 'n' || i FROM n";
+    conn.execute(fill, [NAMESPACES_MAX - 1]).unwrap();
+    drop(conn);
+    let storage = SqliteStorage::open(&path, Timestamp::MIN).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let create = |name: &str| {
+        let name = Name::parse(name, "name").unwrap();
+        runtime.block_on(storage.create_namespace(None, name, Default::default(), Timestamp::MIN)).unwrap().map(drop)
+    };
+    assert_eq!((create("the-last"), create("one-more")), (Ok(()), Err(NamespaceError::TooMany(NAMESPACES_MAX))));
+    let page = include_str!("../../../../docs/limits.md");
+    assert!(page.contains(&format!("A host has at most {} namespaces", figure(NAMESPACES_MAX as u64))));
 }
 
 /// A code that nobody answers with is worse than none.

@@ -85,6 +85,29 @@ async fn open_sockets_are_bounded_for_the_attempt_and_for_the_host() {
 }
 
 #[tokio::test]
+async fn a_listener_of_the_host_is_reached_by_no_grant() {
+    let world = World::with(&[]).await;
+    let own = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = own.local_addr().unwrap();
+    // Granted before the host listened there.
+    let mapped = format!("[::ffff:127.0.0.1]:{}", address.port()).parse().unwrap();
+    let grants = [Grant::Tcp(address), Grant::Tcp(mapped)];
+    world.scheduler.register(guests::component("sockets")).grants(grants.clone()).send().await.unwrap();
+    world.scheduler.guard_listener(address);
+    for target in [address, mapped] {
+        let run = world.run("connect", json!({ "address": target.to_string() })).await;
+        assert_eq!((run.status, run.reason.as_deref()), (Status::Failed, Some("failed")), "{target}: {:?}", run.message);
+    }
+    own.set_nonblocking(true).unwrap();
+    assert_eq!(own.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "nobody came");
+    let (code, said) = match world.scheduler.register(guests::component("sockets")).grants(grants).send().await {
+        Err(runlater::Error::Invalid(invalid)) => (invalid.code, invalid.reason),
+        other => panic!("{other:?}"),
+    };
+    assert!(code == "grant-not-allowed" && said.contains("the host itself"), "{said}");
+}
+
+#[tokio::test]
 async fn what_is_no_component_is_refused_and_never_panics() {
     let folder = tempfile::tempdir().unwrap();
     // The machine's clock: a `describe` that was changed into a loop ends by its timeout.
