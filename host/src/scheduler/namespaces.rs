@@ -120,14 +120,16 @@ pub(super) async fn keep(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>) {
 /// One slice of each; whether there is more to do at once.
 async fn tick(storage: &dyn Storage, now: Timestamp) -> Result<bool, StorageError> {
     let doomed = storage.namespace_records().into_iter().filter(|record| record.deleting_since.is_some());
-    let mut more = false;
+    let (mut more, mut failed) = (false, None);
     for record in doomed {
         let NamespaceId(id) = record.namespace.id;
-        match storage.erase_namespace(record.namespace.id, now).await? {
-            Erased::More => more = true,
-            Erased::InFlight => {}
-            Erased::Nothing => tracing::info!(namespace = %record.namespace.name, id, "a namespace was deleted"),
+        match storage.erase_namespace(record.namespace.id, now).await {
+            Ok(Erased::More) => more = true,
+            Ok(Erased::InFlight) => {}
+            Ok(Erased::Nothing) => tracing::info!(namespace = %record.namespace.name, id, "a namespace was deleted"),
+            // One that can't be deleted holds up no other.
+            Err(error) => failed = Some(error),
         }
     }
-    Ok(more)
+    failed.map_or(Ok(more), Err)
 }

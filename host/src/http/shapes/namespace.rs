@@ -23,7 +23,7 @@ pub struct CreateNamespace {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateNamespace {
-    /// What it may have: a count, or a rate such as `100/s`; `null` has it follow the host again.
+    /// What it may have: a count, or a rate such as `100/s`; `null` or `"default"` has it follow the host again.
     pub quotas: BTreeMap<String, Value>,
 }
 
@@ -32,6 +32,7 @@ pub fn quota_changes(quotas: &BTreeMap<String, Value>) -> Result<Vec<(String, Op
     let change = |(field, value): (&String, &Value)| {
         let text = match value {
             Value::Null => None,
+            Value::String(text) if text == "default" => None,
             Value::Number(number) => Some(number.to_string()),
             Value::String(text) => Some(text.clone()),
             other => {

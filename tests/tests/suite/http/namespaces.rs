@@ -26,7 +26,8 @@ async fn namespaces_are_made_changed_and_shown() {
     let made = world.ask("POST", "/v1/namespaces", json!({ "name": "acme", "quotas": { "live_runs": 2, "guest_creates": "5/s" } })).await;
     assert_eq!(made.status, 201, "{}", made.body);
     assert_eq!((&made.body["quotas"]["live_runs"], &made.body["quotas"]["tokens"]), (&json!(2), &Value::Null));
-    let changed = world.ask("PATCH", "/v1/namespaces/acme", json!({ "quotas": { "guest_creates": null, "crons": 7 } })).await;
+    let changed =
+        world.ask("PATCH", "/v1/namespaces/acme", json!({ "quotas": { "guest_creates": null, "tokens": "default", "crons": 7 } })).await;
     let quotas = &changed.body["quotas"];
     assert_eq!((&quotas["live_runs"], &quotas["guest_creates"], &quotas["crons"]), (&json!(2), &Value::Null, &json!(7)));
     let shown = world.ask("GET", "/v1/namespaces/acme", None).await.body;
