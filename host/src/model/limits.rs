@@ -123,6 +123,8 @@ pub const FORECASTS_WAITING_MAX: usize = 4;
 pub const FORECAST_NOTES_MAX: usize = 100;
 /// Bytes of a component.
 pub const COMPONENT_BYTES_MAX: usize = 32 << 20;
+/// Tokens in force that one namespace may have, unless the operator says otherwise.
+pub const TOKENS_PER_NAMESPACE_MAX: u64 = 1_000;
 /// Tasks in one component.
 pub const TASKS_PER_COMPONENT_MAX: usize = 256;
 /// Code-defined schedules of one task.

@@ -193,6 +193,13 @@ impl SchedulerBuilder {
         self
     }
 
+    /// How many tokens in force each namespace may have where callers create them; default 1,000. Tokens that you create yourself are counted and
+    /// not refused.
+    pub fn tokens(mut self, max: u64) -> Self {
+        self.quotas.tokens = max;
+        self
+    }
+
     /// How much room is kept on the database's disk. By default, new work is refused with [`StorageError::Full`] while less than 256 MiB
     /// are free, and a file of 32 MiB beside the database is given up for the outcomes of attempts when nothing is.
     pub fn room(mut self, room: Room) -> Self {

@@ -2,7 +2,7 @@
 
 use super::Role;
 use crate::model::{Existing, Invalid, RunId};
-use crate::storage::{ChangeError, CreateError, CronError, NamespaceError, RegisterError, StorageError};
+use crate::storage::{BackupError, ChangeError, CreateError, CronError, NamespaceError, RegisterError, StorageError};
 
 /// Why a request changed nothing (but see [`StorageError::OutcomeUnknown`]).
 #[derive(Clone, Debug, thiserror::Error)]
@@ -69,6 +69,15 @@ impl From<CreateError> for Error {
             CreateError::Namespace(refused) => Self::Namespace(refused),
             CreateError::Quota(reason) => Self::Quota(reason),
             CreateError::Storage(error) => Self::Storage(error),
+        }
+    }
+}
+
+impl From<BackupError> for Error {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Invalid(invalid) => Self::Invalid(invalid),
+            BackupError::Storage(error) => Self::Storage(error),
         }
     }
 }

@@ -246,15 +246,23 @@ impl Scheduler {
     pub async fn wait(&self, run: RunId) -> Result<Run, Error> {
         loop {
             // Register before looking: an end between the two must not be missed.
-            let ended = self.core.storage.ended(run);
+            let ended = self.end_of(run);
             let seen = self.get(run).await?;
             if seen.status.is_final() {
                 return Ok(seen);
             }
-            if ended.await.is_err() {
+            ended.await?;
+        }
+    }
+
+    /// Waits for a run to end from now on, for callers that bound how many runs they read at a time.
+    pub(crate) fn end_of(&self, run: RunId) -> impl Future<Output = Result<(), Error>> {
+        let ended = self.core.storage.ended(run);
+        async {
+            ended.await.map_err(|_| {
                 let why = self.health().trouble.unwrap_or_else(|| "the scheduler is shut down".into());
-                return Err(StorageError::Unavailable(why).into());
-            }
+                StorageError::Unavailable(why).into()
+            })
         }
     }
 

@@ -64,7 +64,7 @@ impl Scheduler {
         let Holdings { runs, tasks, crons, tokens, .. } = holdings;
         let detail = format!("{runs} runs, {tasks} tasks, {crons} crons, {tokens} tokens");
         self.changes.begin_deletion(self.namespace.id, record.namespace.name, detail, self.now()).await??;
-        self.reload_tokens()?;
+        self.reload_tokens();
         Ok(holdings)
     }
 

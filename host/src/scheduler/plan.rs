@@ -87,10 +87,11 @@ async fn code_crons(scheduler: &Scheduler, task: &Name) -> Result<Vec<Cron>, Err
     let (mut found, mut after) = (Vec::new(), None);
     loop {
         let page = scheduler.list_crons(&CronFilter { task: Some(task.clone()), paused: None, after, limit: PAGE_SIZE_MAX }).await?;
-        let full = page.len() == PAGE_SIZE_MAX;
+        // A page may end early because its inputs are large: only an empty one is the last.
+        let last = page.is_empty();
         after = page.last().map(|cron| cron.name.clone());
         found.extend(page.into_iter().filter(|cron| cron.origin == Origin::Code));
-        if !full {
+        if last {
             return Ok(found);
         }
     }

@@ -6,17 +6,20 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
+use rustc_hash::FxHashMap;
 use sha2::Digest as _;
 use subtle::ConstantTimeEq;
 
 use super::{Error, Scheduler};
-use crate::model::{Invalid, Namespace, NamespaceId, Timestamp};
+use crate::model::{Invalid, Namespace, Timestamp};
 use crate::storage::{Storage, StorageError, TokenRecord};
 
 /// Bytes of a token's note.
 const NOTE_BYTES_MAX: usize = 256;
+/// Tokens in memory up to which those that have expired stay there.
+const SWEEP_MIN: usize = 1_024;
 const PREFIX: &str = "rl_api_";
 const ID_CHARS: usize = 8;
 /// 62⁴³ is just above 2²⁵⁶.
@@ -144,10 +147,25 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The tokens of all namespaces, kept in memory so that a request costs no query. Only this process changes them, and it
-/// reads them again under this lock after each change is durable: a revoked token is refused from then on.
+/// The tokens in force of all namespaces, kept in memory so that a request costs no query. Only this process changes them, and each change is made
+/// here once it is durable: a revoked token is refused from then on.
 #[derive(Default)]
-pub(super) struct TokenCache(Mutex<Option<Arc<HashMap<String, Known>>>>);
+pub(super) struct TokenCache {
+    /// Locked for a look or one change only, and never while the database is read or written.
+    known: RwLock<KnownTokens>,
+    /// Held while tokens are read from the database: before the first request, and after a change of which it is unknown whether it was stored.
+    reading: Mutex<()>,
+}
+
+#[derive(Default)]
+struct KnownTokens {
+    /// By id; `None` if they must be read.
+    by_id: Option<FxHashMap<String, Arc<Known>>>,
+    /// Changes so far. What was read before the last one is not used.
+    changes: u64,
+    /// At so many tokens, those that have expired are taken out.
+    sweep_at: usize,
+}
 
 /// A token, and what it opens.
 struct Known {
@@ -155,6 +173,36 @@ struct Known {
     role: Role,
     namespace: Namespace,
     changes: Arc<dyn Storage>,
+}
+
+impl Known {
+    fn is_in_force(&self, now: Timestamp) -> bool {
+        self.record.revoked_at.is_none() && self.record.expires_at.is_none_or(|expires| expires > now)
+    }
+}
+
+impl TokenCache {
+    fn read(&self) -> RwLockReadGuard<'_, KnownTokens> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes one change, after it was stored.
+    fn change(&self, change: impl FnOnce(&mut KnownTokens)) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.changes += 1;
+        change(&mut known);
+    }
+}
+
+impl KnownTokens {
+    fn insert(&mut self, known: Known, now: Timestamp) {
+        let Some(by_id) = &mut self.by_id else { return };
+        if by_id.len() >= self.sweep_at {
+            by_id.retain(|_, known| known.is_in_force(now));
+            self.sweep_at = SWEEP_MIN.max(2 * by_id.len());
+        }
+        by_id.insert(known.record.id.clone(), Arc::new(known));
+    }
 }
 
 impl Scheduler {
@@ -183,16 +231,20 @@ impl Scheduler {
             expires_at: new.expires,
             revoked_at: None,
         };
-        self.changes.create_token(record.clone()).await?;
-        self.reload_tokens()?;
+        if let Err(max) = self.changes.create_token(record.clone()).await? {
+            let why = format!(
+                "the namespace has {max} tokens in force, which is the limit; revoke one that nobody uses, or ask the operator for more"
+            );
+            return Err(Error::Quota(why));
+        }
+        let known = self.known(record.clone(), self.namespace.clone());
+        self.core.tokens.change(|tokens| known.into_iter().for_each(|known| tokens.insert(known, now)));
         Ok((token, record))
     }
 
     /// The tokens of this namespace, revoked and expired ones too, in order of creation.
     pub async fn tokens(&self) -> Result<Vec<TokenRecord>, Error> {
-        let mut tokens = self.read(|storage, _, _| storage.tokens()).await?;
-        tokens.retain(|token| token.namespace == self.namespace.id);
-        Ok(tokens)
+        self.read(|storage, namespace, _| storage.tokens_of(namespace)).await
     }
 
     /// Revokes a token of this namespace: it is refused from now on. False if there is none of this id. Idempotent.
@@ -208,9 +260,14 @@ impl Scheduler {
         if let Ok(role) = Role::parse(&record.role) {
             self.require(role)?;
         }
-        let found = self.changes.revoke_token(self.namespace.id, id, self.now()).await?;
-        self.reload_tokens()?;
-        Ok(found)
+        let revoked = self.changes.revoke_token(self.namespace.id, id, self.now()).await;
+        match &revoked {
+            Ok(false) => {}
+            Ok(true) => self.core.tokens.change(|tokens| _ = tokens.by_id.as_mut().and_then(|by_id| by_id.remove(id))),
+            // It may be revoked: nobody is let in by what was known before.
+            Err(_) => self.reload_tokens(),
+        }
+        Ok(revoked?)
     }
 
     /// Opens the namespace of a token on behalf of whoever holds it, and says what the token may do there. `None` for every text that is not a
@@ -221,13 +278,8 @@ impl Scheduler {
 
     /// The same, for a token that was read already.
     pub(crate) fn open(&self, token: &Token) -> Result<Option<(Self, Role)>, Error> {
-        let tokens = self.known_tokens(false)?;
-        let Some(known) = tokens.get(token.id()) else { return Ok(None) };
-        if !bool::from(token.hash().ct_eq(&known.record.hash)) {
-            return Ok(None);
-        }
-        let now = self.now();
-        if known.record.revoked_at.is_some() || known.record.expires_at.is_some_and(|expires| expires <= now) {
+        let Some(known) = self.known_token(token.id())? else { return Ok(None) };
+        if !bool::from(token.hash().ct_eq(&known.record.hash)) || !known.is_in_force(self.now()) {
             return Ok(None);
         }
         let opened =
@@ -243,32 +295,51 @@ impl Scheduler {
         }
     }
 
-    pub(super) fn reload_tokens(&self) -> Result<(), StorageError> {
-        self.known_tokens(true).map(drop)
+    /// Has the tokens read from the database before the next one is looked up.
+    pub(super) fn reload_tokens(&self) {
+        self.core.tokens.change(|tokens| tokens.by_id = None);
     }
 
-    fn known_tokens(&self, reload: bool) -> Result<Arc<HashMap<String, Known>>, StorageError> {
-        // The lock is held while the tokens are read, so that an older reading can't replace a newer one.
-        let mut cached = self.core.tokens.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*cached {
-            Some(known) if !reload => Ok(known.clone()),
-            _ => {
-                // If this fails, the next request reads again instead of trusting what may be revoked.
-                *cached = None;
-                let read = self.core.storage.tokens()?;
-                let namespaces: HashMap<_, _> = self.core.storage.namespaces().into_iter().map(|found| (found.id, found)).collect();
-                let known = Arc::new(read.into_iter().filter_map(|record| self.known(record, &namespaces)).collect::<HashMap<_, _>>());
-                *cached = Some(known.clone());
-                Ok(known)
+    fn known_token(&self, id: &str) -> Result<Option<Arc<Known>>, StorageError> {
+        loop {
+            if let Some(by_id) = &self.core.tokens.read().by_id {
+                return Ok(by_id.get(id).cloned());
             }
+            self.read_tokens()?;
         }
     }
 
-    /// By its id. `None` if it says what this version does not know: then it opens nothing.
-    fn known(&self, record: TokenRecord, namespaces: &HashMap<NamespaceId, Namespace>) -> Option<(String, Known)> {
-        let (namespace, role) = (namespaces.get(&record.namespace)?.clone(), Role::parse(&record.role).ok()?);
+    /// Reads the tokens from the database, unless somebody else just did.
+    fn read_tokens(&self) -> Result<(), StorageError> {
+        let _reading = self.core.tokens.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = {
+            let known = self.core.tokens.read();
+            if known.by_id.is_some() {
+                return Ok(());
+            }
+            known.changes
+        };
+        let (read, now) = (self.core.storage.tokens()?, self.now());
+        let namespaces: HashMap<_, _> = self.core.storage.namespaces().into_iter().map(|found| (found.id, found)).collect();
+        let known = read.into_iter().filter_map(|record| {
+            let namespace = namespaces.get(&record.namespace)?.clone();
+            self.known(record, namespace).filter(|known| known.is_in_force(now))
+        });
+        let by_id: FxHashMap<_, _> = known.map(|known| (known.record.id.clone(), Arc::new(known))).collect();
+        let mut known = self.core.tokens.known.write().unwrap_or_else(PoisonError::into_inner);
+        // A token that was revoked since may have been read as one in force: then all are read again.
+        if known.changes == before {
+            known.sweep_at = SWEEP_MIN.max(2 * by_id.len());
+            known.by_id = Some(by_id);
+        }
+        Ok(())
+    }
+
+    /// `None` if it says what this version does not know: then it opens nothing.
+    fn known(&self, record: TokenRecord, namespace: Namespace) -> Option<Known> {
+        let role = Role::parse(&record.role).ok()?;
         let changes = self.core.storage.on_behalf_of(&record.id);
-        Some((record.id.clone(), Known { record, role, namespace, changes }))
+        Some(Known { record, role, namespace, changes })
     }
 }
 

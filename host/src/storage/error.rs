@@ -92,6 +92,17 @@ pub enum RegisterError {
     Storage(#[from] StorageError),
 }
 
+/// Why the database was not copied.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The file can't be made there.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The database or the disk could not do it.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
 /// Why one run was not changed. It is as it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {

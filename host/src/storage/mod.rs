@@ -31,7 +31,7 @@ use crate::zones::Zones;
 
 pub use crate::cancel::CancelSignal;
 pub use crate::model::Gap;
-pub use error::{ChangeError, CreateError, CronError, RegisterError, RunBytesFull, StorageError};
+pub use error::{BackupError, ChangeError, CreateError, CronError, RegisterError, RunBytesFull, StorageError};
 pub use namespaces::{Erased, Holdings, NamespaceError, NamespaceLoad, Namespaces};
 
 /// Where runs and tasks are kept. See the module for what every implementation promises.
@@ -310,12 +310,17 @@ pub trait Storage: Namespaces {
     fn ended(&self, run: RunId) -> tokio::sync::oneshot::Receiver<()>;
 
     /// Writes a consistent copy of the whole database to a new file, while work goes on.
-    async fn backup(&self, to: std::path::PathBuf, progress: Box<dyn Fn(u64, u64) + Send>) -> Result<(), StorageError>;
+    async fn backup(&self, to: std::path::PathBuf, progress: Box<dyn Fn(u64, u64) + Send>) -> Result<(), BackupError>;
 
     /// Stores, reads and revokes API tokens: see [`TokenRecord`].
-    async fn create_token(&self, token: TokenRecord) -> Result<(), StorageError>;
+    ///
+    /// Refused with the limit if a caller creates it whose namespace has as many tokens in force as it may. Of the tokens that are revoked or expired, the
+    /// last 1,000 of the namespace are kept.
+    async fn create_token(&self, token: TokenRecord) -> Result<Result<(), u64>, StorageError>;
     /// All tokens, revoked ones too, in order of creation.
     fn tokens(&self) -> Result<Vec<TokenRecord>, StorageError>;
+    /// The same, of one namespace.
+    fn tokens_of(&self, namespace: NamespaceId) -> Result<Vec<TokenRecord>, StorageError>;
     /// Revokes a token of the namespace at `now`; false if there is none of this id.
     async fn revoke_token(&self, namespace: NamespaceId, id: &str, now: Timestamp) -> Result<bool, StorageError>;
 
@@ -352,6 +357,8 @@ pub struct Quotas {
     pub component_bytes: u64,
     /// Bytes that its runs hold.
     pub run_bytes: u64,
+    /// Tokens in force, where a caller creates one. The host and embedders are not bounded.
+    pub tokens: u64,
 }
 
 impl Default for Quotas {
@@ -360,6 +367,7 @@ impl Default for Quotas {
             live_runs: limits::LIVE_PER_NAMESPACE_MAX,
             component_bytes: limits::COMPONENT_BYTES_PER_NAMESPACE_MAX,
             run_bytes: limits::RUN_BYTES_PER_NAMESPACE_MAX,
+            tokens: limits::TOKENS_PER_NAMESPACE_MAX,
         }
     }
 }

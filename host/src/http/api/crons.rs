@@ -65,8 +65,8 @@ pub(super) async fn list(caller: Caller, QueryPairs(query): QueryPairs) -> Resul
         }
     }
     let crons = caller.scheduler.list_crons(&filter).await?;
-    // Whether a full page is the last one, only a further look tells.
-    let last = crons.last().filter(|_| crons.len() == filter.limit).map(|cron| cron.name.clone());
+    // Whether a page is the last one, only a further look tells: it may have ended early because its inputs are large.
+    let last = crons.last().map(|cron| cron.name.clone());
     let next = match last {
         Some(last) => {
             let further = CronFilter { after: Some(last.clone()), limit: 1, ..filter };

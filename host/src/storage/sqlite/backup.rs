@@ -9,7 +9,8 @@ use rusqlite::{Connection, ErrorCode};
 use super::SqliteStorage;
 use super::connection::{beside, open_reader, unreadable};
 use super::ownership::refuse_orphaned_log;
-use crate::storage::StorageError;
+use crate::model::Invalid;
+use crate::storage::{BackupError, StorageError};
 
 /// Pages copied at once: 4 MiB.
 const STEP_PAGES: i32 = 1_024;
@@ -21,16 +22,22 @@ impl SqliteStorage {
     /// Copies a database file to a new one, without opening it as a host would: also one that a host is using, or that is damaged in part.
     /// `progress` gets pages done and in all.
     pub fn copy_file(from: impl AsRef<Path>, to: impl AsRef<Path>, progress: impl Fn(u64, u64)) -> Result<(), StorageError> {
-        backup(from.as_ref(), to.as_ref(), &progress)
+        backup(from.as_ref(), to.as_ref(), &progress).map_err(|error| match error {
+            BackupError::Storage(error) => error,
+            BackupError::Invalid(invalid) => {
+                StorageError::Unavailable(format!("the backup to {} failed: {}", to.as_ref().display(), invalid.reason))
+            }
+        })
     }
 }
 
 /// The copy is of one moment: the reader's snapshot is held from the first page to the last. It has its name only once it is whole:
 /// a copy that was cut short must not be taken for a backup.
-pub(super) fn backup(from: &Path, to: &Path, progress: &dyn Fn(u64, u64)) -> Result<(), StorageError> {
+pub(super) fn backup(from: &Path, to: &Path, progress: &dyn Fn(u64, u64)) -> Result<(), BackupError> {
+    let refused = |reason: String| Err(Invalid::new("invalid-path", "path", reason).seen(to.display().to_string()).into());
     let trouble = |error: &dyn std::fmt::Display| StorageError::Unavailable(format!("the backup to {} failed: {error}", to.display()));
     if to.symlink_metadata().is_ok() {
-        return Err(trouble(&"there is a file of this name, and a backup never overwrites"));
+        return refused("there is a file of this name, and a backup never overwrites".into());
     }
     refuse_orphaned_log(&std::fs::canonicalize(from).unwrap_or_else(|_| from.to_path_buf()))?;
     let draft = beside(to, ".partial");
@@ -42,12 +49,9 @@ pub(super) fn backup(from: &Path, to: &Path, progress: &dyn Fn(u64, u64)) -> Res
     match options.open(&draft) {
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            return Err(trouble(&format_args!(
-                "{} is what another backup has written so far, or was cut short; remove it",
-                draft.display()
-            )));
+            return refused(format!("{} is what another backup has written so far, or was cut short; remove it", draft.display()));
         }
-        Err(error) => return Err(trouble(&error)),
+        Err(error) => return refused(format!("no file can be made there: {error}")),
     }
     let no_room = || StorageError::Unavailable(format!("the backup to {} failed: the disk is full; choose another one", to.display()));
     let named = copy(from, &draft, progress)
@@ -62,7 +66,7 @@ pub(super) fn backup(from: &Path, to: &Path, progress: &dyn Fn(u64, u64)) -> Res
     for left in [beside(&draft, "-journal"), draft] {
         drop(std::fs::remove_file(left));
     }
-    named
+    named.map_err(Into::into)
 }
 
 fn copy(from: &Path, to: &Path, progress: &dyn Fn(u64, u64)) -> rusqlite::Result<()> {

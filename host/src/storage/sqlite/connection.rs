@@ -23,7 +23,7 @@ const QUICK_CHECK_BYTES_MAX: u64 = 1 << 30;
 pub(super) const APPLICATION_ID: i32 = 0x7275_6e6c;
 
 /// Each migration in a transaction of its own; the schema's version is how many were applied.
-pub(super) const MIGRATIONS: [&str; 13] = [
+pub(super) const MIGRATIONS: [&str; 14] = [
     include_str!("migrations/0001_runs.sql"),
     include_str!("migrations/0002_policies.sql"),
     include_str!("migrations/0003_crons.sql"),
@@ -37,6 +37,7 @@ pub(super) const MIGRATIONS: [&str; 13] = [
     include_str!("migrations/0011_idempotency_keys.sql"),
     include_str!("migrations/0012_run_bytes.sql"),
     include_str!("migrations/0013_namespaces.sql"),
+    include_str!("migrations/0014_token_namespaces.sql"),
 ];
 
 /// The migration since which idempotency keys are no unique keys.

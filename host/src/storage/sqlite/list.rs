@@ -10,7 +10,7 @@ use super::rows::{RUN_COLUMNS, SCHEDULED, SUCCEEDED, nearest_time, origin_code, 
 use crate::model::{Cursor, NamespaceId, Order, Page, Run, RunFilter, RunId, Status, Timestamp};
 
 /// Bytes of inputs and outputs after which a page ends early, so that 500 large runs do not fill the memory.
-const PAGE_BYTES_MAX: usize = 8 << 20;
+pub(super) const PAGE_BYTES_MAX: usize = 8 << 20;
 
 /// Waiting runs up to which they are sorted for a list in order of id: a few milliseconds. With more of them a walk in order of id meets
 /// enough of them soon.

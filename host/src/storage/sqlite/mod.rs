@@ -74,8 +74,8 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 
 use super::{
-    Amendment, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Forgotten, Gap, Health, Move, NamespaceError,
-    PrunePlace, Pruned, Quotas, RegisterError, Registration, RunBytesFull, RunEvent, Storage, StorageError, TokenRecord,
+    Amendment, BackupError, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Forgotten, Gap, Health, Move,
+    NamespaceError, PrunePlace, Pruned, Quotas, RegisterError, Registration, RunBytesFull, RunEvent, Storage, StorageError, TokenRecord,
 };
 use crate::model::{
     Ahead, AttemptPage, AttemptQuery, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Cursor,
@@ -283,6 +283,7 @@ impl Storage for SqliteStorage {
         self.shared.live.set_max(quotas.live_runs);
         self.shared.component_bytes_max.store(quotas.component_bytes, Ordering::Relaxed);
         self.shared.run_bytes.set_max(quotas.run_bytes);
+        self.shared.tokens_max.store(quotas.tokens, Ordering::Relaxed);
     }
 
     fn limit_run_bytes(&self, namespace: NamespaceId, max: Option<u64>) {
@@ -606,19 +607,25 @@ impl Storage for SqliteStorage {
         }
     }
 
-    async fn backup(&self, to: PathBuf, progress: Box<dyn Fn(u64, u64) + Send>) -> Result<(), StorageError> {
+    async fn backup(&self, to: PathBuf, progress: Box<dyn Fn(u64, u64) + Send>) -> Result<(), BackupError> {
         let from = self.path.clone();
         let done = tokio::task::spawn_blocking(move || backup::backup(&from, &to, progress.as_ref())).await;
-        done.unwrap_or_else(|error| Err(StorageError::Unavailable(error.to_string())))
+        done.unwrap_or_else(|error| Err(StorageError::Unavailable(error.to_string()).into()))
     }
 
-    async fn create_token(&self, token: TokenRecord) -> Result<(), StorageError> {
+    async fn create_token(&self, token: TokenRecord) -> Result<Result<(), u64>, StorageError> {
         let (namespace, at, note) = (token.namespace, token.created_at, Note::of(&token.id).detail(&token.role));
-        self.change(namespace, at, AuditAction::CreateToken, move |tx| tokens::create(tx.conn, &token), |_| vec![note]).await
+        let max = self.token.as_ref().map(|_| self.shared.tokens_max.load(Ordering::Relaxed));
+        let noted = |created: &Result<(), u64>| created.is_ok().then_some(note).into_iter().collect();
+        self.change(namespace, at, AuditAction::CreateToken, move |tx| tokens::create(tx.conn, &token, max), noted).await
     }
 
     fn tokens(&self) -> Result<Vec<TokenRecord>, StorageError> {
         self.readers.read(tokens::list).map_err(|error| writer::sort(&error, false))
+    }
+
+    fn tokens_of(&self, namespace: NamespaceId) -> Result<Vec<TokenRecord>, StorageError> {
+        self.readers.read(|conn| tokens::list_of(conn, namespace)).map_err(|error| writer::sort(&error, false))
     }
 
     async fn revoke_token(&self, namespace: NamespaceId, id: &str, now: Timestamp) -> Result<bool, StorageError> {

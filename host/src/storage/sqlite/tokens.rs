@@ -1,35 +1,59 @@
 //! API tokens: hashes, never secrets.
 
-use rusqlite::{Connection, Row};
+use rusqlite::{CachedStatement, Connection, Row};
 
 use super::rows::{optional_time, sound, time};
 use crate::model::{NamespaceId, Timestamp};
 use crate::storage::TokenRecord;
 
-pub(super) fn create(conn: &Connection, token: &TokenRecord) -> rusqlite::Result<()> {
+/// Tokens of a namespace that are revoked or expired, and are kept to be listed.
+const DEAD_MAX: u32 = 1_000;
+const COLUMNS: &str = "id, hash, namespace, role, note, created_at, expires_at, revoked_at";
+
+/// Refused with `max` if the namespace has so many tokens in force.
+pub(super) fn create(conn: &Connection, token: &TokenRecord, max: Option<u64>) -> rusqlite::Result<Result<(), u64>> {
+    let (namespace, now) = (token.namespace.0, token.created_at.as_micros());
+    let in_force: i64 = conn
+        .prepare_cached(
+            "-- tokens in force
+             SELECT count(*) FROM runlater_tokens WHERE namespace = ?1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?2)",
+        )?
+        .query_row((namespace, now), |row| row.get(0))?;
+    if let Some(max) = max.filter(|max| in_force.unsigned_abs() >= *max) {
+        return Ok(Err(max));
+    }
     conn.prepare_cached(
-        "-- create token
-         INSERT INTO runlater_tokens (id, hash, namespace, role, note, created_at, expires_at, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "-- delete tokens
+         DELETE FROM runlater_tokens WHERE id IN (
+             SELECT id FROM runlater_tokens WHERE namespace = ?1 AND (revoked_at IS NOT NULL OR expires_at <= ?2)
+             ORDER BY min(coalesce(revoked_at, expires_at), coalesce(expires_at, revoked_at)) DESC, id LIMIT -1 OFFSET ?3)",
     )?
-    .execute((
-        &token.id,
-        &token.hash[..],
-        token.namespace.0,
-        &token.role,
-        &token.note,
-        token.created_at.as_micros(),
-        token.expires_at.map(Timestamp::as_micros),
-        token.revoked_at.map(Timestamp::as_micros),
-    ))?;
-    Ok(())
+    .execute((namespace, now, DEAD_MAX))?;
+    conn.prepare_cached(&format!("-- create token\nINSERT INTO runlater_tokens ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"))?
+        .execute((
+            &token.id,
+            &token.hash[..],
+            namespace,
+            &token.role,
+            &token.note,
+            now,
+            token.expires_at.map(Timestamp::as_micros),
+            token.revoked_at.map(Timestamp::as_micros),
+        ))?;
+    Ok(Ok(()))
 }
 
 pub(super) fn list(conn: &Connection) -> rusqlite::Result<Vec<TokenRecord>> {
-    let mut statement = conn.prepare_cached(
-        "-- tokens
-         SELECT id, hash, namespace, role, note, created_at, expires_at, revoked_at FROM runlater_tokens ORDER BY created_at, id",
-    )?;
-    let (mut rows, mut found) = (statement.query([])?, Vec::new());
+    collect(conn.prepare_cached(&format!("-- tokens\nSELECT {COLUMNS} FROM runlater_tokens ORDER BY created_at, id"))?, [])
+}
+
+pub(super) fn list_of(conn: &Connection, namespace: NamespaceId) -> rusqlite::Result<Vec<TokenRecord>> {
+    let of = format!("-- tokens of a namespace\nSELECT {COLUMNS} FROM runlater_tokens WHERE namespace = ?1 ORDER BY created_at, id");
+    collect(conn.prepare_cached(&of)?, [namespace.0])
+}
+
+fn collect(mut statement: CachedStatement<'_>, values: impl rusqlite::Params) -> rusqlite::Result<Vec<TokenRecord>> {
+    let (mut rows, mut found) = (statement.query(values)?, Vec::new());
     while let Some(row) = rows.next()? {
         found.extend(sound("tokens", token(row))?);
     }

@@ -20,7 +20,7 @@ use super::run_bytes::RunBytes;
 use super::watch::Watch;
 use super::{audit, checkpoint, cron, gated, live, load, meta, verdict};
 use crate::model::NamespaceRecord;
-use crate::model::limits::{COMPONENT_BYTES_PER_NAMESPACE_MAX, WRITE_LOCK_WAIT_MAX};
+use crate::model::limits::{COMPONENT_BYTES_PER_NAMESPACE_MAX, TOKENS_PER_NAMESPACE_MAX, WRITE_LOCK_WAIT_MAX};
 use crate::storage::StorageError;
 use crate::zones::Zones;
 
@@ -60,6 +60,8 @@ pub(super) struct Shared {
     pub(super) run_bytes: RunBytes,
     /// Bytes that the components of one namespace may have together.
     pub(super) component_bytes_max: AtomicU64,
+    /// Tokens in force that one namespace may have.
+    pub(super) tokens_max: AtomicU64,
 }
 
 impl Shared {
@@ -87,6 +89,7 @@ impl Shared {
             live: live::Live::new(file_bytes.unsigned_abs()),
             run_bytes: RunBytes::new(),
             component_bytes_max: COMPONENT_BYTES_PER_NAMESPACE_MAX.into(),
+            tokens_max: TOKENS_PER_NAMESPACE_MAX.into(),
         }
     }
 

@@ -51,7 +51,7 @@ fn every_change_is_on_record_with_what_it_changed() {
         expires_at: None,
         revoked_at: None,
     };
-    world.wait(storage.create_token(token)).unwrap();
+    world.wait(storage.create_token(token)).unwrap().unwrap();
     assert!(!world.wait(storage.revoke_token(world.other, "new", at(9))).unwrap());
     assert!(world.wait(storage.revoke_token(namespace, "new", at(9))).unwrap());
     world.wait(storage.record(namespace, Backup, "/copy.db", at(10))).unwrap();

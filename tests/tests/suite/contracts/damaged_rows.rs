@@ -177,7 +177,7 @@ fn a_token_or_an_attempt_that_cannot_be_understood_hides_no_other() {
             expires_at: None,
             revoked_at: None,
         };
-        world.wait(world.storage.create_token(token)).unwrap();
+        world.wait(world.storage.create_token(token)).unwrap().unwrap();
     }
     let run = world.create(vec![world.new_run(0, 0)], 0)[0];
     for (attempt, due) in [(1, 2), (2, 3)] {

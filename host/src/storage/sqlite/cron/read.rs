@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::model::{Cron, CronFilter, CronRule, CronSpec, Name, NamespaceId, Payload, Timestamp};
+use crate::storage::sqlite::list::PAGE_BYTES_MAX;
 use crate::storage::sqlite::pause::pause_of;
 use crate::storage::sqlite::registry::Registry;
 use crate::storage::sqlite::rows::{metadata, optional_time, origin, sound, strange, time};
@@ -94,14 +95,17 @@ pub(in crate::storage::sqlite) fn list(
     ))?;
     let after = filter.after.as_ref().map_or("", Name::as_str);
     let mut rows = statement.query((namespace.0, after, task))?;
-    let mut found = Vec::new();
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    // A page ends early when its inputs are large, so that 500 of them do not fill the memory.
     while found.len() < filter.limit
+        && bytes < PAGE_BYTES_MAX
         && let Some(row) = rows.next()?
     {
         let Some(mut stored) = sound("crons", stored(row, registry))? else { continue };
         stored.cron.pause = stored.cron.pause.filter(|pause| pause.holds(now));
         if filter.paused.is_none_or(|paused| paused == stored.cron.pause.is_some()) {
             show_next(conn, &mut stored)?;
+            bytes += stored.cron.spec.input.bytes().len();
             found.push(stored.cron);
         }
     }
