@@ -28,8 +28,8 @@ const CLOCKS_APART_MAX: Duration = Duration::from_secs(60);
 /// Bytes of a body from which on the server is asked first whether it wants it. One that refuses without reading closes the connection, and
 /// who is still writing then never sees why.
 const ASKED_FIRST: usize = 8 << 10;
-/// Bytes of an answer: a page of 500 runs with the largest inputs and outputs.
-const ANSWER_BYTES_MAX: u64 = 512 << 20;
+/// Bytes of an answer. Pages end at 8 MiB of inputs and outputs, which JSON can make six times as long.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// A parameter of a query string.
 pub(super) type Parameter = (&'static str, String);

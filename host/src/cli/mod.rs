@@ -35,6 +35,7 @@ mod token;
 mod version;
 mod waiting;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -111,13 +112,15 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() && wants_json => {
             // clap's text without its colours.
-            let refused = failure::Failure::new(Exit::Usage, "usage", error.render().to_string());
+            let refused = failure::Failure::new(Exit::Usage, "usage", screen::clean_lines(&error.render().to_string()));
             return failure::report(&refused.into(), true);
         }
         Err(error) => {
             let code = if error.use_stderr() { Exit::Usage as u8 } else { 0 };
-            // A closed pipe is no reason to complain.
-            let _ = error.print();
+            // clap quotes the arguments as they are. A closed pipe is no reason to complain.
+            let text = error.render().to_string();
+            let clean = screen::clean_lines(&text);
+            let _ = if text == clean { error.print() } else { io::stderr().write_all(clean.as_bytes()) };
             return ExitCode::from(code);
         }
     };

@@ -18,7 +18,9 @@ use super::screen::{Screen, clean};
 use super::time_zones::{ReloadSignal, TimeZonesArgument};
 use crate::executor::wasm::Compiler;
 use crate::http::{self, Rates};
-use crate::model::limits::{CATCH_UP_WINDOW_MAX, GUEST_SOCKETS_MAX, LIVE_PER_NAMESPACE_MAX, RUN_BYTES_PER_NAMESPACE_MAX};
+use crate::model::limits::{
+    CATCH_UP_WINDOW_MAX, GUEST_SOCKETS_MAX, LIVE_PER_NAMESPACE_MAX, RUN_BYTES_PER_NAMESPACE_MAX, TOKENS_PER_NAMESPACE_MAX,
+};
 use crate::model::{GrantPattern, RateLimit, parse_duration};
 use crate::scheduler::{Error, NewToken, Role, Scheduler, SchedulerBuilder};
 use crate::storage::StorageError;
@@ -67,6 +69,9 @@ pub(super) struct Serve {
     /// MiB that the runs of one namespace may hold: inputs, outputs, metadata, logs and messages
     #[arg(long, value_name = "MIB", default_value_t = RUN_BYTES_PER_NAMESPACE_MAX >> 20, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     run_bytes: u64,
+    /// Tokens in force that callers may create in each namespace
+    #[arg(long, value_name = "COUNT", default_value_t = TOKENS_PER_NAMESPACE_MAX, value_parser = clap::value_parser!(u64).range(1..))]
+    tokens: u64,
     /// How late a scheduled run may start because no host was running, 1s to 366d; later, it is missed [default: 60s]
     #[arg(long, value_name = "SPAN", value_parser = parse_missed_grace)]
     missed_grace: Option<Duration>,
@@ -178,6 +183,7 @@ impl Serve {
                     .room(room)
                     .live_runs(self.live_runs)
                     .run_bytes(self.run_bytes << 20)
+                    .tokens(self.tokens)
                     .guest_sockets(self.guest_sockets);
                 let builder = self.allow_grant.iter().cloned().fold(builder, SchedulerBuilder::allow_grant);
                 let builder = match self.missed_grace {
@@ -214,8 +220,12 @@ pub(super) fn doors() -> Vec<http::Door> {
     Vec::new()
 }
 
-/// The threads of a host.
+/// The threads of a host. A host has many files open: connections, and sockets of guests. The soft limit on these is for programs that can't have
+/// more than 1,024, so it is raised to the hard limit first.
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit on open files can't be raised");
+    }
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 

@@ -615,7 +615,8 @@ impl Storage for SqliteStorage {
 
     async fn create_token(&self, token: TokenRecord) -> Result<Result<(), u64>, StorageError> {
         let (namespace, at, note) = (token.namespace, token.created_at, Note::of(&token.id).detail(&token.role));
-        let max = self.token.as_ref().map(|_| self.shared.tokens_max.load(Ordering::Relaxed));
+        let own = self.shared.registry.quotas(token.namespace).tokens;
+        let max = self.token.as_ref().map(|_| own.unwrap_or_else(|| self.shared.tokens_max.load(Ordering::Relaxed)));
         let noted = |created: &Result<(), u64>| created.is_ok().then_some(note).into_iter().collect();
         self.change(namespace, at, AuditAction::CreateToken, move |tx| tokens::create(tx.conn, &token, max), noted).await
     }

@@ -119,6 +119,38 @@ fn arguments_that_are_no_text() {
     super::end(command).fails(74, &["a\u{fffd}.wasm"]);
 }
 
+#[test]
+fn usage_errors_do_not_repeat_arguments_raw() {
+    let folder = tempfile::tempdir().unwrap();
+    let hostile = "\u{1b}]0;owned\u{7}\u{202e}";
+    for arguments in [&[hostile][..], &["schedule", "x", hostile], &["runs", "list", "--status", hostile], &["serve", "--slots", hostile]] {
+        for json in [&[][..], &["--json"]] {
+            let said = run_in(folder.path(), &[arguments, json].concat());
+            assert_eq!(said.code, Some(2), "{said:?}");
+            assert!(!said.err.contains(['\u{1b}', '\u{7}', '\u{202e}']) && said.err.contains("owned"), "{arguments:?}: {said:?}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_does_not_end_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let serving = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+        let chunk = [b"100000\r\n".to_vec(), vec![b' '; 1 << 20], b"\r\n".to_vec()].concat();
+        // Until the client closes the connection.
+        (0..1_000).take_while(|_| stream.write_all(&chunk).is_ok()).count()
+    });
+    run_in(folder.path(), &["runs", "list", "--server", &server, "--token", "t"]).fails(6, &["did not answer as it should"]);
+    let mebibytes = serving.join().unwrap();
+    assert!((64..100).contains(&mebibytes), "{mebibytes} MiB were taken");
+}
+
 /// The address of a server that answers one request with this.
 fn answers_once(answer: String) -> (String, std::thread::JoinHandle<()>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
