@@ -12,12 +12,13 @@ use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::future::Either;
+use futures_util::future::{BoxFuture, Either};
 
 use super::error::Problem;
 use super::foreign_page;
+use super::in_flight::{Charge, Charged, InFlight};
 use super::rates::{Meters, Peer};
-use crate::model::Timestamp;
+use crate::model::{Invalid, NamespaceId, Timestamp};
 use crate::scheduler::{Error, Role, Scheduler, Token};
 use crate::storage::NamespaceError;
 
@@ -26,6 +27,25 @@ use crate::storage::NamespaceError;
 pub(super) struct Gate {
     pub(super) scheduler: Scheduler,
     pub(super) meters: Arc<Meters>,
+    pub(super) held: Held,
+}
+
+/// What is held for callers at a time, of each kind.
+#[derive(Clone)]
+pub(super) struct Held {
+    /// Requests that are read or under way, and answers that are made or sent.
+    pub(super) messages: Arc<InFlight>,
+    /// Components.
+    pub(super) uploads: Arc<InFlight>,
+    /// Waits for runs to end. Not of the messages: telling that a run has ended takes a message, so waits must leave room for these.
+    pub(super) waits: Arc<InFlight>,
+}
+
+impl Default for Held {
+    /// Each has a quarter on top for namespaces that hold nothing.
+    fn default() -> Self {
+        Self { messages: InFlight::new(256 << 20), uploads: InFlight::new(256 << 20), waits: InFlight::new(128 << 20) }
+    }
 }
 
 /// The header in which an operator names the namespace to act in.
@@ -41,6 +61,7 @@ pub struct Caller {
     pub scheduler: Scheduler,
     role: Role,
     meters: Arc<Meters>,
+    held: Held,
 }
 
 impl Caller {
@@ -49,9 +70,28 @@ impl Caller {
         self.role.allows(role)
     }
 
-    /// Counts a component that the caller is about to send, or refuses to read it.
-    pub(super) fn count_upload(&self) -> Result<(), Problem> {
-        self.meters.upload(self.scheduler.namespace().id, Timestamp::MIN.saturating_add(self.scheduler.elapsed()))
+    /// Counts a component that the caller is about to send, and takes the bytes for it; or refuses to read it. They are held until this is dropped.
+    pub(super) fn begin_upload(&self, bytes: u64) -> Result<Charge, Problem> {
+        let namespace = self.scheduler.namespace().id;
+        self.meters.upload(namespace, Timestamp::MIN.saturating_add(self.scheduler.elapsed()))?;
+        let mut charge = self.held.uploads.charge(namespace);
+        if charge.try_grow(bytes) {
+            return Ok(charge);
+        }
+        let reason =
+            "this namespace sends as many bytes of components at a time as it may; send one after the other, or try again in a minute";
+        Err(Invalid::new("compiler-busy", "component", reason).into())
+    }
+
+    /// A charge for bytes of requests and answers, of none so far.
+    pub(crate) fn charge(&self) -> Charge {
+        self.held.messages.charge(self.scheduler.namespace().id)
+    }
+
+    /// A charge for what waits for runs to end, of none so far.
+    #[cfg(feature = "hatchet")]
+    pub(crate) fn charge_of_waits(&self) -> Charge {
+        self.held.waits.charge(self.scheduler.namespace().id)
     }
 }
 
@@ -80,17 +120,21 @@ impl<S: Sync> FromRequestParts<S> for Anybody {
 
 impl Gate {
     /// Lets nobody pass without a token in force, and nobody too often.
-    pub(super) fn admit(&self, request: &mut Request) -> Result<(), Problem> {
+    ///
+    /// Returns the namespace that the token opens; `None` where no token is asked for.
+    pub(super) fn admit(&self, request: &mut Request) -> Result<Option<NamespaceId>, Problem> {
         if holds_token(request.uri()) {
             // The address may end up in logs and histories of others: the token in it is burnt, and must not work here either.
             let detail = "an address must not hold a token, since addresses are logged: send it as a header, and revoke this one";
             return Err(Problem::new(StatusCode::BAD_REQUEST, "token-in-url", detail));
         }
-        match self.caller(request)? {
+        let caller = self.caller(request)?;
+        let namespace = caller.as_ref().map(|caller| caller.scheduler.namespace().id);
+        match caller {
             Some(caller) => drop(request.extensions_mut().insert(caller)),
             None => drop(request.extensions_mut().insert(Anybody { scheduler: self.scheduler.clone() })),
         }
-        Ok(())
+        Ok(namespace)
     }
 
     /// Who calls; `None` where nobody asks.
@@ -120,7 +164,7 @@ impl Gate {
                 scheduler.find_namespace(name).ok_or_else(|| Error::from(NamespaceError::NotFound(name.chars().take(128).collect())))?
             }
         };
-        Ok(Some(Caller { scheduler, role, meters: self.meters.clone() }))
+        Ok(Some(Caller { scheduler, role, meters: self.meters.clone(), held: self.held.clone() }))
     }
 }
 
@@ -129,6 +173,38 @@ impl Gate {
 pub(super) struct Needs<H> {
     pub(super) role: Role,
     pub(super) handler: H,
+}
+
+/// A handler whose answer may be large. Bytes for it are taken before it is made, and what is not used is given back when its size is known.
+#[derive(Clone)]
+pub struct Large<H> {
+    bytes: u64,
+    handler: H,
+}
+
+impl<H> Large<H> {
+    /// A page of a list.
+    pub const PAGE: u64 = 16 << 20;
+
+    /// A handler whose answer, with what it is made of, has about so many bytes at most.
+    pub fn new(bytes: u64, handler: H) -> Self {
+        Self { bytes, handler }
+    }
+}
+
+impl<H: Handler<T, S>, T, S: Send + 'static> Handler<T, S> for Large<H> {
+    type Future = BoxFuture<'static, Response>;
+
+    fn call(self, request: Request, state: S) -> Self::Future {
+        let charge = request.extensions().get::<Caller>().map(Caller::charge);
+        Box::pin(async move {
+            let Some(mut charge) = charge else { return Problem::unauthorized().into_response() };
+            match charge.grow(self.bytes).await {
+                Ok(()) => Charged(self.handler.call(request, state).await, charge).into_response(),
+                Err(problem) => problem.into_response(),
+            }
+        })
+    }
 }
 
 impl<H: Handler<T, S>, T, S> Handler<T, S> for Needs<H> {

@@ -34,7 +34,8 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
-    let mut bytes = Vec::new();
+    // Grown step by step, a vector could have twice the bytes that it holds.
+    let mut bytes = Vec::with_capacity(announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(0));
     let mut pieces = body.into_data_stream();
     let mut ends_at = None;
     loop {

@@ -1,11 +1,11 @@
-//! Accepts connections and bounds what each may cost before a request is read.
+//! Accepts connections, and says over which protocol each is served.
 //!
-//! HTTP/1.1, and HTTP/2 in clear text for who begins with its preface, if a door wants that. Whoever wants TLS puts a proxy in front.
+//! HTTP/1.1, and HTTP/2 in clear text for connections that begin with its preface, if a door wants that. For TLS, put a proxy in front. Which
+//! connections are kept when there are too many is decided in `seats.rs`.
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -15,16 +15,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::http2;
 use super::rates::Peer;
+use super::seats::{Bounds, Seat, Seats, Visit};
+use super::spare_files::SpareFiles;
+use super::watched_stream::WatchedStream;
 
-/// Connections at a time.
-const CONNECTIONS_MAX: usize = 1_024;
-/// Connections of one address at a time. Not for loopback, where everybody has the same.
-const CONNECTIONS_PER_PEER_MAX: usize = 64;
 /// Time for the head of a request, and between two requests.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const HEADERS_MAX: usize = 64;
@@ -33,6 +33,10 @@ pub(super) const HEAD_BYTES_MAX: usize = 32 << 10;
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// What tells HTTP/2 from every request of HTTP/1.1 that there is: no method begins so.
 const PREFACE: &[u8; 3] = b"PRI";
+/// Pause after a connection could not be accepted: trying again at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+/// How often the log says so.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// What is served over which protocol.
 #[derive(Clone)]
@@ -44,38 +48,44 @@ pub(super) struct Routers {
 
 /// Serves `routers` until `shutdown` ends, then lets requests in flight end.
 pub(super) async fn serve(routers: Routers, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-    serve_at_once(CONNECTIONS_MAX, routers, listener, shutdown).await;
+    let files = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    let bounds = Bounds::within(files);
+    if bounds.are_reduced() {
+        let Bounds { seats, lobby } = bounds;
+        tracing::warn!(
+            "the limit of {files} open files leaves room for {seats} connections, and {lobby} that have sent no token yet; raise it with `ulimit -n`"
+        );
+    }
+    serve_within(bounds, routers, listener, shutdown).await;
 }
 
 /// The same, with so many connections at a time.
-async fn serve_at_once(connections_max: usize, routers: Routers, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-    let slots = Arc::new(Semaphore::new(connections_max));
-    let peers = Arc::new(Peers::default());
+async fn serve_within(bounds: Bounds, routers: Routers, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    let (seats, mut spare, mut warned) = (Seats::new(bounds), SpareFiles::new(), None::<Instant>);
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        // A slot is taken before the connection is: who comes too many waits in the kernel's queue.
-        let accepted = async {
-            let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
-            (slot, listener.accept().await)
-        };
         tokio::select! {
             () = &mut shutdown => break,
-            Some(_) = connections.join_next() => {}
-            (slot, accepted) = accepted => match accepted {
+            Some(_) = connections.join_next() => spare.refill(),
+            accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let Some(place) = peers.admit(peer.ip()) else { continue };
-                    let (routers, stopped) = (routers.clone(), stopped.clone());
-                    connections.spawn(async move {
-                        connection(routers, stream, Peer(peer.ip()), stopped).await;
-                        drop((slot, place));
-                    });
+                    spare.refill();
+                    let peer = Peer(peer.ip());
+                    let Some(visit) = seats.admit(peer) else { continue };
+                    connections.spawn(connection(routers.clone(), stream, peer, visit, stopped.clone()));
                 }
                 Err(error) => {
-                    // Most often too many open files: accepting at once again would only spin.
-                    tracing::warn!(%error, "can't accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    if warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
+                        tracing::warn!(%error, "can't accept a connection");
+                        warned = Some(Instant::now());
+                    }
+                    // A file that is kept for this takes the connection. If there is none left, another connection makes room.
+                    if !(is_short_of_files(&error) && spare.give_up()) {
+                        seats.end_one();
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
                 }
             },
         }
@@ -85,19 +95,37 @@ async fn serve_at_once(connections_max: usize, routers: Routers, listener: TcpLi
     let _ = tokio::time::timeout(STOP_GRACE, ended).await;
 }
 
-async fn connection(routers: Routers, mut stream: TcpStream, peer: Peer, stopped: watch::Receiver<bool>) {
+fn is_short_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// Serves one connection until it ends, or must end.
+async fn connection(routers: Routers, stream: TcpStream, peer: Peer, visit: Visit, stopped: watch::Receiver<bool>) {
     // Answers are small and written whole: waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
-    let Some(http2) = routers.http2 else { return over_http1(routers.http1, stream, peer, stopped).await };
+    let seat = visit.0.clone();
+    tokio::select! {
+        () = speak(routers, stream, peer, &seat, stopped) => {}
+        why = seat.over() => tracing::debug!(why, "a connection is closed"),
+    }
+}
+
+async fn speak(routers: Routers, mut stream: TcpStream, peer: Peer, seat: &Arc<Seat>, stopped: watch::Receiver<bool>) {
+    let watched = |stream| WatchedStream { stream, seat: seat.clone() };
+    let Some(http2) = routers.http2 else { return over_http1(routers.http1, watched(stream), peer, seat, stopped).await };
     let Ok(Ok(begun)) = tokio::time::timeout(HEAD_TIMEOUT, begin(&mut stream)).await else { return };
     let is_http2 = begun == PREFACE;
     let (rest, writer) = stream.into_split();
-    let whole = tokio::io::join(std::io::Cursor::new(begun).chain(rest), writer);
-    if is_http2 { http2::serve(http2, whole, peer, stopped).await } else { over_http1(routers.http1, whole, peer, stopped).await }
+    let whole = tokio::io::join(io::Cursor::new(begun).chain(rest), WatchedStream { stream: writer, seat: seat.clone() });
+    if is_http2 {
+        http2::serve(http2, whole, peer, seat, stopped).await
+    } else {
+        over_http1(routers.http1, whole, peer, seat, stopped).await
+    }
 }
 
 /// The first bytes of a connection: as many as tell which protocol it speaks.
-async fn begin(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+async fn begin(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut begun = Vec::with_capacity(PREFACE.len());
     while begun.len() < PREFACE.len() && PREFACE.starts_with(&begun) {
         let missing = (PREFACE.len() - begun.len()) as u64;
@@ -108,10 +136,17 @@ async fn begin(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     Ok(begun)
 }
 
-async fn over_http1(router: Router, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, mut stopped: watch::Receiver<bool>) {
+async fn over_http1(
+    router: Router,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: Peer,
+    seat: &Arc<Seat>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<_>| {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(seat.clone());
         router.call(request)
     });
     let connection = http1::Builder::new()
@@ -133,56 +168,10 @@ async fn over_http1(router: Router, stream: impl AsyncRead + AsyncWrite + Unpin,
     }
 }
 
-/// How many connections each address has.
-#[derive(Default)]
-struct Peers(Mutex<HashMap<IpAddr, usize>>);
-
-/// One connection of an address.
-struct Place(Option<(Arc<Peers>, IpAddr)>);
-
-impl Peers {
-    fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
-        if peer.to_canonical().is_loopback() {
-            return Some(Place(None));
-        }
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(peer).or_default();
-        (*count < CONNECTIONS_PER_PEER_MAX).then(|| {
-            *count += 1;
-            Place(Some((self.clone(), peer)))
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let Some((peers, peer)) = self.0.take() else { return };
-        let mut counts = peers.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&peer) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&peer);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_address_has_so_many_connections() {
-        let (peers, peer) = (Arc::new(Peers::default()), IpAddr::from([192, 0, 2, 7]));
-        let mut places: Vec<_> = (0..CONNECTIONS_PER_PEER_MAX).map(|_| peers.admit(peer).unwrap()).collect();
-        assert!(peers.admit(peer).is_none());
-        assert!(peers.admit(IpAddr::from([192, 0, 2, 8])).is_some());
-        places.pop();
-        assert!(peers.admit(peer).is_some());
-        assert!((0..1_000).map(|_| peers.admit(IpAddr::from([127, 0, 0, 1]))).all(|place| place.is_some()));
-        drop(places);
-        assert!(peers.0.lock().unwrap().is_empty());
-    }
     /// Serves with the time standing still but for when everybody waits: then it goes on to whatever is next.
     async fn answered_with(http2: bool, sent: &[u8]) -> String {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -231,27 +220,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_comes_too_many_waits_until_somebody_leaves() {
+    async fn a_connection_without_a_token_makes_room_for_the_next_one() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", axum::routing::get(async || "here"));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let serving = serve_at_once(2, Routers { http1: router, http2: None }, listener, async { drop(stopped.await) });
+        let bounds = Bounds { seats: 1, lobby: 2 };
+        let serving = serve_within(bounds, Routers { http1: router, http2: None }, listener, async { drop(stopped.await) });
         let asking = async {
-            let ask = async || {
+            let began = Instant::now();
+            let mut streams = Vec::new();
+            for _ in 0..10 {
                 let mut stream = TcpStream::connect(address).await.unwrap();
                 stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-                stream
-            };
-            let answered = async |stream: &mut TcpStream| stream.read(&mut [0; 64]).await.unwrap() > 0;
-            let (mut one, mut two) = (ask().await, ask().await);
-            assert!(answered(&mut one).await && answered(&mut two).await);
-            let mut three = ask().await;
-            // Less than those two are given for their next request.
-            assert!(tokio::time::timeout(HEAD_TIMEOUT / 2, answered(&mut three)).await.is_err(), "there is no place for it");
-            drop(one);
-            assert!(answered(&mut three).await);
+                assert!(stream.read(&mut [0; 64]).await.unwrap() > 0, "each is answered");
+                streams.push(stream);
+            }
+            // Ends because the first connection was closed, with what was left of its answer.
+            let _ = streams[0].read_to_end(&mut Vec::new()).await;
+            assert!(began.elapsed() < HEAD_TIMEOUT);
             drop(stop);
         };
         tokio::join!(serving, asking);

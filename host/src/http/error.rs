@@ -90,6 +90,11 @@ impl Problem {
         Self { retry_after: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail) }
     }
 
+    /// The host holds as much for its callers as it may. Nothing was done.
+    pub fn overloaded(detail: impl Into<String>) -> Self {
+        Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail) }
+    }
+
     /// The caller may not do this.
     pub fn forbidden(held: Role, needed: Role) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", format!("this needs a token with the role `{needed}`; this one has `{held}`"))

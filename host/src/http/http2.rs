@@ -16,38 +16,39 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
-use super::connections::{HEAD_BYTES_MAX, HEAD_TIMEOUT, HEADERS_MAX};
+use super::connections::{HEAD_BYTES_MAX, HEADERS_MAX};
 use super::error::Problem;
 use super::rates::Peer;
+use super::seats::Seat;
 
 /// Requests in flight on one connection. A client that waits for results uses one for all of them.
 const STREAMS_MAX: u32 = 64;
 /// Streams that the peer has reset before they were looked at, and that we have reset because of what it sent: more end the connection.
 const RESETS_MAX: usize = 32;
 /// Bytes of bodies that may wait to be read, of one request and of all.
-const STREAM_WINDOW: u32 = 256 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
+const STREAM_WINDOW: u32 = 128 << 10;
+const CONNECTION_WINDOW: u32 = 256 << 10;
 /// Bytes of an answer that wait for the peer to read.
-const SEND_BYTES_MAX: usize = 256 << 10;
+const SEND_BYTES_MAX: usize = 64 << 10;
 /// How often a peer is asked whether it is still there, and how long it has to answer.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves until the peer leaves, or `stopped` is true and what is in flight has ended. A peer that asks for nothing at first is let go;
-/// later it may be silent for as long as it answers pings, as clients of gRPC are.
+/// Serves until the peer leaves, or `stopped` is true and what is in flight has ended. A peer may be silent for a few minutes as long as it answers
+/// pings, as clients of gRPC are: see `seats.rs`.
 pub(super) async fn serve(
     router: Router,
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     peer: Peer,
+    seat: &Arc<Seat>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let (router, asked) = (TowerToHyperService::new(router), Arc::new(Notify::new()));
-    let told = asked.clone();
+    let (router, seat) = (TowerToHyperService::new(router), seat.clone());
     let service = service_fn(move |mut request: hyper::Request<_>| {
-        told.notify_one();
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(seat.clone());
         // hyper bounds their bytes only.
         let answer = (request.headers().len() <= HEADERS_MAX).then(|| router.call(request));
         async {
@@ -70,20 +71,11 @@ pub(super) async fn serve(
         .keep_alive_timeout(PING_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    let mut silent = std::pin::pin!(tokio::time::timeout(HEAD_TIMEOUT, asked.notified()));
-    let mut begun = false;
-    let ended = loop {
-        tokio::select! {
-            ended = connection.as_mut() => break ended,
-            () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => {
-                connection.as_mut().graceful_shutdown();
-                break connection.await;
-            }
-            asked = silent.as_mut(), if !begun => match asked {
-                Ok(()) => begun = true,
-                // Not gracefully: that would wait for a peer that has shown nothing but patience.
-                Err(_) => return,
-            },
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
     };
     if let Err(error) = ended {

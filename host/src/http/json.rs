@@ -17,7 +17,7 @@ use crate::model::BulkFilter;
 use crate::model::limits::{ATTEMPTS_MAX, CATCH_UP_MAX, PRIORITY_MAX};
 
 /// Bytes of a JSON body.
-const JSON_BYTES_MAX: usize = 1 << 20;
+pub(super) const JSON_BYTES_MAX: usize = 1 << 20;
 
 /// A request's body, parsed. Takes at most 1 MiB.
 pub struct Json<T>(pub T);

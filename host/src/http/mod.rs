@@ -8,6 +8,7 @@
 #![allow(clippy::result_large_err, reason = "a refusal is rare, and moved once or twice on its way out")]
 
 mod answer;
+mod answer_body;
 mod api;
 mod auth;
 mod body;
@@ -22,10 +23,14 @@ mod fuzzing;
 mod host_header;
 mod http2;
 mod if_match;
+mod in_flight;
 mod json;
 mod percent;
 mod rates;
+mod seats;
 pub mod shapes;
+mod spare_files;
+mod watched_stream;
 
 use std::future::Future;
 use std::io;
@@ -40,17 +45,23 @@ use door::Form;
 use entrance::Entrance;
 
 pub use api::{Endpoint, endpoints};
-pub use auth::{Caller, NAMESPACE};
+pub use auth::{Caller, Large, NAMESPACE};
 pub use door::{Door, Way, needs};
 #[cfg(feature = "fuzzing")]
 pub(crate) use fuzzing::{fuzz_body, fuzz_list_query};
+#[cfg(feature = "hatchet")]
+pub(crate) use in_flight::Charge;
+#[cfg(any(all(test, feature = "hatchet"), feature = "fuzzing"))]
+pub(crate) use in_flight::InFlight;
 pub use json::Json;
 pub use rates::{Peer, Rates};
+#[cfg(feature = "hatchet")]
+pub(crate) use seats::Seat;
 
 /// The whole API over this scheduler, for each token and address as often as `rates` says. A token opens its own namespace, whichever one
 /// `scheduler` is bound to.
 pub fn router(scheduler: Scheduler, rates: Rates) -> Router {
-    let gate = auth::Gate { scheduler, meters: Arc::new(rates::Meters::new(rates)) };
+    let gate = auth::Gate { scheduler, meters: Arc::new(rates::Meters::new(rates)), held: Default::default() };
     Entrance { gate, loopback: false, forms: Vec::new() }.before(api::router())
 }
 
@@ -68,7 +79,7 @@ pub async fn serve_with(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     scheduler.guard_listener(listener.local_addr()?);
-    let gate = auth::Gate { scheduler, meters: Arc::new(rates::Meters::new(rates)) };
+    let gate = auth::Gate { scheduler, meters: Arc::new(rates::Meters::new(rates)), held: Default::default() };
     let loopback = listener.local_addr()?.ip().is_loopback();
     let behind = |routes: Router, forms: Vec<Form>| Entrance { gate: gate.clone(), loopback, forms }.before(routes);
     let (mut http1, mut forms, mut http2) = (api::router(), Vec::new(), None);

@@ -41,8 +41,9 @@ impl Default for Rates {
 pub struct Peer(pub IpAddr);
 
 impl Peer {
-    /// What is counted as one: of IPv6 the network, of which everybody has as many addresses as they like.
-    fn network(self) -> Option<IpAddr> {
+    /// What is counted as one address, for rates and for connections alike: of IPv6 the network of 64 bits, of which everybody has as many
+    /// addresses as they like. `None` on loopback, where everybody has the same.
+    pub(super) fn network(self) -> Option<IpAddr> {
         match self.0.to_canonical() {
             address if address.is_loopback() => None,
             IpAddr::V6(address) => Some(IpAddr::V6((address.to_bits() >> 64 << 64).into())),

@@ -1,8 +1,8 @@
 //! Every suite in one binary: what storage promises (`conformance`), what users and operators see of the database (`contracts`), of
 //! the command line (`cli`), of the API (`http`) and of the library (`embedding`), what Hatchet's SDKs make of it (`hatchet`), what
 //! compiled guests live through from being scheduled to their outcome (`scenarios`, built by `guests`), what a killed host leaves
-//! behind (`crash`), what a host makes of a disk that fails, is full or loses its power (`faults`), and what the source must look
-//! like (`tidy`).
+//! behind (`crash`), what a host makes of a disk that fails, is full or loses its power (`faults`), what callers that mean harm cost it
+//! (`hostile`), and what the source must look like (`tidy`).
 
 #![allow(clippy::type_complexity, reason = "a table of cases is a list of tuples")]
 
@@ -17,6 +17,8 @@ mod embedding;
 mod faults;
 mod guests;
 mod hatchet;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod http;
 mod scenarios;
 mod tidy;

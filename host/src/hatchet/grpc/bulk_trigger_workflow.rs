@@ -5,18 +5,11 @@ use super::messages::{BulkTriggerWorkflowRequest, BulkTriggerWorkflowResponse};
 use super::trigger_workflow::begin;
 use crate::http::Caller;
 use crate::http::error::Problem;
-use crate::model::limits::RUNS_AT_ONCE_MAX;
-use crate::model::{Invalid, limits};
 
 pub(super) async fn bulk_trigger_workflow(
     Caller { scheduler, .. }: Caller,
-    Unary(request): Unary<BulkTriggerWorkflowRequest>,
+    Unary(request, _held): Unary<BulkTriggerWorkflowRequest>,
 ) -> Result<Reply<BulkTriggerWorkflowResponse>, Problem> {
-    let count = request.workflows.len();
-    if !(1..=RUNS_AT_ONCE_MAX).contains(&count) {
-        let reason = format!("1 to {} runs in one request", limits::RUNS_AT_ONCE_MAX);
-        return Err(Invalid::new("invalid-bulk", "workflows", reason).seen(count.to_string()).into());
-    }
     let within = |place: usize| {
         move |problem: Problem| Problem { field: problem.field.map(|field| format!("workflows[{place}].{field}")), ..problem }
     };

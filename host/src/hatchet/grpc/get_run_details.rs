@@ -13,7 +13,7 @@ use crate::model::{RunId, Status};
 /// A workflow has one task here, of the same name.
 pub(super) async fn get_run_details(
     Caller { scheduler, .. }: Caller,
-    Unary(request): Unary<GetRunDetailsRequest>,
+    Unary(request, _held): Unary<GetRunDetailsRequest>,
 ) -> Result<Reply<GetRunDetailsResponse>, Problem> {
     let run = scheduler.get(RunId::parse(&request.external_id, "external_id")?).await?;
     let status = status::of_run(run.status);

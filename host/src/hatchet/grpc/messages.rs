@@ -5,6 +5,36 @@ use std::collections::HashMap;
 
 use prost::Message;
 
+use crate::model::limits::{PAGE_SIZE_MAX, RUNS_AT_ONCE_MAX};
+
+/// A message that clients send.
+pub(super) trait Incoming: Message + Default {
+    /// The field of which it has several.
+    const REPEATED: Option<Repeated> = None;
+}
+
+/// A repeated field. How many values it has is checked before any of them is decoded: an empty one takes two bytes on the wire, and a
+/// hundred times as many in memory.
+pub(super) struct Repeated {
+    pub(super) tag: u32,
+    pub(super) name: &'static str,
+    /// What the values are.
+    pub(super) of: &'static str,
+    pub(super) max: usize,
+}
+
+impl Incoming for ScheduleWorkflowRequest {
+    const REPEATED: Option<Repeated> = Some(Repeated { tag: 2, name: "schedules", of: "times", max: PAGE_SIZE_MAX });
+}
+
+impl Incoming for BulkTriggerWorkflowRequest {
+    const REPEATED: Option<Repeated> = Some(Repeated { tag: 1, name: "workflows", of: "runs in one request", max: RUNS_AT_ONCE_MAX });
+}
+
+impl Incoming for TriggerWorkflowRequest {}
+impl Incoming for GetRunDetailsRequest {}
+impl Incoming for SubscribeToWorkflowRunsRequest {}
+
 /// `google.protobuf.Timestamp`.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub(super) struct Timestamp {

@@ -20,8 +20,11 @@ pub(crate) use fuzzing::{fuzz_frames, fuzz_messages};
 use axum::Router;
 use axum::routing::MethodFilter;
 
-use crate::http::{Door, Way, needs};
+use crate::http::{Door, Large, Way, needs};
 use crate::scheduler::Role::{Read, Trigger};
+
+/// Bytes of a run with its input and output, and of what is made of it.
+const RUN_BYTES: u64 = 1 << 20;
 
 pub(super) fn door() -> Door {
     const POST: MethodFilter = MethodFilter::POST;
@@ -30,7 +33,7 @@ pub(super) fn door() -> Door {
         .route("/WorkflowService/ScheduleWorkflow", needs(POST, Trigger, schedule_workflow::schedule_workflow))
         .route("/WorkflowService/TriggerWorkflow", needs(POST, Trigger, trigger_workflow::trigger_workflow))
         .route("/WorkflowService/BulkTriggerWorkflow", needs(POST, Trigger, bulk_trigger_workflow::bulk_trigger_workflow))
-        .route("/v1.AdminService/GetRunDetails", needs(POST, Read, get_run_details::get_run_details))
+        .route("/v1.AdminService/GetRunDetails", needs(POST, Read, Large::new(RUN_BYTES, get_run_details::get_run_details)))
         .route("/Dispatcher/SubscribeToWorkflowRuns", needs(POST, Read, subscribe_to_workflow_runs::subscribe_to_workflow_runs));
     Door { routes, way: Way::Http2, refuse: refuse::refuse }
 }

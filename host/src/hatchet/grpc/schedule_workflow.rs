@@ -9,23 +9,18 @@ use super::messages::{ScheduleWorkflowRequest, ScheduledWorkflow, WorkflowVersio
 use super::trigger_workflow::check_parent;
 use crate::http::Caller;
 use crate::http::error::Problem;
-use crate::model::limits::PAGE_SIZE_MAX;
 use crate::model::{Due, Invalid};
 
 /// Nothing may fail after the commit: the SDKs would schedule all of it once more.
 pub(super) async fn schedule_workflow(
     Caller { scheduler, .. }: Caller,
-    Unary(request): Unary<ScheduleWorkflowRequest>,
+    Unary(request, _held): Unary<ScheduleWorkflowRequest>,
 ) -> Result<Reply<WorkflowVersion>, Problem> {
     let task = task(&scheduler, &request.name, StatusCode::NOT_FOUND)?;
     check_parent(&request.parent_id, &request.parent_task_run_external_id, request.child_index)?;
-    let count = request.schedules.len();
-    if !(1..=PAGE_SIZE_MAX).contains(&count) {
-        return Err(Invalid::new("invalid-bulk", "schedules", format!("1 to {PAGE_SIZE_MAX} times")).seen(count.to_string()).into());
-    }
     let new =
         NewRun { input: Some(&request.input), additional_metadata: request.additional_metadata.as_deref(), priority: request.priority };
-    let mut runs = Vec::with_capacity(count);
+    let mut runs = Vec::with_capacity(request.schedules.len());
     for (place, at) in request.schedules.iter().enumerate() {
         let refused = || {
             let field = format!("schedules[{place}]");

@@ -1,6 +1,7 @@
 //! `Dispatcher/SubscribeToWorkflowRuns`: the client names runs, and is told of each when it has ended.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -10,35 +11,66 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, unfold};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::super::output;
-use super::framing::{Messages, answer, frame, ok};
+use super::RUN_BYTES;
+use super::framing::{Messages, answer, charged_frame, ok};
 use super::messages::{StepRunResult, SubscribeToWorkflowRunsRequest, WorkflowRunEvent};
 use super::refuse::trailers;
-use crate::http::Caller;
 use crate::http::error::Problem;
+use crate::http::{Caller, Charge, Seat};
 use crate::model::{RunId, Status};
 use crate::scheduler::{Error, Scheduler};
 
 /// Runs that one stream waits for. Further ones are read when some have ended.
 const WAITS_MAX: usize = 10_000;
+/// Bytes that one wait takes in memory.
+const WAIT_BYTES: u64 = 2 << 10;
+/// Runs that one stream reads at a time, to see whether they have ended: each has its input and its output.
+const READS_MAX: usize = 4;
+/// Bytes of an id that is none which are told back.
+const INVALID_ID_BYTES_MAX: usize = 256;
 
 /// One stream.
 struct Subscription {
     scheduler: Scheduler,
     messages: Messages,
-    waits: FuturesUnordered<BoxFuture<'static, Result<WorkflowRunEvent, Problem>>>,
+    waits: FuturesUnordered<BoxFuture<'static, Result<(WorkflowRunEvent, Charge), Problem>>>,
     /// Whether the client may name more.
     open: bool,
+    /// Charges of no bytes, for messages and for waits.
+    message: Charge,
+    waiting: Charge,
+    /// Waits that are left to this connection.
+    of_connection: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
+}
+
+/// What a wait takes until it has ended.
+struct Wait {
+    _bytes: Charge,
+    _of_connection: OwnedSemaphorePermit,
 }
 
 /// Goes on until the client has named its last run and that has ended.
-pub(super) async fn subscribe_to_workflow_runs(Caller { scheduler, .. }: Caller, request: Request) -> Result<Response, Problem> {
-    let subscription = Subscription { scheduler, messages: Messages::of(request)?, waits: FuturesUnordered::new(), open: true };
+pub(super) async fn subscribe_to_workflow_runs(caller: Caller, request: Request) -> Result<Response, Problem> {
+    // Where this server did not accept the connection, a stream is taken for one.
+    let of_connection = request.extensions().get::<Arc<Seat>>().map(|seat| seat.waits.clone());
+    let subscription = Subscription {
+        messages: Messages::of(request)?,
+        waits: FuturesUnordered::new(),
+        open: true,
+        message: caller.charge(),
+        waiting: caller.charge_of_waits(),
+        of_connection: of_connection.unwrap_or_else(|| Arc::new(Semaphore::new(WAITS_MAX))),
+        reads: Arc::new(Semaphore::new(READS_MAX)),
+        scheduler: caller.scheduler,
+    };
     let frames = unfold(Some(subscription), |subscription| async {
         let mut subscription = subscription?;
         Some(match subscription.next().await {
-            Ok(Some(event)) => (Ok::<_, Infallible>(Frame::data(frame(&event))), Some(subscription)),
+            Ok(Some((event, charge))) => (Ok::<_, Infallible>(Frame::data(charged_frame(&event, charge))), Some(subscription)),
             Ok(None) => (Ok(Frame::trailers(ok())), None),
             Err(problem) => (Ok(Frame::trailers(trailers(&problem))), None),
         })
@@ -48,41 +80,79 @@ pub(super) async fn subscribe_to_workflow_runs(Caller { scheduler, .. }: Caller,
 
 impl Subscription {
     /// The next run that has ended; `None` when there will be no more.
-    async fn next(&mut self) -> Result<Option<WorkflowRunEvent>, Problem> {
+    async fn next(&mut self) -> Result<Option<(WorkflowRunEvent, Charge)>, Problem> {
+        let Self { scheduler, messages, waits, open, message: none, waiting, of_connection, reads } = self;
         loop {
+            let named = async {
+                // The room first. Until there is some, the client is not read.
+                let wait = Wait { _of_connection: permit(of_connection).await, _bytes: room(waiting).await };
+                Ok::<_, Problem>((messages.next::<SubscribeToWorkflowRunsRequest>().await?, wait))
+            };
             tokio::select! {
-                Some(event) = self.waits.next(), if !self.waits.is_empty() => return event.map(Some),
-                message = self.messages.next::<SubscribeToWorkflowRunsRequest>(), if self.open && self.waits.len() < WAITS_MAX => {
-                    match message? {
-                        Some(message) => self.waits.push(Box::pin(ended(self.scheduler.clone(), message.workflow_run_id))),
-                        None => self.open = false,
-                    }
-                }
+                Some(event) = waits.next(), if !waits.is_empty() => return event.map(Some),
+                named = named, if *open && waits.len() < WAITS_MAX => match named? {
+                    (Some(message), wait) => match RunId::parse(&message.workflow_run_id, "workflow_run_id") {
+                        Ok(run) => waits.push(Box::pin(ended(scheduler.clone(), run, message.workflow_run_id, none.another(), wait, reads.clone()))),
+                        Err(invalid) => return Ok(Some((event(invalid_id(message), scheduler, failed(invalid.to_string())), none.another()))),
+                    },
+                    (None, _) => *open = false,
+                },
                 else => return Ok(None),
             }
         }
     }
 }
 
-/// Waits for the end of a run. Of one that is not there, the client is told so: it would wait for ever.
-async fn ended(scheduler: Scheduler, id: String) -> Result<WorkflowRunEvent, Problem> {
-    let run = match RunId::parse(&id, "workflow_run_id") {
-        Ok(run) => run,
-        Err(invalid) => return Ok(event(id, &scheduler, failed(invalid.to_string()))),
-    };
-    match scheduler.wait(run).await {
-        Ok(run) => {
-            let result = StepRunResult {
-                task_run_external_id: run.id.to_string(),
-                task_name: run.task.to_string(),
-                job_run_id: run.id.to_string(),
-                error: output::error(&run),
-                output: (run.status == Status::Succeeded).then(|| output::output(&run)),
-            };
-            Ok(event(id, &scheduler, result))
+async fn permit(of: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    of.clone().acquire_owned().await.expect("the semaphore is never closed")
+}
+
+async fn room(none: &Charge) -> Charge {
+    let mut bytes = none.another();
+    bytes.grow_in_time(WAIT_BYTES).await;
+    bytes
+}
+
+/// An id that is none, as the client wrote it, as far as it can be one of its own.
+fn invalid_id(message: SubscribeToWorkflowRunsRequest) -> String {
+    let mut id = message.workflow_run_id;
+    id.truncate(id.floor_char_boundary(INVALID_ID_BYTES_MAX));
+    id
+}
+
+/// Waits for the end of a run, and returns what to tell of it, with the bytes that this takes. Of a run that is not there, the client is told so: it
+/// would wait for ever.
+async fn ended(
+    scheduler: Scheduler,
+    run: RunId,
+    id: String,
+    mut bytes: Charge,
+    _wait: Wait,
+    reads: Arc<Semaphore>,
+) -> Result<(WorkflowRunEvent, Charge), Problem> {
+    loop {
+        // Registers before it looks: an end between the two must not be missed.
+        let end = scheduler.end_of(run);
+        let turn = permit(&reads).await;
+        bytes.grow_in_time(RUN_BYTES).await;
+        match scheduler.get(run).await {
+            Ok(run) if run.status.is_final() => {
+                let result = StepRunResult {
+                    task_run_external_id: run.id.to_string(),
+                    task_name: run.task.to_string(),
+                    job_run_id: run.id.to_string(),
+                    error: output::error(&run),
+                    output: (run.status == Status::Succeeded).then(|| output::output(&run)),
+                };
+                return Ok((event(id, &scheduler, result), bytes));
+            }
+            Ok(_) => {}
+            Err(error @ Error::RunNotFound(_)) => return Ok((event(id, &scheduler, failed(error.to_string())), bytes)),
+            Err(error) => return Err(error.into()),
         }
-        Err(error @ Error::RunNotFound(_)) => Ok(event(id, &scheduler, failed(error.to_string()))),
-        Err(error) => Err(error.into()),
+        drop(turn);
+        bytes.shrink_to(0);
+        end.await?;
     }
 }
 

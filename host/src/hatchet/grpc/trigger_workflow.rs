@@ -12,7 +12,7 @@ use crate::scheduler::{Schedule, Scheduler};
 
 pub(super) async fn trigger_workflow(
     Caller { scheduler, .. }: Caller,
-    Unary(request): Unary<TriggerWorkflowRequest>,
+    Unary(request, _held): Unary<TriggerWorkflowRequest>,
 ) -> Result<Reply<TriggerWorkflowResponse>, Problem> {
     let run = begin(&scheduler, &request)?.send().await?;
     Ok(Reply(TriggerWorkflowResponse { workflow_run_id: run.to_string() }))

@@ -18,7 +18,7 @@ use axum::Router;
 use axum::routing::MethodFilter as Method;
 
 use super::token;
-use crate::http::{Door, Way, needs};
+use crate::http::{Door, Large, Way, needs};
 use crate::scheduler::Role::{Read, Trigger, Write};
 
 /// Runs in one bulk request, as their clients know it.
@@ -35,7 +35,7 @@ pub(super) fn door() -> Door {
         .route("/api/v1/tenants/{tenant}/workflows/{workflow}/scheduled", needs(Method::POST, Trigger, create::create))
         // A workflow may be called `scheduled`: then this looks like a run of that id, which no run has.
         .route("/api/v1/tenants/{tenant}/workflows/scheduled/scheduled", needs(Method::POST, Trigger, create::create_scheduled))
-        .route("/api/v1/tenants/{tenant}/workflows/scheduled", needs(Method::GET, Read, list::list))
+        .route("/api/v1/tenants/{tenant}/workflows/scheduled", needs(Method::GET, Read, Large::new(2 * Large::<()>::PAGE, list::list)))
         .route("/api/v1/tenants/{tenant}/workflows/scheduled/bulk-delete", needs(Method::POST, Write, bulk_delete::bulk_delete))
         .route("/api/v1/tenants/{tenant}/workflows/scheduled/bulk-update", needs(Method::POST, Write, bulk_update::bulk_update))
         .route("/api/v1/tenants/{tenant}/workflows/scheduled/{id}", one)

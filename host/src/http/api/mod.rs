@@ -26,7 +26,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use futures_util::future::Either;
 
-use super::auth::Needs;
+use super::auth::{Large, Needs};
 use super::error::Problem;
 use crate::http::percent;
 use crate::model::{Invalid, RunId};
@@ -56,45 +56,46 @@ type Route = (Endpoint, MethodRouter);
 
 fn table() -> Vec<Route> {
     use Role::{Admin, Deploy, Operator, Read, Trigger, Write};
+    const PAGE: u64 = Large::<()>::PAGE;
     const GET: Method = Method::GET;
     const POST: Method = Method::POST;
     vec![
         public(GET, "/healthz", health::healthz),
-        bare(GET, "/v1/tasks", Read, tasks::list),
+        bare(GET, "/v1/tasks", Read, Large::new(PAGE, tasks::list)),
         route(POST, "/v1/tasks", Deploy, register::register),
         bare(GET, "/v1/tasks/{name}", Read, tasks::show),
         bare(POST, "/v1/tasks/{name}/pause", Write, tasks::pause),
         bare(POST, "/v1/tasks/{name}/resume", Write, tasks::resume),
-        route(GET, "/v1/runs", Read, read::list),
+        route(GET, "/v1/runs", Read, Large::new(PAGE, read::list)),
         bare(POST, "/v1/runs", Trigger, schedule::schedule),
         bare(GET, "/v1/runs/{id}", Read, read::show),
         bare(Method::PATCH, "/v1/runs/{id}", Write, change::reschedule),
         bare(Method::DELETE, "/v1/runs/{id}", Write, change::delete),
         route(GET, "/v1/runs/{id}/wait", Read, read::wait),
-        route(GET, "/v1/runs/{id}/attempts", Read, read::attempts),
-        bare(GET, "/v1/runs/{id}/explain", Read, explain::explain),
+        route(GET, "/v1/runs/{id}/attempts", Read, Large::new(PAGE, read::attempts)),
+        bare(GET, "/v1/runs/{id}/explain", Read, Large::new(PAGE, explain::explain)),
         bare(POST, "/v1/runs/{id}/trigger", Trigger, change::trigger),
         bare(POST, "/v1/runs/{id}/cancel", Write, change::cancel),
         bare(POST, "/v1/runs/bulk-delete", Write, bulk::delete),
         bare(POST, "/v1/runs/bulk-cancel", Write, bulk::cancel),
         bare(POST, "/v1/runs/bulk-trigger", Write, bulk::trigger),
         bare(POST, "/v1/runs/bulk-reschedule", Write, bulk::reschedule),
-        route(GET, "/v1/crons", Read, crons::list),
+        route(GET, "/v1/crons", Read, Large::new(PAGE, crons::list)),
         bare(POST, "/v1/crons", Write, crons::create),
         bare(GET, "/v1/crons/{name}", Read, crons::show),
         bare(Method::PATCH, "/v1/crons/{name}", Write, crons::update),
         bare(Method::DELETE, "/v1/crons/{name}", Write, crons::delete),
-        route(GET, "/v1/crons/{name}/next", Read, crons::next),
+        route(GET, "/v1/crons/{name}/next", Read, Large::new(PAGE, crons::next)),
         bare(POST, "/v1/crons/{name}/pause", Write, crons::pause),
         bare(POST, "/v1/crons/{name}/resume", Write, crons::resume),
         bare(POST, "/v1/crons/{name}/trigger", Trigger, crons::trigger),
         bare(POST, "/v1/crons/{name}/backfill", Write, crons::backfill),
-        route(GET, "/v1/forecast", Read, forecast::forecast),
-        bare(GET, "/v1/tokens", Admin, tokens::list),
+        route(GET, "/v1/forecast", Read, Large::new(PAGE, forecast::forecast)),
+        bare(GET, "/v1/tokens", Admin, Large::new(PAGE, tokens::list)),
         bare(POST, "/v1/tokens", Admin, tokens::create),
         bare(Method::DELETE, "/v1/tokens/{id}", Admin, tokens::revoke),
         bare(GET, "/v1/health", Read, health::counts),
-        route(GET, "/v1/audit", Admin, audit::list),
+        route(GET, "/v1/audit", Admin, Large::new(PAGE, audit::list)),
         bare(GET, "/v1/namespaces", Operator, namespaces::list),
         bare(POST, "/v1/namespaces", Operator, namespaces::create),
         bare(GET, "/v1/namespaces/{name}", Operator, namespaces::show),

@@ -1,6 +1,7 @@
 //! `POST /v1/tasks?grant=runs&policy=TASK.FIELD=VALUE`: registers the component in the body. With `dry_run=true` it says what that would change.
 
 use axum::Json;
+use axum::body::HttpBody;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -26,7 +27,9 @@ pub(super) async fn register(caller: Caller, QueryPairs(query): QueryPairs, requ
     body::check_media_type(&head.headers, "application/wasm")?;
     // Before its bytes are read.
     caller.scheduler.check_grants(&grants)?;
-    caller.count_upload()?;
+    // First the room for it, then its bytes: they are held until it is registered.
+    let announced = content.size_hint().exact().unwrap_or(limits::COMPONENT_BYTES_MAX as u64);
+    let _held = caller.begin_upload(announced.min(limits::COMPONENT_BYTES_MAX as u64))?;
     let wasm = body::read(&head.headers, content, limits::COMPONENT_BYTES_MAX).await?;
     let mut register = caller.scheduler.register(wasm).grants(grants);
     for (task, said) in policies {

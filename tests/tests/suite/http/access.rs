@@ -203,3 +203,23 @@ async fn how_long_an_answer_takes_does_not_tell_what_exists() {
     });
     assert!(others < nobodys * 3 && nobodys < others * 3, "{others:?} and {nobodys:?}");
 }
+
+#[tokio::test]
+async fn a_namespace_has_so_many_tokens() {
+    let world = World::built(|builder| builder.tokens(Role::ALL.len() as u64 + 1)).await;
+    let create = async || world.ask("POST", "/v1/tokens", json!({ "role": "read" })).await;
+    let created = create().await;
+    assert_eq!(created.status, StatusCode::CREATED, "{}", created.body);
+    let refused = create().await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::TOO_MANY_REQUESTS, "quota-exceeded"));
+    // Each change holds for the next request, and for no other token.
+    let as_new = async || {
+        let token = created.body["token"].as_str().unwrap();
+        world.send(request("GET", "/v1/runs", token).body(Body::empty()).unwrap()).await.status
+    };
+    assert_eq!(as_new().await, StatusCode::OK);
+    let id = created.body["id"].as_str().unwrap();
+    assert_eq!(world.ask("DELETE", &format!("/v1/tokens/{id}"), None).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(as_new().await, StatusCode::UNAUTHORIZED);
+    assert_eq!(create().await.status, StatusCode::CREATED);
+}

@@ -447,3 +447,17 @@ async fn problems_as_they_were_reviewed() {
     }
     golden::compare("problems.txt", &text);
 }
+
+#[tokio::test]
+async fn a_backup_names_the_place_where_no_file_can_be_made() {
+    let world = World::built(|builder| builder.namespace("default")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for place in [folder.path().join("no/such/folder.db"), file.join("below-a-file.db"), folder.path().join("x".repeat(300))] {
+        let place = place.to_string_lossy();
+        let refused = world.ask("POST", "/v1/backup", serde_json::json!({ "path": place })).await;
+        assert_eq!((refused.status.as_u16(), refused.code()), (422, "invalid-path"), "{}", refused.body);
+        assert!(place.starts_with(&refused.body["seen"].as_str().unwrap()[..16]), "{}", refused.body);
+    }
+}

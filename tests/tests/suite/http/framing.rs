@@ -69,6 +69,34 @@ async fn doubtful_requests_end_the_connection() {
             let answer = String::from_utf8_lossy(&answer);
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{name}: {answer:?}");
         }
+        // What could be read as two requests or as one: answered once, and closed. What RFC 9112 allows is read.
+        let body = "{\"task\":\"nobody\"}";
+        let smuggled = format!("{get}Host: localhost\r\n\r\n");
+        let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+        for (name, request, status) in [
+            ("length after chunks", format!("{post}Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n{chunked}{smuggled}"), "404"),
+            ("length before chunks", format!("{post}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}{smuggled}"), "404"),
+            (
+                "identity, chunked",
+                format!("{post}Connection: close\r\nTransfer-Encoding: identity, chunked\r\n\r\n{chunked}{smuggled}"),
+                "404",
+            ),
+            ("chunked, identity", format!("{post}Transfer-Encoding: chunked, identity\r\n\r\n{chunked}{smuggled}"), "400"),
+            ("chunks of HTTP/1.0", format!("{post}Transfer-Encoding: chunked\r\n\r\n{chunked}").replace("HTTP/1.1", "HTTP/1.0"), "400"),
+            ("LF in the head", format!("{get}Host: localhost\r\nConnection: close\r\n\r\n").replace("\r\n", "\n"), "200"),
+            ("LF in chunks", format!("{post}Transfer-Encoding: chunked\r\n\r\n{}{smuggled}", chunked.replace("\r\n", "\n")), "400"),
+        ] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status}")) || answer.starts_with(&format!("HTTP/1.0 {status}")),
+                "{name}: {answer:?}"
+            );
+            assert_eq!(answer.matches("HTTP/1.").count(), 1, "{name}: {answer:?}");
+        }
         // Who goes away before a body is complete has asked for nothing.
         let body = "{\"task\":\"touch\"}";
         for cut in [format!("Content-Length: 100\r\n\r\n{body}"), format!("Transfer-Encoding: chunked\r\n\r\n10\r\n{body}\r\n")] {
