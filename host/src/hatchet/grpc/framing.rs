@@ -46,7 +46,8 @@ impl Messages {
         Self::charged(request, charge)
     }
 
-    fn charged(request: Request, charge: Charge) -> Result<Self, Problem> {
+    /// The same, with its bytes charged to this.
+    pub(super) fn charged(request: Request, charge: Charge) -> Result<Self, Problem> {
         let (head, body) = request.into_parts();
         let named = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
         let kind = named("content-type").and_then(|kind| kind.strip_prefix(MEDIA_TYPE));

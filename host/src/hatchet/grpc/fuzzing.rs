@@ -7,6 +7,8 @@ use prost::Message;
 
 use super::framing::Messages;
 use super::messages;
+use crate::http::InFlight;
+use crate::model::NamespaceId;
 
 /// Reads a body in pieces: the first byte says how long they are, and whether the request says that it is compressed.
 pub(crate) fn fuzz_frames(bytes: &[u8]) {
@@ -15,7 +17,8 @@ pub(crate) fn fuzz_frames(bytes: &[u8]) {
     let encoding = if first & 1 == 0 { "identity" } else { "gzip" };
     let request = Request::builder().header("content-type", "application/grpc").header("grpc-encoding", encoding);
     let request = request.body(Body::from_stream(stream::iter(pieces).boxed())).expect("its head is sound");
-    let Ok(mut messages) = Messages::of(request) else { return };
+    let charge = InFlight::new(64 << 20).charge(NamespaceId(1));
+    let Ok(mut messages) = Messages::charged(request, charge) else { return };
     let read = async { while let Ok(Some(_)) = messages.next::<messages::BulkTriggerWorkflowRequest>().await {} };
     read.now_or_never().expect("all pieces are there");
 }
