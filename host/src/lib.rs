@@ -22,6 +22,7 @@ pub mod model;
 pub mod scheduler;
 mod stand_back;
 pub mod storage;
+mod urgent;
 pub mod zones;
 
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -1,7 +1,7 @@
 //! Lets a call into a guest go on until it returns, or until the host has a reason to end it.
 //!
-//! Used by attempts and by registration. The guest's own work comes first: clocks and signals are looked at only when it waits or when an
-//! epoch made it yield, so that a short call costs no timer.
+//! Used by attempts and by registration. Clocks and signals are looked at only once the guest waited or an epoch made it yield, so that a short
+//! call costs no timer. From then on they are looked at first: a guest whose time is over does not get another turn.
 
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 
 use crate::cancel::CancelSignal;
 use crate::clock::{Clock, Sleep};
+use crate::urgent;
 
 use super::outcome::{Fault, Stop, stop};
 
@@ -32,6 +33,9 @@ pub(super) async fn until_ended<R>(call: impl Future<Output = wasmtime::Result<R
     let mut call = pin!(AssertUnwindSafe(call).catch_unwind());
     let mut alarms = None;
     poll_fn(|cx| {
+        if let Some(stop) = alarms.as_mut().and_then(|alarms: &mut Alarms| alarms.stop(&watch)) {
+            return Poll::Ready(Err(Fault::Stopped(stop)));
+        }
         if let Poll::Ready(ended) = call.as_mut().poll(cx) {
             return Poll::Ready(match ended {
                 Ok(returned) => returned.map_err(Fault::Trapped),
@@ -76,14 +80,22 @@ impl Alarms {
         }
     }
 
-    fn poll(&mut self, watch: &Watch<'_>, cx: &mut Context<'_>) -> Poll<Stop> {
+    /// Why the call ends now, if it does.
+    fn stop(&mut self, watch: &Watch<'_>) -> Option<Stop> {
         if self.grace.is_none() && watch.cancel.is_set() {
             self.grace = Some((watch.clock.elapsed(), watch.clock.sleep(watch.grace)));
         }
         let grace_over = self.grace.as_ref().map(|(at, _)| at.saturating_add(watch.grace));
-        if let Some(stop) = stop(watch.clock.elapsed(), watch.deadline, grace_over, watch.shut_down.is_set()) {
+        stop(watch.clock.elapsed(), watch.deadline, grace_over, watch.shut_down.is_set())
+    }
+
+    fn poll(&mut self, watch: &Watch<'_>, cx: &mut Context<'_>) -> Poll<Stop> {
+        if let Some(stop) = self.stop(watch) {
             return Poll::Ready(stop);
         }
+        // Attempts that compute may be ahead of this one: it must not wait for them to be ended.
+        let urgent = urgent::waker(cx);
+        let cx = &mut Context::from_waker(&urgent);
         let grace = self.grace.as_mut().map(|(_, sleep)| sleep);
         let cancel = if grace.is_some() { None } else { Some(&mut self.cancel) };
         let rang = |alarm: &mut Sleep| Pin::new(alarm).poll(cx).is_ready();
