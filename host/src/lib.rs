@@ -22,6 +22,7 @@ pub mod model;
 pub mod scheduler;
 mod stand_back;
 pub mod storage;
+mod time_limit;
 mod urgent;
 pub mod zones;
 

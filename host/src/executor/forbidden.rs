@@ -4,8 +4,8 @@ use async_trait::async_trait;
 
 use super::{CallError, CronCalls, HostCalls, PauseCalls, ScheduleRequest, Selected};
 use crate::model::{
-    BulkChange, BulkFilter, Cron, CronFilter, CronSettings, Cursor, Due, Existing, Name, Page, Pause, Progress, Run, RunFilter, RunId,
-    Timestamp, UniqueKey, WriteSet,
+    BulkChange, BulkFilter, Cron, CronFilter, CronSettings, Cursor, Due, Existing, Name, Occurrence, Page, Pause, Progress, Run, RunFilter,
+    RunId, Timestamp, UniqueKey, WriteSet,
 };
 
 /// Refuses every call of a guest.
@@ -19,7 +19,7 @@ const FORBIDDEN: CallError = CallError::Forbidden("nothing may be asked of the s
 
 #[async_trait]
 impl HostCalls for Forbidden {
-    fn schedule(&mut self, _request: ScheduleRequest) -> Result<RunId, CallError> {
+    async fn schedule(&mut self, _request: ScheduleRequest) -> Result<RunId, CallError> {
         Err(FORBIDDEN)
     }
 
@@ -35,7 +35,7 @@ impl HostCalls for Forbidden {
         Err(FORBIDDEN)
     }
 
-    fn list(&mut self, _filter: &RunFilter, _page: &Page) -> Result<(Vec<Run>, Option<Cursor>), CallError> {
+    async fn list(&mut self, _filter: &RunFilter, _page: &Page) -> Result<(Vec<Run>, Option<Cursor>), CallError> {
         Err(FORBIDDEN)
     }
 
@@ -59,7 +59,7 @@ impl HostCalls for Forbidden {
         Err(FORBIDDEN)
     }
 
-    fn select(&mut self, _filter: &BulkFilter, _change: BulkChange) -> Result<Selected, CallError> {
+    async fn select(&mut self, _filter: &BulkFilter, _change: BulkChange) -> Result<Selected, CallError> {
         Err(FORBIDDEN)
     }
 
@@ -70,8 +70,9 @@ impl HostCalls for Forbidden {
     }
 }
 
+#[async_trait]
 impl CronCalls for Forbidden {
-    fn create_cron(&mut self, _name: Name, _task: Name, _settings: CronSettings) -> Result<(), CallError> {
+    async fn create_cron(&mut self, _name: Name, _task: Name, _settings: CronSettings) -> Result<(), CallError> {
         Err(FORBIDDEN)
     }
 
@@ -79,11 +80,15 @@ impl CronCalls for Forbidden {
         Err(FORBIDDEN)
     }
 
-    fn crons(&mut self, _filter: &CronFilter) -> Result<(Vec<Cron>, Option<Name>), CallError> {
+    async fn crons(&mut self, _filter: &CronFilter) -> Result<(Vec<Cron>, Option<Name>), CallError> {
         Err(FORBIDDEN)
     }
 
-    fn update_cron(&mut self, _name: &Name, _settings: CronSettings) -> Result<(), CallError> {
+    async fn update_cron(&mut self, _name: &Name, _settings: CronSettings) -> Result<(), CallError> {
+        Err(FORBIDDEN)
+    }
+
+    async fn next_of_cron(&mut self, _name: &Name, _count: usize) -> Result<Vec<Occurrence>, CallError> {
         Err(FORBIDDEN)
     }
 
@@ -99,11 +104,11 @@ impl CronCalls for Forbidden {
         Err(FORBIDDEN)
     }
 
-    fn trigger_cron(&mut self, _name: &Name) -> Result<RunId, CallError> {
+    async fn trigger_cron(&mut self, _name: &Name) -> Result<RunId, CallError> {
         Err(FORBIDDEN)
     }
 
-    fn backfill_cron(&mut self, _name: &Name, _from: Timestamp, _until: Timestamp) -> Result<u32, CallError> {
+    async fn backfill_cron(&mut self, _name: &Name, _from: Timestamp, _until: Timestamp) -> Result<u32, CallError> {
         Err(FORBIDDEN)
     }
 }

@@ -86,7 +86,7 @@ pub struct AttemptReport {
 #[async_trait]
 pub trait HostCalls: CronCalls + PauseCalls + Send + 'static {
     /// Buffers a new run; its id is final.
-    fn schedule(&mut self, request: ScheduleRequest) -> Result<RunId, CallError>;
+    async fn schedule(&mut self, request: ScheduleRequest) -> Result<RunId, CallError>;
 
     /// Stores a new run at once, whatever becomes of the attempt. The request has a unique key.
     async fn schedule_detached(&mut self, request: ScheduleRequest) -> Result<RunId, CallError>;
@@ -98,7 +98,7 @@ pub trait HostCalls: CronCalls + PauseCalls + Send + 'static {
     fn find_by_unique_key(&mut self, key: &UniqueKey) -> Result<Option<Existing>, CallError>;
 
     /// Reads a page of runs, and where the next one begins.
-    fn list(&mut self, filter: &RunFilter, page: &Page) -> Result<(Vec<Run>, Option<Cursor>), CallError>;
+    async fn list(&mut self, filter: &RunFilter, page: &Page) -> Result<(Vec<Run>, Option<Cursor>), CallError>;
 
     /// Buffers a move.
     fn reschedule(&mut self, run: RunId, due: Due) -> Result<(), CallError>;
@@ -117,7 +117,7 @@ pub trait HostCalls: CronCalls + PauseCalls + Send + 'static {
 
     /// The runs that match now, divided by whether the change can be done to them. Those that it can be done to are at most as many as there is
     /// room for writes, else the limit.
-    fn select(&mut self, filter: &BulkFilter, change: BulkChange) -> Result<Selected, CallError>;
+    async fn select(&mut self, filter: &BulkFilter, change: BulkChange) -> Result<Selected, CallError>;
 
     /// Shows how far the attempt has come.
     fn progress(&mut self, progress: Progress);

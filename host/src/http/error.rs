@@ -173,6 +173,8 @@ impl From<StorageError> for Problem {
                 Self::new(unavailable, code, "it is unknown whether the change was stored; repeat it with the same unique key")
             }
             StorageError::Overloaded(_) => Self { retry_after: Some(1), ..Self::new(unavailable, code, error.to_string()) },
+            StorageError::Crowded(_) => Self { retry_after: Some(1), ..Self::new(unavailable, code, error.to_string()) },
+            StorageError::TooLong => Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string()),
             StorageError::Full => Self::new(StatusCode::INSUFFICIENT_STORAGE, code, error.to_string()),
             StorageError::Locked => Self { retry_after: Some(5), ..Self::new(unavailable, code, error.to_string()) },
             StorageError::Unavailable(_) => Self { retry_after: Some(5), ..Self::new(unavailable, code, "the storage is not available") },
@@ -254,6 +256,8 @@ mod tests {
             (Error::Quota("full".into()), 429, "quota-exceeded"),
             (Error::Storage(StorageError::OutcomeUnknown("EIO at /secret/path".into())), 503, "outcome-unknown"),
             (Error::Storage(StorageError::Overloaded(9)), 503, "overloaded"),
+            (Error::Storage(StorageError::Crowded(9)), 503, "overloaded"),
+            (Error::Storage(StorageError::TooLong), 422, "read-too-long"),
             (Error::Storage(StorageError::Full), 507, "storage-full"),
             (Error::Storage(StorageError::Locked), 503, "database-locked"),
             (Error::Storage(StorageError::Unavailable("at /secret/path".into())), 503, "unavailable"),

@@ -137,6 +137,22 @@ pub const SCHEMA_BYTES_MAX: usize = 64 << 10;
 pub const SCHEMA_REFERENCES_MAX: usize = 256;
 /// Ways through a task's input schema, each followed once for each value of an input that it fits.
 pub const SCHEMA_WAYS_MAX: u64 = 10_000;
+/// Different patterns in a task's input schema.
+pub const SCHEMA_PATTERNS_MAX: usize = 1_000;
+/// Bytes that one pattern of a schema is compiled to.
+pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1 << 20;
+/// The same for a sequence of characters and counts, such as `^.{1,1000}$`, which is compiled only for text that is not ASCII.
+pub const SCHEMA_SEQUENCE_BYTES_MAX: usize = 4 << 20;
+/// Bytes that all patterns of a schema are compiled to.
+pub const SCHEMA_PATTERNS_BYTES_MAX: usize = 8 << 20;
+/// Bytes of all compiled schemas of a host. Those unused for longest are dropped, and compiled again when they are needed.
+pub const COMPILED_SCHEMAS_BYTES_MAX: u64 = 128 << 20;
+/// Work of checking one input against its schema, in units of about a nanosecond.
+pub const SCHEMA_WORK_MAX: u64 = 100_000_000;
+/// Work of such checks that one call of a guest, or one request, does on the thread that serves it. The rest is done elsewhere.
+pub const SCHEMA_WORK_AT_ONCE_MAX: u64 = 1_000_000;
+/// Bytes of a schema that is compiled on a thread that serves guests or requests.
+pub const SCHEMA_BYTES_AT_ONCE_MAX: usize = 2 << 10;
 /// Bytes of a progress note.
 pub const PROGRESS_NOTE_BYTES_MAX: usize = 256;
 /// Bytes of a failure's explanation that are kept.

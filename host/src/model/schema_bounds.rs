@@ -69,12 +69,34 @@ fn collect<'a>(part: &'a Value, whole: &'a Value, targets: &mut BTreeMap<&'a str
     }
 }
 
-fn resolve<'a>(target: &str, whole: &'a Value) -> Result<&'a Value, Invalid> {
+/// The subschema that a reference means.
+pub(super) fn resolve<'a>(target: &str, whole: &'a Value) -> Result<&'a Value, Invalid> {
     let Some(pointer) = target.strip_prefix('#') else {
         let reason = "a reference out of the schema; nothing is fetched, so put what it means under `$defs` and refer to that";
         return Err(invalid(reason.into()).seen(target));
     };
-    whole.pointer(pointer).ok_or_else(|| invalid("a reference to what is not there; write for example #/$defs/line".into()).seen(target))
+    let found = percent_decoded(pointer).and_then(|pointer| whole.pointer(&pointer));
+    found.ok_or_else(|| invalid("a reference to what is not there; write for example #/$defs/line".into()).seen(target))
+}
+
+/// The text without escapes such as `%20`, as the fragment of a URI is read; `None` if that is not UTF-8.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = after.first_chunk::<2>().filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        match escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                decoded.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                decoded.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(decoded).ok()
 }
 
 /// Refuses a reference that leads back to itself without having gone deeper into the value.

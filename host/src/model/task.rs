@@ -1,6 +1,9 @@
 //! A registered task: a name, the component behind it, and how its runs are treated.
 
-use super::{Digest, Grants, InputSchema, Invalid, Metadata, Name, NamespaceId, Pause, Payload, PolicySettings, TaskPolicy, Timestamp};
+use super::{
+    Digest, Effort, Grants, InputSchema, Invalid, Metadata, Misfit, Name, NamespaceId, Pause, Payload, PolicySettings, TaskPolicy,
+    Timestamp,
+};
 
 /// The key of a task inside one database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,8 +40,8 @@ pub struct Task {
 
 impl Task {
     /// Refuses an input that does not fit the task's schema. `field` names it in the error.
-    pub fn check_input(&self, input: &Payload, field: &str) -> Result<(), Invalid> {
-        self.input_schema.as_ref().map_or(Ok(()), |schema| schema.check(input, field))
+    pub fn check_input(&self, input: &Payload, field: &str, effort: &mut Effort) -> Result<(), Misfit> {
+        self.input_schema.as_ref().map_or(Ok(()), |schema| schema.check(input, field, effort))
     }
 
     /// Refuses a run whose lane would have too long a name.

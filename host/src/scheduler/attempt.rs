@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 
 use super::creates::GuestCreates;
 use super::guest_calls::GuestCalls;
+use super::long_work::LongWork;
 use crate::clock::Clock;
 use crate::executor::{AttemptReport, AttemptRequest, Executor};
 use crate::model::{
@@ -25,6 +26,8 @@ pub(super) struct Attempts {
     /// Set when the host can't wait any longer for attempts in flight.
     pub(super) shut_down: CancelSignal,
     pub(super) guest_creates: Arc<GuestCreates>,
+    /// Where guests' calls go on that take long.
+    pub(super) long: Arc<LongWork>,
     /// Spreads retries. Drawn from after failures only, so that the lock is never in the way of a run that succeeds.
     pub(super) chance: Mutex<fastrand::Rng>,
 }
@@ -73,7 +76,8 @@ impl Attempts {
             },
         };
         let parent = ParentRun { id: claim.run, lineage: claim.lineage };
-        let calls = GuestCalls::new(self.storage.clone(), self.clock.clone(), self.guest_creates.clone(), claim.task.namespace, parent);
+        let (storage, clock) = (self.storage.clone(), self.clock.clone());
+        let calls = GuestCalls::new(storage, clock, self.guest_creates.clone(), self.long.clone(), claim.task.namespace, parent);
         let request = AttemptRequest {
             task: claim.task.clone(),
             run: claim.run,

@@ -14,6 +14,7 @@ use super::cpu_bound::CpuBound;
 use super::creates::GuestCreates;
 use super::crew::Crew;
 use super::keeper;
+use super::long_work::LongWork;
 use super::watchdog::Watchdog;
 use super::worker::Worker;
 use crate::clock::Clock;
@@ -44,6 +45,7 @@ pub(super) struct Parts {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) executor: Arc<dyn Executor>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) long: Arc<LongWork>,
     pub(super) threads: usize,
     /// Attempts in flight on all of them together: 1 to [`IN_FLIGHT_MAX`].
     pub(super) slots: usize,
@@ -82,6 +84,7 @@ impl Background {
             clock: parts.clock.clone(),
             shut_down: crew.shut_down.clone(),
             guest_creates: Arc::new(parts.guest_creates),
+            long: parts.long,
             chance: Mutex::new(fastrand::Rng::with_seed(parts.seed)),
         });
         for (number, send) in workers.into_iter().enumerate() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::background::{Background, IN_FLIGHT_MAX, Parts};
 use super::component_source::StorageComponentSource;
 use super::creates::GuestCreates;
+use super::long_work::LongWork;
 use super::watchdog::{AwakeClock, Watchdog};
 use super::{Core, Error, Scheduler, keeper, namespaces};
 use crate::clock::{Clock, SystemClock};
@@ -265,18 +266,19 @@ impl SchedulerBuilder {
         }
         // Only now: a crash in the middle of the sweep must not make the rest of the gap forgotten.
         storage.heartbeat(now).await?;
+        let long = Arc::new(LongWork::start().map_err(|error| cannot("the threads for long work", error))?);
         let background = if self.paused {
             Background::default()
         } else {
-            let (storage, executor, clock) = (storage.clone(), executor.clone(), clock.clone());
+            let (storage, executor, clock, long) = (storage.clone(), executor.clone(), clock.clone(), long.clone());
             let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
             let guest_creates = GuestCreates::new(self.guest_creates);
-            let parts = Parts { storage, executor, clock, threads, slots, seed, watchdog, guest_creates };
+            let parts = Parts { storage, executor, clock, long, threads, slots, seed, watchdog, guest_creates };
             Background::start(parts).map_err(|error| cannot("the threads that execute guests", error))?
         };
         let (tokens, forecasts, secret, changes) = (Default::default(), Default::default(), storage.secret(), storage.clone());
         let allowed_grants = self.allowed_grants;
-        let core = Core { storage, sqlite, executor, clock, background, tokens, forecasts, secret, allowed_grants, listeners };
+        let core = Core { storage, sqlite, executor, clock, background, long, tokens, forecasts, secret, allowed_grants, listeners };
         Ok(Scheduler { core: Arc::new(core), namespace, changes, role: None })
     }
 }

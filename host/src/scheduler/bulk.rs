@@ -102,6 +102,7 @@ impl Scheduler {
             let (filter, page) = (fit.clone(), Page::new(PAGE_SIZE_MAX, cursor, Order::OldestFirst)?);
             let (next, counted, refused, seen) = self
                 .read(move |storage, namespace, now| {
+                    let mut keys = keys.clone();
                     let (runs, next) = storage.list(namespace, &filter, &page, now)?;
                     let (mut counted, mut refused) = (0, Vec::new());
                     for run in runs {

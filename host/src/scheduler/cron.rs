@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::input_check::check_input;
 use super::{Error, Scheduler};
 use crate::model::limits::PAGE_SIZE_MAX;
 use crate::model::{
-    Cron, CronChange, CronFilter, CronRule, CronSpec, Invalid, Metadata, MissedPolicy, Name, Occurrence, Origin, Pause, Payload, RunId,
-    Timestamp, check_priority,
+    Cron, CronChange, CronFilter, CronRule, CronSpec, Effort, Invalid, Metadata, MissedPolicy, Name, Occurrence, Origin, Pause, Payload,
+    RunId, Timestamp, check_priority,
 };
 use crate::storage::CronError;
 
@@ -121,7 +122,7 @@ impl<'a> NewCron<'a> {
         }
         let (name, task) = (Name::parse(&self.name, "name")?, Name::parse(&self.task, "task")?);
         if let Some(task) = scheduler.task(task.as_str()) {
-            task.check_input(&self.input, "input")?;
+            check_input(&scheduler.core.long, &task, &self.input, "input", &mut Effort::at_once()).await?;
             task.check_lane(&self.input, &self.metadata)?;
         }
         let now = scheduler.now();
@@ -215,7 +216,7 @@ impl Scheduler {
         let CronUpdate { expression, timezone, start, end, jitter, mut change } = update;
         if let Some(task) = self.task(before.spec.task.as_str()) {
             let spec = before.spec.clone().with(change.clone());
-            task.check_input(&spec.input, "input")?;
+            check_input(&self.core.long, &task, &spec.input, "input", &mut Effort::at_once()).await?;
             task.check_lane(&spec.input, &spec.metadata)?;
         }
         check_max_count(change.max_count.flatten())?;
@@ -268,10 +269,12 @@ impl Scheduler {
     pub async fn backfill_cron(&self, name: &str, from: Timestamp, until: Timestamp, dry_run: bool) -> Result<Backfill, Error> {
         let cron = self.get_cron(name).await?;
         let now = self.now();
-        let planned = cron.spec.rule.past(from, until, now)?;
+        let rule = cron.spec.rule;
+        let planned = self.core.long.run(self.namespace.id, move || rule.past(from, until, now)).await??;
         let mut made = 0;
         if !dry_run {
-            let room = self.core.storage.has_room(self.namespace.id, planned.len(), now)?;
+            let count = planned.len();
+            let room = self.read(move |storage, namespace, now| storage.has_room(namespace, count, now)).await?;
             room.map_err(|max| Error::Quota(format!("{max} runs may wait in this namespace; delete some, or choose a shorter range")))?;
             for slice in planned.chunks(BACKFILL_SLICE) {
                 made += self.changes.backfill_cron(self.namespace.id, cron.name.clone(), slice.to_vec(), now).await??;
@@ -282,7 +285,9 @@ impl Scheduler {
 
     /// The next planned times of a cron, with what the clocks do to them: at most 500.
     pub async fn next_of_cron(&self, name: &str, count: usize) -> Result<Vec<Occurrence>, Error> {
-        Ok(self.get_cron(name).await?.next(self.now(), count.min(PAGE_SIZE_MAX)))
+        let (cron, now) = (self.get_cron(name).await?, self.now());
+        // Of a rule that fires rarely, each of them takes some milliseconds to find.
+        Ok(self.core.long.run(self.namespace.id, move || cron.next(now, count.min(PAGE_SIZE_MAX))).await?)
     }
 }
 

@@ -3,12 +3,16 @@
 //! Each write is checked at once against what is stored and what the attempt wrote before; the attempt's outcome commits it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
 
 use super::guest_calls::{GuestCalls, unavailable};
 use crate::executor::{CallError, CronCalls, ScheduleRequest};
 use crate::model::limits::{PAYLOAD_BYTES_MAX, WRITES_PER_ATTEMPT_MAX};
 use crate::model::{
-    Cron, CronFilter, CronOccurrence, CronSettings, CronSpec, Due, Name, NewRun, Origin, Pause, Payload, RunId, Timestamp, Write,
+    Cron, CronFilter, CronOccurrence, CronSettings, CronSpec, Due, Name, NewRun, Occurrence, Origin, Pause, Payload, RunId, Task,
+    Timestamp, Write,
 };
 
 /// Bytes of inputs after which a page of crons ends early.
@@ -64,9 +68,8 @@ impl GuestCalls {
     }
 
     /// Its runs must be runs that its task takes.
-    fn check_cron(&self, spec: &CronSpec) -> Result<(), CallError> {
-        let task = self.storage.task(self.namespace, spec.task.as_str()).ok_or_else(|| CallError::TaskNotFound(spec.task.to_string()))?;
-        task.check_input(&spec.input, "input")?;
+    async fn check_cron(&self, spec: &CronSpec) -> Result<(), CallError> {
+        let task = self.task_for(&spec.task, &spec.input).await?;
         task.check_lane(&spec.input, &spec.metadata).map_err(CallError::from)
     }
 
@@ -104,10 +107,10 @@ fn occurrence_of(cron: &Cron) -> ScheduleRequest {
 
 impl GuestCalls {
     /// Schedules a run of a cron: a follow-up of this attempt, which counts as one.
-    fn occur(&mut self, cron: &Cron, planned_at: Option<Timestamp>, now: Timestamp) -> Result<RunId, CallError> {
-        let run = self.new_run(occurrence_of(cron), now)?;
+    async fn occur(&mut self, task: Arc<Task>, cron: &Cron, planned_at: Option<Timestamp>, now: Timestamp) -> Result<RunId, CallError> {
+        let run = self.new_run(task, occurrence_of(cron), now)?;
         let occurrence = Some(CronOccurrence { cron: Some(cron.name.clone()), planned_at, skipped: None });
-        self.follow_up(NewRun { occurrence, ..run }, now)
+        self.follow_up(NewRun { occurrence, ..run }, now).await
     }
 
     /// The planned times of the cron for which this attempt has made runs.
@@ -123,11 +126,12 @@ impl GuestCalls {
     }
 }
 
+#[async_trait]
 impl CronCalls for GuestCalls {
-    fn create_cron(&mut self, name: Name, task: Name, settings: CronSettings) -> Result<(), CallError> {
+    async fn create_cron(&mut self, name: Name, task: Name, settings: CronSettings) -> Result<(), CallError> {
         let now = self.clock.now();
         let spec = settings.create(task, now, &self.storage.zones().current())?;
-        self.check_cron(&spec)?;
+        self.check_cron(&spec).await?;
         if self.find_cron(&name)?.is_some() {
             return Err(CallError::CronExists(name.to_string()));
         }
@@ -141,13 +145,14 @@ impl CronCalls for GuestCalls {
         self.find_cron(name)?.ok_or_else(|| CallError::CronNotFound(name.to_string()))
     }
 
-    fn crons(&mut self, filter: &CronFilter) -> Result<(Vec<Cron>, Option<Name>), CallError> {
+    async fn crons(&mut self, filter: &CronFilter) -> Result<(Vec<Cron>, Option<Name>), CallError> {
         // One more than fits, to know whether the page is the last one.
         let wanted = filter.limit + 1;
         let mut asked = CronFilter { limit: wanted.min(READ_AT_ONCE), ..filter.clone() };
         let (mut crons, mut bytes): (Vec<Cron>, usize) = (Vec::new(), 0);
         let is_whole = loop {
-            let stored = self.storage.crons(self.namespace, &asked, self.clock.now()).map_err(unavailable)?;
+            let page = asked.clone();
+            let stored = self.read(move |storage, namespace, now| storage.crons(namespace, &page, now)).await?;
             let is_whole = stored.len() < asked.limit;
             asked.after = stored.last().map(|cron| cron.name.clone());
             crons.extend(stored.into_iter().filter(|cron| !self.own_crons.contains_key(&cron.name)).inspect(|cron| bytes += size(cron)));
@@ -181,12 +186,18 @@ impl CronCalls for GuestCalls {
         Ok((page, next))
     }
 
-    fn update_cron(&mut self, name: &Name, settings: CronSettings) -> Result<(), CallError> {
+    async fn next_of_cron(&mut self, name: &Name, count: usize) -> Result<Vec<Occurrence>, CallError> {
+        let (cron, now) = (self.cron(name)?, self.clock.now());
+        // Of a rule that fires rarely, each of them takes some milliseconds to find.
+        self.compute(move || cron.next(now, count)).await
+    }
+
+    async fn update_cron(&mut self, name: &Name, settings: CronSettings) -> Result<(), CallError> {
         let now = self.clock.now();
         let cron = self.changeable_cron(name)?;
         let new_input = settings.input.is_some();
         let change = settings.change(&cron.spec, cron.version, now, &self.storage.zones().current())?;
-        self.check_cron(&cron.spec.clone().with(change.clone()))?;
+        self.check_cron(&cron.spec.clone().with(change.clone())).await?;
         self.push(Write::ChangeCron(name.clone(), Box::new(change.clone())))?;
         self.see_cron(Cron { spec: cron.spec.clone().with(change), ..cron }, new_input, now);
         Ok(())
@@ -216,15 +227,18 @@ impl CronCalls for GuestCalls {
         Ok(())
     }
 
-    fn trigger_cron(&mut self, name: &Name) -> Result<RunId, CallError> {
+    async fn trigger_cron(&mut self, name: &Name) -> Result<RunId, CallError> {
         let cron = self.cron(name)?;
-        self.occur(&cron, None, self.clock.now())
+        let task = self.task_for(&cron.spec.task, &cron.spec.input).await?;
+        self.occur(task, &cron, None, self.clock.now()).await
     }
 
-    fn backfill_cron(&mut self, name: &Name, from: Timestamp, until: Timestamp) -> Result<u32, CallError> {
+    async fn backfill_cron(&mut self, name: &Name, from: Timestamp, until: Timestamp) -> Result<u32, CallError> {
         let (cron, now) = (self.cron(name)?, self.clock.now());
-        let mut planned = cron.spec.rule.past(from, until, now)?;
-        let made = self.storage.made(self.namespace, name, from, until).map_err(unavailable)?;
+        let rule = cron.spec.rule.clone();
+        let mut planned = self.compute(move || rule.past(from, until, now)).await??;
+        let wanted = name.clone();
+        let made = self.read(move |storage, namespace, _| storage.made(namespace, &wanted, from, until)).await?;
         let made: BTreeSet<_> = made.into_iter().chain(self.own_occurrences(name)).collect();
         planned.retain(|planned| !made.contains(planned));
         let room = self.writes().room();
@@ -232,8 +246,9 @@ impl CronCalls for GuestCalls {
             let asked = (WRITES_PER_ATTEMPT_MAX - room + planned.len()) as u64;
             return Err(CallError::Limit { limit: "writes-per-attempt", max: WRITES_PER_ATTEMPT_MAX as u64, asked });
         }
+        let task = self.task_for(&cron.spec.task, &cron.spec.input).await?;
         for planned in &planned {
-            self.occur(&cron, Some(*planned), now)?;
+            self.occur(task.clone(), &cron, Some(*planned), now).await?;
         }
         Ok(planned.len() as u32)
     }

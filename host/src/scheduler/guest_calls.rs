@@ -7,19 +7,23 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::Error;
 use super::creates::GuestCreates;
 use super::cron_calls::OwnCrons;
+use super::input_check::check_input;
+use super::long_work::{LongWork, ON_WORKER_MAX, WORK_MAX};
 use super::own_writes::{OwnWrites, merge, place};
 use super::pause_calls::OwnPauses;
 use crate::clock::Clock;
 use crate::executor::{CallError, HostCalls, ScheduleRequest, Selected};
 use crate::model::limits::{DEPTH_MAX, LIVE_PER_ROOT_MAX, PAGE_SIZE_MAX, REFUSED_LISTED_MAX, WRITES_PER_ATTEMPT_MAX};
 use crate::model::{
-    BulkChange, BulkFilter, Cursor, Due, Existing, Invalid, Lineage, NamespaceId, NewRun, Order, Origin, Page, ParentRun, Payload,
-    Progress, RateLimit, Run, RunFilter, RunId, Status, Timestamp, Unfit, Unique, UniqueKey, UniqueMode, Verdict, Write, WriteSet,
-    check_max_attempts, check_priority, check_timeout,
+    BulkChange, BulkFilter, Cursor, Due, Effort, Existing, Invalid, Lineage, Name, NamespaceId, NewRun, Order, Origin, Page, ParentRun,
+    Payload, Progress, RateLimit, Run, RunFilter, RunId, Status, Task, Timestamp, Unfit, Unique, UniqueKey, UniqueMode, Verdict, Write,
+    WriteSet, check_max_attempts, check_priority, check_timeout,
 };
 use crate::storage::{ChangeError, CreateError, RunBytesFull, Storage, StorageError};
+use crate::time_limit;
 
 /// Bytes of inputs and outputs after which a page of runs ends early: more than a page of storage has.
 const PAGE_BYTES_MAX: usize = 16 << 20;
@@ -29,6 +33,7 @@ pub(super) struct GuestCalls {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) clock: Arc<dyn Clock>,
     creates: Arc<GuestCreates>,
+    long: Arc<LongWork>,
     pub(super) namespace: NamespaceId,
     parent: ParentRun,
     /// To be committed, in this order.
@@ -44,6 +49,7 @@ impl GuestCalls {
         storage: Arc<dyn Storage>,
         clock: Arc<dyn Clock>,
         creates: Arc<GuestCreates>,
+        long: Arc<LongWork>,
         namespace: NamespaceId,
         parent: ParentRun,
     ) -> Self {
@@ -51,6 +57,7 @@ impl GuestCalls {
             storage,
             clock,
             creates,
+            long,
             namespace,
             parent,
             writes: WriteSet::default(),
@@ -60,11 +67,33 @@ impl GuestCalls {
         }
     }
 
-    /// The run that `request` asks for, with its final id.
-    pub(super) fn new_run(&self, request: ScheduleRequest, now: Timestamp) -> Result<NewRun, CallError> {
-        let task = self.storage.task(self.namespace, request.task.as_str());
-        let task = task.ok_or_else(|| CallError::TaskNotFound(request.task.as_str().into()))?;
-        task.check_input(&request.input, "input")?;
+    /// Reads: at once for a few milliseconds, and then, if that was not enough, on a thread for long work.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl Fn(&dyn Storage, NamespaceId, Timestamp) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, CallError> {
+        let (storage, namespace, now) = (self.storage.clone(), self.namespace, self.clock.now());
+        self.long.read(namespace, ON_WORKER_MAX, move || read(storage.as_ref(), namespace, now)).await.map_err(unavailable)
+    }
+
+    /// Computes on a thread for long work.
+    pub(super) async fn compute<T: Send + 'static>(&self, compute: impl FnOnce() -> T + Send + 'static) -> Result<T, CallError> {
+        self.long.run(self.namespace, compute).await.map_err(unavailable)
+    }
+
+    /// The task of this name, if the input fits its schema.
+    pub(super) async fn task_for(&self, task: &Name, input: &Payload) -> Result<Arc<Task>, CallError> {
+        let task = self.storage.task(self.namespace, task.as_str()).ok_or_else(|| CallError::TaskNotFound(task.to_string()))?;
+        match check_input(&self.long, &task, input, "input", &mut Effort::at_once()).await {
+            Ok(()) => Ok(task),
+            Err(Error::Invalid(invalid)) => Err(invalid.into()),
+            Err(Error::Storage(error)) => Err(unavailable(error)),
+            Err(_) => Err(CallError::Unavailable),
+        }
+    }
+
+    /// The run that `request` asks for, with its final id. `task` is what [`task_for`](Self::task_for) found.
+    pub(super) fn new_run(&self, task: Arc<Task>, request: ScheduleRequest, now: Timestamp) -> Result<NewRun, CallError> {
         task.check_lane(&request.input, &request.metadata)?;
         let trigger_at = match request.unique_key.as_ref().and_then(|unique| unique.due(now)) {
             Some(due) => due,
@@ -165,13 +194,14 @@ impl GuestCalls {
     }
 
     /// The runs that match now: at most as many as there is room for writes, else the limit.
-    fn matching(&self, filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
+    async fn matching(&self, filter: &RunFilter) -> Result<Vec<RunId>, CallError> {
         let room = self.writes.room();
         let mut ids: Vec<_> = self.own.matching(filter).map(|run| run.id).collect();
         let mut cursor = None;
         loop {
             let page = Page::new(PAGE_SIZE_MAX, cursor, Order::OldestFirst)?;
-            let (stored, next) = self.storage.list_ids(self.namespace, filter, &page, self.clock.now()).map_err(unavailable)?;
+            let filter = filter.clone();
+            let (stored, next) = self.read(move |storage, namespace, now| storage.list_ids(namespace, &filter, &page, now)).await?;
             ids.extend(stored.into_iter().filter(|run| !self.own.concern(*run)));
             if ids.len() > room {
                 let asked = (WRITES_PER_ATTEMPT_MAX - room + ids.len()) as u64;
@@ -186,10 +216,10 @@ impl GuestCalls {
     }
 
     /// The first runs that match now, in order of id, without their inputs and outputs.
-    fn first(&mut self, filter: &RunFilter, count: usize) -> Result<Vec<Run>, CallError> {
+    async fn first(&mut self, filter: &RunFilter, count: usize) -> Result<Vec<Run>, CallError> {
         let (mut found, mut cursor) = (Vec::new(), None);
         loop {
-            let (runs, next) = self.list(filter, &Page::new(count, cursor, Order::OldestFirst)?)?;
+            let (runs, next) = self.list(filter, &Page::new(count, cursor, Order::OldestFirst)?).await?;
             found.extend(runs.into_iter().map(|run| Run { input: Payload::null(), output: None, ..run }));
             if found.len() >= count || next.is_none() {
                 found.truncate(count);
@@ -200,14 +230,21 @@ impl GuestCalls {
     }
 
     /// How many runs match now.
-    fn count(&self, filter: &RunFilter) -> Result<u64, CallError> {
-        let now = self.clock.now();
-        let mut count = self.storage.count(self.namespace, filter, now).map_err(unavailable)?;
-        for run in self.own.stored() {
-            let stored = self.storage.get(self.namespace, run, now).map_err(unavailable)?;
-            count = count.saturating_sub(u64::from(stored.is_some_and(|stored| filter.matches(&stored))));
-        }
-        Ok(count + self.own.matching(filter).count() as u64)
+    async fn count(&self, filter: &RunFilter) -> Result<u64, CallError> {
+        let own = self.own.matching(filter).count() as u64;
+        let (filter, concerned) = (filter.clone(), self.own.stored().collect::<Vec<_>>());
+        let stored = self.read(move |storage, namespace, now| {
+            let mut count = storage.count(namespace, &filter, now)?;
+            for run in &concerned {
+                if time_limit::is_over() {
+                    return Err(StorageError::TooLong);
+                }
+                let stored = storage.get(namespace, *run, now)?;
+                count = count.saturating_sub(u64::from(stored.is_some_and(|stored| filter.matches(&stored))));
+            }
+            Ok(count)
+        });
+        Ok(stored.await? + own)
     }
 
     /// Replaces the attempt's earlier write to a run that is still scheduled, so that at the commit it is judged by the
@@ -220,11 +257,11 @@ impl GuestCalls {
     }
 
     /// Counts a run that is about to be created, whatever becomes of the attempt: a bomb that fails costs as much as one that does not.
-    fn count_create(&self) -> Result<(), CallError> {
+    async fn count_create(&self) -> Result<(), CallError> {
         let limit = |rate: RateLimit| CallError::Limit { limit: "guest-creates", max: rate.count.into(), asked: u64::from(rate.count) + 1 };
         let own = self.storage.quotas_of(self.namespace).guest_creates;
         self.creates.take(self.namespace, own, self.clock.elapsed()).map_err(limit)?;
-        let room = self.storage.has_room(self.namespace, 1, self.clock.now()).map_err(unavailable)?;
+        let room = self.read(|storage, namespace, now| storage.has_room(namespace, 1, now)).await?;
         room.map_err(|max| CallError::Limit { limit: "live-per-namespace", max, asked: max + 1 })?;
         let full =
             |full: RunBytesFull| CallError::Limit { limit: "run-bytes-per-namespace", max: full.max, asked: full.held.max(full.max) + 1 };
@@ -232,8 +269,8 @@ impl GuestCalls {
     }
 
     /// Schedules a run of this attempt's own that no unique key concerns.
-    pub(super) fn follow_up(&mut self, run: NewRun, now: Timestamp) -> Result<RunId, CallError> {
-        self.count_create()?;
+    pub(super) async fn follow_up(&mut self, run: NewRun, now: Timestamp) -> Result<RunId, CallError> {
+        self.count_create().await?;
         let id = run.id;
         self.push(Write::Schedule(Box::new(run.clone())))?;
         self.own.schedule(&run, now);
@@ -251,9 +288,10 @@ impl GuestCalls {
 
 #[async_trait]
 impl HostCalls for GuestCalls {
-    fn schedule(&mut self, request: ScheduleRequest) -> Result<RunId, CallError> {
+    async fn schedule(&mut self, request: ScheduleRequest) -> Result<RunId, CallError> {
+        let task = self.task_for(&request.task, &request.input).await?;
         let now = self.clock.now();
-        let mut run = self.new_run(request, now)?;
+        let mut run = self.new_run(task, request, now)?;
         if let Some(unique) = run.unique_key.clone() {
             if let Some(holder) = self.schedule_over_own(&mut run, &unique)? {
                 return Ok(holder);
@@ -263,20 +301,21 @@ impl HostCalls for GuestCalls {
                 return Ok(holder);
             }
         }
-        self.follow_up(run, now)
+        self.follow_up(run, now).await
     }
 
     async fn schedule_detached(&mut self, request: ScheduleRequest) -> Result<RunId, CallError> {
         if request.unique_key.is_none() {
             return Err(Invalid::new("invalid-unique-key", "unique-key", "a detached run needs one, because the attempt may repeat").into());
         }
+        let task = self.task_for(&request.task, &request.input).await?;
         let now = self.clock.now();
-        let run = self.new_run(request, now)?;
+        let run = self.new_run(task, request, now)?;
         // An equal one too: it is not committed, and would find its key taken when it is.
         if let Some(own) = self.own_holder(&run) {
             return Err(CallError::UniqueKeyTaken(own.id));
         }
-        self.count_create()?;
+        self.count_create().await?;
         let created = self.storage.create(self.namespace, vec![run], now).await.map_err(refused)?;
         Ok(created[0].id())
     }
@@ -307,11 +346,12 @@ impl HostCalls for GuestCalls {
         Ok(holder.and_then(|holder| self.own.apply_to_holder(holder)).and_then(|holder| holder.holding(now)))
     }
 
-    fn list(&mut self, filter: &RunFilter, page: &Page) -> Result<(Vec<Run>, Option<Cursor>), CallError> {
+    async fn list(&mut self, filter: &RunFilter, page: &Page) -> Result<(Vec<Run>, Option<Cursor>), CallError> {
         let filter = filter.clone().checked()?;
         let mut page = *page;
         loop {
-            let (mut stored, next) = self.storage.list(self.namespace, &filter, &page, self.clock.now()).map_err(unavailable)?;
+            let asked = filter.clone();
+            let (mut stored, next) = self.read(move |storage, namespace, now| storage.list(namespace, &asked, &page, now)).await?;
             stored.retain(|run| !self.own.concern(run.id));
             let (mut runs, mut next) = merge(&page, stored, next, self.own.matching(&filter));
             let mut bytes = 0;
@@ -393,19 +433,22 @@ impl HostCalls for GuestCalls {
         Ok(())
     }
 
-    fn select(&mut self, filter: &BulkFilter, change: BulkChange) -> Result<Selected, CallError> {
+    async fn select(&mut self, filter: &BulkFilter, change: BulkChange) -> Result<Selected, CallError> {
         let parts = change.parts(filter);
-        let fit = parts.fit.as_ref().map_or(Ok(Vec::new()), |fit| self.matching(fit))?;
+        let fit = match &parts.fit {
+            Some(fit) => self.matching(fit).await?,
+            None => Vec::new(),
+        };
         let mut refused = Vec::new();
         for unfit in &parts.unfit {
-            let runs = self.first(unfit, REFUSED_LISTED_MAX)?;
+            let runs = self.first(unfit, REFUSED_LISTED_MAX).await?;
             refused.extend(runs.iter().filter_map(|run| change.verdict(run).err().map(|unfit| (run.id, call_error(run.id, unfit)))));
         }
         refused.sort_unstable_by_key(|(run, _)| *run);
         refused.truncate(REFUSED_LISTED_MAX);
         let refused_total = match parts.unfit.is_empty() {
             true => 0,
-            false => self.count(&parts.asked)?.saturating_sub(fit.len() as u64).max(refused.len() as u64),
+            false => self.count(&parts.asked).await?.saturating_sub(fit.len() as u64).max(refused.len() as u64),
         };
         Ok(Selected { fit, refused, refused_total })
     }
@@ -452,7 +495,11 @@ fn refused(error: CreateError) -> CallError {
     }
 }
 
-/// A guest can only try again; what is wrong is for the host's log, where storage puts it.
-pub(super) fn unavailable(_: StorageError) -> CallError {
-    CallError::Unavailable
+/// A read that takes too long does so again. Otherwise a guest can only try again; what is wrong is for the host's log, where storage puts it.
+pub(super) fn unavailable(error: StorageError) -> CallError {
+    let max = WORK_MAX.as_millis() as u64;
+    match error {
+        StorageError::TooLong => CallError::Limit { limit: "read-milliseconds", max, asked: max + 1 },
+        _ => CallError::Unavailable,
+    }
 }

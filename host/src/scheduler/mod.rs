@@ -23,7 +23,9 @@ mod explain;
 mod forecast;
 mod grants;
 mod guest_calls;
+mod input_check;
 mod keeper;
+mod long_work;
 mod namespaces;
 mod own_writes;
 mod pause;
@@ -48,11 +50,13 @@ use crate::clock::Clock;
 use crate::executor::Executor;
 use crate::listeners::OwnListeners;
 use crate::model::{
-    AllowedGrants, AttemptPage, AttemptQuery, AuditAction, AuditEntry, AuditQuery, Cursor, Due, Name, Namespace, Page, Run, RunFilter,
-    RunId, Task, Timestamp, Version,
+    AllowedGrants, AttemptPage, AttemptQuery, AuditAction, AuditEntry, AuditQuery, Cursor, Due, Name, Namespace, NamespaceId, Page, Run,
+    RunFilter, RunId, Task, Timestamp, Version,
 };
 use crate::storage::sqlite::SqliteStorage;
 use crate::storage::{Amendment, Cancelled, Health, Move, NamespaceLoad, RunEvent, Storage, StorageError};
+use crate::time_limit;
+use long_work::ON_REQUEST_MAX;
 
 pub use crate::model::Selection;
 pub use builder::SchedulerBuilder;
@@ -95,6 +99,7 @@ struct Core {
     executor: Arc<dyn Executor>,
     clock: Arc<dyn Clock>,
     background: background::Background,
+    long: Arc<long_work::LongWork>,
     tokens: tokens::TokenCache,
     forecasts: forecast::Forecasts,
     /// What cursors are sealed with.
@@ -335,12 +340,18 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Reads on a thread for blocking calls, and then, if that takes long, on one for long work. The read may begin twice.
     async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&dyn Storage, crate::model::NamespaceId, Timestamp) -> Result<T, StorageError> + Send + 'static,
+        read: impl Fn(&dyn Storage, NamespaceId, Timestamp) -> Result<T, StorageError> + Send + Sync + 'static,
     ) -> Result<T, Error> {
-        let (core, namespace, now) = (self.core.clone(), self.namespace.id, self.now());
-        let done = tokio::task::spawn_blocking(move || read(core.storage.as_ref(), namespace, now)).await;
-        Ok(done.map_err(|_| StorageError::Unavailable("the runtime is shutting down".into()))??)
+        let (storage, namespace, now) = (self.core.storage.clone(), self.namespace.id, self.now());
+        let read = Arc::new(move || read(storage.as_ref(), namespace, now));
+        let at_once = read.clone();
+        let done = tokio::task::spawn_blocking(move || time_limit::within(ON_REQUEST_MAX, None, || at_once())).await;
+        match done.map_err(|_| StorageError::Unavailable("the runtime is shutting down".into()))? {
+            Err(StorageError::TooLong) => Ok(self.core.long.run(namespace, move || read()).await??),
+            done => Ok(done?),
+        }
     }
 }

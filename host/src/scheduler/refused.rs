@@ -9,6 +9,7 @@ use super::BulkOutcome;
 use crate::model::limits::REFUSED_LISTED_MAX;
 use crate::model::{BulkChange, NamespaceId, Order, Page, Parts, Run, RunId, Timestamp, Unfit};
 use crate::storage::{ChangeError, Storage, StorageError};
+use crate::time_limit;
 
 /// The runs that a change by filter can't be done to.
 pub(super) struct Refused {
@@ -56,6 +57,9 @@ pub(super) fn expected(
     let mut outcome = BulkOutcome::default();
     let mut keys = Keys::default();
     for &id in ids {
+        if time_limit::is_over() {
+            return Err(StorageError::TooLong);
+        }
         let verdict = match storage.get(namespace, id, now)? {
             None => Err(ChangeError::NotFound(id)),
             Some(run) => match change.verdict(&run) {
@@ -77,7 +81,7 @@ pub(super) fn expected(
 }
 
 /// The unique keys that the runs judged so far would hold once they are triggered.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Keys(FxHashMap<String, RunId>);
 
 impl Keys {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::input_check::certain;
 use super::{Error, Scheduler};
-use crate::model::{Component, Digest, Grant, Grants, Invalid, Origin, PolicySettings, Task, TaskDefinition, TaskPolicy};
+use crate::model::{Component, Digest, Effort, Grant, Grants, Invalid, Origin, PolicySettings, Task, TaskDefinition, TaskPolicy};
 use crate::storage::{CronError, Registration};
 
 /// A component about to be registered: grant what it needs, then [`send`](Self::send) it.
@@ -83,9 +84,10 @@ impl<'a> Register<'a> {
         let mut tasks = Vec::with_capacity(definitions.len());
         self.check_policies(&definitions)?;
         let mut overrides = BTreeMap::new();
-        for definition in definitions {
+        // There can be many inputs, and each check may take long.
+        let checked = move || check_inputs(&definitions).map(|()| definitions);
+        for definition in core.long.run(self.scheduler.namespace.id, checked).await?? {
             let within = |invalid: Invalid| invalid.within(&format!("tasks.{}", definition.name));
-            check_schedules(&definition).map_err(within)?;
             self.check_names(&definition).await?;
             let over = self.overrides(definition.name.as_str());
             let policy = TaskPolicy::default().with(&definition.policy).and_then(|policy| policy.with(&over)).map_err(within)?;
@@ -137,9 +139,17 @@ impl<'a> Register<'a> {
     }
 }
 
-/// The inputs that the code gives its own runs must fit its own schema.
-fn check_schedules(definition: &TaskDefinition) -> Result<(), Invalid> {
-    let Some(schema) = &definition.input_schema else { return Ok(()) };
-    definition.schedules.iter().try_for_each(|schedule| schema.check(&schedule.input, &format!("schedules.{}.input", schedule.key)))?;
-    definition.crons.iter().try_for_each(|cron| schema.check(cron.input(), &format!("crons.{}.input", cron.name)))
+/// The inputs that the code gives its own runs must fit its own schema. All of them together may take the work of one check.
+fn check_inputs(definitions: &[TaskDefinition]) -> Result<(), Invalid> {
+    let mut effort = Effort::whole();
+    for definition in definitions {
+        let Some(schema) = &definition.input_schema else { continue };
+        let schedules = definition.schedules.iter().map(|schedule| (&schedule.input, format!("schedules.{}.input", schedule.key)));
+        let crons = definition.crons.iter().map(|cron| (cron.input(), format!("crons.{}.input", cron.name)));
+        for (input, field) in schedules.chain(crons) {
+            let checked = schema.check(input, &field, &mut effort).map_err(certain);
+            checked.map_err(|invalid| invalid.within(&format!("tasks.{}", definition.name)))?;
+        }
+    }
+    Ok(())
 }

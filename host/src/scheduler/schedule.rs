@@ -1,11 +1,14 @@
 //! Scheduling one run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::input_check::{check_here, check_input};
 use super::{Error, Scheduler};
 use crate::model::limits::RUNS_AT_ONCE_MAX;
 use crate::model::{
-    Due, Existing, Idempotency, Invalid, Metadata, NewRun, Origin, Payload, Request, RunId, Timestamp, Unique, UniqueKey, UniqueMode,
+    Due, Effort, Existing, Idempotency, Invalid, Metadata, NewRun, Origin, Payload, Request, RunId, Task, Timestamp, Unique, UniqueKey,
+    UniqueMode,
 };
 use crate::model::{check_max_attempts, check_priority, check_timeout};
 use crate::storage::Created;
@@ -190,8 +193,9 @@ impl<'a> Schedule<'a> {
     /// Stores the run, and says whether it was there already under its unique key.
     pub async fn send_unique(self) -> Result<Scheduled, Error> {
         let scheduler = self.scheduler;
+        let task = self.checked(&mut Effort::at_once()).await?;
         let now = scheduler.now();
-        let run = self.into_run(now)?;
+        let run = self.into_run(task, now)?;
         let trigger_at = run.trigger_at;
         let mut created = scheduler.changes.create(scheduler.namespace.id, vec![run], now).await?;
         Ok(scheduled(created.swap_remove(0), trigger_at))
@@ -203,20 +207,33 @@ impl<'a> Schedule<'a> {
     /// Under a unique key, a run that holds it can't be replaced or put off from here: that is refused as taken.
     pub fn send_in(self, transaction: &rusqlite::Transaction<'_>) -> Result<Scheduled, Error> {
         let scheduler = self.scheduler;
+        let task = self.task()?;
+        check_here(&task, &self.input, "input")?;
         let now = scheduler.now();
-        let run = self.into_run(now)?;
+        let run = self.into_run(task, now)?;
         let trigger_at = run.trigger_at;
         let created = scheduler.core.sqlite.create_in(transaction, scheduler.namespace.id, run, now)?;
         Ok(scheduled(created, trigger_at))
     }
 
-    fn into_run(self, now: Timestamp) -> Result<NewRun, Error> {
-        if let Some(invalid) = self.wrong {
-            return Err(invalid.into());
+    /// The task, unless a setter was given something wrong.
+    fn task(&self) -> Result<Arc<Task>, Error> {
+        if let Some(invalid) = &self.wrong {
+            return Err(invalid.clone().into());
         }
+        self.scheduler.task(&self.task).ok_or_else(|| Error::TaskNotFound(self.task.clone()))
+    }
+
+    /// The task, if the input fits its schema.
+    async fn checked(&self, effort: &mut Effort) -> Result<Arc<Task>, Error> {
+        let task = self.task()?;
+        check_input(&self.scheduler.core.long, &task, &self.input, "input", effort).await?;
+        Ok(task)
+    }
+
+    /// The run of a task whose schema the input fits.
+    fn into_run(self, task: Arc<Task>, now: Timestamp) -> Result<NewRun, Error> {
         let scheduler = self.scheduler;
-        let task = scheduler.task(&self.task).ok_or(Error::TaskNotFound(self.task))?;
-        task.check_input(&self.input, "input")?;
         task.check_lane(&self.input, &self.metadata)?;
         let unique_key = match (self.unique_key, self.unique_for) {
             (Some(unique), Some(span)) => Some(unique.held_for(span, "unique_for")?),
@@ -269,8 +286,12 @@ impl Scheduler {
             let reason = format!("at most {RUNS_AT_ONCE_MAX} runs at once; send them in portions");
             return Err(Invalid::new("invalid-bulk", "runs", reason).seen(runs.len().to_string()).into());
         }
+        let (mut effort, mut tasks) = (Effort::at_once(), Vec::with_capacity(runs.len()));
+        for run in &runs {
+            tasks.push(run.checked(&mut effort).await?);
+        }
         let now = self.now();
-        let runs = runs.into_iter().map(|run| run.into_run(now)).collect::<Result<Vec<_>, _>>()?;
+        let runs = runs.into_iter().zip(tasks).map(|(run, task)| run.into_run(task, now)).collect::<Result<Vec<_>, _>>()?;
         let times: Vec<_> = runs.iter().map(|run| run.trigger_at).collect();
         let created = self.changes.create(self.namespace.id, runs, now).await?;
         Ok(created.into_iter().zip(times).map(|(created, trigger_at)| scheduled(created, trigger_at)).collect())

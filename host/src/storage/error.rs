@@ -21,6 +21,12 @@ pub enum StorageError {
     /// Nothing was changed: the storage is closed or was stopped by an earlier error.
     #[error("the storage is not available: {0}")]
     Unavailable(String),
+    /// The read was stopped: it takes longer than it may.
+    #[error("the read was stopped because it takes too long; narrow the filter, or list in order of id")]
+    TooLong,
+    /// Nothing was read: more long reads and costly checks of the namespace are waiting than may. Try again.
+    #[error("{0} long reads and costly checks of this namespace are waiting; try again when some of them have ended")]
+    Crowded(usize),
     /// What is stored can't be understood.
     #[error("the database is damaged: {0}")]
     Corrupt(String),
@@ -34,7 +40,8 @@ impl StorageError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::OutcomeUnknown(_) => "outcome-unknown",
-            Self::Overloaded(_) => "overloaded",
+            Self::Overloaded(_) | Self::Crowded(_) => "overloaded",
+            Self::TooLong => "read-too-long",
             Self::Full => "storage-full",
             Self::Locked => "database-locked",
             Self::Unavailable(_) => "unavailable",

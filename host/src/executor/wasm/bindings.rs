@@ -7,8 +7,24 @@ wasmtime::component::bindgen!({
     path: "../wit",
     world: "tasks",
     imports: {
-        // The only import that waits: it commits before it returns.
+        // It commits before it returns.
         "runlater:scheduler/runs.schedule-detached": async | trappable,
+        // What may take long lets other attempts use the thread meanwhile. To the guest it is an ordinary call.
+        "runlater:scheduler/runs.schedule": async | trappable,
+        "runlater:scheduler/runs.list": async | trappable,
+        "runlater:scheduler/runs.bulk-delete": async | trappable,
+        "runlater:scheduler/runs.bulk-delete-matching": async | trappable,
+        "runlater:scheduler/runs.bulk-reschedule": async | trappable,
+        "runlater:scheduler/runs.bulk-reschedule-matching": async | trappable,
+        "runlater:scheduler/runs.bulk-shift-matching": async | trappable,
+        "runlater:scheduler/runs.bulk-trigger": async | trappable,
+        "runlater:scheduler/runs.bulk-trigger-matching": async | trappable,
+        "runlater:scheduler/crons.create": async | trappable,
+        "runlater:scheduler/crons.list": async | trappable,
+        "runlater:scheduler/crons.update": async | trappable,
+        "runlater:scheduler/crons.next": async | trappable,
+        "runlater:scheduler/crons.trigger": async | trappable,
+        "runlater:scheduler/crons.backfill": async | trappable,
         default: trappable,
     },
     exports: { default: async },

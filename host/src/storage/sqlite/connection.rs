@@ -12,11 +12,14 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use super::checkpoint::leave_log;
 use super::{head, idempotency, ownership, schema};
 use crate::storage::StorageError;
+use crate::time_limit;
 
 /// Before this release SQLite could corrupt a database when a checkpoint met a reset of the write-ahead log.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How long a statement waits for another connection's transaction: an embedder's own, on the same file.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Instructions of SQLite's virtual machine between two looks at the time limit: some 20 µs.
+const INSTRUCTIONS_UNWATCHED: std::ffi::c_int = 1_000;
 /// Up to this size a file is checked whole when it is opened.
 const QUICK_CHECK_BYTES_MAX: u64 = 1 << 30;
 /// What the file says of whose it is (`application_id`): "runl". Nothing, where an embedder made it.
@@ -192,9 +195,10 @@ fn keep_plans(conn: &Connection) -> rusqlite::Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
-/// Opens a connection that only reads.
+/// Opens a connection that only reads. A statement ends with `SQLITE_INTERRUPT` when the time limit of its thread is over.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
-    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let mut conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.progress_handler(INSTRUCTIONS_UNWATCHED, Some(time_limit::is_over))?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(64);
     keep_plans(&conn)?;

@@ -5,6 +5,7 @@
 
 use rusqlite::{Connection, Row, ToSql};
 
+use super::readers::stop_if_over;
 use super::registry::Registry;
 use super::rows::{RUN_COLUMNS, SCHEDULED, SUCCEEDED, nearest_time, origin_code, run, sound, status_code};
 use crate::model::{Cursor, NamespaceId, Order, Page, Run, RunFilter, RunId, Status, Timestamp};
@@ -178,6 +179,11 @@ fn by_due_time(filter: &RunFilter) -> bool {
     filter.statuses == [Status::Scheduled]
 }
 
+/// Whether the page's order has no index, so that SQLite sorts all that matches.
+fn is_sorted(filter: &RunFilter, page: &Page) -> bool {
+    matches!(page.order, Order::TriggerTime | Order::LatestTriggerTime) && !by_due_time(filter)
+}
+
 /// Order, cursor and limit. `key` is the id, spelled so that SQLite walks the right index.
 fn tail(q: &mut Query, page: &Page, filter: &RunFilter, key: &str, terms: &mut Vec<String>, id_origin: u64) -> Option<String> {
     let cursor = match page.cursor {
@@ -246,6 +252,9 @@ impl Reader<'_> {
 
     /// A page of runs, and where the next one begins.
     pub(super) fn list(&self, filter: &RunFilter, page: &Page) -> rusqlite::Result<(Vec<Run>, Option<Cursor>)> {
+        if is_sorted(filter, page) {
+            return self.list_sorted(filter, page);
+        }
         let Some(query) = self.query(RUN_COLUMNS, filter, Some(page)) else { return Ok((Vec::new(), None)) };
         let mut statement = self.conn.prepare_cached(&query.sql)?;
         let mut rows = statement.query(rusqlite::params_from_iter(query.values()))?;
@@ -254,6 +263,7 @@ impl Reader<'_> {
             if seen == page.size() || bytes > PAGE_BYTES_MAX {
                 return Ok((runs, last));
             }
+            stop_if_over()?;
             seen += 1;
             last = Some(self.place(row, if by_due_time(filter) { 3 } else { 4 })?);
             if let Some(run) = sound("runs", run(row, self.registry, self.id_origin, self.now.as_micros()))? {
@@ -264,8 +274,34 @@ impl Reader<'_> {
         Ok((runs, None))
     }
 
+    /// The same, for an order that no index has: sorts the ids, and then reads the runs of the page. So what is sorted is small, however large
+    /// inputs and outputs are.
+    fn list_sorted(&self, filter: &RunFilter, page: &Page) -> rusqlite::Result<(Vec<Run>, Option<Cursor>)> {
+        // Both reads see the same state.
+        let _state = self.conn.unchecked_transaction()?;
+        let (places, next) = self.places(filter, page)?;
+        let (mut runs, mut bytes): (Vec<Run>, usize) = (Vec::new(), 0);
+        for (count, place) in places.iter().enumerate() {
+            if bytes > PAGE_BYTES_MAX {
+                return Ok((runs, places.get(count - 1).copied()));
+            }
+            stop_if_over()?;
+            if let Some(run) = sound("runs", self.get(place.after))?.flatten() {
+                bytes += run.input.bytes().len() + run.output.as_ref().map_or(0, |output| output.bytes().len());
+                runs.push(run);
+            }
+        }
+        Ok((runs, next))
+    }
+
     /// The same, with nothing but the ids.
     pub(super) fn list_ids(&self, filter: &RunFilter, page: &Page) -> rusqlite::Result<(Vec<RunId>, Option<Cursor>)> {
+        let (places, next) = self.places(filter, page)?;
+        Ok((places.into_iter().map(|place| place.after).collect(), next))
+    }
+
+    /// Where the runs of a page stand.
+    fn places(&self, filter: &RunFilter, page: &Page) -> rusqlite::Result<(Vec<Cursor>, Option<Cursor>)> {
         let columns = if by_due_time(filter) { "r.id, r.due_at" } else { "r.id, r.trigger_at" };
         let Some(query) = self.query(columns, filter, Some(page)) else { return Ok((Vec::new(), None)) };
         let mut statement = self.conn.prepare_cached(&query.sql)?;
@@ -274,7 +310,7 @@ impl Reader<'_> {
         let more = found.len() > page.size();
         found.truncate(page.size());
         let next = found.last().copied().filter(|_| more);
-        Ok((found.into_iter().map(|cursor| cursor.after).collect(), next))
+        Ok((found, next))
     }
 
     /// Where a row stands in a list, whatever else it says.

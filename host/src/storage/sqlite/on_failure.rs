@@ -11,7 +11,7 @@ use super::group::Tx;
 use super::rows::{Waiting, metadata};
 use super::writer::Shared;
 use crate::model::limits::DEPTH_MAX;
-use crate::model::{Lineage, NamespaceId, NewRun, Origin, ParentRun, Payload, RunId, Timestamp};
+use crate::model::{Effort, Lineage, Misfit, NamespaceId, NewRun, Origin, ParentRun, Payload, RunId, Timestamp};
 use crate::storage::{RunChange, RunEvent};
 
 /// What such a run is given: the failed one, as whoever has to deal with it wants to know it.
@@ -84,7 +84,8 @@ pub(super) fn make(conn: &Connection, shared: &Shared, run: i64, now: Timestamp)
         say(conn, run, &format!("no further run of {wanted} was made, because this was one itself"))?;
         return Ok(None);
     }
-    if let Err(misfit) = target.check_input(&input, "input") {
+    // The writer waits for nobody: a check that takes long is left to the task itself.
+    if let Err(Misfit::Invalid(misfit)) = target.check_input(&input, "input", &mut Effort::at_once()) {
         say(conn, run, &format!("no run of {wanted} was made, because what it is told does not fit its schema: {misfit}"))?;
         return Ok(None);
     }

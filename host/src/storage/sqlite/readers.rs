@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use super::connection::open_reader;
 use super::writer;
 use crate::storage::StorageError;
+use crate::time_limit;
 
 /// Connections that are kept when nobody uses them.
 const KEPT_MAX: usize = 8;
@@ -57,6 +58,14 @@ impl Readers {
     pub(super) fn close(&self) {
         self.idle.lock().expect("nothing panics while it holds this").clear();
     }
+}
+
+/// Ends a walk through rows when the time limit of the thread is over. SQLite looks at the limit too, but not while rows are decoded.
+pub(super) fn stop_if_over() -> rusqlite::Result<()> {
+    if !time_limit::is_over() {
+        return Ok(());
+    }
+    Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT), None))
 }
 
 /// What it means that reading failed.

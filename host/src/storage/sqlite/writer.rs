@@ -265,6 +265,7 @@ pub(super) fn sort(error: &rusqlite::Error, committing: bool) -> StorageError {
         Some(ErrorCode::SystemIoFailure) => StorageError::OutcomeUnknown(error.to_string()),
         _ if committing => StorageError::OutcomeUnknown(error.to_string()),
         Some(ErrorCode::DatabaseBusy) => StorageError::Locked,
+        Some(ErrorCode::OperationInterrupted) => StorageError::TooLong,
         _ => StorageError::Unavailable(error.to_string()),
     }
 }

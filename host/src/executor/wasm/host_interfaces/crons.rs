@@ -28,7 +28,7 @@ fn named(name: &str) -> Result<Name, Invalid> {
 }
 
 impl crons::Host for AttemptState {
-    fn create(
+    async fn create(
         &mut self,
         name: String,
         task: String,
@@ -37,7 +37,7 @@ impl crons::Host for AttemptState {
     ) -> Result<(), CallFailure> {
         self.count_call()?;
         let settings = self.settings(Some(expression), options)?;
-        Ok(self.request.calls.create_cron(named(&name)?, Name::parse(&task, "task")?, settings)?)
+        Ok(self.request.calls.create_cron(named(&name)?, Name::parse(&task, "task")?, settings).await?)
     }
 
     fn get(&mut self, name: String) -> Result<Resource<Cron>, CallFailure> {
@@ -46,20 +46,25 @@ impl crons::Host for AttemptState {
         Ok(self.keep(cron)?)
     }
 
-    fn list(&mut self, task: Option<String>, size: u32, cursor: Option<String>) -> Result<crons::CronPage, CallFailure> {
+    async fn list(&mut self, task: Option<String>, size: u32, cursor: Option<String>) -> Result<crons::CronPage, CallFailure> {
         self.count_call()?;
         let limit = up_to_a_page(size, "invalid-page-size", "size")?;
         let task = task.map(|task| Name::parse(&task, "task")).transpose()?;
         let after = cursor.map(|cursor| Name::parse(&cursor, "cursor")).transpose()?;
-        let (crons, next) = self.request.calls.crons(&CronFilter { task, paused: None, after, limit })?;
+        let (crons, next) = self.request.calls.crons(&CronFilter { task, paused: None, after, limit }).await?;
         let crons = crons.into_iter().map(|cron| self.keep(cron)).collect::<Result<_, _>>()?;
         Ok(crons::CronPage { crons, next: next.map(|name| name.to_string()) })
     }
 
-    fn update(&mut self, name: String, expression: Option<String>, options: Option<Resource<CronSettings>>) -> Result<(), CallFailure> {
+    async fn update(
+        &mut self,
+        name: String,
+        expression: Option<String>,
+        options: Option<Resource<CronSettings>>,
+    ) -> Result<(), CallFailure> {
         self.count_call()?;
         let settings = self.settings(expression, options)?;
-        Ok(self.request.calls.update_cron(&named(&name)?, settings)?)
+        Ok(self.request.calls.update_cron(&named(&name)?, settings).await?)
     }
 
     fn pause(&mut self, name: String, until: Option<types::Instant>, note: String) -> Result<(), CallFailure> {
@@ -78,22 +83,22 @@ impl crons::Host for AttemptState {
         Ok(self.request.calls.delete_cron(&named(&name)?)?)
     }
 
-    fn next(&mut self, name: String, count: u32) -> Result<Vec<types::Instant>, CallFailure> {
+    async fn next(&mut self, name: String, count: u32) -> Result<Vec<types::Instant>, CallFailure> {
         self.count_call()?;
         let count = up_to_a_page(count, "invalid-count", "count")?;
-        let cron = self.request.calls.cron(&named(&name)?)?;
-        Ok(cron.next(self.host.clock.now(), count).into_iter().map(|occurrence| instant(occurrence.at)).collect())
+        let next = self.request.calls.next_of_cron(&named(&name)?, count).await?;
+        Ok(next.into_iter().map(|occurrence| instant(occurrence.at)).collect())
     }
 
-    fn trigger(&mut self, name: String) -> Result<String, CallFailure> {
+    async fn trigger(&mut self, name: String) -> Result<String, CallFailure> {
         self.count_call()?;
-        Ok(self.request.calls.trigger_cron(&named(&name)?)?.to_string())
+        Ok(self.request.calls.trigger_cron(&named(&name)?).await?.to_string())
     }
 
-    fn backfill(&mut self, name: String, from: types::Instant, until: types::Instant) -> Result<u32, CallFailure> {
+    async fn backfill(&mut self, name: String, from: types::Instant, until: types::Instant) -> Result<u32, CallFailure> {
         self.count_call()?;
         let (from, until) = (timestamp(from, "from")?, timestamp_floor(until, "until")?);
-        Ok(self.request.calls.backfill_cron(&named(&name)?, from, until)?)
+        Ok(self.request.calls.backfill_cron(&named(&name)?, from, until).await?)
     }
 }
 

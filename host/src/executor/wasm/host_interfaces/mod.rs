@@ -9,6 +9,7 @@ mod context;
 mod cron_options;
 mod crons;
 mod definition;
+mod pace;
 mod pauses;
 mod runs;
 mod types;

@@ -17,6 +17,7 @@ use crate::model::{
 };
 
 use super::check_policy;
+use super::pace::Pace;
 use super::types::{CallFailure, due, duration, input, instant, metadata, origin, payload, run_id, status, timestamp, to_error, to_status};
 
 /// What a scheduled run can carry, while the guest sets it.
@@ -72,15 +73,15 @@ impl AttemptState {
         })
     }
 
-    fn change_matching(
+    async fn change_matching(
         &mut self,
         filter: &Resource<FilterDraft>,
         kind: BulkChange,
-        change: impl Fn(&mut Self, RunId) -> Result<(), CallError>,
+        change: impl Fn(&mut Self, RunId) -> Result<(), CallError> + Send,
     ) -> Result<runs::BulkOutcome, CallFailure> {
         let filter = self.table.get(filter)?.for_bulk()?;
-        let selected = self.request.calls.select(&filter, kind)?;
-        let changed = self.change_each(selected.fit.into_iter().map(|run| (run.to_string(), Ok(run))), change);
+        let selected = self.request.calls.select(&filter, kind).await?;
+        let changed = self.change_each(selected.fit.into_iter().map(|run| (run.to_string(), Ok(run))), change).await;
         let refused = selected.refused.into_iter().map(|(run, why)| (run.to_string(), to_error(why))).chain(changed.refused);
         Ok(runs::BulkOutcome {
             changed: changed.changed,
@@ -89,25 +90,27 @@ impl AttemptState {
         })
     }
 
-    fn change_named(
+    async fn change_named(
         &mut self,
         ids: Vec<String>,
-        change: impl Fn(&mut Self, RunId) -> Result<(), CallError>,
+        change: impl Fn(&mut Self, RunId) -> Result<(), CallError> + Send,
     ) -> Result<runs::BulkOutcome, CallFailure> {
         check_bulk_count(ids.len(), "ids")?;
         let mut seen = HashSet::new();
         let each = ids.into_iter().filter(|id| seen.insert(same_run(id)));
         let runs: Vec<_> = each.map(|id| (run_id(&id), id)).map(|(run, id)| (id, run)).collect();
-        Ok(self.change_each(runs, change))
+        Ok(self.change_each(runs, change).await)
     }
 
-    fn change_each(
+    async fn change_each(
         &mut self,
-        runs: impl IntoIterator<Item = (String, Result<RunId, Invalid>)>,
-        change: impl Fn(&mut Self, RunId) -> Result<(), CallError>,
+        runs: impl IntoIterator<Item = (String, Result<RunId, Invalid>), IntoIter: Send> + Send,
+        change: impl Fn(&mut Self, RunId) -> Result<(), CallError> + Send,
     ) -> runs::BulkOutcome {
         let mut outcome = nothing_done();
+        let mut pace = Pace::new();
         for (text, run) in runs {
+            pace.keep().await;
             count_verdict(&mut outcome, text, run.map_err(CallError::from).and_then(|run| change(self, run)));
         }
         outcome
@@ -170,7 +173,7 @@ fn order(order: runs::Order) -> Order {
 }
 
 impl runs::Host for AttemptState {
-    fn schedule(
+    async fn schedule(
         &mut self,
         task: String,
         due: types::Due,
@@ -179,7 +182,7 @@ impl runs::Host for AttemptState {
     ) -> Result<String, CallFailure> {
         self.count_call()?;
         let request = self.request(&task, due, input, options)?;
-        Ok(self.request.calls.schedule(request)?.to_string())
+        Ok(self.request.calls.schedule(request).await?.to_string())
     }
 
     async fn schedule_detached(
@@ -223,13 +226,13 @@ impl runs::Host for AttemptState {
         }))
     }
 
-    fn list(&mut self, filter: Resource<FilterDraft>, page: runs::Page) -> Result<runs::RunPage, CallFailure> {
+    async fn list(&mut self, filter: Resource<FilterDraft>, page: runs::Page) -> Result<runs::RunPage, CallFailure> {
         self.count_call()?;
         let cursor = page.cursor.as_deref().map(Cursor::parse).transpose().map_err(|invalid| invalid.within("page"))?;
         let size = usize::try_from(page.size).unwrap_or(usize::MAX);
         let page = Page::new(size, cursor, order(page.order)).map_err(|invalid| Invalid { field: "page.size".into(), ..invalid })?;
         let filter = self.table.get(&filter)?.conditions.clone().checked()?;
-        let (runs, next) = self.request.calls.list(&filter, &page)?;
+        let (runs, next) = self.request.calls.list(&filter, &page).await?;
         let runs = runs.into_iter().map(|run| self.keep(run)).collect::<Result<_, _>>()?;
         Ok(runs::RunPage { runs, next: next.map(Cursor::to_text) })
     }
@@ -254,21 +257,23 @@ impl runs::Host for AttemptState {
         Ok(self.request.calls.trigger(run_id(&id)?)?)
     }
 
-    fn bulk_delete(&mut self, ids: Vec<String>) -> Result<runs::BulkOutcome, CallFailure> {
+    async fn bulk_delete(&mut self, ids: Vec<String>) -> Result<runs::BulkOutcome, CallFailure> {
         self.count_call()?;
-        self.change_named(ids, |state, run| state.request.calls.delete(run))
+        self.change_named(ids, |state, run| state.request.calls.delete(run)).await
     }
 
-    fn bulk_delete_matching(&mut self, filter: Resource<FilterDraft>) -> Result<runs::BulkOutcome, CallFailure> {
+    async fn bulk_delete_matching(&mut self, filter: Resource<FilterDraft>) -> Result<runs::BulkOutcome, CallFailure> {
         self.count_call()?;
-        self.change_matching(&filter, BulkChange::Delete, |state, run| state.request.calls.delete(run))
+        self.change_matching(&filter, BulkChange::Delete, |state, run| state.request.calls.delete(run)).await
     }
 
-    fn bulk_reschedule(&mut self, moves: Vec<(String, types::Due)>) -> Result<runs::BulkOutcome, CallFailure> {
+    async fn bulk_reschedule(&mut self, moves: Vec<(String, types::Due)>) -> Result<runs::BulkOutcome, CallFailure> {
         self.count_call()?;
         let moves = distinct_moves(moves.into_iter().map(|(id, when)| (same_run(&id), due(when))).collect())?;
         let mut outcome = nothing_done();
+        let mut pace = Pace::new();
         for (id, when) in moves {
+            pace.keep().await;
             let text = id.as_ref().map_or_else(Clone::clone, ToString::to_string);
             let moved = run_id(&text).and_then(|run| Ok((run, when?))).map_err(CallError::from);
             count_verdict(&mut outcome, text, moved.and_then(|(run, due)| self.request.calls.reschedule(run, due)));
@@ -276,28 +281,32 @@ impl runs::Host for AttemptState {
         Ok(outcome)
     }
 
-    fn bulk_reschedule_matching(&mut self, filter: Resource<FilterDraft>, when: types::Due) -> Result<runs::BulkOutcome, CallFailure> {
+    async fn bulk_reschedule_matching(
+        &mut self,
+        filter: Resource<FilterDraft>,
+        when: types::Due,
+    ) -> Result<runs::BulkOutcome, CallFailure> {
         self.count_call()?;
         let due: Due = due(when)?;
-        self.change_matching(&filter, BulkChange::Reschedule, |state, run| state.request.calls.reschedule(run, due))
+        self.change_matching(&filter, BulkChange::Reschedule, |state, run| state.request.calls.reschedule(run, due)).await
     }
 
-    fn bulk_shift_matching(&mut self, filter: Resource<FilterDraft>, by: i64) -> Result<runs::BulkOutcome, CallFailure> {
+    async fn bulk_shift_matching(&mut self, filter: Resource<FilterDraft>, by: i64) -> Result<runs::BulkOutcome, CallFailure> {
         self.count_call()?;
         duration(by.unsigned_abs(), "by")?;
         // Rounded towards later, as every time is.
         let micros = by.div_euclid(1_000) + i64::from(by.rem_euclid(1_000) > 0);
-        self.change_matching(&filter, BulkChange::Shift(micros), |state, run| state.request.calls.shift(run, micros))
+        self.change_matching(&filter, BulkChange::Shift(micros), |state, run| state.request.calls.shift(run, micros)).await
     }
 
-    fn bulk_trigger(&mut self, ids: Vec<String>) -> Result<runs::BulkOutcome, CallFailure> {
+    async fn bulk_trigger(&mut self, ids: Vec<String>) -> Result<runs::BulkOutcome, CallFailure> {
         self.count_call()?;
-        self.change_named(ids, |state, run| state.request.calls.trigger(run))
+        self.change_named(ids, |state, run| state.request.calls.trigger(run)).await
     }
 
-    fn bulk_trigger_matching(&mut self, filter: Resource<FilterDraft>) -> Result<runs::BulkOutcome, CallFailure> {
+    async fn bulk_trigger_matching(&mut self, filter: Resource<FilterDraft>) -> Result<runs::BulkOutcome, CallFailure> {
         self.count_call()?;
-        self.change_matching(&filter, BulkChange::Trigger, |state, run| state.request.calls.trigger(run))
+        self.change_matching(&filter, BulkChange::Trigger, |state, run| state.request.calls.trigger(run)).await
     }
 }
 

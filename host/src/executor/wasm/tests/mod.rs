@@ -21,8 +21,8 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::executor::{CallError, CronCalls, HostCalls, PauseCalls, ScheduleRequest, Selected};
 use crate::model::{
-    BulkChange, BulkFilter, Cron, CronFilter, CronSettings, Cursor, Due, Existing, Grant, Metadata, Name, NamespaceId, Origin, Page, Pause,
-    Payload, Progress, Run, RunFilter, RunId, Task, TaskId, TaskPolicy, Timestamp, UniqueKey, Write,
+    BulkChange, BulkFilter, Cron, CronFilter, CronSettings, Cursor, Due, Existing, Grant, Metadata, Name, NamespaceId, Occurrence, Origin,
+    Page, Pause, Payload, Progress, Run, RunFilter, RunId, Task, TaskId, TaskPolicy, Timestamp, UniqueKey, Write,
 };
 
 /// The parts of WASI that the guests here use, and an interface of an embedder.
@@ -240,7 +240,7 @@ struct Recorder(WriteSet);
 
 #[async_trait]
 impl HostCalls for Recorder {
-    fn schedule(&mut self, _request: ScheduleRequest) -> Result<RunId, CallError> {
+    async fn schedule(&mut self, _request: ScheduleRequest) -> Result<RunId, CallError> {
         Err(CallError::Unavailable)
     }
 
@@ -257,7 +257,7 @@ impl HostCalls for Recorder {
         Err(CallError::Unavailable)
     }
 
-    fn list(&mut self, _filter: &RunFilter, page: &Page) -> Result<(Vec<Run>, Option<Cursor>), CallError> {
+    async fn list(&mut self, _filter: &RunFilter, page: &Page) -> Result<(Vec<Run>, Option<Cursor>), CallError> {
         Ok(((0..page.size()).map(|_| stored_run(RunId::from_key(1, 1), false)).collect(), None))
     }
 
@@ -281,7 +281,7 @@ impl HostCalls for Recorder {
         Err(CallError::Unavailable)
     }
 
-    fn select(&mut self, _filter: &BulkFilter, _change: BulkChange) -> Result<Selected, CallError> {
+    async fn select(&mut self, _filter: &BulkFilter, _change: BulkChange) -> Result<Selected, CallError> {
         Ok(Selected::default())
     }
 
@@ -292,8 +292,13 @@ impl HostCalls for Recorder {
     }
 }
 
+#[async_trait]
 impl CronCalls for Recorder {
-    fn create_cron(&mut self, _name: Name, _task: Name, _settings: CronSettings) -> Result<(), CallError> {
+    async fn next_of_cron(&mut self, _name: &Name, _count: usize) -> Result<Vec<Occurrence>, CallError> {
+        Err(CallError::Unavailable)
+    }
+
+    async fn create_cron(&mut self, _name: Name, _task: Name, _settings: CronSettings) -> Result<(), CallError> {
         Err(CallError::Unavailable)
     }
 
@@ -301,11 +306,11 @@ impl CronCalls for Recorder {
         Err(CallError::Unavailable)
     }
 
-    fn crons(&mut self, _filter: &CronFilter) -> Result<(Vec<Cron>, Option<Name>), CallError> {
+    async fn crons(&mut self, _filter: &CronFilter) -> Result<(Vec<Cron>, Option<Name>), CallError> {
         Err(CallError::Unavailable)
     }
 
-    fn update_cron(&mut self, _name: &Name, _settings: CronSettings) -> Result<(), CallError> {
+    async fn update_cron(&mut self, _name: &Name, _settings: CronSettings) -> Result<(), CallError> {
         Err(CallError::Unavailable)
     }
 
@@ -321,11 +326,11 @@ impl CronCalls for Recorder {
         Err(CallError::Unavailable)
     }
 
-    fn trigger_cron(&mut self, _name: &Name) -> Result<RunId, CallError> {
+    async fn trigger_cron(&mut self, _name: &Name) -> Result<RunId, CallError> {
         Err(CallError::Unavailable)
     }
 
-    fn backfill_cron(&mut self, _name: &Name, _from: Timestamp, _until: Timestamp) -> Result<u32, CallError> {
+    async fn backfill_cron(&mut self, _name: &Name, _from: Timestamp, _until: Timestamp) -> Result<u32, CallError> {
         Err(CallError::Unavailable)
     }
 }

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use crate::model::{Cron, CronFilter, CronRule, CronSpec, Name, NamespaceId, Payload, Timestamp};
 use crate::storage::sqlite::list::PAGE_BYTES_MAX;
 use crate::storage::sqlite::pause::pause_of;
+use crate::storage::sqlite::readers::stop_if_over;
 use crate::storage::sqlite::registry::Registry;
 use crate::storage::sqlite::rows::{metadata, optional_time, origin, sound, strange, time};
 
@@ -101,6 +102,7 @@ pub(in crate::storage::sqlite) fn list(
         && bytes < PAGE_BYTES_MAX
         && let Some(row) = rows.next()?
     {
+        stop_if_over()?;
         let Some(mut stored) = sound("crons", stored(row, registry))? else { continue };
         stored.cron.pause = stored.cron.pause.filter(|pause| pause.holds(now));
         if filter.paused.is_none_or(|paused| paused == stored.cron.pause.is_some()) {
