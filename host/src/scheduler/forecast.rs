@@ -31,8 +31,8 @@ impl Scheduler {
         };
         let place = self.core.forecasts.place(self.namespace.id).await?;
         self.read(move |storage, namespace, now| {
-            // Held until the work is done, even if nobody waits for it any more.
-            let _place = place;
+            // The closure holds it until the work is done, even if nobody waits for it any more.
+            let _held = &place;
             let until = now.saturating_add(span);
             let ahead = storage.ahead(namespace, task.as_ref(), until, now)?;
             Ok(forecast(&ahead, now, until))
