@@ -74,7 +74,7 @@ fn a_host_has_so_many_namespaces_and_no_more() {
     let conn = rusqlite::Connection::open(&path).unwrap();
     let fill = "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
                 INSERT INTO runlater_namespaces (id, name) SELECT i, 'n' || i FROM n";
-    conn.execute(fill, [NAMESPACES_MAX - 1]).unwrap();
+    conn.execute(fill, [NAMESPACES_MAX as i64 - 1]).unwrap();
     drop(conn);
     let storage = SqliteStorage::open(&path, Timestamp::MIN).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
