@@ -102,7 +102,11 @@ pub(super) fn database(path: &Path, error: &Error) -> anyhow::Error {
     // SQLite's own words may have several lines.
     let why = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     let known = !matches!(error, Error::Storage(StorageError::OutcomeUnknown(_)));
-    let unchanged = if !known || why.contains("nothing was changed") { "" } else { " Nothing was changed." };
+    let unchanged = if !known || why.contains("nothing was changed") || why.contains("nothing else was changed") {
+        ""
+    } else {
+        " Nothing was changed."
+    };
     let path = path.display().to_string();
     Failure::new(exit, "database", format!("can't open the database {}: {}.{unchanged} {todo}", clean(&path), clean(&why))).into()
 }

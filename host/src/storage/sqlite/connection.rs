@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::checkpoint::leave_log;
-use super::{head, idempotency, ownership, schema};
+use super::{head, idempotency, ownership, permissions, schema};
 use crate::storage::StorageError;
 use crate::time_limit;
 
@@ -67,14 +67,14 @@ impl OwnerLock {
     /// Takes the lock beside the database file.
     pub(super) fn take(path: &Path) -> Result<Self, StorageError> {
         let lock = beside(path, ".lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock).map_err(|error| not_opened(&lock, &error))?;
+        let file = lock_options().create(true).open(&lock).map_err(|error| not_opened(&lock, &error))?;
         Self::of(file, path)
     }
 
     /// Takes the lock without creating its file; `None` if there is none, so that no host can hold it.
     pub(super) fn take_existing(path: &Path) -> Result<Option<Self>, StorageError> {
         let lock = beside(path, ".lock");
-        match OpenOptions::new().write(true).open(&lock) {
+        match lock_options().open(&lock) {
             Ok(file) => Self::of(file, path).map(Some),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(not_opened(&lock, &error)),
@@ -82,6 +82,7 @@ impl OwnerLock {
     }
 
     fn of(file: File, path: &Path) -> Result<Self, StorageError> {
+        keep_to_owner(&file, &beside(path, ".lock"))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { file }),
             Err(std::fs::TryLockError::WouldBlock) => Err(StorageError::Unavailable(format!(
@@ -91,6 +92,40 @@ impl OwnerLock {
             Err(std::fs::TryLockError::Error(error)) => Err(cannot(&beside(path, ".lock"), "locked", &error)),
         }
     }
+}
+
+/// How the lock's file is opened: not through a symbolic link, and without waiting where it is a pipe. Another user who may read it could lock it.
+fn lock_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.truncate(false).write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    }
+    options
+}
+
+/// Refuses a lock that another user owns, and has nobody else open this one's: a file that an earlier release made could be read by all.
+#[cfg(unix)]
+fn keep_to_owner(file: &File, path: &Path) -> Result<(), StorageError> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let meta = file.metadata().map_err(|error| cannot(path, "looked at", &error))?;
+    if !meta.is_file() {
+        return Err(StorageError::Unavailable(format!("{} is not a file; move it away", path.display())));
+    }
+    permissions::refuse_other_owner(path, meta.uid())?;
+    if meta.mode() & 0o077 != 0
+        && let Err(error) = file.set_permissions(std::fs::Permissions::from_mode(0o600))
+    {
+        tracing::warn!(%error, file = %path.display(), "other users may lock this host out, and this one can't change that");
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn keep_to_owner(_file: &File, _path: &Path) -> Result<(), StorageError> {
+    Ok(())
 }
 
 /// The file of this name with a suffix appended.
@@ -106,6 +141,10 @@ fn cannot(path: &Path, verb: &str, error: &dyn std::fmt::Display) -> StorageErro
 
 /// What to say of a file that can't be opened: who may, if this user may not.
 fn not_opened(path: &Path, error: &std::io::Error) -> StorageError {
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(libc::ELOOP) {
+        return StorageError::Unavailable(format!("{} is a symbolic link, which is not followed; delete it", path.display()));
+    }
     #[cfg(unix)]
     if error.kind() == std::io::ErrorKind::PermissionDenied
         && let Ok(meta) = std::fs::metadata(path)
@@ -151,6 +190,8 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StorageError> {
              PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
         )
     };
+    // Before anything is written, so that the file is left as it was.
+    refuse_foreign_names(&conn, path)?;
     settle(&conn).map_err(|error| unreadable(path, error))?;
     // Counted through the log: the file alone may be shorter.
     let bytes = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
@@ -259,6 +300,8 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StorageError> {
         // Under another name until it is whole: SQLite writes over nothing, so what a crash cut short would be in the way for ever.
         let (copy, draft) = (beside(path, &format!(".schema-{found}.backup")), beside(path, ".partial"));
         drop(std::fs::remove_file(&draft));
+        // Empty, so that SQLite takes it, and private as the database is.
+        create_private(&draft).map_err(|error| cannot(&copy, "written before the migration", &error))?;
         conn.execute("VACUUM INTO ?1", [draft.to_string_lossy()]).map_err(|error| cannot(&copy, "written before the migration", &error))?;
         std::fs::rename(&draft, &copy).map_err(|error| cannot(&copy, "written before the migration", &error))?;
     }
@@ -281,6 +324,25 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StorageError> {
         })?;
     }
     Ok(())
+}
+
+/// Refuses a database in which another program uses a name that is ours: its table would be taken for one of this program's.
+fn refuse_foreign_names(conn: &Connection, path: &Path) -> Result<(), StorageError> {
+    const MARK: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'runlater_meta' AND type = 'table')
+         AND (SELECT count(*) FROM pragma_table_info('runlater_meta') WHERE name IN ('key', 'value')) = 2";
+    const NAME: &str = "SELECT type || ' ' || name FROM sqlite_schema WHERE name LIKE 'runlater\\_%' ESCAPE '\\' ORDER BY name LIMIT 1";
+    let look = |conn: &Connection| -> rusqlite::Result<Option<String>> {
+        let is_ours = conn.query_row(MARK, [], |row| row.get::<_, bool>(0))?
+            && conn.query_row("SELECT count(*) FROM runlater_meta WHERE key = 'schema_version'", [], |row| row.get::<_, i64>(0))? == 1;
+        if is_ours { Ok(None) } else { conn.query_row(NAME, [], |row| row.get(0)).optional() }
+    };
+    match look(conn).map_err(|error| unreadable(path, error))? {
+        None => Ok(()),
+        Some(name) => Err(StorageError::Unavailable(format!(
+            "{} has the {name}, which this program did not make; names that begin with runlater_ are reserved: rename it, or choose another file",
+            path.display()
+        ))),
+    }
 }
 
 fn is_empty(conn: &Connection) -> rusqlite::Result<bool> {
@@ -353,6 +415,15 @@ fn network_file_system_of(kind: i64) -> Option<&'static str> {
         0x6573_5546 => Some("FUSE"),
         _ => None,
     }
+}
+
+/// Creates an empty file that only its owner may read.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
 
 /// The file holds inputs and outputs: nobody else's business.

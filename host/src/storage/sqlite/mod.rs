@@ -44,6 +44,7 @@ mod on_failure;
 mod open;
 mod ownership;
 mod pause;
+mod permissions;
 mod prune;
 mod queue;
 mod rates;

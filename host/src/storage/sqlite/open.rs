@@ -8,7 +8,8 @@ use rusqlite::Connection;
 
 use super::writer::Shared;
 use super::{
-    OpenFile, Room, SqliteStorage, checkpoint, connection, cron, foreign, ids, meta, ownership, rates, readers, recover, room, writer,
+    OpenFile, Room, SqliteStorage, checkpoint, connection, cron, foreign, ids, meta, ownership, permissions, rates, readers, recover, room,
+    writer,
 };
 use crate::model::{Namespace, Timestamp};
 use crate::storage::StorageError;
@@ -32,6 +33,19 @@ impl SqliteStorage {
         ownership::refuse_foreign_tables(path.as_ref())
     }
 
+    /// Takes from users outside of the file's group the right to read the file and its logs, and from all other users the right to write them.
+    ///
+    /// A host of its own calls this once the file is open. Of a file that an embedder shares with other programs, [`open`](Self::open) takes away
+    /// only the right to write.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Unavailable`] if another user owns one of the files, or their mode can't be changed.
+    pub fn make_private(path: impl AsRef<Path>) -> Result<(), StorageError> {
+        let path = std::fs::canonicalize(path.as_ref()).unwrap_or_else(|_| path.as_ref().to_path_buf());
+        permissions::make_private(&path)
+    }
+
     /// Opens or creates the file, migrates it, takes over what an earlier host left, and starts to write.
     ///
     /// Blocks on the disk. Refuses, saying what to do, a file that is no database, is damaged, was written by a newer version, is
@@ -46,7 +60,9 @@ impl SqliteStorage {
         let path = std::fs::canonicalize(path.as_ref()).unwrap_or_else(|_| path.as_ref().to_path_buf());
         connection::refuse_strange_files(&path)?;
         let lock = connection::OwnerLock::take(&path)?;
+        permissions::refuse_others(&path)?;
         let mut conn = connection::open_writer(&path)?;
+        permissions::restrict_writers(&path)?;
         let readers = Arc::new(readers::Readers::new(path.clone()));
         let prepare = |conn: &mut Connection| -> rusqlite::Result<_> {
             let file_bytes =

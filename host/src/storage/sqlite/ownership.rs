@@ -47,7 +47,7 @@ pub(super) fn refuse_foreign_tables(path: &Path) -> Result<(), StorageError> {
     }
     // A host that runs on this file is ours, and writes while we would read: opening the file says that it is in use.
     let Ok(_lock) = OwnerLock::take_existing(path) else { return Ok(()) };
-    let has_log = has_bytes(&beside(path, "-wal"));
+    let (has_log, has_journal) = (has_bytes(&beside(path, "-wal")), has_bytes(&beside(path, "-journal")));
     let seen = open_to_look(path, has_log).and_then(|conn| {
         leave_log(&conn);
         whose(&conn)
@@ -65,7 +65,12 @@ pub(super) fn refuse_foreign_tables(path: &Path) -> Result<(), StorageError> {
     if has_log && alone(path).is_some() {
         return Err(foreign_log(path));
     }
-    Err(StorageError::Unavailable(format!("{} is another program's database: {whose}; choose another file", path.display())))
+    let applied = if has_journal && !has_bytes(&beside(path, "-journal")) {
+        "; SQLite applied the rollback journal that a crash of that program had left beside it, and nothing else was changed"
+    } else {
+        ""
+    };
+    Err(StorageError::Unavailable(format!("{} is another program's database: {whose}; choose another file{applied}", path.display())))
 }
 
 /// Opens the database for reading without creating a file.

@@ -74,6 +74,41 @@ fn a_host_of_its_own_shares_no_file() {
 }
 
 #[test]
+fn a_table_of_another_program_with_a_name_of_ours_is_refused() {
+    for sql in [
+        "CREATE TABLE runlater_runs (x)",
+        "CREATE TABLE runlater_meta (key, value)",
+        "CREATE VIEW runlater_meta AS SELECT 1 AS key, 2 AS value",
+    ] {
+        let folder = Folder::new();
+        Connection::open(folder.file()).unwrap().execute_batch(sql).unwrap();
+        let before = fs::read(folder.file()).unwrap();
+        refused(&folder.file(), &["runlater_", "reserved", "rename it"]);
+        assert_eq!(fs::read(folder.file()).unwrap(), before, "{sql}");
+    }
+}
+
+/// A program that crashed within a transaction left a journal, which SQLite applies when somebody reads the file.
+#[test]
+fn a_refusal_says_that_the_journal_of_another_program_was_applied() {
+    let folder = Folder::new();
+    let journal = folder.0.path().join("runs.db-journal");
+    let (file, kept) = (folder.0.path().join("theirs"), folder.0.path().join("kept"));
+    let conn = Connection::open(folder.file()).unwrap();
+    conn.execute_batch("CREATE TABLE bookmarks (url); INSERT INTO bookmarks VALUES (zeroblob(100000)); PRAGMA cache_size = 1; BEGIN; UPDATE bookmarks SET url = randomblob(100000)")
+        .unwrap();
+    // What would lie there after a crash now: changed pages, and the journal that takes them back.
+    fs::copy(folder.file(), &file).unwrap();
+    fs::copy(&journal, &kept).unwrap();
+    drop(conn);
+    fs::rename(&file, folder.file()).unwrap();
+    fs::rename(&kept, &journal).unwrap();
+    let error = SqliteStorage::refuse_foreign_tables(folder.file()).unwrap_err().to_string();
+    assert!(error.contains("bookmarks") && error.contains("applied the rollback journal"), "{error}");
+    assert!(!journal.exists() && !error.contains("nothing was changed"), "{error}");
+}
+
+#[test]
 fn a_file_says_whose_it_is() {
     let folder = Folder::new();
     let id = || -> i32 { Connection::open(folder.file()).unwrap().query_row("PRAGMA application_id", [], |row| row.get(0)).unwrap() };
@@ -153,6 +188,45 @@ fn read_only_or_of_another_user() {
     mode(&folder.file(), 0o666);
     mode(&folder.file().with_extension("db.lock"), 0o400);
     as_somebody_else(|| drop(refused(&folder.file(), &["runs.db.lock", &owner, "run as that user"])));
+}
+
+#[cfg(unix)]
+#[test]
+fn other_users_can_write_no_file_of_the_database() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let folder = Folder::new();
+    let first = open(&folder.file()).unwrap();
+    let path = |suffix: &str| folder.0.path().join(format!("runs.db{suffix}"));
+    let mode = |suffix: &str| fs::metadata(path(suffix)).unwrap().mode() & 0o777;
+    let set = |suffix: &str, mode| fs::set_permissions(path(suffix), fs::Permissions::from_mode(mode)).unwrap();
+    assert_eq!(["", "-wal", "-shm", ".lock"].map(mode), [0o600; 4]);
+    drop(first);
+    set("", 0o666);
+    set(".lock", 0o644);
+    let again = open(&folder.file()).unwrap();
+    // What an embedder lets others read stays readable; the lock is nobody else's business.
+    assert_eq!(["", "-wal", "-shm", ".lock"].map(mode), [0o644, 0o644, 0o644, 0o600]);
+    SqliteStorage::make_private(folder.file()).unwrap();
+    assert_eq!(["", "-wal", "-shm"].map(mode), [0o640; 3]);
+    drop(again);
+
+    for (name, words) in [(".lock", ["symbolic link", "delete it"]), ("-journal", ["is not a file", "move it away"])] {
+        drop(fs::remove_file(path(name)));
+        let target = folder.0.path().join("target");
+        fs::write(&target, "theirs").unwrap();
+        std::os::unix::fs::symlink(&target, path(name)).unwrap();
+        refused(&folder.file(), &words);
+        assert_eq!(fs::read(&target).unwrap(), b"theirs");
+        fs::remove_file(path(name)).unwrap();
+    }
+    drop(open(&folder.file()).unwrap());
+    // Only root can give a file away.
+    for name in ["", ".lock"] {
+        if std::os::unix::fs::chown(path(name), Some(65_534), None).is_ok() {
+            refused(&folder.file(), &["belongs to user 65534", "chown"]);
+            std::os::unix::fs::chown(path(name), Some(0), None).unwrap();
+        }
+    }
 }
 
 /// For root every file is its own: `act` is done by a thread that becomes somebody else. For whoever isn't root that changes nothing.
