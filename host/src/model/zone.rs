@@ -19,7 +19,8 @@ pub struct Zone(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     name: Box<str>,
-    clocks: TimeZone,
+    /// `None` if the time zone database does not have it.
+    clocks: Option<TimeZone>,
 }
 
 /// A span of time with one offset.
@@ -34,7 +35,7 @@ pub(crate) struct Stretch {
 impl Zone {
     /// Coordinated Universal Time, under the name `UTC`.
     pub fn utc() -> Self {
-        Self(Arc::new(Inner { name: "UTC".into(), clocks: TimeZone::UTC }))
+        Self(Arc::new(Inner { name: "UTC".into(), clocks: Some(TimeZone::UTC) }))
     }
 
     /// Reads a compiled zone (TZif, RFC 9636).
@@ -44,7 +45,23 @@ impl Zone {
     /// Returns in words that the bytes are not valid. Never panics, whatever they are.
     pub fn parse(name: &str, tzif: &[u8]) -> Result<Self, String> {
         let clocks = TimeZone::tzif(name, tzif).map_err(|_| "not valid TZif data".to_owned())?;
-        Ok(Self(Arc::new(Inner { name: name.into(), clocks })))
+        Ok(Self(Arc::new(Inner { name: name.into(), clocks: Some(clocks) })))
+    }
+
+    /// A zone that the time zone database had once, and has no more. A rule in it never fires.
+    pub(crate) fn unknown(name: &str) -> Self {
+        Self(Arc::new(Inner { name: name.into(), clocks: None }))
+    }
+
+    /// Whether the time zone database has it.
+    pub fn is_known(&self) -> bool {
+        self.0.clocks.is_some()
+    }
+
+    /// The clocks of an unknown zone show UTC, so that what is stored of its times can be shown.
+    fn clocks(&self) -> &TimeZone {
+        static UTC: TimeZone = TimeZone::UTC;
+        self.0.clocks.as_ref().unwrap_or(&UTC)
     }
 
     /// Its IANA name, for example `Europe/Prague`.
@@ -54,14 +71,14 @@ impl Zone {
 
     /// Seconds that its clocks are ahead of UTC at `at`.
     pub(crate) fn offset(&self, at: i64) -> i64 {
-        self.0.clocks.to_offset(instant(at)).seconds().into()
+        self.clocks().to_offset(instant(at)).seconds().into()
     }
 
     /// The offset at `at`, and how long it is known to hold.
     pub(crate) fn stretch(&self, at: i64) -> Stretch {
         let offset = self.offset(at);
         let (mut until, mut names_only) = (i64::MAX, 0);
-        for change in self.0.clocks.following(instant(at)) {
+        for change in self.clocks().following(instant(at)) {
             until = change.timestamp().as_second();
             if i64::from(change.offset().seconds()) != offset || names_only == NAMES_ONLY_MAX {
                 break;
@@ -74,7 +91,7 @@ impl Zone {
 
     /// The last second at or before `at` at which its clocks changed, if that was not long ago.
     pub(crate) fn changed(&self, at: i64) -> Option<i64> {
-        let changes = self.0.clocks.preceding(instant(at.saturating_add(1))).take(NAMES_ONLY_MAX);
+        let changes = self.clocks().preceding(instant(at.saturating_add(1))).take(NAMES_ONLY_MAX);
         changes.map(|change| change.timestamp().as_second()).find(|changed| self.offset(*changed) != self.offset(changed - 1))
     }
 }

@@ -38,7 +38,10 @@ impl Show {
             ("cron", cron.name.clone()),
             ("task", cron.task.clone()),
             ("expression", cron.expression.clone()),
-            ("time zone", cron.timezone.clone()),
+            (
+                "time zone",
+                if cron.timezone_unknown { format!("{} (unknown: it does not fire)", cron.timezone) } else { cron.timezone.clone() },
+            ),
             ("next", time(cron.next_at, "none")),
             ("paused", cron.pause.as_ref().map_or("no".into(), |pause| pause::in_words(pause, now))),
             ("start", time(Some(cron.start), "none")),

@@ -224,6 +224,9 @@ pub struct Cron {
     /// Set while it is paused.
     #[serde(default)]
     pub pause: Option<crate::model::Pause>,
+    /// Set if the time zone database does not have its time zone any more: then it does not fire.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub timezone_unknown: bool,
     /// Its next planned time.
     #[serde(default)]
     pub next_at: Option<Timestamp>,
@@ -246,6 +249,7 @@ impl From<crate::model::Cron> for Cron {
             task: cron.spec.task.to_string(),
             expression: rule.text().into(),
             timezone: rule.zone().into(),
+            timezone_unknown: !rule.time_zone().is_known(),
             start: rule.start(),
             end: rule.end(),
             jitter: format_duration(rule.jitter()),

@@ -195,6 +195,9 @@ impl CronRule {
 
     /// The first planned time later than `after`; `None` if it will not fire any more.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
+        if !self.zone.is_known() {
+            return None;
+        }
         let after = after.max(self.start.saturating_sub(Duration::from_micros(1)));
         let next = match &self.expression {
             Expression::Every(every) => {
@@ -214,6 +217,9 @@ impl CronRule {
 
     /// The first planned time later than `after` and earlier than `before`. A rule that fires rarely is not searched beyond that.
     pub(crate) fn next_before(&self, after: Timestamp, before: Timestamp) -> Option<Timestamp> {
+        if !self.zone.is_known() {
+            return None;
+        }
         let Expression::Calendar(calendar) = &self.expression else { return self.next_after(after).filter(|next| *next < before) };
         let (after, before) = self.within(after, before);
         let second = calendar.next_before(&self.zone, after.as_micros().div_euclid(1_000_000), ceil_second(before))?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use runlater::model::{CatchUp, MissedPolicy};
-use runlater::{CronFilter, RunFilter, Status};
+use runlater::{CronFilter, CronUpdate, RunFilter, Status};
 use serde_json::Value;
 
 use super::world::{World, guarded, secs};
@@ -56,8 +56,18 @@ async fn a_cron_that_cannot_be_read_holds_up_nobody() {
     let good = world.scheduler.get_cron("good").await.unwrap();
     assert!(good.fired >= 1, "the other cron goes on");
     let listed = world.scheduler.list_crons(&CronFilter::default()).await.unwrap();
-    assert_eq!(listed.iter().map(|cron| cron.name.as_str()).collect::<Vec<_>>(), ["good"], "it is seen");
-    assert!(world.scheduler.get_cron("bad").await.is_err(), "that its row is damaged is said to whoever asks for it");
+    let known = |cron: &runlater::Cron| (cron.name.to_string(), cron.spec.rule.time_zone().is_known());
+    assert_eq!(listed.iter().map(known).collect::<Vec<_>>(), [("bad".into(), false), ("good".into(), true)], "both are seen");
+    let bad = world.scheduler.get_cron("bad").await.unwrap();
+    assert_eq!((bad.spec.rule.zone(), bad.next_at), ("Mars/Olympus", None), "its zone is said, and it does not fire");
+    // It can be paused and deleted, and goes on once it gets a zone.
+    world.scheduler.pause_cron("bad", None, "moved").await.unwrap();
+    assert_eq!(world.scheduler.resume_cron("bad").await.unwrap().next_at, None);
+    let jitter = CronUpdate { jitter: Some(secs(1)), ..CronUpdate::default() };
+    assert!(world.scheduler.update_cron("bad", jitter).await.unwrap_err().to_string().contains("Mars/Olympus"));
+    let zone = CronUpdate { timezone: Some("Europe/Prague".into()), ..CronUpdate::default() };
+    assert!(world.scheduler.update_cron("bad", zone).await.unwrap().next_at.is_some());
+    world.scheduler.delete_cron("bad").await.unwrap();
 }
 
 #[tokio::test]

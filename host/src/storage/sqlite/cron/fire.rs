@@ -83,9 +83,17 @@ fn fire_one(tx: &mut Tx<'_>, stored: &mut Stored, horizon: i64, room: usize, now
     Ok(made)
 }
 
-/// What was read of a cron. A row that says what none of ours can say is set aside: it makes no runs, and holds up no other cron.
+/// What was read of a cron. A row that says what none of ours can say is set aside: it makes no runs, and holds up no other cron. So is a cron
+/// whose time zone is unknown.
 pub(super) fn or_set_aside(tx: &Tx<'_>, id: i64, read: rusqlite::Result<Stored>) -> rusqlite::Result<Option<Stored>> {
-    let found = sound("crons", read)?;
+    let found = sound("crons", read)?.filter(|stored| {
+        let (cron, zone) = (&stored.cron, stored.cron.spec.rule.time_zone());
+        if !zone.is_known() {
+            tracing::error!(cron = %cron.name, namespace = stored.namespace, timezone = zone.name(),
+                "the time zone database does not have the zone of a cron any more; it does not fire until it gets another one");
+        }
+        zone.is_known()
+    });
     if found.is_none() {
         tx.conn.prepare_cached("-- cron: set aside\nUPDATE runlater_crons SET next_at = NULL WHERE id = ?1")?.execute([id])?;
     }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::model::{Cron, CronFilter, CronRule, CronSpec, Name, NamespaceId, Payload, Timestamp};
+use crate::model::{Cron, CronFilter, CronRule, CronSpec, Name, NamespaceId, Payload, Timestamp, Zone};
 use crate::storage::sqlite::list::PAGE_BYTES_MAX;
 use crate::storage::sqlite::pause::pause_of;
 use crate::storage::sqlite::readers::stop_if_over;
@@ -26,7 +26,9 @@ pub(super) fn stored(row: &Row<'_>, registry: &Registry) -> rusqlite::Result<Sto
     let (expression, zone): (String, String) = (row.get(5)?, row.get(6)?);
     let jitter = std::time::Duration::from_micros(row.get::<_, i64>(9)?.max(0) as u64);
     let (start, end) = (time(row, 7)?, optional_time(row, 8)?);
-    let rule = registry.zones().zone(&zone).and_then(|zone| CronRule::restored(&expression, zone, start, end, jitter));
+    // A zone may be gone from a folder of an operator's own. Its cron is there all the same, to be seen, changed and deleted.
+    let zone = registry.zones().zone(&zone).unwrap_or_else(|_| Zone::unknown(&zone));
+    let rule = CronRule::restored(&expression, zone, start, end, jitter);
     let missed: Option<String> = row.get(12)?;
     let spec = CronSpec {
         task: registry.task_name(task).ok_or_else(|| strange(3, "a task that does not exist"))?,
