@@ -250,8 +250,9 @@ pub(super) async fn open(db: &Path, more: impl FnOnce(SchedulerBuilder) -> Sched
     let scheduler = Scheduler::builder()
         .sqlite(db)
         .compiler(Compiler::ChildProcess { program, args: vec![COMPILE_COMMAND.into()] })
-        .code_cache(&code, key);
-    more(scheduler).build().await.map_err(|error| {
+        .code_cache(&code, key)
+        .catch_up_later();
+    let scheduler = more(scheduler).build().await.map_err(|error| {
         if fresh {
             // Holds nothing but a key that seals nothing.
             let _ = fs::remove_dir_all(&code);
@@ -263,7 +264,9 @@ pub(super) async fn open(db: &Path, more: impl FnOnce(SchedulerBuilder) -> Sched
             }
             error => failure::database(db, &error),
         }
-    })
+    })?;
+    SqliteStorage::make_private(db).map_err(|error| failure::database(db, &error.into()))?;
+    Ok(scheduler)
 }
 
 /// The key that seals compiled code, made at the first start.

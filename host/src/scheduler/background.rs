@@ -52,6 +52,8 @@ pub(super) struct Parts {
     pub(super) seed: u64,
     pub(super) watchdog: Arc<Watchdog>,
     pub(super) guest_creates: GuestCreates,
+    /// Told once there is no gap left to deal with.
+    pub(super) caught_up: watch::Sender<bool>,
 }
 
 impl Background {
@@ -104,7 +106,7 @@ impl Background {
         keeper.spawn(super::prune::prune(parts.storage.clone(), parts.clock.clone()));
         keeper.spawn(super::namespaces::keep(parts.storage.clone(), parts.clock.clone()));
         keeper.spawn(super::time_zones::keep(parts.storage.clone(), parts.clock.clone()));
-        keeper.spawn(keeper::keep(crew.clone(), parts.storage, parts.clock));
+        keeper.spawn(keeper::keep(crew.clone(), parts.storage, parts.clock, parts.caught_up));
         Ok(Self { work: Some(Work { crew, threads: Mutex::new(threads), ended, keeper: Mutex::new(keeper) }) })
     }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::background::{Background, IN_FLIGHT_MAX, Parts};
 use super::component_source::StorageComponentSource;
 use super::creates::GuestCreates;
@@ -45,6 +47,7 @@ pub struct SchedulerBuilder {
     quotas: Quotas,
     room: Room,
     paused: bool,
+    catch_up_later: bool,
     tzdir: Option<PathBuf>,
     allowed_grants: AllowedGrants,
 }
@@ -66,6 +69,7 @@ impl Default for SchedulerBuilder {
             quotas: Quotas::default(),
             room: Room::default(),
             paused: false,
+            catch_up_later: false,
             tzdir: None,
             allowed_grants: AllowedGrants::default(),
         }
@@ -168,6 +172,13 @@ impl SchedulerBuilder {
         self
     }
 
+    /// Answers calls before it has dealt with the runs that were missed while no host was running, which may take a while. By default,
+    /// [`build`](Self::build) waits for that. No run starts, and calls that register components or change crons wait, until it is done.
+    pub fn catch_up_later(mut self) -> Self {
+        self.catch_up_later = true;
+        self
+    }
+
     /// How many runs may wait in each namespace; default 10,000,000.
     pub fn live_runs(mut self, max: u64) -> Self {
         self.quotas.live_runs = max;
@@ -261,11 +272,18 @@ impl SchedulerBuilder {
 
         // The workers start after the sweep, because a missed run must not be claimed as if it were merely late.
         let now = clock.now();
-        for gap in gaps_at_start(&storage.signs_of_life(), now, grace) {
-            keeper::sweep(storage.as_ref(), clock.as_ref(), gap).await?;
+        let mut gaps = gaps_at_start(&storage.signs_of_life(), now, grace);
+        let (caught_up_sender, caught_up) = watch::channel(gaps.is_empty() || !self.catch_up_later || self.paused);
+        if *caught_up.borrow() {
+            for gap in std::mem::take(&mut gaps) {
+                keeper::sweep(storage.as_ref(), clock.as_ref(), gap).await?;
+            }
+            // Only now: a crash in the middle of the sweep must not make the rest of the gap forgotten.
+            storage.heartbeat(now).await?;
+        } else {
+            // The keeper sweeps them, and the workers claim nothing before that.
+            watchdog.owe(gaps);
         }
-        // Only now: a crash in the middle of the sweep must not make the rest of the gap forgotten.
-        storage.heartbeat(now).await?;
         let long = Arc::new(LongWork::start().map_err(|error| cannot("the threads for long work", error))?);
         let background = if self.paused {
             Background::default()
@@ -273,12 +291,14 @@ impl SchedulerBuilder {
             let (storage, executor, clock, long) = (storage.clone(), executor.clone(), clock.clone(), long.clone());
             let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
             let guest_creates = GuestCreates::new(self.guest_creates);
-            let parts = Parts { storage, executor, clock, long, threads, slots, seed, watchdog, guest_creates };
+            let caught_up = caught_up_sender;
+            let parts = Parts { storage, executor, clock, long, threads, slots, seed, watchdog, guest_creates, caught_up };
             Background::start(parts).map_err(|error| cannot("the threads that execute guests", error))?
         };
         let (tokens, forecasts, secret, changes) = (Default::default(), Default::default(), storage.secret(), storage.clone());
         let allowed_grants = self.allowed_grants;
-        let core = Core { storage, sqlite, executor, clock, background, long, tokens, forecasts, secret, allowed_grants, listeners };
+        let core =
+            Core { storage, sqlite, executor, clock, background, long, tokens, forecasts, caught_up, secret, allowed_grants, listeners };
         Ok(Scheduler { core: Arc::new(core), namespace, changes, role: None })
     }
 }

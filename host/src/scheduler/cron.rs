@@ -138,6 +138,7 @@ impl<'a> NewCron<'a> {
             priority: self.priority,
             missed: self.missed,
         };
+        scheduler.has_caught_up().await;
         Ok(scheduler.changes.create_cron(scheduler.namespace.id, name, spec, Origin::Api, now).await??)
     }
 }
@@ -232,11 +233,13 @@ impl Scheduler {
             let same_beat = expression.as_deref().is_none_or(|expression| expression.trim() == rule.text());
             let start = start.unwrap_or(if same_beat { rule.start() } else { self.now().max(rule.start()) });
             let text = expression.as_deref().unwrap_or(rule.text());
-            let zone = timezone.as_deref().map_or_else(|| Ok(rule.time_zone().clone()), |name| self.core.storage.zones().zone(name))?;
+            // Asked for by name, also where it stays: one that is unknown is refused as such.
+            let zone = self.core.storage.zones().zone(timezone.as_deref().unwrap_or(rule.zone()))?;
             change.rule = Some(CronRule::new(text, zone, start, end.unwrap_or(rule.end()), jitter.unwrap_or(rule.jitter()))?);
             // The rule was made of what was read: nobody may have changed it meanwhile.
             change.if_version = change.if_version.or(Some(before.version));
         }
+        self.has_caught_up().await;
         Ok(self.changes.change_cron(self.namespace.id, before.name, change, self.now()).await??)
     }
 
@@ -244,24 +247,28 @@ impl Scheduler {
     pub async fn pause_cron(&self, name: &str, until: Option<Timestamp>, note: &str) -> Result<Cron, Error> {
         let (name, now) = (Name::parse(name, "name")?, self.now());
         let pause = Pause::new(now, until, note)?;
+        self.has_caught_up().await;
         Ok(self.changes.pause_cron(self.namespace.id, name, Some(pause), now).await??)
     }
 
     /// Lets a cron go on.
     pub async fn resume_cron(&self, name: &str) -> Result<Cron, Error> {
         let name = Name::parse(name, "name")?;
+        self.has_caught_up().await;
         Ok(self.changes.pause_cron(self.namespace.id, name, None, self.now()).await??)
     }
 
     /// Deletes a cron and its runs that have not triggered.
     pub async fn delete_cron(&self, name: &str) -> Result<(), Error> {
         let name = Name::parse(name, "name")?;
+        self.has_caught_up().await;
         Ok(self.changes.delete_cron(self.namespace.id, name, self.now()).await??)
     }
 
     /// Makes a run of a cron at once, beside the planned ones.
     pub async fn trigger_cron(&self, name: &str) -> Result<RunId, Error> {
         let name = Name::parse(name, "name")?;
+        self.has_caught_up().await;
         Ok(self.changes.trigger_cron(self.namespace.id, name, self.now()).await??)
     }
 
@@ -276,6 +283,7 @@ impl Scheduler {
             let count = planned.len();
             let room = self.read(move |storage, namespace, now| storage.has_room(namespace, count, now)).await?;
             room.map_err(|max| Error::Quota(format!("{max} runs may wait in this namespace; delete some, or choose a shorter range")))?;
+            self.has_caught_up().await;
             for slice in planned.chunks(BACKFILL_SLICE) {
                 made += self.changes.backfill_cron(self.namespace.id, cron.name.clone(), slice.to_vec(), now).await??;
             }

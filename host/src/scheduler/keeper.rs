@@ -1,10 +1,13 @@
 //! Marks the runs that were missed while no host was running, and says that the host is alive while runs wait.
 //!
-//! One task, with a bounded tick each ten seconds; [`sweep`] is also called once before the workers start. Which runs are missed is
+//! One task, with a bounded tick each ten seconds; [`sweep`] is also called once before the workers start, unless the gap before the start is dealt
+//! with while the host serves already. Which runs are missed is
 //! decided by `model::gap` and done by `Storage::miss`.
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::crew::Crew;
 use crate::clock::Clock;
@@ -22,7 +25,7 @@ const TICK: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Looks after missed runs until it is dropped.
-pub(super) async fn keep(crew: Arc<Crew>, storage: Arc<dyn Storage>, clock: Arc<dyn Clock>) {
+pub(super) async fn keep(crew: Arc<Crew>, storage: Arc<dyn Storage>, clock: Arc<dyn Clock>, caught_up: watch::Sender<bool>) {
     let mut wait = TICK;
     loop {
         tokio::select! {
@@ -30,7 +33,10 @@ pub(super) async fn keep(crew: Arc<Crew>, storage: Arc<dyn Storage>, clock: Arc<
             () = crew.watchdog.noticed() => {}
         }
         wait = match tick(&crew, storage.as_ref(), clock.as_ref()).await {
-            Ok(()) => TICK,
+            Ok(()) => {
+                caught_up.send_replace(true);
+                TICK
+            }
             // Storage logs when this begins and when it ends.
             Err(StorageError::Locked) => RETRY,
             Err(error) => {
@@ -61,7 +67,8 @@ async fn tick(crew: &Crew, storage: &dyn Storage, clock: &dyn Clock) -> Result<(
     }
     // Also when there were commits, which say the same: one small write in ten seconds is cheaper than to know. The time is the
     // watchdog's, because the clock may be past a gap that was not judged yet, and a crash would then forget that gap.
-    if storage.next_due().is_some_and(|due| due <= awake) || storage.health().parked > 0 {
+    // After a sweep in any case, so that a later start does not look at the same gap.
+    if swept || storage.next_due().is_some_and(|due| due <= awake) || storage.health().parked > 0 {
         storage.heartbeat(awake).await?;
     }
     Ok(())
@@ -70,8 +77,15 @@ async fn tick(crew: &Crew, storage: &dyn Storage, clock: &dyn Clock) -> Result<(
 /// Marks everything that was missed in `gap`, a slice at a time. Stopped half-way, it is begun anew without harm.
 pub(super) async fn sweep(storage: &dyn Storage, clock: &dyn Clock, gap: Gap) -> Result<(), StorageError> {
     // Before the single runs: what an occurrence was made into is the cron's to decide about.
-    while storage.miss_crons(gap, CRONS_SLICE, clock.now()).await? == CRONS_SLICE {}
-    let caught_up = storage.catch_up(gap, clock.now()).await?;
+    while storage.miss_crons(gap, CRONS_SLICE, clock.now()).await? > 0 {}
+    let mut caught_up = 0;
+    loop {
+        let chosen = storage.catch_up(gap, SLICE, clock.now()).await?;
+        caught_up += chosen;
+        if chosen < SLICE {
+            break;
+        }
+    }
     let mut missed = 0;
     loop {
         let marked = storage.miss(gap, SLICE, clock.now()).await?;

@@ -102,6 +102,8 @@ struct Core {
     long: Arc<long_work::LongWork>,
     tokens: tokens::TokenCache,
     forecasts: forecast::Forecasts,
+    /// Whether what was missed before the start was dealt with.
+    caught_up: tokio::sync::watch::Receiver<bool>,
     /// What cursors are sealed with.
     secret: [u8; 32],
     /// What tokens below the role `operator` may grant over the network.
@@ -338,6 +340,12 @@ impl Scheduler {
         self.core.background.stop(self.core.clock.as_ref(), grace).await;
         self.core.storage.close().await?;
         Ok(())
+    }
+
+    /// Waits until what was missed before the start was dealt with. A cron that is changed before that would lose the occurrences that it missed.
+    async fn has_caught_up(&self) {
+        // An error says that the scheduler is shut down, which the call that follows finds as well.
+        let _ = self.core.caught_up.clone().wait_for(|caught_up| *caught_up).await;
     }
 
     /// Reads on a thread for blocking calls, and then, if that takes long, on one for long work. The read may begin twice.

@@ -71,6 +71,7 @@ impl<'a> Register<'a> {
         let scheduler = self.scheduler;
         let registration = self.prepare().await?;
         let digest = registration.component.digest;
+        scheduler.has_caught_up().await;
         let tasks = scheduler.changes.register(registration, scheduler.core.clock.now()).await?;
         Ok(Registered { digest, tasks })
     }

@@ -123,6 +123,13 @@ impl Watchdog {
         }
     }
 
+    /// Notes gaps from before the start. No claim is made until they are dealt with, either.
+    pub(super) fn owe(&self, gaps: Vec<Gap>) {
+        let mut beats = self.beats();
+        gaps.into_iter().rev().for_each(|gap| beats.gaps.push_front(gap));
+        self.noticed.notify_one();
+    }
+
     /// The gap to deal with next.
     pub(super) fn gap(&self) -> Option<Gap> {
         self.beats().gaps.front().copied()

@@ -208,9 +208,9 @@ pub trait Storage: Namespaces {
     async fn cancel(&self, namespace: NamespaceId, run: RunId, now: Timestamp) -> Result<Result<Cancelled, ChangeError>, StorageError>;
 
     /// Makes due at once those of the runs that became due in the gap that their task's [`MissedPolicy`](crate::model::MissedPolicy) makes
-    /// up for, with the reason `caught-up`; their trigger time stays. Returns how many. Called before `miss`, while nothing is claimed;
-    /// called again for the same gap, it chooses no more of them.
-    async fn catch_up(&self, gap: Gap, now: Timestamp) -> Result<usize, StorageError>;
+    /// up for, with the reason `caught-up`; their trigger time stays. Up to `limit` of them, the latest first; returns how many. Called before `miss`,
+    /// while nothing is claimed, until it returns less than `limit`. Then it chooses no more of them.
+    async fn catch_up(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError>;
 
     /// Deletes up to 200 ended runs of a task that `retention` does not keep, with their attempts, logs, outputs, metadata and unique keys,
     /// walking its runs from `place` on. Never one that has not ended; the marks of code-defined schedules stay.
@@ -277,7 +277,8 @@ pub trait Storage: Namespaces {
         now: Timestamp,
     ) -> Result<Result<usize, CronError>, StorageError>;
 
-    /// Decides about the occurrences of up to `limit` crons in the gap, as their missed policy says. Returns how many crons had some.
+    /// Decides about the occurrences of up to `limit` crons in the gap, as their missed policy says, and makes up to 512 runs of them with up to 8 MiB
+    /// of inputs. Returns how many crons had some. Called until it returns none: crons of which it was not done with all occurrences count again.
     async fn miss_crons(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError>;
 
     /// Computes again when crons fire next, if the time zones are others than those with which that was last done. Logs each cron whose next

@@ -6,7 +6,7 @@ CREATE TABLE runlater_attempts (
     component   INTEGER,
     outcome     TEXT NOT NULL,
     message     TEXT,
-    log         BLOB,
+    log         BLOB, log_dropped INTEGER,
     PRIMARY KEY (run, number)
 ) STRICT, WITHOUT ROWID;
 
@@ -99,7 +99,7 @@ CREATE TABLE runlater_meta (
 CREATE TABLE runlater_namespaces (
     id   INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE
-) STRICT;
+, run_bytes INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE TABLE runlater_rates (
     task       INTEGER NOT NULL,
@@ -148,7 +148,7 @@ CREATE TABLE runlater_runs (
     input            BLOB NOT NULL,
     output_type      TEXT,
     output           BLOB
-, cron INTEGER, planned_at INTEGER, skipped INTEGER, skipped_until INTEGER, on_failure INTEGER NOT NULL DEFAULT 0, because TEXT, input_crc INTEGER) STRICT;
+, cron INTEGER, planned_at INTEGER, skipped INTEGER, skipped_until INTEGER, on_failure INTEGER NOT NULL DEFAULT 0, because TEXT, input_crc INTEGER, bytes INTEGER NOT NULL DEFAULT 0, failing_since INTEGER) STRICT;
 
 CREATE UNIQUE INDEX runlater_runs_cron ON runlater_runs (cron, planned_at) WHERE cron IS NOT NULL;
 

@@ -19,8 +19,9 @@ struct Place {
     chosen: u32,
 }
 
-/// Chooses for every task, latest first. Returns how many run. Called again for the same gap, it chooses no more.
-pub(super) fn catch_up(tx: &mut Tx<'_>, gap: Gap, now: Timestamp) -> rusqlite::Result<usize> {
+/// Chooses up to `limit` runs, for every task the latest first. Returns how many it chose. Called again for the same gap, it chooses the next ones, and
+/// none once each task has those that its policy makes up for.
+pub(super) fn catch_up(tx: &mut Tx<'_>, gap: Gap, limit: usize, now: Timestamp) -> rusqlite::Result<usize> {
     let mut places: FxHashMap<i64, Place> = FxHashMap::default();
     for task in tx.shared.registry.all_tasks() {
         if task.policy.missed.most() > 0 {
@@ -33,7 +34,7 @@ pub(super) fn catch_up(tx: &mut Tx<'_>, gap: Gap, now: Timestamp) -> rusqlite::R
     let mut chosen = Vec::new();
     for namespace in tx.shared.registry.namespaces() {
         count_chosen(tx, namespace.id, gap, now, &mut places)?;
-        choose(tx, namespace.id, gap, now, &mut places, &mut chosen)?;
+        choose(tx, namespace.id, gap, now, &mut places, &mut chosen, limit)?;
     }
     let mut caught_up = 0;
     for id in chosen {
@@ -57,6 +58,7 @@ fn choose(
     now: Timestamp,
     places: &mut FxHashMap<i64, Place>,
     chosen: &mut Vec<i64>,
+    limit: usize,
 ) -> rusqlite::Result<()> {
     let mut statement = tx.conn.prepare_cached(
         "-- catch up: look
@@ -65,7 +67,9 @@ fn choose(
              AND trigger_at = due_at AND trigger_at > created_at ORDER BY due_at DESC, id DESC",
     )?;
     let mut rows = statement.query((namespace.0, gap.from.as_micros(), gap.until.as_micros()))?;
-    while let Some(row) = rows.next()? {
+    while chosen.len() < limit
+        && let Some(row) = rows.next()?
+    {
         let Some(place) = places.get_mut(&row.get(1)?) else { continue };
         if place.policy.makes_up(place.chosen, super::rows::time(row, 2)?, now) {
             chosen.push(row.get(0)?);

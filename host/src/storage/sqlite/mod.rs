@@ -442,8 +442,8 @@ impl Storage for SqliteStorage {
         self.shared.call(move |tx| miss::miss(tx, gap, limit, now)).await
     }
 
-    async fn catch_up(&self, gap: Gap, now: Timestamp) -> Result<usize, StorageError> {
-        self.shared.call(move |tx| catch_up::catch_up(tx, gap, now)).await
+    async fn catch_up(&self, gap: Gap, limit: usize, now: Timestamp) -> Result<usize, StorageError> {
+        self.shared.call(move |tx| catch_up::catch_up(tx, gap, limit, now)).await
     }
 
     async fn prune(&self, task: TaskId, retention: Retention, place: PrunePlace, now: Timestamp) -> Result<Pruned, StorageError> {

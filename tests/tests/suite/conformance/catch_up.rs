@@ -30,8 +30,14 @@ fn world() -> (World, Vec<Vec<RunId>>) {
 
 /// Sweeps the gap as the keeper does, in small slices.
 fn sweep(world: &World, gap: Gap, now: i64) -> (usize, usize) {
-    let caught_up = world.wait(world.storage.catch_up(gap, at(now))).unwrap();
-    let mut missed = 0;
+    let (mut caught_up, mut missed) = (0, 0);
+    loop {
+        let chosen = world.wait(world.storage.catch_up(gap, 2, at(now))).unwrap();
+        caught_up += chosen;
+        if chosen < 2 {
+            break;
+        }
+    }
     loop {
         let marked = world.wait(world.storage.miss(gap, 2, at(now))).unwrap();
         missed += marked;
@@ -71,7 +77,7 @@ fn each_policy_chooses_the_latest() {
 fn a_sweep_that_was_stopped_half_way_chooses_no_more() {
     let (mut world, runs) = world();
     let gap = Gap { from: at(5), until: at(60) };
-    assert_eq!(world.wait(world.storage.catch_up(gap, at(100))).unwrap(), 1 + 3 + 2);
+    assert_eq!(world.wait(world.storage.catch_up(gap, 99, at(100))).unwrap(), 1 + 3 + 2);
     world.wait(world.storage.miss(gap, 2, at(100))).unwrap();
     world.crash(110);
     assert_eq!(sweep(&world, Gap { from: at(5), until: at(70) }, 110).0, 0);
@@ -142,7 +148,7 @@ proptest! {
         let new = runs.iter().map(|(task, due)| NewRun { task: stored(&world, *task), ..world.new_run(*due, 0) }).collect();
         let ids = world.create(new, 0);
         if crash {
-            world.wait(world.storage.catch_up(gap, at(now))).unwrap();
+            world.wait(world.storage.catch_up(gap, 99, at(now))).unwrap();
             world.wait(world.storage.miss(gap, 1, at(now))).unwrap();
             world.crash(now);
         }

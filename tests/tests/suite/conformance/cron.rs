@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::place;
-use crate::conformance::world::{World, at, name, registration, succeeded};
+use crate::conformance::world::{World, at, large, name, registration, succeeded};
 use runlater::model::{
-    CodeCron, Cron, CronChange, CronRule, CronSettings, CronSpec, Gap, Origin, Pause, TaskDefinition, TaskPolicy, Zone, ZoneDatabase,
+    CatchUp, CodeCron, Cron, CronChange, CronRule, CronSettings, CronSpec, Gap, MissedPolicy, Origin, Pause, TaskDefinition, TaskPolicy, Zone, ZoneDatabase,
 };
 use runlater::storage::{CronError, Quotas};
 use runlater::{CronFilter, Metadata, Payload, Run, Status, Timestamp};
@@ -245,4 +245,43 @@ fn occurrences_for_which_there_is_no_room_are_skipped_in_one_row() {
     // The row that stands for them can be run by hand.
     world.wait(world.storage.trigger(world.namespace, run.id, at(200))).unwrap().unwrap();
     assert_eq!(world.get(run.id, 200).status, Status::Queued);
+}
+
+/// What a dense cron with a large input makes up for takes many transactions. A host that dies between two of them leaves nothing out, and makes
+/// nothing twice.
+#[test]
+fn catching_up_takes_bounded_slices_and_survives_a_crash() {
+    for jitter in [0, 40] {
+        let mut world = World::new(place());
+        let spec = CronSpec {
+            task: name("task"),
+            rule: CronRule::new("@every 10s", Zone::utc(), at(0), None, Duration::from_secs(jitter)).unwrap(),
+            max_count: None,
+            input: large(256 << 10),
+            metadata: Metadata::default(),
+            priority: None,
+            missed: Some(MissedPolicy { catch_up: CatchUp::All, max: 100, ..MissedPolicy::default() }),
+        };
+        world.wait(world.storage.create_cron(world.namespace, name("c"), spec, Origin::Api, at(0))).unwrap().unwrap();
+        let gap = Gap { from: at(1), until: at(2_000) };
+        let (mut slices, mut before) = (0, 0);
+        while world.wait(world.storage.miss_crons(gap, 9, at(2_000))).unwrap() > 0 {
+            let bytes = world.storage.run_bytes(world.namespace);
+            assert!(bytes - before <= (9 << 20), "one slice made {} bytes", bytes - before);
+            (slices, before) = (slices + 1, bytes);
+            if slices == 2 {
+                world.crash(2_000);
+            }
+        }
+        assert!(slices >= 4, "{slices}");
+        let runs = world.runs_of("c", 2_000);
+        let planned: Vec<_> = runs.iter().map(|(planned, ..)| planned.unwrap()).collect();
+        let made = planned.iter().rev().take(100).rev().copied().collect::<Vec<_>>();
+        assert_eq!(made, (0..100).map(|back| 1_990 - 10 * (99 - back)).collect::<Vec<_>>(), "the latest ones, each once");
+        let skipped: Vec<_> = runs.iter().filter(|(.., status)| *status == Status::Missed).map(|(planned, ..)| *planned).collect();
+        assert_eq!(skipped.len(), 1, "one row for the others");
+        world.look(2_005);
+        let now_on = world.runs_of("c", 2_005).into_iter().filter(|(planned, ..)| *planned == Some(2_000)).count();
+        assert_eq!(now_on, 1, "it goes on after the gap");
+    }
 }

@@ -180,3 +180,26 @@ async fn many_runs_are_made_to_run_again() {
     assert_eq!(bulk(json!({ "filter": { "status": ["scheduled"] } })).await.body["changed"], 1);
     assert_eq!(wait(&scheduled[1]).await["status"], "succeeded");
 }
+
+#[tokio::test]
+async fn the_attempts_of_a_run_are_read_page_by_page() {
+    let world = World::new().await;
+    let run = world.scheduler.schedule("touch").send().await.unwrap();
+    world.scheduler.wait(run).await.unwrap();
+    let ask = async |query: &str| world.ask("GET", &format!("/v1/runs/{run}/attempts{query}"), None).await;
+    let page = ask("?limit=100&after=0").await.body;
+    assert_eq!((page["attempts"][0]["number"].as_u64(), &page["next"], &page["attempts_dropped"]), (Some(1), &json!(null), &json!(0)));
+    assert_eq!(page["attempts"][0]["log_dropped"], json!(0));
+    assert_eq!(ask("?after=1").await.body["attempts"], json!([]));
+    for (query, code) in [
+        ("?limit=0", "invalid-page-size"),
+        ("?limit=101", "invalid-page-size"),
+        ("?limit=-1", "invalid-page-size"),
+        ("?after=x", "invalid-parameter"),
+        ("?after=1&after=2", "invalid-parameter"),
+        ("?cursor=1", "unknown-parameter"),
+    ] {
+        let answer = ask(query).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (422, code), "{query}");
+    }
+}

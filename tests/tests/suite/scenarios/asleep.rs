@@ -12,6 +12,8 @@ use super::world::{World, secs};
 #[derive(Clone, Copy, Debug)]
 enum Downtime {
     Off,
+    /// Off, and then a host that answers calls first.
+    OffServing,
     Asleep,
     Stepped,
 }
@@ -31,6 +33,7 @@ async fn after(downtime: Downtime, catch_up: CatchUp) -> Vec<(&'static str, u64,
     }
     match downtime {
         Downtime::Off => world.restart(DOWN).await,
+        Downtime::OffServing => world.restart_serving(DOWN).await,
         Downtime::Asleep => world.suspend(DOWN),
         Downtime::Stepped => world.step_to(world.then(DOWN)),
     }
@@ -70,10 +73,33 @@ async fn sleep_and_a_step_of_the_clock_are_judged_like_a_host_that_was_off() {
         assert_eq!(late.and_then(|second| status("beat", second)), late.map(|_| Succeeded), "{catch_up:?}: {off:?}");
         assert_eq!(status("beat", 80), Some(Succeeded), "within the grace");
 
-        for downtime in [Downtime::Asleep, Downtime::Stepped] {
+        for downtime in [Downtime::OffServing, Downtime::Asleep, Downtime::Stepped] {
             assert_eq!(after(downtime, catch_up).await, off, "{downtime:?} {catch_up:?}");
         }
     }
+}
+
+/// A host that answers calls before it has caught up loses nothing to them.
+#[tokio::test]
+async fn a_change_right_after_a_start_comes_after_what_was_missed_before_it() {
+    let mut world = World::with(&["behaviours"]).await;
+    for cron in ["deleted", "paused"] {
+        world.scheduler.cron(cron, "touch").expression("@every 10s").create().await.unwrap();
+    }
+    let missed = world.schedule("touch", Value::Null).after(secs(30)).send().await.unwrap();
+    world.restart_serving(DOWN).await;
+    world.scheduler.delete_cron("deleted").await.unwrap();
+    world.scheduler.pause_cron("paused", None, "").await.unwrap();
+    assert_eq!(world.wait(missed).await.status, Status::Missed);
+    let rows = world.list(RunFilter { statuses: vec![Status::Missed], ..RunFilter::default() }).await;
+    let skipped: Vec<_> = rows.iter().filter_map(|run| run.occurrence.as_ref()?.skipped).map(|(count, _)| count).collect();
+    assert_eq!(skipped, [5, 5], "one row for each cron");
+    // A stop right after such a start forgets nothing, either.
+    let later = world.schedule("touch", Value::Null).after(secs(30)).send().await.unwrap();
+    for _ in 0..2 {
+        world.restart_serving(DOWN).await;
+    }
+    assert_eq!(world.wait(later).await.status, Status::Missed);
 }
 
 #[tokio::test]

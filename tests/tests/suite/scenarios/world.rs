@@ -148,6 +148,14 @@ impl World {
         self.open().await;
     }
 
+    /// The same with a host that answers calls before it has dealt with what was missed.
+    pub(super) async fn restart_serving(&mut self, down: Duration) {
+        guarded("shutdown", self.scheduler.shutdown(Duration::ZERO)).await.unwrap();
+        self.step_to(self.then(down));
+        self.scheduler = builder(&self.database(), &self.clock).catch_up_later().build().await.unwrap();
+        self.events = self.scheduler.subscribe();
+    }
+
     /// Starts a host on the database of one that was stopped.
     pub(super) async fn open(&mut self) {
         self.scheduler = builder(&self.database(), &self.clock).build().await.unwrap();
