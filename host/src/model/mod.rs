@@ -47,6 +47,7 @@ mod schema_cost;
 mod schema_patterns;
 pub mod seal;
 mod selection;
+mod shares;
 mod task;
 mod time;
 mod unique_key;
@@ -97,6 +98,7 @@ pub use run::{
 };
 pub use selection::{BulkFilter, RunIds, Selection};
 pub(crate) use selection::{check_bulk_count, distinct_moves};
+pub use shares::{Ask, Shares};
 pub use task::{Task, TaskId};
 pub use time::{Due, Timestamp, format_duration, parse_duration, parse_duration_floor};
 pub use unique_key::{Holder, Standing, Unique, UniqueMode, Verdict};
