@@ -45,6 +45,11 @@ pub enum Hold {
         /// The one in flight.
         run: RunId,
     },
+    /// Its namespace has as many attempts in flight as it may have while the host keeps slots for other namespaces.
+    NamespaceFull {
+        /// Attempts of the namespace in flight.
+        running: u64,
+    },
     /// Nothing but room: every slot of the host is taken, or it is about to start.
     HostFull {
         /// Attempts in flight.

@@ -67,8 +67,12 @@ async fn tick(crew: &Crew, storage: &dyn Storage, clock: &dyn Clock) -> Result<(
     }
     // Also when there were commits, which say the same: one small write in ten seconds is cheaper than to know. The time is the
     // watchdog's, because the clock may be past a gap that was not judged yet, and a crash would then forget that gap.
+    let waits = || {
+        let health = storage.health();
+        health.parked > 0 || health.waiting_for_slots > 0
+    };
     // After a sweep in any case, so that a later start does not look at the same gap.
-    if swept || storage.next_due().is_some_and(|due| due <= awake) || storage.health().parked > 0 {
+    if swept || storage.next_due().is_some_and(|due| due <= awake) || waits() {
         storage.heartbeat(awake).await?;
     }
     Ok(())

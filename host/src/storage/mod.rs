@@ -13,6 +13,7 @@
 
 mod error;
 mod namespaces;
+mod slots;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub use crate::cancel::CancelSignal;
 pub use crate::model::Gap;
 pub use error::{BackupError, ChangeError, CreateError, CronError, RegisterError, RunBytesFull, StorageError};
 pub use namespaces::{Erased, Holdings, NamespaceError, NamespaceLoad, Namespaces};
+pub use slots::Slot;
 
 /// Where runs and tasks are kept. See the module for what every implementation promises.
 #[async_trait]
@@ -97,6 +99,10 @@ pub trait Storage: Namespaces {
 
     /// Whether the runs of a namespace may hold this many bytes more.
     fn has_room_for_bytes(&self, namespace: NamespaceId, bytes: u64) -> Result<(), RunBytesFull>;
+
+    /// How many claims the host may hold at a time. While several namespaces have tasks, each may hold as many as [`Shares`](crate::model::Shares) says:
+    /// further due runs wait until a claim is dropped. Called once, before anything is claimed; until then there is no bound.
+    fn set_slots(&self, slots: usize);
 
     /// Takes up to `limit` due runs for this host to execute, without waiting for the disk.
     ///
@@ -451,6 +457,8 @@ pub struct Claim {
     pub failing_since: Option<Timestamp>,
     /// Set when somebody asks for the run to be cancelled.
     pub cancel: CancelSignal,
+    /// Its slot of the host, which is free again when the claim is dropped.
+    pub slot: Slot,
 }
 
 impl Claim {
@@ -628,6 +636,10 @@ pub struct Health {
     pub parked: usize,
     /// Attempts in flight.
     pub running: usize,
+    /// Runs that are due, and wait because their namespace holds as many slots as it may have. More may wait in the database.
+    pub waiting_for_slots: usize,
+    /// Attempts in flight that wait for guest memory, or for places in the pool of instances. The scheduler knows.
+    pub waiting_for_memory: usize,
     /// Writes that wait for their commit.
     pub queued_writes: usize,
     /// Ended runs that were deleted since the start, because they are kept no longer.

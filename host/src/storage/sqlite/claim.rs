@@ -15,7 +15,7 @@ use super::rows::Waiting;
 use super::verdict::Verdict;
 use super::writer::Shared;
 use crate::model::{Lineage, RunId, Timestamp};
-use crate::storage::{CancelSignal, Claim};
+use crate::storage::{CancelSignal, Claim, Slot};
 
 /// A claim as it is written.
 #[derive(Clone, Copy)]
@@ -42,9 +42,9 @@ pub(super) fn claim(shared: &Arc<Shared>, limit: usize, now: Timestamp) -> Vec<C
 /// Takes due runs; their claims are written when the writer next wakes.
 fn claim_at_once(shared: &Arc<Shared>, limit: usize, micros: i64) -> Vec<Claim> {
     let mut started = Vec::new();
-    let Taken { claims, used, verdicts } = shared.due.take(limit, micros, |waiting, cancel| {
+    let Taken { claims, used, verdicts } = shared.due.take(limit, micros, |waiting, cancel, slot| {
         let written = Started { run: waiting.id, attempt: waiting.attempt + 1, started_at: micros };
-        let claim = to_claim(shared, *waiting, cancel)?;
+        let claim = to_claim(shared, *waiting, cancel, slot)?;
         started.push(written);
         Some(claim)
     });
@@ -61,9 +61,9 @@ fn claim_at_once(shared: &Arc<Shared>, limit: usize, micros: i64) -> Vec<Claim> 
 /// Takes due runs, and hands out those whose claim is committed: these come with a later call.
 fn claim_cautiously(shared: &Arc<Shared>, limit: usize, now: i64) -> Vec<Claim> {
     let (mut ready, mut fresh, mut started) = (Vec::new(), Vec::new(), Vec::new());
-    let Taken { claims: taken, used, verdicts } = shared.due.take(limit, now, |waiting, cancel| {
+    let Taken { claims: taken, used, verdicts } = shared.due.take(limit, now, |waiting, cancel, slot| {
         let written = Started { run: waiting.id, attempt: waiting.attempt + 1, started_at: now };
-        let claim = to_claim(shared, *waiting, cancel)?;
+        let claim = to_claim(shared, *waiting, cancel, slot)?;
         started.push(written);
         Some(claim)
     });
@@ -85,7 +85,7 @@ fn decided(shared: &Shared, verdicts: Vec<Verdict>, now: i64) {
     }
 }
 
-fn to_claim(shared: &Shared, waiting: Waiting, cancel: CancelSignal) -> Option<Claim> {
+fn to_claim(shared: &Shared, waiting: Waiting, cancel: CancelSignal, slot: Slot) -> Option<Claim> {
     let task = shared.registry.task_by_id(waiting.task)?;
     let id = |key| RunId::from_key(key, shared.id_origin);
     let time = |micros| Timestamp::from_micros(micros).expect("what is armed was read from a valid row");
@@ -104,6 +104,7 @@ fn to_claim(shared: &Shared, waiting: Waiting, cancel: CancelSignal) -> Option<C
         failing_since: waiting.failing_since,
         task,
         cancel,
+        slot,
     })
 }
 

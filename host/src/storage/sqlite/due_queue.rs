@@ -12,7 +12,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -25,7 +25,8 @@ use super::recover::Suspects;
 use super::rows::Waiting;
 use super::verdict::Verdict;
 use crate::model::{Hold, Progress, Timestamp};
-use crate::storage::{CancelSignal, Claim, NamespaceLoad};
+use crate::storage::slots::Slots;
+use crate::storage::{CancelSignal, Claim, NamespaceLoad, Slot};
 
 /// How far ahead of their time runs are brought into memory.
 pub(super) const LOOKAHEAD: i64 = Duration::from_secs(60).as_micros() as i64;
@@ -41,7 +42,7 @@ const SET_BACK: i64 = 1_000_000;
 #[derive(Default)]
 pub(super) struct DueQueue {
     inner: Mutex<Inner>,
-    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    slots: Arc<Slots>,
 }
 
 #[derive(Default)]
@@ -112,6 +113,17 @@ pub(super) struct Taken {
     pub(super) verdicts: Vec<Verdict>,
 }
 
+/// How much there is in the queue.
+pub(super) struct Counts {
+    pub(super) armed: usize,
+    pub(super) parked: usize,
+    pub(super) running: usize,
+    /// Due runs whose namespace may take no further slot.
+    pub(super) waiting_for_slots: usize,
+    /// How often a run waited for its rate.
+    pub(super) rate_waits: u64,
+}
+
 /// What taking a run out of the queue found.
 #[derive(Debug)]
 pub(super) enum Disarmed {
@@ -130,32 +142,29 @@ impl DueQueue {
 
     /// Sets what is called when a run may start earlier than was known.
     pub(super) fn on_due(&self, wake: Box<dyn Fn() + Send + Sync>) {
-        if self.wake.set(wake).is_err() {
-            tracing::warn!("a second observer of due runs is ignored");
-        }
+        self.slots.on_wake(wake);
     }
 
     pub(super) fn wake(&self) {
-        if let Some(wake) = self.wake.get() {
-            wake();
-        }
+        self.slots.wake();
     }
 
     /// Takes up to `limit` due runs; each is in flight from here on. `claim` makes the claim of a waiting run.
-    pub(super) fn take(&self, limit: usize, now: i64, mut claim: impl FnMut(Box<Waiting>, CancelSignal) -> Option<Claim>) -> Taken {
+    pub(super) fn take(&self, limit: usize, now: i64, mut claim: impl FnMut(Box<Waiting>, CancelSignal, Slot) -> Option<Claim>) -> Taken {
         let mut taken = Taken::default();
         let mut inner = self.lock();
         if inner.stopped || inner.suspended {
             return taken;
         }
         inner.come_due(now);
+        inner.ready.reconsider(&self.slots);
         let mut looks = 0;
         while taken.claims.len() < limit && looks < LOOKS_MAX {
             if let Some(claim) = inner.committed.pop_front() {
                 taken.claims.push(claim);
                 continue;
             }
-            let Some((_, id)) = inner.pop() else { break };
+            let Some((_, id)) = inner.pop(&self.slots) else { break };
             let due_at = inner.armed[&id].due_at;
             if due_at > now {
                 // The clock was set back since it became due.
@@ -196,7 +205,8 @@ impl DueQueue {
                 // The next of its lane, which may have room for several.
                 inner.call(in_flight.task, in_flight.lane.as_deref());
             }
-            match claim(waiting, cancel) {
+            let slot = self.slots.take(&inner.ready.queue(in_flight.namespace).held);
+            match claim(waiting, cancel, slot) {
                 Some(claim) => {
                     inner.in_flight.insert(id, in_flight);
                     if at_last_chance {
@@ -256,7 +266,7 @@ impl DueQueue {
         if !inner.committed.is_empty() {
             return Some(Timestamp::MIN);
         }
-        inner.next_due()
+        inner.next_due(&self.slots)
     }
 
     /// Arms runs that wait, as far as they lie within what is loaded; the others are found when their time comes near.
@@ -341,8 +351,9 @@ impl DueQueue {
     }
 
     /// Serves these namespaces, and `closed` no more: nothing of them is handed out or brought into memory, and their attempts in flight are
-    /// asked to end. Namespaces that are in neither are forgotten.
-    pub(super) fn serve(&self, served: impl Iterator<Item = i64>, closed: impl Iterator<Item = i64>) {
+    /// asked to end. Namespaces that are in neither are forgotten. Slots are shared out if `several` namespaces have tasks.
+    pub(super) fn serve(&self, served: impl Iterator<Item = i64>, closed: impl Iterator<Item = i64>, several: bool) {
+        self.slots.set_shared(several);
         let mut inner = self.lock();
         let closed: FxHashSet<i64> = closed.collect();
         let newly_closed: Vec<i64> = closed.difference(&inner.closed).copied().collect();
@@ -422,14 +433,25 @@ impl DueQueue {
 
     /// What keeps a run that waits, and is due, from starting; `None` if it is in flight.
     pub(super) fn hold(&self, waiting: &Waiting, id_origin: u64, now: i64) -> Option<Hold> {
-        self.lock().hold(waiting, id_origin, now)
+        self.lock().hold(waiting, &self.slots, id_origin, now)
     }
 
-    /// Runs armed, parked, attempts in flight, and how often a run waited for its rate.
-    pub(super) fn counts(&self) -> (usize, usize, usize, u64) {
+    /// Sets how many slots the host has.
+    pub(super) fn set_slots(&self, slots: usize) {
+        self.slots.set_total(slots);
+    }
+
+    /// How much of what is here.
+    pub(super) fn counts(&self) -> Counts {
         let inner = self.lock();
         let parked = inner.gates.parked();
-        (inner.armed.len() - parked, parked, inner.in_flight.len(), inner.gates.rate_waits)
+        Counts {
+            armed: inner.armed.len() - parked,
+            parked,
+            running: inner.in_flight.len(),
+            waiting_for_slots: inner.ready.waiting_for_slots(),
+            rate_waits: inner.gates.rate_waits,
+        }
     }
 }
 
@@ -482,15 +504,15 @@ impl Inner {
         }
     }
 
-    /// The next ready run, which stays armed.
-    fn pop(&mut self) -> Option<Place> {
+    /// The next ready run whose namespace may take a slot. It stays armed.
+    fn pop(&mut self, slots: &Slots) -> Option<Place> {
         let armed = &self.armed;
-        self.ready.pop(|place| is_armed(armed, place))
+        self.ready.pop(slots, |place| is_armed(armed, place))
     }
 
-    fn next_due(&mut self) -> Option<Timestamp> {
+    fn next_due(&mut self, slots: &Slots) -> Option<Timestamp> {
         let armed = &self.armed;
-        if let Some((_, id)) = self.ready.peek(|place| is_armed(armed, place)) {
+        if let Some((_, id)) = self.ready.peek(slots, |place| is_armed(armed, place)) {
             return Timestamp::from_micros(self.armed[&id].due_at);
         }
         let alarm = self.gates.next_alarm();
@@ -505,7 +527,7 @@ impl Inner {
 
     /// A time before which nothing changes by itself. It may be too early, for what was disarmed meanwhile.
     fn soonest(&self) -> i64 {
-        if !self.ready.is_empty() {
+        if !self.ready.is_idle() {
             return i64::MIN;
         }
         self.timers.peek().map_or(i64::MAX, |Reverse((due_at, _))| *due_at).min(self.gates.next_alarm())

@@ -80,7 +80,9 @@ fn apply(tx: &mut Tx<'_>, run: i64, finish: &Finish, next: &Next, now: i64, unwr
         (end.reason, end.message) = (Some("overlap"), Some(why.as_str()));
     }
     // What is repeated keeps its place in a lane of one; by this status it is known after a restart.
-    if matches!(next, Next::Requeued) && tx.shared.due.in_flight(run, |flight| flight.task).is_some_and(|task| keeps_order(tx, task)) {
+    if matches!(next, Next::Requeued | Next::GivenBack)
+        && tx.shared.due.in_flight(run, |flight| flight.task).is_some_and(|task| keeps_order(tx, task))
+    {
         end.status = BACKOFF;
     }
     let component = tx.shared.registry.component_id(&finish.digest);
@@ -165,6 +167,7 @@ fn end_of(next: &Next, now: i64) -> End<'_> {
             End { status: BACKOFF, due_at: Some(due_at.as_micros()), reason: Some("snoozed"), outcome: Some("snoozed"), ..plain }
         }
         Next::Requeued => End { status: SCHEDULED, due_at: Some(now), reason: Some("shut-down"), outcome: Some("shut-down"), ..plain },
+        Next::GivenBack => End { status: SCHEDULED, due_at: Some(now), reason: Some("no-room"), outcome: Some("no-room"), ..plain },
         Next::Cancelled => End { status: CANCELLED, reason: Some("cancelled"), outcome: Some("cancelled"), ..plain },
     }
 }

@@ -17,6 +17,7 @@ use super::lane::Order;
 use super::rows::Waiting;
 use super::verdict::Verdict;
 use crate::model::{Admission, Hold, LaneKey, RunId, Timestamp};
+use crate::storage::slots::Slots;
 
 /// Runs parked in memory, shared out among the gates: some 20 MiB. Beyond its share, what of a task goes last is left in the database.
 const PARKED_MAX: usize = 65_536;
@@ -458,7 +459,7 @@ impl Inner {
     }
 
     /// What keeps a waiting run that is due.
-    pub(super) fn hold(&self, waiting: &Waiting, id_origin: u64, now: i64) -> Option<Hold> {
+    pub(super) fn hold(&self, waiting: &Waiting, slots: &Slots, id_origin: u64, now: i64) -> Option<Hold> {
         if self.in_flight.contains_key(&waiting.id) {
             return None;
         }
@@ -469,7 +470,10 @@ impl Inner {
             let lane = lane_of(&gate.rules.key, waiting)?;
             gate.hold(waiting.id, self.gates.order(waiting), &lane, id_origin, now)
         });
-        Some(held.unwrap_or(Hold::HostFull { running: self.in_flight.len() as u64 }))
+        Some(held.unwrap_or_else(|| match self.ready.held(waiting.namespace) {
+            Some(held) if !slots.may_take(held) => Hold::NamespaceFull { running: held.count() },
+            _ => Hold::HostFull { running: self.in_flight.len() as u64 },
+        }))
     }
 }
 

@@ -84,6 +84,7 @@ use crate::model::{
     Status, Task, TaskId, Timestamp, UniqueKey, Version,
 };
 use audit::Note;
+use due_queue::Counts;
 #[cfg(feature = "fuzzing")]
 pub(crate) use fuzzing::fuzz_row;
 use list::Reader;
@@ -297,6 +298,10 @@ impl Storage for SqliteStorage {
 
     fn has_room_for_bytes(&self, namespace: NamespaceId, bytes: u64) -> Result<(), RunBytesFull> {
         self.shared.run_bytes.has_room(namespace, i64::try_from(bytes).unwrap_or(i64::MAX))
+    }
+
+    fn set_slots(&self, slots: usize) {
+        self.shared.due.set_slots(slots);
     }
 
     fn claim(&self, limit: usize, now: Timestamp) -> Vec<Claim> {
@@ -654,7 +659,7 @@ impl Storage for SqliteStorage {
     }
 
     fn health(&self) -> Health {
-        let (armed, parked, running, rate_waits) = self.shared.due.counts();
+        let Counts { armed, parked, running, waiting_for_slots, rate_waits } = self.shared.due.counts();
         let trouble = self.shared.trouble();
         let locked = self.shared.locked.load(Ordering::Acquire).then_some(StorageError::Locked);
         let reason = trouble.as_ref().or(locked.as_ref()).map(StorageError::code);
@@ -668,6 +673,8 @@ impl Storage for SqliteStorage {
             armed,
             parked,
             running,
+            waiting_for_slots,
+            waiting_for_memory: 0,
             queued_writes: self.shared.queued(),
             pruned: self.shared.pruned.load(Ordering::Relaxed),
             missed: self.shared.counts.missed(),

@@ -1,12 +1,16 @@
 //! The due runs of each namespace, in order of rank, and whose turn it is.
 //!
 //! A part of the due queue. Namespaces take turns run by run, so that one with a million due runs delays another by no more than what is
-//! claimed at once. Knows places, not runs: whether a place still means something, the due queue says.
+//! claimed at once. A namespace that holds as many slots as it may have has no turn until a slot is given back. Knows places, not runs: whether a place
+//! still means something, the due queue says.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+
+use crate::storage::slots::{Held, Slots};
 
 /// Where a run stands in the queue of its namespace: its rank, then its id.
 pub(super) type Place = (i64, i64);
@@ -21,6 +25,8 @@ pub(super) struct Ready {
     by_namespace: FxHashMap<i64, usize>,
     /// Those that may have something, each once; the next one in front.
     turns: VecDeque<usize>,
+    /// Those that may have something, and may take no slot for now.
+    without_slot: Vec<usize>,
 }
 
 /// One namespace.
@@ -30,6 +36,8 @@ pub(super) struct Queue {
     pub(super) armed: usize,
     /// Up to this place, every waiting run is known in memory.
     pub(super) loaded: Place,
+    /// The slots that its attempts hold.
+    pub(super) held: Arc<Held>,
     due: Due,
     in_turn: bool,
 }
@@ -72,6 +80,10 @@ impl Due {
         self.in_order.is_empty() && self.others.is_empty()
     }
 
+    fn len(&self) -> usize {
+        self.in_order.len() + self.others.len()
+    }
+
     fn retain(&mut self, valid: impl Fn(Place) -> bool) {
         self.in_order.retain(|place| valid(*place));
         self.others.retain(|Reverse(place)| valid(*place));
@@ -104,7 +116,15 @@ impl Ready {
             self.by_namespace.insert(queue.namespace, gone);
         }
         self.turns.retain(|index| *index != gone);
-        self.turns.iter_mut().filter(|index| **index == moved).for_each(|index| *index = gone);
+        self.without_slot.retain(|index| *index != gone);
+        for index in self.turns.iter_mut().chain(&mut self.without_slot).filter(|index| **index == moved) {
+            *index = gone;
+        }
+    }
+
+    /// The slots that the namespace's attempts hold.
+    pub(super) fn held(&self, namespace: i64) -> Option<&Held> {
+        self.by_namespace.get(&namespace).map(|index| &*self.queues[*index].held)
     }
 
     pub(super) fn queues(&self) -> &[Queue] {
@@ -114,7 +134,7 @@ impl Ready {
     fn index(&mut self, namespace: i64) -> usize {
         let queues = &mut self.queues;
         *self.by_namespace.entry(namespace).or_insert_with(|| {
-            queues.push(Queue { namespace, armed: 0, loaded: FIRST, due: Due::default(), in_turn: false });
+            queues.push(Queue { namespace, armed: 0, loaded: FIRST, held: Arc::default(), due: Due::default(), in_turn: false });
             queues.len() - 1
         })
     }
@@ -130,8 +150,8 @@ impl Ready {
     }
 
     /// Takes the first place of the namespace whose turn it is. What is not `valid` is dropped.
-    pub(super) fn pop(&mut self, valid: impl Fn(Place) -> bool) -> Option<Place> {
-        self.peek(valid)?;
+    pub(super) fn pop(&mut self, slots: &Slots, valid: impl Fn(Place) -> bool) -> Option<Place> {
+        self.peek(slots, valid)?;
         let index = self.turns.pop_front()?;
         let queue = &mut self.queues[index];
         let place = queue.due.pop()?;
@@ -143,23 +163,39 @@ impl Ready {
     }
 
     /// What [`pop`](Self::pop) would take.
-    pub(super) fn peek(&mut self, valid: impl Fn(Place) -> bool) -> Option<Place> {
+    pub(super) fn peek(&mut self, slots: &Slots, valid: impl Fn(Place) -> bool) -> Option<Place> {
         while let Some(&index) = self.turns.front() {
             let queue = &mut self.queues[index];
             while let Some((place, _)) = queue.due.first() {
-                if valid(place) {
+                if !valid(place) {
+                    queue.due.pop();
+                } else if slots.may_take_or_await(&queue.held) {
                     return Some(place);
+                } else {
+                    self.without_slot.push(index);
+                    break;
                 }
-                queue.due.pop();
             }
-            queue.in_turn = false;
+            queue.in_turn = !queue.due.is_empty();
             self.turns.pop_front();
         }
         None
     }
 
-    /// Whether something may be due.
-    pub(super) fn is_empty(&self) -> bool {
+    /// Gives a turn to those that waited for a slot, if one was given back.
+    pub(super) fn reconsider(&mut self, slots: &Slots) {
+        if !self.without_slot.is_empty() && !slots.is_awaited() {
+            self.turns.extend(self.without_slot.drain(..));
+        }
+    }
+
+    /// About how many due runs wait for a slot that their namespace may take.
+    pub(super) fn waiting_for_slots(&self) -> usize {
+        self.without_slot.iter().map(|index| self.queues[*index].due.len()).sum()
+    }
+
+    /// Whether something may be due whose namespace may take a slot.
+    pub(super) fn is_idle(&self) -> bool {
         self.turns.is_empty()
     }
 
@@ -199,8 +235,38 @@ mod tests {
         }
         ready.push(2, (100, 1));
         ready.push(2, (99, 2));
-        let taken: Vec<Place> = std::iter::from_fn(|| ready.pop(|(rank, _)| rank != 1)).collect();
+        let slots = Slots::default();
+        let taken: Vec<Place> = std::iter::from_fn(|| ready.pop(&slots, |(rank, _)| rank != 1)).collect();
         assert_eq!(taken, [(0, 4), (99, 2), (2, 2), (100, 1), (3, 1), (4, 0)]);
-        assert!(ready.is_empty());
+        assert!(ready.is_idle());
+    }
+
+    #[test]
+    fn a_namespace_that_may_take_no_slot_has_no_turn_until_one_is_given_back() {
+        let (mut ready, slots) = (Ready::default(), Arc::new(Slots::default()));
+        slots.set_total(4);
+        slots.set_shared(true);
+        (0..9).for_each(|rank| ready.push(1, (rank, rank)));
+        let mut held = Vec::new();
+        let mut take = |ready: &mut Ready, namespace: i64| {
+            ready.reconsider(&slots);
+            let place = ready.pop(&slots, |_| true)?;
+            held.push(slots.take(&ready.queue(namespace).held));
+            Some(place)
+        };
+        while take(&mut ready, 1).is_some() {}
+        assert!(ready.is_idle() && slots.is_awaited());
+        assert_eq!(ready.waiting_for_slots(), 6, "one slot of four is kept for others");
+        ready.push(2, (100, 1));
+        assert_eq!(take(&mut ready, 2), Some((100, 1)), "which may take it");
+        drop(held.remove(0));
+        assert!(!slots.is_awaited(), "the workers were woken");
+        assert!(ready.is_idle(), "they look first");
+        ready.reconsider(&slots);
+        assert_eq!(ready.pop(&slots, |_| true), None, "but that slot is to be free, too");
+        assert_eq!(ready.waiting_for_slots(), 6);
+        held.clear();
+        ready.reconsider(&slots);
+        assert_eq!(ready.pop(&slots, |_| true), Some((3, 3)));
     }
 }

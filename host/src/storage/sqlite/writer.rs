@@ -119,11 +119,15 @@ impl Shared {
         let _ = self.gave_up.subscribe().wait_for(|gave_up| *gave_up).await;
     }
 
-    /// Has the queue serve the namespaces that there are, and none that is being deleted; gives each its quotas.
+    /// Has the queue serve the namespaces that there are, and none that is being deleted; gives each its quotas. Slots are shared out if several of
+    /// them have tasks.
     pub(super) fn serve_namespaces(&self) {
         let (deleting, served): (Vec<_>, Vec<_>) =
             self.registry.namespace_records().into_iter().partition(|record| record.deleting_since.is_some());
-        self.due.serve(served.iter().map(|record| record.namespace.id.0), deleting.iter().map(|record| record.namespace.id.0));
+        let tasks = self.registry.all_tasks();
+        let several = tasks.windows(2).any(|pair| pair[0].namespace != pair[1].namespace);
+        let ids = |records: &[NamespaceRecord]| records.iter().map(|record| record.namespace.id.0).collect::<Vec<_>>();
+        self.due.serve(ids(&served).into_iter(), ids(&deleting).into_iter(), several);
         self.apply_quotas(&served);
     }
 

@@ -249,6 +249,7 @@ fn held(world: &World, hold: &Hold) -> String {
         Hold::TaskFull { limit, held_by, ahead } => format!("task full {limit} by {}; {ahead} ahead", by(held_by)),
         Hold::RateReached { lane, rate, until, ahead } => format!("rate{} {rate} until {}; {ahead} ahead", of(lane), seconds(*until)),
         Hold::LastChance { run } => format!("last chance of {}", name_of(world, *run)),
+        Hold::NamespaceFull { running } => format!("namespace full: {running} running"),
         Hold::HostFull { running } => format!("{running} running"),
     }
 }
