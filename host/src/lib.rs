@@ -18,6 +18,7 @@ pub mod hatchet;
 #[cfg(feature = "server")]
 pub mod http;
 mod listeners;
+mod machine_memory;
 pub mod model;
 pub mod scheduler;
 mod stand_back;

@@ -34,6 +34,24 @@ pub(crate) fn grow() -> Result<(), Failure> {
     }
 }
 
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Hold {
+    /// How many MiB to take.
+    mib: usize,
+    /// How many milliseconds to hold them.
+    ms: u64,
+}
+
+/// Takes memory, touches all of it, and holds it for a while. Returns how many MiB it had.
+#[task]
+pub(crate) fn hold(input: Hold) -> Result<usize, Failure> {
+    let blocks: Vec<Vec<u8>> = (0..input.mib).map(|_| vec![black_box(1); MIB]).collect();
+    if input.ms > 0 {
+        std::thread::sleep(milliseconds(input.ms).into());
+    }
+    Ok(black_box(&blocks).len())
+}
+
 /// Calls itself until the stack ends.
 #[task]
 pub(crate) fn recurse() -> Result<u64, Failure> {

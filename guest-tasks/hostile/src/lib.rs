@@ -10,6 +10,7 @@ mod compute;
 runlater_task::export_tasks!(
     compute::endless_loop,
     compute::grow,
+    compute::hold,
     compute::recurse,
     compute::huge_output,
     compute::huge_log,

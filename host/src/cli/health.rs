@@ -36,6 +36,10 @@ impl Health {
         show_load(screen, health.running, health.armed, health.parked)?;
         screen.line(format!("writes that wait for their commit {}", health.queued_writes))?;
         screen.line(format!("time zones {}", clean(&health.time_zones.to_string())))?;
+        screen.line(format!(
+            "due runs that wait for a slot {}, attempts that wait for guest memory {}",
+            health.waiting_for_slots, health.waiting_for_memory
+        ))?;
         screen.line("\nSince the host started:")?;
         for (count, what) in [
             (health.missed.host_down, "runs missed because no host was running"),

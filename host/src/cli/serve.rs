@@ -19,7 +19,7 @@ use super::time_zones::{ReloadSignal, TimeZonesArgument};
 use crate::executor::wasm::Compiler;
 use crate::http::{self, Rates};
 use crate::model::limits::{
-    CATCH_UP_WINDOW_MAX, GUEST_SOCKETS_MAX, LIVE_PER_NAMESPACE_MAX, RUN_BYTES_PER_NAMESPACE_MAX, TOKENS_PER_NAMESPACE_MAX,
+    CATCH_UP_WINDOW_MAX, GUEST_SOCKETS_MAX, LIVE_PER_NAMESPACE_MAX, Limits, RUN_BYTES_PER_NAMESPACE_MAX, TOKENS_PER_NAMESPACE_MAX,
 };
 use crate::model::{GrantPattern, RateLimit, parse_duration};
 use crate::scheduler::{Error, NewToken, Role, Scheduler, SchedulerBuilder};
@@ -96,15 +96,41 @@ pub(super) struct SlotsArgument {
     /// Attempts of all tasks together that may be in flight, 1 to 1024 [default: 1024]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     slots: Option<u16>,
+    /// Memory of all guests together, such as 512MiB or 4GiB, at least 128MiB; attempts that need more wait [default: half of what the machine or
+    /// control group has]
+    #[arg(long, value_name = "SIZE", value_parser = parse_guest_memory)]
+    guest_memory: Option<u64>,
 }
 
 impl SlotsArgument {
     pub(super) fn apply(&self, builder: SchedulerBuilder) -> SchedulerBuilder {
-        match self.slots {
+        let builder = match self.slots {
             Some(slots) => builder.slots(usize::from(slots)),
+            None => builder,
+        };
+        match self.guest_memory {
+            Some(bytes) => builder.guest_memory(bytes),
             None => builder,
         }
     }
+}
+
+/// At least what one attempt may have.
+fn parse_guest_memory(text: &str) -> Result<u64, String> {
+    let least = Limits::default().memory_bytes as u64;
+    let digits = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit {
+        "MiB" | "M" => 20,
+        "GiB" | "G" => 30,
+        "TiB" => 40,
+        _ => return Err("a size looks like 512MiB or 4GiB".into()),
+    };
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift)).ok_or("a size looks like 512MiB or 4GiB")?;
+    if bytes < least {
+        return Err(format!("at least {}MiB, which one attempt may have", least >> 20));
+    }
+    Ok(bytes)
 }
 
 /// At least a second: shorter downtime can't be told from a loaded machine.
@@ -359,6 +385,29 @@ impl StopSignal {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_of_memory_have_a_unit_and_fit_one_attempt() {
+        for (text, expected) in [
+            ("128MiB", Some(128 << 20)),
+            ("4GiB", Some(4 << 30)),
+            ("1TiB", Some(1 << 40)),
+            ("512M", Some(512 << 20)),
+            ("2G", Some(2 << 30)),
+        ] {
+            assert_eq!(parse_guest_memory(text).ok(), expected, "{text}");
+        }
+        for text in
+            ["127MiB", "0GiB", "4", "GiB", "-1GiB", "4 GiB", "4gib", "1.5GiB", "99999999999999999999GiB", "18446744073709551615TiB", ""]
+        {
+            assert!(parse_guest_memory(text).is_err(), "{text}");
         }
     }
 }

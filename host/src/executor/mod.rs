@@ -38,6 +38,16 @@ pub trait Executor: Send + Sync + 'static {
     /// Executes one attempt in an instance of its own, and reports how it ended. Never fails by itself: whatever goes
     /// wrong is the attempt's outcome.
     async fn execute(&self, attempt: AttemptRequest) -> AttemptReport;
+
+    /// How many bytes the run's attempt waits for, because the host has no more memory for guests at present; `None` if it doesn't wait.
+    fn awaited_memory(&self, _namespace: NamespaceId, _run: RunId) -> Option<u64> {
+        None
+    }
+
+    /// How many attempts wait for memory.
+    fn waiting_for_memory(&self) -> usize {
+        0
+    }
 }
 
 /// Everything one attempt needs.

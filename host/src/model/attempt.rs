@@ -26,6 +26,8 @@ pub enum Outcome {
     Cancelled,
     /// The host stopped the attempt in order to shut down. Not counted.
     ShutDown,
+    /// The host had no room for what the attempt needs. Not counted.
+    NoRoom,
 }
 
 impl Outcome {
@@ -140,7 +142,7 @@ pub struct Attempt {
     pub started_at: Timestamp,
     /// When it ended; `None` while it runs.
     pub finished_at: Option<Timestamp>,
-    /// How it ended: `succeeded`, `snoozed`, `cancelled`, `shut-down` or a failure's code; `None` while it runs.
+    /// How it ended: `succeeded`, `snoozed`, `cancelled`, `shut-down`, `no-room` or a failure's code; `None` while it runs.
     pub outcome: Option<Cow<'static, str>>,
     /// What the failure said.
     pub message: Option<String>,

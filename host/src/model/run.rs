@@ -314,6 +314,8 @@ pub enum Next {
     },
     /// The attempt is repeated as soon as a host can: this one does not count.
     Requeued,
+    /// The attempt is repeated as soon as the host has room for it: this one does not count.
+    GivenBack,
     /// The run was cancelled.
     Cancelled,
 }
@@ -330,7 +332,7 @@ impl Next {
             Self::Succeeded { .. } => Status::Succeeded,
             Self::Failed { .. } => Status::Failed,
             Self::Backoff { .. } | Self::Snoozed { .. } => Status::Backoff,
-            Self::Requeued => Status::Queued,
+            Self::Requeued | Self::GivenBack => Status::Queued,
             Self::Cancelled => Status::Cancelled,
         }
     }
@@ -340,13 +342,15 @@ impl Next {
 ///
 /// - Success wins over a request to cancel; every other outcome of a run that is to be cancelled ends it as cancelled.
 /// - A permanent failure, the last allowed one, or one whose next attempt would lie beyond the window fails the run.
-/// - A snooze and a shutdown are not failures. A snooze may go on for ever; one shorter than [`SNOOZE_MIN`] is lengthened to that.
+/// - A snooze, a shutdown, and want of room in the host are not failures. A snooze may go on for ever; one shorter than [`SNOOZE_MIN`] is lengthened
+///   to that.
 pub fn next_after_attempt(policy: &RetryPolicy, counters: AttemptCounters, outcome: Outcome, now: Timestamp, jitter: Jitter) -> Next {
     match outcome {
         Outcome::Done(output) => Next::Succeeded { output },
         Outcome::Cancelled => Next::Cancelled,
         _ if counters.cancel_requested => Next::Cancelled,
         Outcome::ShutDown => Next::Requeued,
+        Outcome::NoRoom => Next::GivenBack,
         Outcome::Snooze(span) => Next::Snoozed { due_at: now.saturating_add_ceil(span.max(SNOOZE_MIN)) },
         Outcome::Failed { reason, message, .. } if reason.is_permanent() => Next::Failed { reason, message },
         Outcome::Failed { reason, message, after } => {
@@ -395,6 +399,7 @@ mod tests {
             Next::Backoff { due_at, reason, .. } => format!("backoff {} {}", due_at.as_micros() / 1_000_000, reason.code()),
             Next::Snoozed { due_at } => format!("snoozed {}", due_at.as_micros() / 1_000_000),
             Next::Requeued => "requeued".into(),
+            Next::GivenBack => "given back".into(),
             Next::Cancelled => "cancelled".into(),
         }
     }
@@ -424,6 +429,8 @@ mod tests {
             (0, false, Outcome::Cancelled, "cancelled"),
             (2, false, Outcome::ShutDown, "requeued"),
             (0, true, Outcome::ShutDown, "cancelled"),
+            (2, false, Outcome::NoRoom, "given back"),
+            (0, true, Outcome::NoRoom, "cancelled"),
         ] {
             assert_eq!(next(failures, cancel, outcome.clone()), expected, "{failures} {cancel} {outcome:?}");
         }
@@ -443,6 +450,7 @@ mod tests {
         assert!(Next::Succeeded { output: None }.commits_writes() && Next::Snoozed { due_at }.commits_writes());
         for next in [
             Next::Requeued,
+            Next::GivenBack,
             Next::Cancelled,
             Next::Failed { reason: FailureReason::Trap, message: String::new() },
             Next::Backoff { due_at, reason: FailureReason::Trap, message: String::new() },

@@ -16,6 +16,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::executor::Executor;
 use crate::executor::wasm::{AttemptState, Compiler, WasmConfig, WasmExecutor};
 use crate::listeners::OwnListeners;
+use crate::machine_memory::machine_memory;
 use crate::model::limits::{GUEST_CREATES_PER_SECOND, Limits};
 use crate::model::{AllowedGrants, GrantPattern, Invalid, Name, Namespace, RateLimit, RateUnit, gaps_at_start};
 use crate::storage::sqlite::{Room, SqliteStorage};
@@ -40,6 +41,7 @@ pub struct SchedulerBuilder {
     threads: Option<usize>,
     slots: usize,
     wasm: WasmConfig,
+    guest_memory: Option<u64>,
     namespace: Option<String>,
     seed: Option<u64>,
     missed_grace: Option<Duration>,
@@ -62,6 +64,7 @@ impl Default for SchedulerBuilder {
             slots: IN_FLIGHT_MAX,
             // One pooled instance for each attempt that the workers may have in flight.
             wasm: WasmConfig { attempts_at_once: IN_FLIGHT_MAX as u32, ..WasmConfig::default() },
+            guest_memory: None,
             namespace: None,
             seed: None,
             missed_grace: None,
@@ -101,10 +104,18 @@ impl SchedulerBuilder {
         self
     }
 
-    /// How many attempts of all tasks together may be in flight, 1 to 1,024, which is the default. What is due beyond that waits its turn.
+    /// How many attempts of all tasks together may be in flight, 1 to 1,024, which is the default. What is due beyond that waits its turn. While several
+    /// namespaces have tasks, some slots are kept for those that have nothing in flight.
     pub fn slots(mut self, slots: usize) -> Self {
         self.slots = slots;
         self.wasm.attempts_at_once = slots.min(IN_FLIGHT_MAX) as u32;
+        self
+    }
+
+    /// Bytes that the memories and tables of all guests may have together, at least as many as one attempt may have. An attempt that needs more than is
+    /// free waits. The namespaces share it. Default: half of what this process may use, by the machine and its control groups.
+    pub fn guest_memory(mut self, bytes: u64) -> Self {
+        self.guest_memory = Some(bytes);
         self
     }
 
@@ -241,6 +252,7 @@ impl SchedulerBuilder {
         let path = self.sqlite.ok_or_else(|| Error::Start("no database was chosen; call `sqlite(path)` on the builder".into()))?;
         let name = Name::parse(self.namespace.as_deref().unwrap_or(Namespace::DEFAULT), "namespace")?;
         let slots = check_slots(self.slots)?;
+        let guest_memory = check_guest_memory(self.guest_memory, &self.wasm.limits)?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let grace = self.missed_grace.unwrap_or(MISSED_GRACE);
         let threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -254,6 +266,7 @@ impl SchedulerBuilder {
         });
         let sqlite = Arc::new(opened.await.map_err(|_| StorageError::Unavailable("it could not be opened".into()))??);
         sqlite.set_quotas(self.quotas);
+        sqlite.set_slots(slots);
         let storage: Arc<dyn Storage> = sqlite.clone();
         // From here on, so that a gap is noticed which comes while an earlier one is dealt with.
         let cannot = |what: &str, error: std::io::Error| Error::Start(format!("{what} can't be started: {error}"));
@@ -263,7 +276,7 @@ impl SchedulerBuilder {
             Some(executor) => executor,
             None => {
                 let components = Arc::new(StorageComponentSource(storage.clone()));
-                let wasm = WasmConfig { zones: storage.zones().clone(), listeners: listeners.clone(), ..self.wasm };
+                let wasm = WasmConfig { zones: storage.zones().clone(), listeners: listeners.clone(), guest_memory, ..self.wasm };
                 let executor = WasmExecutor::new(wasm, Arc::new(AwakeClock(watchdog.clone())), components);
                 Arc::new(executor.map_err(|error| Error::Start(error.to_string()))?)
             }
@@ -310,4 +323,17 @@ fn check_slots(slots: usize) -> Result<usize, Invalid> {
     }
     let reason = format!("1 to {IN_FLIGHT_MAX} attempts at a time; pause a task to let none of it start");
     Err(Invalid::new("invalid-slots", "slots", reason).seen(slots.to_string()))
+}
+
+/// Accepts at least what one attempt may have; else the default.
+fn check_guest_memory(bytes: Option<u64>, limits: &Limits) -> Result<u64, Invalid> {
+    let least = limits.memory_bytes as u64;
+    match bytes {
+        None => Ok((machine_memory() / 2).max(least)),
+        Some(bytes) if bytes >= least => Ok(bytes),
+        Some(bytes) => {
+            let reason = format!("all guests together may have at least the {least} bytes that one attempt may have");
+            Err(Invalid::new("invalid-guest-memory", "guest-memory", reason).seen(bytes.to_string()))
+        }
+    }
 }

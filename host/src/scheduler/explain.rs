@@ -13,12 +13,19 @@ const OTHERS_MAX: usize = 16;
 impl Scheduler {
     /// Explains why a run waits, did not run, or ended as it did, as things stand at this moment.
     pub async fn explain(&self, run: RunId) -> Result<Explanation, Error> {
-        let found = self.read(move |storage, namespace, now| gather(storage, namespace, run, now)).await?;
+        let awaited = self.core.executor.awaited_memory(self.namespace.id, run);
+        let found = self.read(move |storage, namespace, now| gather(storage, awaited, namespace, run, now)).await?;
         found.ok_or(Error::RunNotFound(run))
     }
 }
 
-fn gather(storage: &dyn Storage, namespace: NamespaceId, id: RunId, now: Timestamp) -> Result<Option<Explanation>, StorageError> {
+fn gather(
+    storage: &dyn Storage,
+    awaited_memory: Option<u64>,
+    namespace: NamespaceId,
+    id: RunId,
+    now: Timestamp,
+) -> Result<Option<Explanation>, StorageError> {
     // What holds it is asked first: of a run that starts meanwhile, the look that follows tells the truth.
     let hold = storage.hold(namespace, id, now)?;
     let Some(run) = storage.get(namespace, id, now)? else { return Ok(None) };
@@ -40,6 +47,7 @@ fn gather(storage: &dyn Storage, namespace: NamespaceId, id: RunId, now: Timesta
         task: task.as_deref(),
         cron: cron.as_ref(),
         hold: hold.as_ref(),
+        awaited_memory: awaited_memory.filter(|_| run.status == Status::Running),
         first_asked_for: storage.first_asked_for(namespace, id)?,
         record: &record,
         others: &others,

@@ -298,7 +298,7 @@ impl Scheduler {
 
     /// How the storage does, and the whole host: over all namespaces.
     pub fn health(&self) -> Health {
-        self.core.storage.health()
+        Health { waiting_for_memory: self.core.executor.waiting_for_memory(), ..self.core.storage.health() }
     }
 
     /// Writes a consistent copy of the whole database to a new file, while work goes on. `progress` gets pages done and in all.

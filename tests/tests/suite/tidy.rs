@@ -12,12 +12,13 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("listeners", &[]),
     ("clock", &["model"]),
     ("stand_back", &[]),
+    ("machine_memory", &[]),
     ("telemetry", &["model"]),
     // Reads the time zone database.
     ("zones", &["model"]),
     ("storage", &["model", "cancel", "clock", "zones"]),
     ("executor", &["model", "cancel", "clock", "listeners", "stand_back", "zones"]),
-    ("scheduler", &["model", "cancel", "clock", "listeners", "stand_back", "telemetry", "zones", "storage", "executor"]),
+    ("scheduler", &["model", "cancel", "clock", "listeners", "stand_back", "machine_memory", "telemetry", "zones", "storage", "executor"]),
     ("config", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler"]),
     // The doors. Storage's records and events are what they show; its verbs they reach through the scheduler.
     ("http", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config"]),

@@ -52,6 +52,7 @@ fn line(event: &RunEvent, now: Timestamp) -> String {
                 }
                 Next::Snoozed { due_at } => format!("{}  {timing}; again {}", head("snoozed"), relative(*due_at, now)),
                 Next::Requeued => format!("{}  {timing}", head("requeued")),
+                Next::GivenBack => format!("{}  {timing}; the host had no room for it", head("requeued")),
                 Next::Cancelled => format!("{}  {timing}", head("cancelled")),
             }
         }

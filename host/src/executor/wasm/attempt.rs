@@ -13,7 +13,8 @@ use crate::model::{Invalid, Outcome, RunId, Timestamp, WriteSet};
 
 use super::Host;
 use super::bindings::{TasksPre, types};
-use super::limiter::Limiter;
+use super::capacity::Reservation;
+use super::limiter::{Limiter, Reserved};
 use super::log::LogSink;
 use super::outcome::{Fault, TooManyHostCalls, outcome};
 use super::sockets::AttemptSockets;
@@ -38,14 +39,20 @@ pub struct AttemptState {
 }
 
 impl AttemptState {
-    pub(super) fn new(host: &Arc<Host>, request: AttemptRequest) -> Self {
+    pub(super) fn new(host: &Arc<Host>, request: AttemptRequest, reservation: Reservation) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(host.limits.handles);
+        let reserved = Reserved {
+            capacity: Arc::clone(&host.capacity),
+            clock: Arc::clone(&host.clock),
+            run: request.run,
+            reservation: Some(reservation),
+        };
         Self {
             request,
             started_at: host.clock.now(),
             table,
-            limiter: Limiter::new(&host.limits),
+            limiter: Limiter::new(&host.limits, reserved),
             host_calls: 0,
             log: None,
             wasi: None,
@@ -130,7 +137,7 @@ impl WasiView for AttemptState {
 pub(super) fn store(state: AttemptState) -> Store<AttemptState> {
     let (engine, hostcall_bytes) = (state.host.engine.clone(), state.host.limits.hostcall_bytes);
     let mut store = Store::new(&engine, state);
-    store.limiter(|state| &mut state.limiter);
+    store.limiter_async(|state| &mut state.limiter);
     store.set_hostcall_fuel(hostcall_bytes);
     // The guest yields at each epoch; whether there is time for it to go on is decided where it is polled.
     store.set_epoch_deadline(1);
@@ -138,10 +145,15 @@ pub(super) fn store(state: AttemptState) -> Store<AttemptState> {
     store
 }
 
-/// Executes the attempt.
-pub(super) async fn execute(host: &Arc<Host>, tasks: &TasksPre<AttemptState>, request: AttemptRequest) -> AttemptReport {
+/// Executes the attempt, for which was reserved what it needs to start.
+pub(super) async fn execute(
+    host: &Arc<Host>,
+    tasks: &TasksPre<AttemptState>,
+    request: AttemptRequest,
+    reservation: Reservation,
+) -> AttemptReport {
     let task = Arc::clone(&request.task);
-    let timeout = request.timeout;
+    let (timeout, run) = (request.timeout, request.run);
     let watch = Watch {
         clock: &*host.clock,
         deadline: host.clock.elapsed().saturating_add(timeout),
@@ -150,7 +162,7 @@ pub(super) async fn execute(host: &Arc<Host>, tasks: &TasksPre<AttemptState>, re
         shut_down: request.shut_down.clone(),
     };
     let input = types::Payload { media_type: request.input.media_type().to_owned(), bytes: request.input.bytes().to_vec() };
-    let mut store = store(AttemptState::new(host, request));
+    let mut store = store(AttemptState::new(host, request, reservation));
     let _epochs_advance = host.epochs.attempt();
     let call = async {
         let instance = tasks.instantiate_async(&mut store).await?;
@@ -158,12 +170,23 @@ pub(super) async fn execute(host: &Arc<Host>, tasks: &TasksPre<AttemptState>, re
     };
     let ended = until_ended(call, watch).await;
     let state = store.data_mut();
+    let ended = ended.map_err(|fault| fault.or_in_want(state.limiter.wanted()));
     let said = if matches!(ended, Err(Fault::Trapped(_))) { state.said() } else { String::new() };
     let outcome = outcome(ended, state.limiter.refused(), &host.limits, timeout, &said);
     let writes = match outcome {
         Outcome::Done(_) | Outcome::Snooze(_) => state.request.calls.take_writes(),
         // None of them happened.
-        Outcome::Failed { .. } | Outcome::Cancelled | Outcome::ShutDown => WriteSet::default(),
+        Outcome::Failed { .. } | Outcome::Cancelled | Outcome::ShutDown | Outcome::NoRoom => WriteSet::default(),
     };
-    AttemptReport { outcome, started_at: state.started_at, writes, log: state.take_log() }
+    let report = AttemptReport { outcome, started_at: state.started_at, writes, log: state.take_log() };
+    let (reservation, took, wanted) = (state.limiter.take_reservation(), state.limiter.bytes(), state.limiter.wanted());
+    // Before what it had is somebody else's: that one takes it out of the pool.
+    drop(store);
+    if let Some(reservation) = reservation {
+        match (&report.outcome, wanted) {
+            (Outcome::NoRoom, Some(wanted)) => reservation.end_in_want(run, wanted as u64),
+            _ => reservation.end(task.id, run, took as u64),
+        }
+    }
+    report
 }

@@ -13,6 +13,9 @@ use super::engine;
 use crate::model::Invalid;
 use crate::model::limits::Limits;
 
+/// As many bytes as make idle places of the pool keep all that they may.
+const GUEST_MEMORY: u64 = 4 << 30;
+
 /// A component compiled for measuring.
 pub struct Bare {
     engine: Engine,
@@ -24,7 +27,7 @@ impl Bare {
     /// Compiles the component.
     pub fn new(wasm: &[u8]) -> Result<Self, Invalid> {
         let build = || -> wasmtime::Result<Self> {
-            let engine = engine::pooled(&Limits::default(), 16)?;
+            let engine = engine::pooled(&Limits::default(), 16, GUEST_MEMORY)?;
             let component = Component::new(&engine, wasm)?;
             let mut linker = Linker::new(&engine);
             linker.define_unknown_imports_as_traps(&component)?;

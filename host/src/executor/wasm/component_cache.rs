@@ -14,28 +14,40 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::executor::ComponentSource;
+use crate::model::limits::Limits;
 use crate::model::{Digest, Grants, Invalid};
 
 use super::attempt::AttemptState;
 use super::bindings::TasksPre;
+use super::capacity::Need;
 use super::code_dir::{CodeDir, EXTENSION};
 use super::compile::{Compiler, compile};
 use super::imports::LinkSet;
+use super::limiter::ELEMENT_BYTES;
 use super::uploads::Place;
 
 /// Stack of the thread that compiles: Cranelift recurses.
 const COMPILE_STACK_BYTES: usize = 16 << 20;
+/// Bytes of a page of wasm memory.
+const PAGE_BYTES: u64 = 64 << 10;
 
 /// A component in memory, linked once for each set of interfaces that was asked for.
 pub(super) struct Loaded {
     component: Component,
     linked: [OnceLock<TasksPre<AttemptState>>; LinkSet::COUNT],
     code_bytes: usize,
+    /// What an instance needs to start.
+    need: Need,
     /// How many components had been loaded when it was last used: near enough to a time, and cheap.
     used: AtomicU64,
 }
 
 impl Loaded {
+    /// What an instance needs to start, within the limits of an attempt.
+    pub(super) fn need(&self) -> Need {
+        self.need
+    }
+
     /// Ready to be instantiated with what `grants` allow.
     pub(super) fn linked(&self, cache: &ComponentCache, grants: &Grants) -> Result<&TasksPre<AttemptState>, Invalid> {
         let index = LinkSet::of(grants).index();
@@ -77,6 +89,7 @@ struct Shared {
     linkers: Vec<Linker<AttemptState>>,
     source: Arc<dyn ComponentSource>,
     compiler: Compiler,
+    limits: Limits,
     dir: Option<CodeDir>,
     /// Held while compiling: one at a time of what attempts wait for, and one of what somebody sends, which may take a minute each.
     compiling: Mutex<()>,
@@ -89,13 +102,23 @@ impl ComponentCache {
         linkers: Vec<Linker<AttemptState>>,
         source: Arc<dyn ComponentSource>,
         compiler: Compiler,
+        limits: Limits,
         dir: Option<(&Path, [u8; 32])>,
         code_bytes_max: usize,
     ) -> std::io::Result<Self> {
         let dir = dir.map(|(path, key)| CodeDir::open(path, key)).transpose()?;
         let engine_hash = engine_hash(&engine);
-        let shared =
-            Shared { engine, engine_hash, linkers, source, compiler, dir, compiling: Mutex::new(()), compiling_upload: Mutex::new(()) };
+        let shared = Shared {
+            engine,
+            engine_hash,
+            linkers,
+            source,
+            compiler,
+            limits,
+            dir,
+            compiling: Mutex::new(()),
+            compiling_upload: Mutex::new(()),
+        };
         Ok(Self {
             shared: Arc::new(shared),
             loaded: RwLock::default(),
@@ -192,7 +215,24 @@ impl Shared {
 
     fn loaded(&self, code: &[u8]) -> wasmtime::Result<Loaded> {
         let component = load_code(&self.engine, code)?;
-        Ok(Loaded { component, linked: Default::default(), code_bytes: code.len(), used: AtomicU64::new(0) })
+        let need = need(&component, &self.limits);
+        Ok(Loaded { component, linked: Default::default(), code_bytes: code.len(), need, used: AtomicU64::new(0) })
+    }
+}
+
+/// What an instance of the component needs to start. What exceeds an attempt's limits is not reserved: it is refused as the instance is made.
+fn need(component: &Component, limits: &Limits) -> Need {
+    let most = Need { bytes: limits.memory_bytes as u64, memories: limits.memories as u64, tables: limits.tables as u64 };
+    // Unknown of components that instantiate modules which they are given.
+    let Some(required) = component.resources_required() else { return most };
+    let (memories, tables) = (u64::from(required.num_memories), u64::from(required.num_tables));
+    // Only the largest of each kind is known.
+    let memory_bytes = memories.saturating_mul(required.max_initial_memory_size.unwrap_or(0)).saturating_mul(PAGE_BYTES);
+    let table_bytes = tables.saturating_mul(required.max_initial_table_size.unwrap_or(0)).saturating_mul(ELEMENT_BYTES as u64);
+    Need {
+        bytes: memory_bytes.saturating_add(table_bytes).min(most.bytes),
+        memories: memories.min(most.memories),
+        tables: tables.min(most.tables),
     }
 }
 

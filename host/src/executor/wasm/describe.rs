@@ -3,8 +3,11 @@
 //! Called at registration. A component is linked as it would be for its attempts, but whatever it asks of the scheduler is
 //! forbidden here, and it has a second.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures_util::future::{Either, select};
 
 use crate::cancel::CancelSignal;
 use crate::executor::{AttemptRequest, forbidden_calls};
@@ -16,16 +19,27 @@ use crate::model::{
 use super::Host;
 use super::attempt::{AttemptState, store};
 use super::bindings::TasksPre;
+use super::capacity::Need;
 use super::host_interfaces::DefinitionDraft;
-use super::outcome::explain;
+use super::outcome::{Fault, explain};
 use super::watch::{Watch, until_ended};
 
 /// How long `describe` may take.
 const TIMEOUT: Duration = Duration::from_secs(1);
+/// How long it waits for memory of the host. Somebody waits for the answer.
+const ROOM_WAIT: Duration = Duration::from_secs(10);
 
 /// Calls `describe`, and returns the tasks if all of them are sound.
-pub(super) async fn describe(host: &Arc<Host>, tasks: &TasksPre<AttemptState>) -> Result<Vec<TaskDefinition>, Invalid> {
-    let request = sandbox();
+pub(super) async fn describe(
+    host: &Arc<Host>,
+    tasks: &TasksPre<AttemptState>,
+    namespace: NamespaceId,
+    least: Need,
+) -> Result<Vec<TaskDefinition>, Invalid> {
+    let request = sandbox(namespace);
+    let task = Arc::clone(&request.task);
+    let reserved = pin!(host.capacity.start(&task, request.run, least));
+    let Either::Left((reservation, _)) = select(reserved, host.clock.sleep(ROOM_WAIT)).await else { return Err(no_room()) };
     let watch = Watch {
         clock: &*host.clock,
         deadline: host.clock.elapsed().saturating_add(TIMEOUT),
@@ -33,7 +47,9 @@ pub(super) async fn describe(host: &Arc<Host>, tasks: &TasksPre<AttemptState>) -
         grace: TIMEOUT,
         shut_down: request.shut_down.clone(),
     };
-    let mut store = store(AttemptState::new(host, request));
+    // Dropped after the store: what it had is taken out of the pool before it is somebody else's.
+    let _held;
+    let mut store = store(AttemptState::new(host, request, reservation));
     let _epochs_advance = host.epochs.attempt();
     let call = async {
         let instance = tasks.instantiate_async(&mut store).await?;
@@ -41,11 +57,16 @@ pub(super) async fn describe(host: &Arc<Host>, tasks: &TasksPre<AttemptState>) -
     };
     let ended = until_ended(call, watch).await;
     let state = store.data_mut();
+    _held = state.limiter.take_reservation();
     // A setter's refusal says more than the trap that a guest makes of it, and can't be ignored.
     if let Some(refused) = state.refused_definition.take() {
         return Err(refused);
     }
-    let handles = ended.map_err(|fault| {
+    let wanted = state.limiter.wanted();
+    let handles = ended.map_err(|fault| fault.or_in_want(wanted)).map_err(|fault| {
+        if matches!(fault, Fault::InWant) {
+            return no_room();
+        }
         let said = state.said();
         let (reason, message) = explain(fault, state.limiter.refused(), &host.limits, TIMEOUT, &said);
         // The author's own lines begin on a line of their own.
@@ -77,12 +98,16 @@ fn check(drafts: Vec<DefinitionDraft>) -> Result<Vec<TaskDefinition>, Invalid> {
     Ok(tasks)
 }
 
+fn no_room() -> Invalid {
+    Invalid::new("compiler-busy", "component", "the host has no memory free in which to ask it for its tasks; try again in a minute")
+}
+
 /// An attempt of nothing, by nobody.
-fn sandbox() -> AttemptRequest {
+fn sandbox(namespace: NamespaceId) -> AttemptRequest {
     let name = Name::parse("describe", "task").expect("a sound name");
     let task = Task {
         id: TaskId(0),
-        namespace: NamespaceId(0),
+        namespace,
         name,
         digest: Digest::from_bytes([0; 32]),
         grants: Grants::none(),

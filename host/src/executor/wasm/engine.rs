@@ -18,22 +18,40 @@ const EPOCH: Duration = Duration::from_millis(2);
 const IDLE_EPOCHS: u32 = 250;
 /// Room for the guest's stack and for what host functions use below it.
 const ASYNC_STACK_BYTES: usize = 2 << 20;
-/// Memory of a pool slot that is cleared in place, and so stays resident, instead of being given back to the system.
-const MEMORY_KEPT: usize = 2 << 20;
-const TABLE_KEPT: usize = 64 << 10;
+/// Memory of a place in the pool that is cleared in place, and so stays resident while no attempt has it, instead of being given back to the system.
+/// All places together keep at most a part of what guests may have: one in so many.
+const KEPT_PART: u64 = 8;
+const MEMORY_KEPT_MAX: u64 = 2 << 20;
+const TABLE_KEPT: usize = 16 << 10;
+/// Memories and tables of the pool for each attempt that may be in flight. What a component from one language's toolchain has is one memory and two or
+/// three tables. Composed ones have more, and wait until there are as many.
+const MEMORIES_PER_ATTEMPT: u32 = 2;
+const TABLES_PER_ATTEMPT: u32 = 4;
 /// Slots given back at a time where they can't be cleared in place.
 const DECOMMIT_BATCH: usize = 16;
 /// Frames of a trap's backtrace that are kept.
 pub(super) const FRAMES_MAX: usize = 20;
 
-/// The engine that executes: `attempts` instances at once from a pool.
-pub(super) fn pooled(limits: &Limits, attempts: u32) -> wasmtime::Result<Engine> {
+/// How many memories and tables the pool has for this many attempts: at least as many as one attempt may have.
+pub(super) fn places(limits: &Limits, attempts: u32) -> (u32, u32) {
+    let at_least = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
+    let memories = attempts.saturating_mul(MEMORIES_PER_ATTEMPT).max(at_least(limits.memories));
+    (memories, attempts.saturating_mul(TABLES_PER_ATTEMPT).max(at_least(limits.tables)))
+}
+
+/// Bytes that one memory of the pool keeps resident while no attempt has it.
+fn memory_kept(guest_memory: u64, memories: u32) -> usize {
+    (guest_memory / KEPT_PART / u64::from(memories.max(1))).min(MEMORY_KEPT_MAX) as usize
+}
+
+/// The engine that executes: `attempts` instances at once from a pool. Guests may have `guest_memory` bytes in all.
+pub(super) fn pooled(limits: &Limits, attempts: u32, guest_memory: u64) -> wasmtime::Result<Engine> {
+    let (memories, tables) = places(limits, attempts);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(attempts)
         .total_stacks(attempts)
-        // One memory and two or three tables is what a component from one language's toolchain has; composed ones have more.
-        .total_memories(attempts.saturating_mul(2))
-        .total_tables(attempts.saturating_mul(4))
+        .total_memories(memories)
+        .total_tables(tables)
         // Only counted, not reserved.
         .total_core_instances(attempts.saturating_mul(u32::try_from(limits.instances).unwrap_or(u32::MAX)))
         .total_gc_heaps(0)
@@ -45,7 +63,7 @@ pub(super) fn pooled(limits: &Limits, attempts: u32) -> wasmtime::Result<Engine>
         .max_memory_size(limits.memory_bytes)
         .table_elements(limits.table_elements);
     if PoolingAllocationConfig::is_pagemap_scan_available() {
-        pool.pagemap_scan(Enabled::Yes).linear_memory_keep_resident(MEMORY_KEPT).table_keep_resident(TABLE_KEPT);
+        pool.pagemap_scan(Enabled::Yes).linear_memory_keep_resident(memory_kept(guest_memory, memories)).table_keep_resident(TABLE_KEPT);
     } else {
         // Without the scan, keeping memory resident means to clear all of it each time, which is slower than giving it back.
         tracing::warn!(
@@ -174,7 +192,18 @@ mod tests {
     fn both_engines_agree_on_compiled_code() {
         use super::super::component_cache::engine_hash;
         let limits = Limits::default();
-        assert_eq!(engine_hash(&pooled(&limits, 2).unwrap()), engine_hash(&compiling(&limits).unwrap()));
+        assert_eq!(engine_hash(&pooled(&limits, 2, 1 << 30).unwrap()), engine_hash(&compiling(&limits).unwrap()));
+    }
+
+    #[test]
+    fn what_idle_places_keep_is_a_part_of_what_guests_may_have() {
+        let (memories, tables) = places(&Limits::default(), 1_028);
+        assert_eq!((memories, tables), (2_056, 4_112));
+        for guest_memory in [128 << 20, 1 << 30, 12 << 30, 1 << 40] {
+            let kept = memory_kept(guest_memory, memories) as u64;
+            assert!(kept * u64::from(memories) <= guest_memory / 8 && kept <= 2 << 20, "{kept}");
+        }
+        assert_eq!(places(&Limits::default(), 1), (8, 64), "one attempt may have as many");
     }
 
     #[test]

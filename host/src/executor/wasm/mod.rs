@@ -8,6 +8,7 @@
 mod attempt;
 mod bare;
 mod bindings;
+mod capacity;
 mod code_dir;
 mod compile;
 mod component_cache;
@@ -44,7 +45,7 @@ use crate::cancel::CancelSignal;
 use crate::clock::Clock;
 use crate::listeners::OwnListeners;
 use crate::model::limits::{GUEST_SOCKETS_MAX, Limits};
-use crate::model::{Digest, FailureReason, Grants, Invalid, NamespaceId, Outcome, TaskDefinition, WriteSet};
+use crate::model::{Digest, FailureReason, Grants, Invalid, NamespaceId, Outcome, RunId, TaskDefinition, WriteSet};
 use crate::zones::Zones;
 
 use super::{AttemptReport, AttemptRequest, ComponentSource, Executor};
@@ -56,6 +57,7 @@ pub use compile::{Compiler, compile_child_main};
 pub(crate) use fuzzing::{fuzz_cached_code, fuzz_component};
 pub use linkers::ExtendLinker;
 
+use capacity::Capacity;
 use component_cache::{ComponentCache, Loaded, Upload};
 use engine::EpochTicker;
 use outcome::Stop;
@@ -76,6 +78,8 @@ pub struct WasmConfig {
     pub limits: Limits,
     /// Attempts in flight; more wait. Each reserves address space, not memory.
     pub attempts_at_once: u32,
+    /// Bytes that the memories and tables of all guests have together, at least as many as [`Limits`] allow one attempt. Attempts that need more wait.
+    pub guest_memory: u64,
     /// Where compiled code is kept between starts; `None` compiles anew.
     pub cache_dir: Option<PathBuf>,
     /// What compiled code on disk is sealed with: random, kept where guests and other users can't read it.
@@ -99,6 +103,7 @@ impl Default for WasmConfig {
         Self {
             limits: Limits::default(),
             attempts_at_once: 1_100,
+            guest_memory: 4 << 30,
             cache_dir: None,
             cache_key: [0; 32],
             code_bytes_max: 512 << 20,
@@ -117,6 +122,9 @@ pub enum SetupError {
     /// The engine refused its configuration, or the system the address space for it.
     #[error("can't set up the WebAssembly engine: {0}")]
     Engine(String),
+    /// One attempt may have more memory than all together.
+    #[error("guests may have {0} bytes of memory in all, but one attempt may have {1}; allow more in all, or less for one")]
+    GuestMemory(u64, usize),
     /// The directory for compiled code, or a thread.
     #[error("can't set up the executor: {0}")]
     System(#[from] std::io::Error),
@@ -142,16 +150,24 @@ struct Host {
     zones: Zones,
     sockets: Arc<HostSockets>,
     listeners: OwnListeners,
+    capacity: Arc<Capacity>,
 }
 
 impl WasmExecutor {
     /// Sets up an engine, its pool and its caches.
     pub fn new(config: WasmConfig, clock: Arc<dyn Clock>, source: Arc<dyn ComponentSource>) -> Result<Self, SetupError> {
         let failed = |error: wasmtime::Error| SetupError::Engine(format!("{error:#}"));
-        let engine = engine::pooled(&config.limits, config.attempts_at_once + DESCRIBING_AT_ONCE).map_err(failed)?;
+        if config.guest_memory < config.limits.memory_bytes as u64 {
+            return Err(SetupError::GuestMemory(config.guest_memory, config.limits.memory_bytes));
+        }
+        let instances = config.attempts_at_once + DESCRIBING_AT_ONCE;
+        let engine = engine::pooled(&config.limits, instances, config.guest_memory).map_err(failed)?;
+        let (memories, tables) = engine::places(&config.limits, instances);
+        let capacity = Arc::new(Capacity::new(&config.limits, config.guest_memory, memories, tables));
         let linkers = linkers::linkers(&engine, &config.extend).map_err(failed)?;
         let dir = config.cache_dir.as_deref().map(|dir| (dir, config.cache_key));
-        let components = ComponentCache::new(engine.clone(), linkers, source, config.compiler, dir, config.code_bytes_max)?;
+        let components =
+            ComponentCache::new(engine.clone(), linkers, source, config.compiler, config.limits.clone(), dir, config.code_bytes_max)?;
         let epochs = EpochTicker::start(&engine)?;
         Ok(Self {
             host: Arc::new(Host {
@@ -162,6 +178,7 @@ impl WasmExecutor {
                 zones: config.zones,
                 sockets: Arc::new(HostSockets::new(config.guest_sockets)),
                 listeners: config.listeners,
+                capacity,
             }),
             components,
             uploads: Uploads::new(),
@@ -201,7 +218,9 @@ impl WasmExecutor {
                 .await?
                 .expect("the semaphore is never closed"),
         };
-        Ok(attempt::execute(&self.host, tasks, request).await)
+        let starts = self.host.capacity.start(&request.task, request.run, loaded.need());
+        let reservation = watch::unless_stopped(starts, &request.cancel, &request.shut_down).await?;
+        Ok(attempt::execute(&self.host, tasks, request, reservation).await)
     }
 }
 
@@ -241,7 +260,15 @@ impl Executor for WasmExecutor {
             None => refused,
         })?;
         let _slot = self.describing.acquire().await.expect("the semaphore is never closed");
-        describe::describe(&self.host, tasks).await
+        describe::describe(&self.host, tasks, namespace, loaded.need()).await
+    }
+
+    fn awaited_memory(&self, namespace: NamespaceId, run: RunId) -> Option<u64> {
+        self.host.capacity.awaited_by(namespace, run)
+    }
+
+    fn waiting_for_memory(&self) -> usize {
+        self.host.capacity.waiting()
     }
 
     async fn execute(&self, attempt: AttemptRequest) -> AttemptReport {

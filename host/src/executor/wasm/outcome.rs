@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use wasmtime::component::ResourceTableError;
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::model::limits::{DURATION_MAX, FAILURE_TEXT_BYTES_MAX, Limits};
@@ -28,6 +28,19 @@ pub(super) enum Fault {
     Panicked(String),
     /// The host ended it.
     Stopped(Stop),
+    /// The host had no room for what it needs: memory that it wanted to grow by, or a place in the pool.
+    InWant,
+}
+
+impl Fault {
+    /// The same, or that the guest was in want, if it was: what ended it then was that it waited, or was told so.
+    pub(super) fn or_in_want(self, wanted: Option<usize>) -> Self {
+        match self {
+            Self::Trapped(_) | Self::Stopped(Stop::Timeout) if wanted.is_some() => Self::InWant,
+            Self::Trapped(error) if error.is::<PoolConcurrencyLimitError>() => Self::InWant,
+            other => other,
+        }
+    }
 }
 
 /// Why the host ends a call.
@@ -92,6 +105,7 @@ pub(super) fn outcome(
         Ok(Err(task::Failure::Other(reason))) => Outcome::failed(FailureReason::Returned, cut(reason)),
         Err(Fault::Stopped(Stop::Cancelled)) => Outcome::Cancelled,
         Err(Fault::Stopped(Stop::ShutDown)) => Outcome::ShutDown,
+        Err(Fault::InWant) => Outcome::NoRoom,
         Err(fault) => {
             let (reason, message) = explain(fault, refused, limits, timeout, said);
             Outcome::failed(reason, message)
@@ -104,6 +118,7 @@ pub(super) fn explain(fault: Fault, refused: Option<Refused>, limits: &Limits, t
     let (reason, message) = match &fault {
         Fault::Stopped(_) => (FailureReason::Timeout, format!("took longer than its timeout of {}", format_duration(timeout))),
         Fault::Panicked(message) => (FailureReason::Trap, format!("the host panicked in a call of this guest: {}", cut(message.clone()))),
+        Fault::InWant => (FailureReason::Instantiation, "the host has no room for it at present; try again in a minute".into()),
         Fault::Trapped(error) => trapped(error, refused, limits),
     };
     let mut text = match reason {
@@ -142,8 +157,6 @@ fn trapped(error: &wasmtime::Error, refused: Option<Refused>, limits: &Limits) -
         (FailureReason::OutOfMemory, out_of_memory(refused))
     } else if let Some(Trap::StackOverflow) = error.downcast_ref::<Trap>() {
         (FailureReason::StackOverflow, format!("recursed deeper than its stack of {} bytes", limits.stack_bytes))
-    } else if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
-        (FailureReason::Instantiation, format!("the host has no room for another instance: {cause}"))
     } else {
         (FailureReason::Trap, cause)
     }

@@ -37,6 +37,10 @@ pub struct HostHealth {
     pub parked: usize,
     /// Attempts in flight.
     pub running: usize,
+    /// Runs that are due, and wait because their namespace has as many attempts in flight as it may have while others have tasks.
+    pub waiting_for_slots: usize,
+    /// Attempts in flight that have not started yet, or stand still, until guest memory is free.
+    pub waiting_for_memory: usize,
     /// Writes that wait for their commit.
     pub queued_writes: usize,
     /// Runs that were marked as missed since the start.
@@ -77,6 +81,8 @@ impl From<storage::Health> for HostHealth {
             armed: health.armed,
             parked: health.parked,
             running: health.running,
+            waiting_for_slots: health.waiting_for_slots,
+            waiting_for_memory: health.waiting_for_memory,
             queued_writes: health.queued_writes,
             missed: MissedCounts { host_down, overlap, expired },
             made_way: health.made_way,

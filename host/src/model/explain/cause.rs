@@ -24,6 +24,7 @@ pub enum Cause {
     PlaceKept { run: RunId, since: Timestamp, until: Option<Timestamp> },
     RateReached { lane: Option<String>, rate: String, until: Timestamp, ahead: u64 },
     LastChance { run: Option<RunId> },
+    NamespaceFull { running: u64 },
     HostFull { running: u64 },
     WaitsForTurn,
     HostTrouble { trouble: String },
@@ -32,8 +33,10 @@ pub enum Cause {
     Snoozed { attempt: u32, until: Timestamp },
     Retries { failures: u32, max: u32, delays: String },
     HostShutDown { attempt: u32 },
+    GivenBack { attempt: u32 },
     HostCrashed { attempt: u32 },
     Running { attempt: u32, since: Timestamp, until: Option<Timestamp> },
+    WaitsForMemory { bytes: u64 },
     AskedToEnd { at: Option<Timestamp>, by: Option<String>, for_run: Option<RunId>, grace: Option<String> },
 
     Succeeded { attempt: u32, at: Timestamp },
@@ -107,6 +110,10 @@ impl Cause {
                 let other = run.map_or("another such run".into(), |run| format!("run {run}"));
                 format!("the host died during earlier attempts of it, so it starts alone; {other} is in flight")
             }
+            Self::NamespaceFull { running } => format!(
+                "its namespace has {} in flight, which is its share of the slots: the host keeps the others for other namespaces",
+                attempts(*running)
+            ),
             Self::HostFull { running } => format!("it waits for a free slot of the host, which has {} in flight", attempts(*running)),
             Self::WaitsForTurn => "it waits for its turn: nothing is known to be in its way".into(),
             Self::HostTrouble { trouble } => format!("the host can't write: {trouble}"),
@@ -121,6 +128,14 @@ impl Cause {
                 format!("{failures} of at most {} failed; its task's delays are {delays}", attempts(*max))
             }
             Self::HostShutDown { attempt } => format!("the host was stopped during attempt {attempt}, which does not count"),
+            Self::GivenBack { attempt } => {
+                format!(
+                    "the host had not the memory free that attempt {attempt} asked for: it does not count, and the next one reserves it first"
+                )
+            }
+            Self::WaitsForMemory { bytes } => {
+                format!("it waits until the host has {bytes} bytes of guest memory free, or places for its instances")
+            }
             Self::HostCrashed { attempt } => format!("the host died during attempt {attempt}, so it is tried again at once"),
             Self::Running { attempt, since, until } => {
                 let until = until.map_or(String::new(), |until| format!(", and is stopped at {until} if it has not ended by then"));

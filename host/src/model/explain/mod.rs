@@ -48,6 +48,8 @@ pub struct Known<'a> {
     pub cron: Option<&'a Cron>,
     /// What keeps it from starting, if it is due.
     pub hold: Option<&'a Hold>,
+    /// How many bytes of guest memory its attempt waits for, if it waits.
+    pub awaited_memory: Option<u64>,
     /// When it was first asked for, if it is debounced and was put off since.
     pub first_asked_for: Option<Timestamp>,
     /// What callers did to it, the latest first.

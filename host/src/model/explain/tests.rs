@@ -27,6 +27,7 @@ struct Case {
     attempts: Vec<Attempt>,
     task: Option<Task>,
     hold: Option<Hold>,
+    awaited_memory: Option<u64>,
     first_asked_for: Option<Timestamp>,
     record: Vec<AuditEntry>,
     others: Vec<Run>,
@@ -94,6 +95,7 @@ fn case(status: Status) -> Case {
         attempts: Vec::new(),
         task,
         hold: None,
+        awaited_memory: None,
         first_asked_for: None,
         record: Vec::new(),
         others: Vec::new(),
@@ -123,7 +125,7 @@ impl Case {
             log_dropped: 0,
         });
         (self.run.attempts, self.run.started_at) = (number, Some(started_at));
-        if !matches!(outcome, "succeeded" | "snoozed" | "shut-down" | "cancelled") {
+        if !matches!(outcome, "succeeded" | "snoozed" | "shut-down" | "no-room" | "cancelled") {
             self.run.failures += 1;
         }
         self.because(outcome, "no luck")
@@ -168,6 +170,7 @@ impl Case {
             task: self.task.as_ref(),
             cron: None,
             hold: self.hold.as_ref(),
+            awaited_memory: self.awaited_memory,
             first_asked_for: self.first_asked_for,
             record: &self.record,
             others: &self.others,
@@ -222,6 +225,7 @@ fn cases() -> Vec<(Case, &'static str, &'static str)> {
         ),
         (case(Queued), "waits-for-turn due asked-for", "cancel"),
         (case(Queued).held(Hold::HostFull { running: 64 }), "host-full due asked-for", "cancel"),
+        (case(Queued).held(Hold::NamespaceFull { running: 9 }), "namespace-full due asked-for", "cancel"),
         (case(Queued).held(lane(true)), "lane-full slot-held due asked-for", "policy explain free cancel"),
         (case(Queued).held(lane(false)), "lane-full place-kept due asked-for", "policy explain free cancel"),
         (
@@ -254,6 +258,7 @@ fn cases() -> Vec<(Case, &'static str, &'static str)> {
         (case(Queued).because("caught-up", ""), "waits-for-turn due caught-up asked-for", "cancel"),
         (case(Queued).attempt(1, "trap"), "waits-for-turn due attempt-failed retries asked-for", "logs cancel"),
         (case(Queued).attempt(1, "host-crashed"), "waits-for-turn due host-crashed retries asked-for", "cancel"),
+        (case(Queued).attempt(1, "no-room"), "waits-for-turn due given-back asked-for", "cancel"),
         (case(Queued).attempt(1, "shut-down"), "waits-for-turn due host-shut-down asked-for", "cancel"),
         (case(Queued).attempt(1, "snoozed"), "waits-for-turn due snoozed asked-for", "cancel"),
         (case(Backoff).attempt(1, "trap"), "attempt-failed retries asked-for", "logs trigger cancel"),
@@ -264,6 +269,11 @@ fn cases() -> Vec<(Case, &'static str, &'static str)> {
         (
             case(Running).with(|case| (case.run.attempts, case.run.cancel_requested) = (1, true)).did(Cancel, 95, None),
             "asked-to-end running asked-for",
+            "cancel",
+        ),
+        (
+            case(Running).with(|case| (case.run.attempts, case.awaited_memory) = (1, Some(9 << 20))),
+            "running waits-for-memory asked-for",
             "cancel",
         ),
         (case(Running).attempt(1, "trap").with(|case| case.run.attempts = 2), "running attempt-failed retries asked-for", "logs cancel"),

@@ -43,6 +43,7 @@ pub(super) fn running(known: &Known<'_>) -> Vec<Cause> {
         });
     }
     causes.push(running);
+    causes.extend(known.awaited_memory.map(|bytes| Cause::WaitsForMemory { bytes }));
     causes.extend(known.attempts.iter().rev().find(|attempt| attempt.finished_at.is_some()).map(|_| last_attempt(known, None)));
     causes.extend(retries(known));
     causes
@@ -72,6 +73,7 @@ fn held(known: &Known<'_>) -> Vec<Cause> {
         }
         // It may be another namespace's: then it is nobody that this one may know of.
         Some(Hold::LastChance { run }) => vec![Cause::LastChance { run: known.other(*run).map(|other| other.id) }],
+        Some(Hold::NamespaceFull { running }) => vec![Cause::NamespaceFull { running: *running }],
         Some(Hold::HostFull { running }) => vec![Cause::HostFull { running: *running }],
     }
 }
@@ -133,6 +135,7 @@ pub(super) fn last_attempt(known: &Known<'_>, until: Option<Timestamp>) -> Cause
     match reason {
         "snoozed" => Cause::Snoozed { attempt, until: until.or(run.due_at).unwrap_or(run.trigger_at) },
         "shut-down" => Cause::HostShutDown { attempt },
+        "no-room" => Cause::GivenBack { attempt },
         reason if reason == FailureReason::HostCrashed.code() => Cause::HostCrashed { attempt },
         reason => Cause::AttemptFailed {
             attempt,

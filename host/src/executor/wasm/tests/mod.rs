@@ -5,6 +5,7 @@
 
 mod attempts;
 mod cache;
+mod capacity;
 mod damage;
 mod hostile;
 mod kept;
@@ -165,6 +166,11 @@ impl Host {
     async fn run(&self, guest: Guest<'_>) -> AttemptReport {
         self.executor.execute(self.request(guest)).await
     }
+}
+
+/// A task of nothing.
+pub(super) fn task() -> Arc<Task> {
+    request(Digest::from_bytes([0; 32])).task
 }
 
 fn request(digest: Digest) -> AttemptRequest {
