@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use crate::executor::wasm::{Bare, Compiler};
 use crate::model::{Payload, Timestamp};
-use crate::scheduler::{Error, Schedule, Scheduler};
+use crate::scheduler::{Error, Schedule, Scheduler, SchedulerBuilder};
 
 pub use figure::{Figure, Report};
 
@@ -202,13 +202,23 @@ impl Bench<'_> {
 
     /// A scheduler on a fresh database, with the measured component registered.
     async fn scheduler(&self, name: &str, threads: usize) -> Result<Scheduler, Error> {
+        self.scheduler_with(name, threads, |builder| builder).await
+    }
+
+    /// The same, with more said to the builder.
+    async fn scheduler_with(
+        &self,
+        name: &str,
+        threads: usize,
+        build: impl FnOnce(SchedulerBuilder) -> SchedulerBuilder,
+    ) -> Result<Scheduler, Error> {
         let path = self.database(name);
         for suffix in ["", "-wal", "-shm", ".lock"] {
             let mut file = path.clone().into_os_string();
             file.push(suffix);
             drop(std::fs::remove_file(file));
         }
-        let scheduler = Scheduler::builder().sqlite(&path).threads(threads).live_runs(u64::MAX).build().await?;
+        let scheduler = build(Scheduler::builder().sqlite(&path).threads(threads).live_runs(u64::MAX)).build().await?;
         scheduler.register(self.subject.wasm.clone()).send().await?;
         Ok(scheduler)
     }

@@ -1,5 +1,6 @@
-//! What a quick task notices of others that take all they can get: eight that compute without end, and a compiler at work. And what it notices of
-//! cores that are merely busy, with nothing of ours on them: less than that no host can reach.
+//! What a quick task notices of others that take all they can get: eight that compute without end, a compiler at work, and a namespace whose sleepers
+//! hold all the slots, or all the memory, that it may have. And what it notices of cores that are merely busy, with nothing of ours on them: less than
+//! that no host can reach.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,9 +12,10 @@ use super::overhead::only;
 use super::{Bench, input};
 use crate::executor::Executor;
 use crate::executor::wasm::{WasmConfig, WasmExecutor};
-use crate::model::{Digest, Grants, NamespaceId};
-use crate::scheduler::{Error, Scheduler};
+use crate::model::{Digest, Grants, NamespaceId, Payload};
+use crate::scheduler::{Error, Scheduler, SchedulerBuilder};
 use crate::stand_back::stand_back;
+use crate::storage::Health;
 
 /// Attempts that compute until they are cancelled.
 const ENDLESS: usize = 8;
@@ -21,6 +23,10 @@ const ENDLESS: usize = 8;
 const THREADS: usize = 2;
 /// Runs that are not counted.
 const WARM_UP: usize = 50;
+/// More sleepers than a namespace may have in flight.
+const SLEEPERS: usize = 1_000;
+/// Memory of all guests that some sixty sleepers fill.
+const LITTLE_MEMORY: u64 = 128 << 20;
 /// For longer than is measured.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -57,6 +63,9 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
         compiling.add(spans(&scheduler, runs).await?);
         compiler.shutdown().await;
     }
+    scheduler.shutdown(Duration::from_secs(5)).await?;
+    let sleepers = beside_sleepers(bench, |builder| builder).await?;
+    let hoarders = beside_sleepers(bench, |builder| builder.guest_memory(LITTLE_MEMORY)).await?;
     let report = &mut bench.report;
     report.add("neighbour_us.alone.p50", "a run one by one, create → outcome, µs", alone.p50);
     report.add("neighbour_us.alone.p99", "the same, the longest 1 in 100", alone.p99);
@@ -66,10 +75,43 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Error> {
     report.add("neighbour_us.endless.p99", "the same, the longest 1 in 100", endless.p99);
     report.add("neighbour_us.compiling.p50", "the same while components are compiled", compiling.p50);
     report.add("neighbour_us.compiling.p99", "the same, the longest 1 in 100", compiling.p99);
+    report.add("neighbour_us.sleepers.p50", "the same beside another namespace whose sleepers hold its share of the slots", sleepers.p50);
+    report.add("neighbour_us.sleepers.p99", "the same, the longest 1 in 100", sleepers.p99);
+    report.add("neighbour_us.memory.p50", "the same beside another namespace that holds its share of the guests' memory", hoarders.p50);
+    report.add("neighbour_us.memory.p99", "the same, the longest 1 in 100", hoarders.p99);
     report.add_ratio("neighbour_ratio.endless", "p99 beside endless guests ÷ alone", "neighbour_us.endless.p99", "neighbour_us.alone.p99");
     report.add_ratio("neighbour_ratio.busy", "p99 beside two bare loops ÷ alone", "bare.neighbour_us.busy.p99", "neighbour_us.alone.p99");
     report.add_ratio("neighbour_ratio.compiling", "p99 while compiling ÷ alone", "neighbour_us.compiling.p99", "neighbour_us.alone.p99");
-    scheduler.shutdown(Duration::from_secs(5)).await
+    report.add_ratio("neighbour_ratio.sleepers", "p99 beside sleepers ÷ alone", "neighbour_us.sleepers.p99", "neighbour_us.alone.p99");
+    report.add_ratio(
+        "neighbour_ratio.memory",
+        "p99 beside a namespace that holds memory ÷ alone",
+        "neighbour_us.memory.p99",
+        "neighbour_us.alone.p99",
+    );
+    Ok(())
+}
+
+/// Measures a quick task while more sleepers of another namespace are due than may start.
+async fn beside_sleepers(bench: &Bench<'_>, build: impl FnOnce(SchedulerBuilder) -> SchedulerBuilder) -> Result<Measured, Error> {
+    let scheduler = bench.scheduler_with("sleepers", THREADS, build).await?;
+    let other = scheduler.in_namespace("sleepers").await?;
+    other.register(bench.subject.wasm.clone()).send().await?;
+    let nap = Payload::json(format!("{{\"ms\":{}}}", TIMEOUT.as_millis()).as_bytes(), "input").expect("it is JSON");
+    let naps = (0..SLEEPERS).map(|_| other.schedule("sleep").payload(nap.clone()).timeout(TIMEOUT)).collect();
+    other.schedule_all(naps).await?;
+    let waits = |health: Health| health.waiting_for_slots > 0 || health.waiting_for_memory > 0;
+    while !waits(scheduler.health()) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    spans(&scheduler, WARM_UP).await?;
+    let mut measured = Measured::default();
+    for _ in 0..bench.plan.repeats {
+        measured.add(spans(&scheduler, bench.plan.calls / 20).await?);
+    }
+    // They would sleep on.
+    scheduler.shutdown(Duration::ZERO).await?;
+    Ok(measured)
 }
 
 /// Threads that loop, until this is dropped.

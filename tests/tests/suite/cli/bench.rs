@@ -89,6 +89,8 @@ async fn all_parts_report_what_they_promise() {
             "neighbour_ratio.endless",
             "neighbour_ratio.busy",
             "neighbour_ratio.compiling",
+            "neighbour_ratio.sleepers",
+            "neighbour_ratio.memory",
             "crons_10k.lateness_us.p99",
         ],
     );
