@@ -19,6 +19,7 @@ mod plain;
 mod policies;
 mod registration;
 mod retries;
+mod shares;
 mod time;
 mod world;
 mod writes;
