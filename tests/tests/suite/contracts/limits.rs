@@ -47,6 +47,7 @@ fn the_page_on_limits_has_the_figures_of_the_code() {
         ("Core instances, memories, tables", vec![format!("{}, {}, {}", limits.instances, limits.memories, limits.tables)]),
         ("Data that one call passes to the host", vec![mib(limits.hostcall_bytes)]),
         ("Handles", vec![figure(limits.handles as u64)]),
+        ("Open TCP sockets", vec![format!("{}; those of all attempts {GUEST_SOCKETS_MAX}", limits.sockets)]),
         ("Calls of the host, those of WASI included", vec![figure(limits.host_calls)]),
         ("Log, with stdout and stderr", vec![kib(limits.log_bytes)]),
         ("Random bytes in one call", vec![kib(limits.random_bytes as usize)]),
