@@ -1,12 +1,14 @@
 //! Which connections the host keeps when there are too many of them.
 //!
 //! A connection begins in the lobby. It gets a seat of its namespace with its first request whose token is accepted, and is closed if it has not sent
-//! one in time. The lobby is small and has room for everybody at once: when it is full, the connection that is longest in it makes room, of the
-//! address that has most. So `/healthz`, which needs no token, is answered however many connections others hold. When all seats are taken, the
-//! namespace that holds most of them gives one to a namespace that holds fewer, an idle connection first.
+//! one in time. The lobby has places of its own and those that nobody sits on. It always takes one more: when it is full, the connection that is longest
+//! in it makes room, of the address that has most. So `/healthz`, which needs no token, is answered however many connections others hold. When all seats
+//! are taken, the namespace that holds most of them gives one to a namespace that holds fewer, an idle connection first.
 //!
 //! Asked by `connections.rs` and `entrance.rs`. Knows nothing of requests.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -46,6 +48,7 @@ const NOBODY: i64 = i64::MIN;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
     pub(super) seats: usize,
+    /// Places of the lobby when all seats are taken.
     pub(super) lobby: usize,
 }
 
@@ -73,7 +76,9 @@ pub(super) struct Seats {
 struct Table {
     connections: FxHashMap<u64, Arc<Seat>>,
     next: u64,
-    lobby: usize,
+    /// Those in the lobby, by address, in the order in which they came.
+    lobby: FxHashMap<Option<IpAddr>, BTreeSet<u64>>,
+    seated: usize,
     addresses: FxHashMap<IpAddr, usize>,
     namespaces: FxHashMap<NamespaceId, usize>,
 }
@@ -130,7 +135,7 @@ impl Seats {
         if address.is_some_and(|address| table.addresses.get(&address).is_some_and(|count| *count >= CONNECTIONS_PER_ADDRESS_MAX)) {
             return None;
         }
-        if table.lobby >= self.bounds.lobby {
+        if table.connections.len() >= self.bounds.seats + self.bounds.lobby {
             table.end_longest_in_lobby();
         }
         table.next += 1;
@@ -148,7 +153,7 @@ impl Seats {
             end: Notify::new(),
             waits: Arc::new(Semaphore::new(WAITS_MAX)),
         });
-        table.lobby += 1;
+        table.lobby.entry(address).or_default().insert(seat.number);
         if let Some(address) = address {
             *table.addresses.entry(address).or_default() += 1;
         }
@@ -159,8 +164,8 @@ impl Seats {
     /// Ends a connection, because there are no more files for another one: one of the lobby, or else an idle one of the namespace that has most.
     pub(super) fn end_one(&self) {
         let mut table = self.lock();
-        if table.lobby > 0 {
-            return table.end_longest_in_lobby();
+        if table.end_longest_in_lobby() {
+            return;
         }
         if let Some(victim) = table.heaviest().and_then(|(namespace, _)| table.longest_idle(namespace)) {
             table.end(victim);
@@ -179,7 +184,7 @@ impl Seats {
             return Err(full());
         }
         let before = seat.namespace.load(Relaxed);
-        if before == NOBODY && table.connections.len() - table.lobby >= self.bounds.seats {
+        if before == NOBODY && table.seated >= self.bounds.seats {
             let own = table.namespaces.get(&namespace).copied().unwrap_or(0);
             let victim = match table.heaviest() {
                 Some((heaviest, count)) if count > own + 1 => table.longest(heaviest),
@@ -187,7 +192,8 @@ impl Seats {
             };
             table.end(victim.ok_or_else(full)?);
         }
-        table.leave(before);
+        table.leave(seat);
+        table.seated += 1;
         *table.namespaces.entry(namespace).or_default() += 1;
         seat.namespace.store(namespace.0, Relaxed);
         Ok(())
@@ -213,22 +219,17 @@ impl Table {
         self.of(namespace).filter(|seat| !seat.is_busy()).min_by_key(|seat| seat.since()).map(|seat| seat.number)
     }
 
-    fn end_longest_in_lobby(&mut self) {
-        let in_lobby = || self.connections.values().filter(|seat| seat.namespace.load(Relaxed) == NOBODY);
-        let mut counts: FxHashMap<Option<IpAddr>, usize> = FxHashMap::default();
-        in_lobby().for_each(|seat| *counts.entry(seat.address).or_default() += 1);
-        let most = counts.values().copied().max();
-        let longest = in_lobby().filter(|seat| counts.get(&seat.address).copied() == most).min_by_key(|seat| seat.number);
-        if let Some(victim) = longest.map(|seat| seat.number) {
-            self.end(victim);
-        }
+    fn end_longest_in_lobby(&mut self) -> bool {
+        // Of addresses that have as many, the one whose connection came first.
+        let most = self.lobby.values().max_by_key(|numbers| (numbers.len(), Reverse(numbers.first())));
+        let victim = most.and_then(|numbers| numbers.first().copied());
+        victim.is_some_and(|victim| self.end(victim))
     }
 
     /// Ends a connection. It is off the record at once, so that another one can have its place.
-    fn end(&mut self, number: u64) {
-        if let Some(seat) = self.remove(number) {
-            seat.end.notify_one();
-        }
+    fn end(&mut self, number: u64) -> bool {
+        let seat = self.remove(number);
+        seat.inspect(|seat| seat.end.notify_one()).is_some()
     }
 
     fn remove(&mut self, number: u64) -> Option<Arc<Seat>> {
@@ -236,14 +237,25 @@ impl Table {
         if let Some(address) = seat.address {
             count_off(&mut self.addresses, address);
         }
-        self.leave(seat.namespace.load(Relaxed));
+        self.leave(&seat);
         Some(seat)
     }
 
-    fn leave(&mut self, namespace: i64) {
-        match namespace {
-            NOBODY => self.lobby -= 1,
-            namespace => count_off(&mut self.namespaces, NamespaceId(namespace)),
+    /// Takes a connection from where it is, the lobby or a seat.
+    fn leave(&mut self, seat: &Seat) {
+        match seat.namespace.load(Relaxed) {
+            NOBODY => {
+                if let Some(numbers) = self.lobby.get_mut(&seat.address) {
+                    numbers.remove(&seat.number);
+                    if numbers.is_empty() {
+                        self.lobby.remove(&seat.address);
+                    }
+                }
+            }
+            namespace => {
+                self.seated -= 1;
+                count_off(&mut self.namespaces, NamespaceId(namespace));
+            }
         }
     }
 }
@@ -371,19 +383,26 @@ mod tests {
         }
         assert!((0..1_000).map(|_| seats.admit(LOCAL)).all(|visit| visit.is_some()));
         let table = seats.lock();
-        assert!(table.addresses.is_empty() && table.connections.is_empty() && table.lobby == 0);
+        assert!(table.addresses.is_empty() && table.connections.is_empty() && table.lobby.is_empty() && table.seated == 0);
     }
 
     #[test]
     fn the_lobby_has_room_for_everybody() {
         let seats = Seats::new(SMALL);
         let other = seats.admit(Peer("192.0.2.7".parse().unwrap())).unwrap();
-        let visits: Vec<_> = (0..5).map(|_| seats.admit(LOCAL).unwrap()).collect();
-        assert_eq!(visits.iter().map(ended).collect::<Vec<_>>(), [true, true, true, false, false], "those that came first");
+        let visits: Vec<_> = (0..9).map(|_| seats.admit(LOCAL).unwrap()).collect();
+        // The lobby's three places and the four seats, of which the other address has one.
+        assert_eq!(visits.iter().map(ended).filter(|ended| *ended).count(), 3);
+        assert!(visits[..3].iter().all(ended), "those that came first");
         assert!(!ended(&other), "an address that has few connections keeps them");
         assert_eq!(visits[0].0.accept(NamespaceId(1)).unwrap_err().code, "overloaded");
-        drop((other, visits));
-        assert_eq!(seats.lock().lobby, 0);
+        for visit in &visits[5..] {
+            visit.0.accept(NamespaceId(1)).unwrap();
+        }
+        let late: Vec<_> = (0..3).map(|_| seats.admit(LOCAL).unwrap()).collect();
+        assert!(ended(&visits[3]) && ended(&visits[4]) && !ended(&visits[5]), "those with a seat keep it");
+        drop((other, visits, late));
+        assert!(seats.lock().lobby.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -414,7 +433,7 @@ mod tests {
         assert_eq!(seats.lock().namespaces.get(&one), Some(&3));
         drop((held, late, second, third));
         let table = seats.lock();
-        assert!(table.namespaces.is_empty() && table.connections.is_empty() && table.lobby == 0);
+        assert!(table.namespaces.is_empty() && table.connections.is_empty() && table.lobby.is_empty() && table.seated == 0);
     }
 
     /// After how many seconds a connection ends by itself.
