@@ -117,10 +117,13 @@ pub fn run() -> ExitCode {
         }
         Err(error) => {
             let code = if error.use_stderr() { Exit::Usage as u8 } else { 0 };
-            // clap quotes the arguments as they are. A closed pipe is no reason to complain.
-            let text = error.render().to_string();
-            let clean = screen::clean_lines(&text);
-            let _ = if text == clean { error.print() } else { io::stderr().write_all(clean.as_bytes()) };
+            // clap quotes the arguments as they are: with control characters in one, its text goes out without colours. A closed pipe is no reason
+            // to complain.
+            let harmless = |argument: std::ffi::OsString| argument.to_str().is_some_and(|text| screen::clean(text) == text);
+            let _ = match std::env::args_os().all(harmless) {
+                true => error.print(),
+                false => io::stderr().write_all(screen::clean_lines(&error.render().to_string()).as_bytes()),
+            };
             return ExitCode::from(code);
         }
     };

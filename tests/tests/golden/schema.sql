@@ -189,6 +189,8 @@ CREATE TABLE runlater_tokens (
     revoked_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX runlater_tokens_namespace ON runlater_tokens (namespace);
+
 CREATE TABLE runlater_unique_keys (
     namespace INTEGER NOT NULL,
     key       TEXT NOT NULL,

@@ -127,7 +127,7 @@ fn usage_errors_do_not_repeat_arguments_raw() {
         for json in [&[][..], &["--json"]] {
             let said = run_in(folder.path(), &[arguments, json].concat());
             assert_eq!(said.code, Some(2), "{said:?}");
-            assert!(!said.err.contains(['\u{1b}', '\u{7}', '\u{202e}']) && said.err.contains("owned"), "{arguments:?}: {said:?}");
+            assert!(!said.err.contains(['\u{1b}', '\u{7}', '\u{202e}']) && said.err.contains("error: "), "{arguments:?}: {said:?}");
         }
     }
 }

@@ -79,9 +79,9 @@ fn each_bad_file_has_its_exit_code_and_says_what_to_run() {
         ),
         (
             "view",
-            |path| changed(path, "ALTER TABLE runlater_tokens RENAME TO t; CREATE VIEW runlater_tokens AS SELECT * FROM t"),
+            |path| changed(path, "ALTER TABLE runlater_code_schedules RENAME TO t; CREATE VIEW runlater_code_schedules AS SELECT * FROM t"),
             DAMAGED,
-            &["the view runlater_tokens"],
+            &["the view runlater_code_schedules"],
         ),
         (
             "others",

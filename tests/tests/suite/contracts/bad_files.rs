@@ -422,7 +422,10 @@ fn a_schema_that_somebody_changed() {
         ("CREATE INDEX theirs ON runlater_runs (id)", "the index theirs of runlater_runs"),
         ("DROP INDEX runlater_runs_due", "the index runlater_runs_due of runlater_runs is missing"),
         ("ALTER TABLE runlater_runs ADD COLUMN mine TEXT", "the table runlater_runs is not"),
-        ("ALTER TABLE runlater_tokens RENAME TO t; CREATE VIEW runlater_tokens AS SELECT * FROM t", "the view runlater_tokens is not"),
+        (
+            "ALTER TABLE runlater_code_schedules RENAME TO t; CREATE VIEW runlater_code_schedules AS SELECT * FROM t",
+            "the view runlater_code_schedules is not",
+        ),
         ("CREATE TABLE runlater_mine (id)", "the table runlater_mine is not"),
     ] {
         let folder = Folder::new();
