@@ -69,7 +69,8 @@ impl Shares {
             return amount.saturating_add(self.reserve / 2) <= free || own.saturating_add(amount) <= little;
         }
         let shared = free.saturating_sub(self.reserve);
-        amount <= shared && namespace < shared.saturating_mul(WEIGHT)
+        // By what is free for the last unit: else one large request could take all that a threshold leaves free.
+        amount <= shared && namespace < (shared - amount + 1).saturating_mul(WEIGHT)
     }
 }
 
@@ -185,6 +186,19 @@ mod tests {
             memory.start(namespace, 128);
         }
         assert!(memory.start(10, 128), "on a host with room for many, also the largest");
+    }
+
+    #[test]
+    fn a_namespace_that_holds_something_gets_more_beside_ten_that_give_nothing_back() {
+        for amount in [1, 7, 64, 128] {
+            let mut memory = Host::new(12_288, 128);
+            for namespace in (0..10).cycle().take(100_000) {
+                memory.start(namespace, amount);
+            }
+            for _ in 0..5 {
+                assert!(memory.start(10, 2), "beside attempts of {amount}: {} are free", 12_288 - memory.all());
+            }
+        }
     }
 
     #[test]

@@ -59,7 +59,7 @@ async fn ten_namespaces_of_sleepers_leave_slots_for_another_one() {
     let all = sleepers.len();
     until(&world, "all sleep or wait", |health| health.running + health.waiting_for_slots == all).await;
     let running = world.scheduler.health().running;
-    assert!(running >= SLOTS / 2 && running < SLOTS, "{running} of {SLOTS}: most are used, and some are kept");
+    assert!((SLOTS / 2..SLOTS).contains(&running), "{running} of {SLOTS}: most are used, and some are kept");
 
     // At once, when its time comes, and one after the other.
     let later = world.schedule("touch", Value::Null).after(secs(5)).send().await.unwrap();

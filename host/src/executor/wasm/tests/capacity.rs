@@ -1,5 +1,7 @@
 //! What attempts do while the host has no room for them: they wait, and nobody's attempt fails.
 
+use tokio::task::JoinSet;
+
 use super::*;
 
 /// Waits until it is stopped.
@@ -22,9 +24,16 @@ fn of(namespace: i64, number: i64, digest: Digest) -> AttemptRequest {
 }
 
 /// Executes it on a task of its own. It ends when it is shut down, if not before.
-fn spawn(host: &Arc<Host>, request: AttemptRequest) -> (CancelSignal, tokio::task::JoinHandle<AttemptReport>) {
+fn spawn(host: &Arc<Host>, request: AttemptRequest) -> (CancelSignal, JoinSet<AttemptReport>) {
     let (host, shut_down) = (host.clone(), request.shut_down.clone());
-    (shut_down, tokio::spawn(async move { host.executor.execute(request).await }))
+    let mut attempt = JoinSet::new();
+    attempt.spawn(async move { host.executor.execute(request).await });
+    (shut_down, attempt)
+}
+
+/// What came of the one that was spawned.
+async fn end_of<T: 'static>(mut spawned: JoinSet<T>) -> T {
+    spawned.join_next().await.expect("it was spawned").unwrap()
 }
 
 async fn until_waiting(host: &Host, count: usize) {
@@ -61,8 +70,8 @@ async fn sleepers_that_fill_the_pool_make_others_of_their_namespace_wait_and_fai
     }
     assert_eq!(host.executor.waiting_for_memory(), 1);
     end.set();
-    assert_eq!(first.await.unwrap().outcome, Outcome::ShutDown);
-    assert_eq!(words(&second.await.unwrap()), "done None");
+    assert_eq!(end_of(first).await.outcome, Outcome::ShutDown);
+    assert_eq!(words(&end_of(second).await), "done None");
 
     // More at once than there are tables for: some wait, all are done.
     let all = futures_util::future::join_all((20..60).map(|number| host.executor.execute(of(number % 3, number, quick)))).await;
@@ -88,8 +97,8 @@ async fn a_guest_whose_growth_finds_no_memory_is_given_back_and_fits_the_next_ti
         "a namespace with nothing starts"
     );
     end.set();
-    assert_eq!(sleeper.await.unwrap().outcome, Outcome::ShutDown);
-    assert_eq!(words(&again.await.unwrap()), "done None");
+    assert_eq!(end_of(sleeper).await.outcome, Outcome::ShutDown);
+    assert_eq!(words(&end_of(again).await), "done None");
 }
 
 #[tokio::test]
@@ -102,13 +111,15 @@ async fn a_component_is_asked_for_its_tasks_when_there_is_memory_or_refused_for_
     until_held(&host).await;
     let inspect = {
         let (host, large) = (host.clone(), large.clone());
-        tokio::spawn(async move { host.executor.inspect(NamespaceId(2), large, &Grants::none()).await })
+        let mut inspect = JoinSet::new();
+        inspect.spawn(async move { host.executor.inspect(NamespaceId(2), large, &Grants::none()).await });
+        inspect
     };
     until_waiting(&host, 1).await;
     clock.advance(Duration::from_secs(10));
-    let refused = inspect.await.unwrap().unwrap_err();
+    let refused = end_of(inspect).await.unwrap_err();
     assert!(refused.code == "compiler-busy" && refused.reason.starts_with("the host has no memory free"), "{refused}");
     end.set();
-    sleeper.await.unwrap();
+    end_of(sleeper).await;
     assert_eq!(host.executor.inspect(NamespaceId(2), large, &Grants::none()).await.unwrap().len(), 1);
 }
