@@ -79,6 +79,16 @@ pub enum Misfit {
     Postponed,
 }
 
+impl Misfit {
+    /// The reason that a check with the [whole](Effort::whole) effort gives.
+    pub(crate) fn certain(self) -> Invalid {
+        match self {
+            Self::Invalid(invalid) => invalid,
+            Self::Postponed => unreachable!("a check with the whole effort is never postponed"),
+        }
+    }
+}
+
 impl From<Invalid> for Misfit {
     fn from(invalid: Invalid) -> Self {
         Self::Invalid(invalid)
@@ -109,7 +119,12 @@ impl InputSchema {
     /// object has a key twice. So an input is stored as it was sent, or refused.
     ///
     /// `null`, which stands for no input, also fits where an empty object does: a task whose input has only optional fields needs none.
-    pub fn check(&self, input: &Payload, field: &str, effort: &mut Effort) -> Result<(), Misfit> {
+    pub fn check(&self, input: &Payload, field: &str) -> Result<(), Invalid> {
+        self.check_within(input, field, &mut Effort::whole()).map_err(Misfit::certain)
+    }
+
+    /// As [`check`](Self::check), with as much work as `effort` has left.
+    pub fn check_within(&self, input: &Payload, field: &str, effort: &mut Effort) -> Result<(), Misfit> {
         let compiled = match self.compiled.get(&COMPILED) {
             Some(known) => known,
             None if effort.at_once && self.text.len() > SCHEMA_BYTES_AT_ONCE_MAX => return Err(Misfit::Postponed),
@@ -255,11 +270,7 @@ mod tests {
     fn checked(schema: &str, input: &str) -> String {
         let schema = InputSchema::parse(schema).unwrap();
         let input = Payload::json(input.as_bytes(), "input").unwrap();
-        match schema.check(&input, "input", &mut Effort::whole()) {
-            Ok(()) => "fits".into(),
-            Err(Misfit::Invalid(invalid)) => invalid.to_string(),
-            Err(Misfit::Postponed) => panic!("the whole effort is never postponed"),
-        }
+        schema.check(&input, "input").map_or_else(|invalid| invalid.to_string(), |()| "fits".into())
     }
 
     const ORDER: &str = r##"{
@@ -305,7 +316,7 @@ mod tests {
             assert!(said == "fits" || said.contains("runlater tasks show"), "{said}");
         }
         let bytes = Payload::new("text/plain", b"x", "input").unwrap();
-        let refused = InputSchema::parse(ORDER).unwrap().check(&bytes, "input", &mut Effort::at_once());
+        let refused = InputSchema::parse(ORDER).unwrap().check_within(&bytes, "input", &mut Effort::at_once());
         assert!(matches!(refused, Err(Misfit::Invalid(invalid)) if invalid.code == "invalid-input"));
     }
 
@@ -443,8 +454,8 @@ mod tests {
         ] {
             let schema = InputSchema::parse(schema).unwrap();
             let input = Payload::json(input.as_bytes(), "input").unwrap();
-            let at_once = schema.check(&input, "input", &mut Effort::at_once());
-            let whole = schema.check(&input, "input", &mut Effort::whole());
+            let at_once = schema.check_within(&input, "input", &mut Effort::at_once());
+            let whole = schema.check_within(&input, "input", &mut Effort::whole());
             let took = match (at_once, whole) {
                 (Err(Misfit::Postponed), Err(Misfit::Invalid(invalid))) if invalid.code == "input-too-costly" => "too costly",
                 (Err(Misfit::Postponed), _) => "postponed",
@@ -459,7 +470,7 @@ mod tests {
         let schema = InputSchema::parse(r#"{"type":"string"}"#).unwrap();
         let input = Payload::json(format!("\"{}\"", "a".repeat(1_000)).as_bytes(), "input").unwrap();
         let mut effort = Effort::at_once();
-        let checked = (0..1_000).take_while(|_| schema.check(&input, "input", &mut effort).is_ok()).count();
+        let checked = (0..1_000).take_while(|_| schema.check_within(&input, "input", &mut effort).is_ok()).count();
         assert!((10..200).contains(&checked), "{checked} of 1,000 inputs of 1 KB were checked at once");
     }
 
@@ -483,7 +494,7 @@ mod tests {
         let schema = format!(r##"{{"$ref":"#/$defs/d0","$defs":{{{},"d255":true}}}}"##, definitions.join(","));
         let on_small_stack = std::thread::Builder::new().stack_size(1 << 20).spawn(move || {
             let schema = InputSchema::parse(&schema)?;
-            Ok::<_, Invalid>(schema.check(&Payload::null(), "input", &mut Effort::whole()).is_ok())
+            Ok::<_, Invalid>(schema.check(&Payload::null(), "input").is_ok())
         });
         let compiled = on_small_stack.unwrap().join().expect("no panic");
         assert!(compiled.is_err() || compiled == Ok(false), "{compiled:?}");

@@ -41,7 +41,7 @@ pub struct Task {
 impl Task {
     /// Refuses an input that does not fit the task's schema. `field` names it in the error.
     pub fn check_input(&self, input: &Payload, field: &str, effort: &mut Effort) -> Result<(), Misfit> {
-        self.input_schema.as_ref().map_or(Ok(()), |schema| schema.check(input, field, effort))
+        self.input_schema.as_ref().map_or(Ok(()), |schema| schema.check_within(input, field, effort))
     }
 
     /// Refuses a run whose lane would have too long a name.

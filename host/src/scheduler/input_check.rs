@@ -26,15 +26,7 @@ pub(super) async fn check_input(
 
 /// The same, on this thread however long it takes: up to about 100 ms.
 pub(super) fn check_here(task: &Task, input: &Payload, field: &str) -> Result<(), Invalid> {
-    task.check_input(input, field, &mut Effort::whole()).map_err(certain)
-}
-
-/// Why an input does not fit, of a check with the whole effort.
-pub(super) fn certain(misfit: Misfit) -> Invalid {
-    match misfit {
-        Misfit::Invalid(invalid) => invalid,
-        Misfit::Postponed => unreachable!("a check with the whole effort is never postponed"),
-    }
+    task.check_input(input, field, &mut Effort::whole()).map_err(Misfit::certain)
 }
 
 #[cfg(test)]

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::input_check::certain;
 use super::{Error, Scheduler};
-use crate::model::{Component, Digest, Effort, Grant, Grants, Invalid, Origin, PolicySettings, Task, TaskDefinition, TaskPolicy};
+use crate::model::{Component, Digest, Effort, Grant, Grants, Invalid, Misfit, Origin, PolicySettings, Task, TaskDefinition, TaskPolicy};
 use crate::storage::{CronError, Registration};
 
 /// A component about to be registered: grant what it needs, then [`send`](Self::send) it.
@@ -148,7 +147,7 @@ fn check_inputs(definitions: &[TaskDefinition]) -> Result<(), Invalid> {
         let schedules = definition.schedules.iter().map(|schedule| (&schedule.input, format!("schedules.{}.input", schedule.key)));
         let crons = definition.crons.iter().map(|cron| (cron.input(), format!("crons.{}.input", cron.name)));
         for (input, field) in schedules.chain(crons) {
-            let checked = schema.check(input, &field, &mut effort).map_err(certain);
+            let checked = schema.check_within(input, &field, &mut effort).map_err(Misfit::certain);
             checked.map_err(|invalid| invalid.within(&format!("tasks.{}", definition.name)))?;
         }
     }

@@ -4,21 +4,39 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. A layer may use those before it.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     // Marks for tests, anywhere.
     ("failpoint", &[]),
     ("model", &[]),
     ("cancel", &[]),
     ("listeners", &[]),
     ("clock", &["model"]),
+    ("time_limit", &["cancel", "clock"]),
+    ("urgent", &[]),
     ("stand_back", &[]),
     ("machine_memory", &[]),
     ("telemetry", &["model"]),
     // Reads the time zone database.
     ("zones", &["model"]),
-    ("storage", &["model", "cancel", "clock", "zones"]),
-    ("executor", &["model", "cancel", "clock", "listeners", "stand_back", "zones"]),
-    ("scheduler", &["model", "cancel", "clock", "listeners", "stand_back", "machine_memory", "telemetry", "zones", "storage", "executor"]),
+    ("storage", &["model", "cancel", "clock", "time_limit", "zones"]),
+    ("executor", &["model", "cancel", "clock", "listeners", "urgent", "stand_back", "zones"]),
+    (
+        "scheduler",
+        &[
+            "model",
+            "cancel",
+            "clock",
+            "listeners",
+            "time_limit",
+            "urgent",
+            "stand_back",
+            "machine_memory",
+            "telemetry",
+            "zones",
+            "storage",
+            "executor",
+        ],
+    ),
     ("config", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler"]),
     // The doors. Storage's records and events are what they show; its verbs they reach through the scheduler.
     ("http", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config"]),

@@ -10,6 +10,7 @@ wasmtime::component::bindgen!({
         // It commits before it returns.
         "runlater:scheduler/runs.schedule-detached": async | trappable,
         // What may take long lets other attempts use the thread meanwhile. To the guest it is an ordinary call.
+        "runlater:scheduler/definition.[method]task-definition.set-input-schema": async | trappable,
         "runlater:scheduler/runs.schedule": async | trappable,
         "runlater:scheduler/runs.list": async | trappable,
         "runlater:scheduler/runs.bulk-delete": async | trappable,

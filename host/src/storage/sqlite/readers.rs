@@ -38,7 +38,8 @@ impl Readers {
         };
         let done = read(&conn);
         let mut idle = self.idle.lock().expect("nothing panics while it holds this");
-        if idle.len() < KEPT_MAX {
+        // One that is still in a transaction would show an old state.
+        if idle.len() < KEPT_MAX && conn.is_autocommit() {
             idle.push(conn);
         }
         done

@@ -212,18 +212,18 @@ mod tests {
     #[test]
     fn a_namespace_that_is_gone_leaves_the_others_in_their_turns() {
         for gone in 1..=3 {
-            let mut ready = Ready::default();
+            let (mut ready, slots) = (Ready::default(), Slots::default());
             for namespace in [1, 2, 3] {
                 ready.push(namespace, (namespace, 1));
                 ready.push(namespace, (namespace, 2));
             }
             ready.forget(gone);
             ready.forget(9);
-            let taken: Vec<i64> = std::iter::from_fn(|| ready.pop(|_| true)).map(|(rank, _)| rank).collect();
+            let taken: Vec<i64> = std::iter::from_fn(|| ready.pop(&slots, |_| true)).map(|(rank, _)| rank).collect();
             let left: Vec<i64> = (1..=3).filter(|namespace| *namespace != gone).collect();
             assert_eq!(taken, [&left[..], &left].concat());
             ready.push(gone, (7, 7));
-            assert_eq!(ready.pop(|_| true), Some((7, 7)), "one that comes back begins with nothing");
+            assert_eq!(ready.pop(&slots, |_| true), Some((7, 7)), "one that comes back begins with nothing");
         }
     }
 

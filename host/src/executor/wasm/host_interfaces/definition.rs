@@ -104,9 +104,12 @@ impl definition::HostTaskDefinition for AttemptState {
         })
     }
 
-    fn set_input_schema(&mut self, handle: Handle, schema: String) -> Result<(), CallFailure> {
+    async fn set_input_schema(&mut self, handle: Handle, schema: String) -> Result<(), CallFailure> {
+        // Components describe themselves on a thread that serves requests, and compiling a schema takes up to a tenth of a second.
+        let panicked = |_| Err(Invalid::new("invalid-schema", "input-schema", "checking it panicked; it was reported to the host's log"));
+        let parsed = tokio::task::spawn_blocking(move || InputSchema::parse(&schema)).await.unwrap_or_else(panicked);
         self.define(&handle, |definition| {
-            definition.input_schema = Some(InputSchema::parse(&schema)?);
+            definition.input_schema = Some(parsed?);
             Ok(())
         })
     }
