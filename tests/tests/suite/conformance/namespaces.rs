@@ -60,7 +60,7 @@ impl World {
                 expires_at: None,
                 revoked_at: None,
             };
-            self.wait(self.storage.on_behalf_of("somebody").create_token(token)).unwrap();
+            self.wait(self.storage.on_behalf_of("somebody").create_token(token)).unwrap().unwrap();
         }
         self.settle();
         self.storage.holdings(self.other).unwrap().runs as usize
