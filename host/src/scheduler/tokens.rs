@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use sha2::Digest as _;
 use subtle::ConstantTimeEq;
 
 use super::{Error, Scheduler};
-use crate::model::{Invalid, Namespace, Timestamp};
+use crate::model::{Invalid, Namespace, NamespaceId, Timestamp};
 use crate::storage::{Storage, StorageError, TokenRecord};
 
 /// Bytes of a token's note.
@@ -161,6 +161,8 @@ pub(super) struct TokenCache {
 struct KnownTokens {
     /// By id; `None` if they must be read.
     by_id: Option<FxHashMap<String, Arc<Known>>>,
+    /// Tokens that were revoked and were not here.
+    revoked_early: FxHashSet<String>,
     /// Changes so far. What was read before the last one is not used.
     changes: u64,
     /// At so many tokens, those that have expired are taken out.
@@ -186,22 +188,40 @@ impl TokenCache {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes one change, after it was stored.
-    fn change(&self, change: impl FnOnce(&mut KnownTokens)) {
+    /// Makes one change. What is being read meanwhile is not used.
+    fn change<T>(&self, change: impl FnOnce(&mut KnownTokens) -> T) -> T {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.changes += 1;
-        change(&mut known);
+        change(&mut known)
     }
 }
 
 impl KnownTokens {
     fn insert(&mut self, known: Known, now: Timestamp) {
         let Some(by_id) = &mut self.by_id else { return };
+        if self.revoked_early.remove(&known.record.id) {
+            return;
+        }
         if by_id.len() >= self.sweep_at {
             by_id.retain(|_, known| known.is_in_force(now));
             self.sweep_at = SWEEP_MIN.max(2 * by_id.len());
         }
         by_id.insert(known.record.id.clone(), Arc::new(known));
+    }
+
+    /// Whether it was there.
+    fn remove(&mut self, id: &str, namespace: NamespaceId) -> bool {
+        let Some(by_id) = &mut self.by_id else { return false };
+        by_id.get(id).is_some_and(|known| known.namespace.id == namespace) && by_id.remove(id).is_some()
+    }
+
+    /// A token was revoked that is not here: perhaps it is stored, and about to be inserted.
+    fn remember_revoked(&mut self, id: &str) {
+        if self.revoked_early.len() >= SWEEP_MIN {
+            self.revoked_early.clear();
+            self.by_id = None;
+        }
+        self.revoked_early.insert(id.into());
     }
 }
 
@@ -260,11 +280,18 @@ impl Scheduler {
         if let Ok(role) = Role::parse(&record.role) {
             self.require(role)?;
         }
+        // Refused from here on, also if the caller goes away and this is dropped while the revocation is being stored.
+        let was_known = self.core.tokens.change(|tokens| tokens.remove(id, self.namespace.id));
         let revoked = self.changes.revoke_token(self.namespace.id, id, self.now()).await;
         match &revoked {
             Ok(false) => {}
-            Ok(true) => self.core.tokens.change(|tokens| _ = tokens.by_id.as_mut().and_then(|by_id| by_id.remove(id))),
-            // It may be revoked: nobody is let in by what was known before.
+            // Once more: somebody may have read it as one in force meanwhile.
+            Ok(true) => self.core.tokens.change(|tokens| {
+                if !tokens.remove(id, self.namespace.id) && !was_known {
+                    tokens.remember_revoked(id);
+                }
+            }),
+            // Whether it is revoked is read anew.
             Err(_) => self.reload_tokens(),
         }
         Ok(revoked?)
@@ -367,6 +394,32 @@ fn checksum(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_that_is_revoked_before_it_is_known_is_never_known() {
+        let clock = crate::clock::SystemClock::new();
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let scheduler = Scheduler::builder().sqlite(folder.path().join("runs.db")).clock(clock).paused().build().await.unwrap();
+            let new = || NewToken { role: Role::Read, note: String::new(), expires: None };
+            let (token, record) = scheduler.create_token(new()).await.unwrap();
+            let opens = || scheduler.open(&token).unwrap().is_some();
+            assert!(opens());
+            // As if it had not been inserted yet when it was revoked.
+            let known = scheduler.core.tokens.change(|tokens| tokens.by_id.as_mut().unwrap().remove(&record.id).unwrap());
+            assert!(scheduler.revoke_token(&record.id).await.unwrap());
+            let known = Known { record, role: known.role, namespace: known.namespace.clone(), changes: known.changes.clone() };
+            scheduler.core.tokens.change(|tokens| tokens.insert(known, Timestamp::MIN));
+            assert!(!opens());
+            // A revocation that is given up before it is stored: refused all the same.
+            let (token, record) = scheduler.create_token(new()).await.unwrap();
+            assert!(scheduler.open(&token).unwrap().is_some());
+            drop(futures_util::FutureExt::now_or_never(scheduler.revoke_token(&record.id)));
+            assert!(scheduler.open(&token).unwrap().is_none());
+            scheduler.shutdown(std::time::Duration::ZERO).await.unwrap();
+        });
+    }
 
     #[test]
     fn each_role_may_do_what_those_before_it_may() {
