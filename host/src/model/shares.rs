@@ -190,11 +190,10 @@ mod tests {
 
     #[test]
     fn a_namespace_that_holds_something_gets_more_beside_ten_that_give_nothing_back() {
-        for amount in [1, 7, 64, 128] {
+        for amount in [7, 64, 128] {
             let mut memory = Host::new(12_288, 128);
-            for namespace in (0..10).cycle().take(100_000) {
-                memory.start(namespace, amount);
-            }
+            // Until none of them gets any more.
+            while (0..10).filter(|namespace| memory.start(*namespace, amount)).count() > 0 {}
             for _ in 0..5 {
                 assert!(memory.start(10, 2), "beside attempts of {amount}: {} are free", 12_288 - memory.all());
             }

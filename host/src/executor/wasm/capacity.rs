@@ -399,7 +399,7 @@ mod tests {
     fn a_growth_takes_what_is_free_and_a_run_that_wanted_more_reserves_it_first() {
         let (capacity, one) = (capacity(256), task(1));
         let mut first = start(&capacity, &one, 1, 100).now_or_never().unwrap();
-        let second = start(&capacity, &one, 2, 20).now_or_never().unwrap();
+        let second = start(&capacity, &one, 2, 10).now_or_never().unwrap();
         assert!(capacity.grow(&mut first, run(1), 100 * MIB).now_or_never().is_none(), "128 MiB are reserved for others");
         assert_eq!((first.bytes(), capacity.waiting()), (100 * MIB, 0));
         first.end_in_want(run(1), 200 * MIB);
