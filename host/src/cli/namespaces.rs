@@ -197,7 +197,10 @@ fn delete(client: &Client, screen: &Screen, name: &str, dry_run: bool, wait: boo
         let what = in_words(&planned.deletes);
         if dry_run {
             let text = format!("would delete namespace {name} with {what}");
-            return Ok(if screen.json { screen.value(&planned)? } else { screen.line(text)? });
+            if screen.json {
+                return Ok(screen.value(&planned)?);
+            }
+            return Ok(screen.line(text)?);
         }
         confirm::ask(&format!("Delete namespace {name} with {what}, for good?"), " or --dry-run")?;
     }
