@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn sizes() {
         for (text, bytes) in
-            [("0", 0), ("5000000", 5_000_000), ("1KiB", 1_024), ("256MiB", 256 << 20), ("10GiB", 10 << 30), ("2TiB", 2 << 40)]
+            [("0", 0u64), ("5000000", 5_000_000), ("1KiB", 1_024), ("256MiB", 256 << 20), ("10GiB", 10 << 30), ("2TiB", 2 << 40)]
         {
             assert_eq!(parse_bytes(text), Ok(Value::from(bytes)));
         }
