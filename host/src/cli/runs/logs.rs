@@ -46,7 +46,8 @@ impl Logs {
             return Ok(screen.value(&attempts)?);
         }
         if attempts.attempts.is_empty() {
-            screen.note("no such attempt was made (yet), or it is not kept any more");
+            let gone = if attempts.attempts_dropped > 0 { ", or it is not kept any more" } else { "" };
+            screen.note(format!("no such attempt was made (yet){gone}"));
         }
         if attempts.attempts_dropped > 0 && self.attempt.is_none() && self.after.is_none() {
             screen.note(format!("attempts 1 to {} are not kept any more", attempts.attempts_dropped));
