@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 
 use super::overhead::only;
 use super::{Bench, input};
-use crate::executor::Executor;
 use crate::executor::wasm::{WasmConfig, WasmExecutor};
+use crate::executor::{Executor, Inspection};
 use crate::model::{Digest, Grants, NamespaceId, Payload};
 use crate::scheduler::{Error, Scheduler, SchedulerBuilder};
 use crate::stand_back::stand_back;
@@ -181,7 +181,8 @@ fn compile_without_end(bench: &Bench<'_>) -> Result<impl Future<Output = ()> + S
             // A custom section that nobody reads makes it another component.
             let section = [&[0, 5, 0][..], &number.to_le_bytes()].concat();
             let another: Arc<[u8]> = [&wasm[..], &section].concat().into();
-            if let Err(refused) = executor.inspect(NamespaceId(1), another.clone(), &Grants::none()).await {
+            let inspection = Inspection { namespace: NamespaceId(1), wasm: another.clone(), grants: Grants::none(), deployed: false };
+            if let Err(refused) = executor.inspect(inspection).await {
                 tracing::error!(digest = %Digest::of(&another), %refused, "the measured component can't be compiled");
                 return;
             }

@@ -20,8 +20,8 @@ use crate::http::{NAMESPACE, shapes};
 use crate::model::{Name, RunId};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// A large component takes a while to arrive and to compile.
-pub(super) const UPLOAD_TIMEOUT: Duration = Duration::from_secs(180);
+/// A large component takes a while to arrive, to be checked and to be compiled: on a busy server longer than what each of them may take.
+pub(super) const UPLOAD_TIMEOUT: Duration = Duration::from_secs(1_200);
 /// How far the clocks of the server and of this machine may differ before the user is told. An answer says its time to the second, and
 /// travels for a while.
 const CLOCKS_APART_MAX: Duration = Duration::from_secs(60);

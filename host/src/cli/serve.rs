@@ -1,9 +1,8 @@
 //! `runlater serve`, and what it shares with `dev`: the composition root, where a scheduler and its doors are put together.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use super::failure::{self, Exit, Failure};
 use super::log;
 use super::screen::{Screen, clean};
 use super::time_zones::{ReloadSignal, TimeZonesArgument};
-use crate::executor::wasm::Compiler;
+use crate::executor::wasm::{self, Compiler};
 use crate::http::{self, Rates};
 use crate::model::limits::{
     CATCH_UP_WINDOW_MAX, GUEST_SOCKETS_MAX, LIVE_PER_NAMESPACE_MAX, Limits, RUN_BYTES_PER_NAMESPACE_MAX, TOKENS_PER_NAMESPACE_MAX,
@@ -272,7 +271,7 @@ pub(super) async fn open(db: &Path, more: impl FnOnce(SchedulerBuilder) -> Sched
     code.push(".code");
     let code = PathBuf::from(code);
     let fresh = !code.exists();
-    let key = code_key(&code).map_err(|error| failure::io("use the folder", &code, &error))?;
+    let key = wasm::code_key(&code).map_err(|error| failure::io("use the folder", &code, &error))?;
     let scheduler = Scheduler::builder()
         .sqlite(db)
         .compiler(Compiler::ChildProcess { program, args: vec![COMPILE_COMMAND.into()] })
@@ -293,20 +292,6 @@ pub(super) async fn open(db: &Path, more: impl FnOnce(SchedulerBuilder) -> Sched
     })?;
     SqliteStorage::make_private(db).map_err(|error| failure::database(db, &error.into()))?;
     Ok(scheduler)
-}
-
-/// The key that seals compiled code, made at the first start.
-fn code_key(folder: &Path) -> io::Result<[u8; 32]> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let path = folder.join("key");
-    let read = || <[u8; 32]>::try_from(fs::read(&path)?).map_err(|_| io::Error::other("the key is damaged; delete the folder"));
-    let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(io::Error::other)?;
-    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-        Ok(mut file) => file.write_all(&key).map(|()| key),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read(),
-        Err(error) => Err(error),
-    }
 }
 
 /// Listens.
@@ -348,6 +333,8 @@ pub(super) async fn stop_or_broken(stop: StopSignal, reload: ReloadSignal, sched
         () = reload.obey(scheduler, screen) => {}
         _ = scheduler.broken() => {}
     }
+    // Else requests in flight would have the server wait for their compiler.
+    scheduler.refuse_registrations();
 }
 
 /// Shuts down with a grace for the attempts in flight. A further signal ends the process at once: nothing acknowledged is lost. After the

@@ -28,12 +28,15 @@ use crate::model::{
 /// Runs attempts.
 #[async_trait]
 pub trait Executor: Send + Sync + 'static {
-    /// Checks and compiles a component under these grants, and asks it for its tasks.
+    /// Checks and compiles a component, and asks it for its tasks.
     ///
     /// Refuses, naming what to do, whatever could not be executed later: not a component, a missing export, an import that was not
     /// granted, a definition that is out of bounds. A namespace has one component inspected at a time; a few more wait for that, and
     /// whatever is beyond is refused as `compiler-busy`.
-    async fn inspect(&self, namespace: NamespaceId, wasm: Arc<[u8]>, grants: &Grants) -> Result<Vec<TaskDefinition>, Invalid>;
+    async fn inspect(&self, inspection: Inspection) -> Result<Vec<TaskDefinition>, Invalid>;
+
+    /// Ends the inspections in progress, and refuses later ones, as `shutting-down`. The host is about to stop.
+    fn stop_inspecting(&self) {}
 
     /// Executes one attempt in an instance of its own, and reports how it ended. Never fails by itself: whatever goes
     /// wrong is the attempt's outcome.
@@ -48,6 +51,20 @@ pub trait Executor: Send + Sync + 'static {
     fn waiting_for_memory(&self) -> usize {
         0
     }
+}
+
+/// A component that somebody wants to register.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// Whose tasks they will be.
+    pub namespace: NamespaceId,
+    /// The component.
+    pub wasm: Arc<[u8]>,
+    /// What it is allowed.
+    pub grants: Grants,
+    /// Whether tasks of the namespace have these very bytes already. If not, the time that the inspection takes does not tell whether tasks of
+    /// another namespace do.
+    pub deployed: bool,
 }
 
 /// Everything one attempt needs.

@@ -10,10 +10,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
-use super::{AttemptReport, AttemptRequest, Executor};
+use super::{AttemptReport, AttemptRequest, Executor, Inspection};
 use crate::cancel::CancelSignal;
 use crate::clock::Clock;
-use crate::model::{FailureReason, Grants, Invalid, Name, NamespaceId, Outcome, TaskDefinition, WriteSet};
+use crate::model::{FailureReason, Invalid, Name, Outcome, TaskDefinition, WriteSet};
 
 /// What a task does in one attempt, up to its outcome. What it writes through `calls` is reported with it.
 pub type Script = Arc<dyn for<'a> Fn(&'a mut AttemptRequest) -> BoxFuture<'a, Outcome> + Send + Sync>;
@@ -45,7 +45,7 @@ impl ScriptedExecutor {
 
 #[async_trait]
 impl Executor for ScriptedExecutor {
-    async fn inspect(&self, _namespace: NamespaceId, wasm: Arc<[u8]>, _grants: &Grants) -> Result<Vec<TaskDefinition>, Invalid> {
+    async fn inspect(&self, Inspection { wasm, .. }: Inspection) -> Result<Vec<TaskDefinition>, Invalid> {
         let refused = |reason: &str| Invalid::new("invalid-component", "component", reason);
         let names = std::str::from_utf8(&wasm).map_err(|_| refused("not a list of scripted tasks"))?;
         if names.trim().is_empty() {

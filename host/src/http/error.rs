@@ -108,6 +108,7 @@ impl From<Invalid> for Problem {
             "grant-not-allowed" => StatusCode::FORBIDDEN,
             // Nothing is wrong with it but the moment.
             "compiler-busy" | "forecast-busy" => StatusCode::TOO_MANY_REQUESTS,
+            "shutting-down" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let wait = if invalid.code == "forecast-busy" { 5 } else { 60 };
@@ -243,6 +244,7 @@ mod tests {
             (Error::Namespace(NamespaceError::NotFound("x".into())), 404, "namespace-not-found"),
             (Error::Namespace(NamespaceError::TooMany(9)), 429, "quota-exceeded"),
             (Error::Forbidden { held: Role::Admin, needed: Role::Operator }, 403, "forbidden"),
+            (Error::Invalid(Invalid::new("shutting-down", "component", "later")), 503, "shutting-down"),
             (Error::TaskNotFound("x".into()), 404, "task-not-found"),
             (Error::RunNotFound(run), 404, "run-not-found"),
             (Error::Change(ChangeError::AlreadyTriggered(run)), 409, "already-triggered"),

@@ -132,14 +132,16 @@ impl SchedulerBuilder {
         self
     }
 
-    /// Where components are compiled; default: in this process.
+    /// Where components are checked and compiled; default: in this process, which bounds neither the memory nor the time that a hostile component
+    /// takes. Name a [child process](Compiler::ChildProcess) if others may register components.
     pub fn compiler(mut self, compiler: Compiler) -> Self {
         self.wasm.compiler = compiler;
         self
     }
 
     /// Keeps compiled code in this directory, so that a restart need not compile again; default: only in memory. The key seals it: 32
-    /// random bytes, the same each time, kept where nobody else can read them.
+    /// random bytes, the same each time, kept where nobody else can read them, as [`code_key`](crate::executor::wasm::code_key) does. The start fails if the
+    /// directory belongs to another user or is a symbolic link.
     pub fn code_cache(mut self, directory: impl Into<PathBuf>, key: [u8; 32]) -> Self {
         self.wasm.cache_dir = Some(directory.into());
         self.wasm.cache_key = key;

@@ -337,9 +337,16 @@ impl Scheduler {
     /// [`StorageError::Locked`] if another program held the database's write lock for more than 5 s, so that outcomes of attempts are not recorded.
     /// The next start repeats their runs.
     pub async fn shutdown(&self, grace: Duration) -> Result<(), Error> {
+        self.refuse_registrations();
         self.core.background.stop(self.core.clock.as_ref(), grace).await;
         self.core.storage.close().await?;
         Ok(())
+    }
+
+    /// Ends the registrations in progress, and refuses later ones as `shutting-down`: a component takes up to a minute to compile, for which
+    /// no host that is about to stop should wait. [`shutdown`](Self::shutdown) does this first.
+    pub fn refuse_registrations(&self) {
+        self.core.executor.stop_inspecting();
     }
 
     /// Waits until what was missed before the start was dealt with. A cron that is changed before that would lose the occurrences that it missed.

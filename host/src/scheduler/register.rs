@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Error, Scheduler};
+use crate::executor::Inspection;
 use crate::model::{Component, Digest, Effort, Grant, Grants, Invalid, Misfit, Origin, PolicySettings, Task, TaskDefinition, TaskPolicy};
 use crate::storage::{CronError, Registration};
 
@@ -79,8 +80,10 @@ impl<'a> Register<'a> {
     pub(super) async fn prepare(self) -> Result<Registration, Error> {
         self.scheduler.check_grants(self.grants.iter())?;
         let core = &self.scheduler.core;
-        let definitions = core.executor.inspect(self.scheduler.namespace.id, self.wasm.clone(), &self.grants).await?;
         let digest = Digest::of(&self.wasm);
+        let deployed = self.scheduler.tasks().iter().any(|task| task.digest == digest);
+        let (namespace, wasm, grants) = (self.scheduler.namespace.id, self.wasm.clone(), self.grants.clone());
+        let definitions = core.executor.inspect(Inspection { namespace, wasm, grants, deployed }).await?;
         let mut tasks = Vec::with_capacity(definitions.len());
         self.check_policies(&definitions)?;
         let mut overrides = BTreeMap::new();

@@ -1,69 +1,133 @@
-//! Turns a component into machine code, where it can do no harm.
+//! Checks components and turns them into machine code, in a process of its own or in this one.
 //!
-//! Called by the component cache, on a thread of its own, one at a time of each kind. wasmtime promises nothing about the time and memory that
-//! hostile input costs its compiler, so a server compiles in a child process with limits on both (`confine`); an embedder who
-//! wrote the components may do without.
+//! Called by the component cache, on a thread of its own. wasmtime promises nothing about the time and memory that hostile input costs its parser,
+//! validator and compiler, so a server does all three in a child process with limits on both (`confine`). An embedder who wrote the
+//! components may do without.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
 
+use crate::cancel::CancelSignal;
 use crate::model::Invalid;
-use crate::model::limits::{COMPONENT_BYTES_MAX, Limits};
+use crate::model::limits::Limits;
 
-use super::confine::{ADDRESS_SPACE_MAX, CPU_SECONDS_MAX, confine};
+use super::compile_child::UNCONFINED;
+use super::compile_request::{Answer, Request, Work};
+use super::component_cache::engine_hash;
+use super::confine::Bounds;
+use super::precheck::{Outline, precheck};
 
-/// Time on the wall after which the compiling process is killed.
-const WALL_MAX: Duration = Duration::from_secs(60);
-/// Bytes of machine code that are accepted.
-const CODE_BYTES_MAX: u64 = 512 << 20;
 /// Threads of the compiling process: each takes some 50 MiB of its address space, so that of sixteen none would come to an end.
 const THREADS_MAX: usize = 4;
-/// The status by which the child says that the component is at fault.
-const REFUSED: i32 = 2;
-/// The status by which the child says that it can't confine itself, and compiles nothing.
-const UNCONFINED: i32 = 3;
-/// Bytes of a child's explanation that are read.
+/// Bytes of a child's last words that are read.
 const MESSAGE_BYTES_MAX: u64 = 4096;
+/// How often the host looks whether a child that works must end.
+const LOOK: Duration = Duration::from_millis(20);
 
-/// Where components are compiled.
+/// Where components are checked and compiled.
 #[derive(Clone, Debug, Default)]
 pub enum Compiler {
-    /// In this process: for components that are trusted not to attack the compiler.
+    /// In this process: for components that are trusted not to attack the parser, the validator and the compiler. The counts of parts and the
+    /// validation are the same, but nothing bounds the memory and the time that they take.
     #[default]
     InProcess,
-    /// In a process of its own with 1 GiB of address space, 60 s of processor time and 60 s on the wall; on Linux it has neither files nor
-    /// sockets, and can't start programs.
+    /// In processes of their own: a check has 512 MiB of address space, 10 s of processor time and 120 s of wall time; compiling has 1 GiB, 60 s
+    /// and 900 s. On Linux these processes have neither files nor sockets, and can't start programs.
     ChildProcess {
-        /// The program to start: one that calls [`compile_child_main`].
+        /// The program to start: one that calls [`compile_child_main`](super::compile_child_main).
         program: PathBuf,
         /// What makes it do so.
         args: Vec<String>,
     },
 }
 
-/// Compiles `wasm` into what `engine` can load. Blocks until it is done or has failed.
-pub(super) fn compile(compiler: &Compiler, engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, Invalid> {
-    match compiler {
-        Compiler::InProcess => engine.precompile_component(wasm).map_err(|error| refused(&format!("{error:#}"))),
-        Compiler::ChildProcess { program, args } => in_child(program, args, wasm, WALL_MAX),
+/// What may be asked of a compiler.
+pub(super) struct Job<'a> {
+    pub(super) compiler: &'a Compiler,
+    /// The engine that will load the code.
+    pub(super) engine: &'a Engine,
+    pub(super) limits: &'a Limits,
+    /// Ends the work, and kills the process that does it.
+    pub(super) stop: &'a CancelSignal,
+}
+
+impl Job<'_> {
+    /// Parses, counts and validates `wasm`. Blocks until it is done or has failed.
+    pub(super) fn check(&self, wasm: &[u8]) -> Result<Outline, Invalid> {
+        match self.compiler {
+            Compiler::InProcess => precheck(wasm, self.limits),
+            Compiler::ChildProcess { program, args } => match self.in_child(program, args, Work::Check, wasm, Bounds::CHECK)? {
+                Answer::Outline(outline) => Ok(outline),
+                other => Err(unusable(other)),
+            },
+        }
+    }
+
+    /// Compiles `wasm` into what the engine can load. Blocks until it is done or has failed.
+    pub(super) fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, Invalid> {
+        match self.compiler {
+            Compiler::InProcess => self.engine.precompile_component(wasm).map_err(|error| refused(&format!("{error:#}"))),
+            Compiler::ChildProcess { program, args } => match self.in_child(program, args, Work::Compile, wasm, Bounds::COMPILE)? {
+                Answer::Code(code) => Ok(code),
+                other => Err(unusable(other)),
+            },
+        }
+    }
+
+    fn in_child(&self, program: &Path, args: &[String], work: Work, wasm: &[u8], bounds: Bounds) -> Result<Answer, Invalid> {
+        let mut child = start(program, args).map_err(|error| failed("start", &error))?;
+        let (Some(mut stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take()) else {
+            unreachable!("all three were piped");
+        };
+        let request = Request { work, wasm_bytes: wasm.len() as u64, limits: self.limits.clone() };
+        let hash = engine_hash(self.engine);
+        let (answer, message, status) = std::thread::scope(|scope| {
+            // The child may end before it has read everything; what counts then is how it ended.
+            scope.spawn(move || drop(request.write(&mut stdin).and_then(|()| std::io::Write::write_all(&mut stdin, wasm))));
+            let message = scope.spawn(move || read_some(stderr, MESSAGE_BYTES_MAX));
+            let (done, wait) = mpsc::channel();
+            scope.spawn(move || done.send(Answer::read(stdout, &hash)));
+            let until = Instant::now() + bounds.wall;
+            let late = || self.stop.is_set() || Instant::now() >= until;
+            let answer = loop {
+                match wait.recv_timeout(LOOK) {
+                    Ok(answer) => break Some(answer),
+                    Err(_) if late() => break None,
+                    Err(_) => {}
+                }
+            };
+            let stopped_short = |answer: &std::io::Result<Answer>| matches!(answer, Err(error) if error.kind() == ErrorKind::UnexpectedEof);
+            let status = end(&mut child, answer.as_ref().is_some_and(stopped_short), late);
+            (answer, message.join().unwrap_or_default(), status)
+        });
+        if self.stop.is_set() {
+            return Err(stopping());
+        }
+        let status = status.map_err(|error| failed("wait for", &error))?;
+        match answer {
+            Some(Ok(Answer::Refused(invalid))) => Err(invalid),
+            Some(Ok(answer)) => Ok(answer),
+            _ if status.code() == Some(UNCONFINED.into()) => {
+                let message = String::from_utf8_lossy(&message);
+                let reason =
+                    format!("{}; it needs resource limits and seccomp filters, which the host's system must allow", message.trim());
+                Err(failed("confine", &std::io::Error::other(reason)))
+            }
+            // It said something else, or that all was well.
+            Some(Err(error)) if error.kind() == ErrorKind::InvalidData || status.success() => Err(failed("understand", &error)),
+            answer => Err(over_limit(work, bounds, answer.is_none(), status)),
+        }
     }
 }
 
-fn refused(message: &str) -> Invalid {
-    Invalid::new("invalid-component", "component", format!("can't be compiled: {message}"))
-}
-
-fn in_child(program: &Path, args: &[String], wasm: &[u8], wall: Duration) -> Result<Vec<u8>, Invalid> {
-    let failed = |what: &str, error: std::io::Error| {
-        Invalid::new("compile-failed", "component", format!("the host could not {what} its compiler: {error}"))
-    };
+fn start(program: &Path, args: &[String]) -> std::io::Result<Child> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-    let mut child = Command::new(program)
+    Command::new(program)
         .args(args)
         .env_clear()
         // mimalloc, if it is the program's allocator, reserves as much at its start as the child may have in all.
@@ -74,33 +138,18 @@ fn in_child(program: &Path, args: &[String], wasm: &[u8], wall: Duration) -> Res
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| failed("start", error))?;
-    let (Some(mut stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take()) else {
-        unreachable!("all three were piped");
-    };
-    let (code, message, status) = std::thread::scope(|scope| {
-        // The child may end before it has read everything; what counts then is how it ended.
-        scope.spawn(move || drop(stdin.write_all(wasm)));
-        let message = scope.spawn(move || read_some(stderr, MESSAGE_BYTES_MAX));
-        let (done, wait) = mpsc::channel();
-        scope.spawn(move || done.send(read_some(stdout, CODE_BYTES_MAX)));
-        let code = wait.recv_timeout(wall).ok();
-        if code.is_none() {
-            drop(child.kill());
+}
+
+/// Ends the child. If it `ends_by_itself`, because its answer stopped short, how it ends says why, so it is waited for until it is `late`.
+fn end(child: &mut Child, ends_by_itself: bool, late: impl Fn() -> bool) -> std::io::Result<ExitStatus> {
+    while ends_by_itself && !late() {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
         }
-        (code, message.join().unwrap_or_default(), child.wait())
-    });
-    let status = status.map_err(|error| failed("wait for", error))?;
-    match code {
-        Some(code) if status.success() => Ok(code),
-        _ if status.code() == Some(REFUSED) => Err(refused(String::from_utf8_lossy(&message).trim())),
-        _ if status.code() == Some(UNCONFINED) => {
-            let message = String::from_utf8_lossy(&message);
-            let reason = format!("{}; it needs resource limits and seccomp filters, which the host's system must allow", message.trim());
-            Err(failed("confine", std::io::Error::other(reason)))
-        }
-        _ => Err(over_limit(code.is_none(), status)),
+        std::thread::sleep(LOOK);
     }
+    drop(child.kill());
+    child.wait()
 }
 
 fn read_some(from: impl Read, max: u64) -> Vec<u8> {
@@ -109,76 +158,97 @@ fn read_some(from: impl Read, max: u64) -> Vec<u8> {
     bytes
 }
 
-fn over_limit(timed_out: bool, status: ExitStatus) -> Invalid {
+pub(super) fn refused(message: &str) -> Invalid {
+    Invalid::new("invalid-component", "component", format!("can't be compiled: {message}"))
+}
+
+/// The refusal of registrations while the host stops.
+pub(super) fn stopping() -> Invalid {
+    Invalid::new("shutting-down", "component", "the host is shutting down; register the component again when it is back")
+}
+
+fn failed(what: &str, error: &std::io::Error) -> Invalid {
+    Invalid::new("compile-failed", "component", format!("the host could not {what} its compiler: {error}"))
+}
+
+/// The child answered a question that nobody asked.
+fn unusable(answer: Answer) -> Invalid {
+    let kind = match answer {
+        Answer::Outline(_) => "an outline",
+        Answer::Code(_) => "code",
+        Answer::Refused(_) => "a refusal",
+    };
+    failed("understand", &std::io::Error::other(format!("it answered with {kind}")))
+}
+
+fn over_limit(work: Work, bounds: Bounds, timed_out: bool, status: ExitStatus) -> Invalid {
+    let (verb, hint) = match work {
+        Work::Check => ("checking", "nest types and instances less"),
+        Work::Compile => ("compiling", "make its functions smaller"),
+    };
     let how = if timed_out { "it was stopped".to_owned() } else { status.to_string() };
     let reason = format!(
-        "compiling it takes more than {} s, {CPU_SECONDS_MAX} s of processor time or {} MiB ({how}); make its functions smaller",
-        WALL_MAX.as_secs(),
-        ADDRESS_SPACE_MAX >> 20,
+        "{verb} it takes more than {} s, {} s of processor time or {} MiB ({how}); {hint}",
+        bounds.wall.as_secs(),
+        bounds.cpu_seconds,
+        bounds.address_space >> 20,
     );
     Invalid::new("compile-limit", "component", reason)
-}
-
-/// What the compiling process does: a component on standard input, its machine code on standard output.
-///
-/// The program named in [`Compiler::ChildProcess`] calls this first thing, before it starts threads or opens files, and
-/// exits with the status returned.
-pub fn compile_child_main() -> std::process::ExitCode {
-    if let Err(error) = confine() {
-        eprintln!("{error}");
-        return std::process::ExitCode::from(UNCONFINED as u8);
-    }
-    match compile_stream(std::io::stdin().lock(), std::io::stdout().lock()) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            std::process::ExitCode::from(REFUSED as u8)
-        }
-    }
-}
-
-fn compile_stream(input: impl Read, mut output: impl Write) -> wasmtime::Result<()> {
-    let mut wasm = Vec::new();
-    input.take(COMPONENT_BYTES_MAX as u64 + 1).read_to_end(&mut wasm)?;
-    // The limits of attempts don't decide the code, so the default ones do.
-    let code = super::engine::compiling(&Limits::default())?.precompile_component(&wasm)?;
-    output.write_all(&code)?;
-    output.flush()?;
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sh(script: &str, wall: Duration) -> Result<Vec<u8>, Invalid> {
-        in_child(Path::new("/bin/sh"), &["-c".into(), script.into()], &[7; 300_000], wall)
+    fn sh_until(script: &str, wall: Duration, stop: &CancelSignal) -> Result<Answer, Invalid> {
+        let (engine, limits) = (super::super::engine::compiling(&Limits::default()).unwrap(), Limits::default());
+        let job = Job { compiler: &Compiler::InProcess, engine: &engine, limits: &limits, stop };
+        job.in_child(Path::new("/bin/sh"), &["-c".into(), script.into()], Work::Compile, &[7; 300_000], Bounds { wall, ..Bounds::COMPILE })
+    }
+
+    fn sh(script: &str) -> Invalid {
+        sh_until(script, Duration::from_secs(30), &CancelSignal::default()).unwrap_err()
     }
 
     #[test]
-    fn a_child_is_judged_by_how_it_ends() {
-        let long = Duration::from_secs(30);
-        assert_eq!(sh("cat", long).unwrap(), [7; 300_000]);
-        assert_eq!(sh("cat >/dev/null; echo bad section >&2; exit 2", long).unwrap_err().reason, "can't be compiled: bad section");
+    fn a_child_is_judged_by_its_answer_and_its_end() {
+        // Eight zero bytes of length do for a text of none.
+        let refusal = r#"{"code":"invalid-component","reason":"bad section","seen":null}"#;
+        let answer = format!("cat >/dev/null; printf 'RLA1\\002\\{:03o}\\0\\0\\0\\0\\0\\0\\0%s' '{refusal}'", refusal.len());
+        assert_eq!(sh(&answer), Invalid::new("invalid-component", "component", "bad section"));
+        // It need not end by itself then, nor read everything.
+        assert_eq!(sh(&format!("{}; exec sleep 100 >&- 2>&-", answer.replace("cat >/dev/null; ", ""))).reason, "bad section");
         assert_eq!(
-            sh("echo no filter >&2; exit 3", long).unwrap_err().reason,
+            sh("echo no filter >&2; exit 3").reason,
             "the host could not confine its compiler: no filter; it needs resource limits and seccomp filters, which the host's system must allow"
         );
         for script in ["kill -9 $$", "kill -ABRT $$", "exit 101", "exit 1"] {
-            assert_eq!(sh(script, long).unwrap_err().code, "compile-limit", "{script}");
+            assert_eq!(sh(script).code, "compile-limit", "{script}");
         }
-        assert_eq!(sh("exec sleep 100", Duration::from_millis(50)).unwrap_err().code, "compile-limit");
-        let missing = in_child(Path::new("/nonexistent"), &[], b"", long).unwrap_err();
-        assert_eq!(missing.code, "compile-failed");
+        for script in ["cat", "exit 0", "cat >/dev/null; echo RLA1"] {
+            assert_eq!(sh(script).code, "compile-failed", "{script}");
+        }
+        let short = Duration::from_millis(50);
+        assert_eq!(sh_until("exec sleep 100", short, &CancelSignal::default()).unwrap_err().code, "compile-limit");
+        assert_eq!(sh_until("exec sleep 100 >&-", short, &CancelSignal::default()).unwrap_err().code, "compile-limit");
     }
 
     #[test]
-    fn what_a_child_makes_can_be_loaded() {
-        let wasm = wat::parse_str("(component (core module (func (export \"f\"))))").unwrap();
-        let mut code = Vec::new();
-        compile_stream(&wasm[..], &mut code).unwrap();
-        let engine = super::super::engine::compiling(&Limits::default()).unwrap();
-        super::super::component_cache::load_code(&engine, &code).unwrap();
-        assert!(compile_stream(&wasm[..20], &mut Vec::new()).is_err());
+    fn a_child_that_works_is_killed_when_the_host_stops() {
+        let stop = CancelSignal::default();
+        let told = std::thread::scope(|scope| {
+            let told = scope.spawn(|| sh_until("exec sleep 100", Duration::from_secs(90), &stop));
+            stop.set();
+            told.join().unwrap().unwrap_err()
+        });
+        assert_eq!(told.code, "shutting-down");
+    }
+
+    #[test]
+    fn a_program_that_is_missing_is_the_hosts_fault() {
+        let compiler = Compiler::ChildProcess { program: "/nonexistent".into(), args: Vec::new() };
+        let (engine, limits) = (super::super::engine::compiling(&Limits::default()).unwrap(), Limits::default());
+        let job = Job { compiler: &compiler, engine: &engine, limits: &limits, stop: &CancelSignal::default() };
+        assert_eq!((job.check(b"").unwrap_err().code, job.compile(b"").unwrap_err().code), ("compile-failed", "compile-failed"));
     }
 }

@@ -1,21 +1,36 @@
-//! Takes from the process that compiles whatever compiling does not need.
+//! Takes from the process that checks and compiles whatever that work does not need.
 //!
 //! Called by that process before it reads the component. Compiling is outside what wasmtime promises about hostile input: should a component get
-//! hold of its compiler, it finds a process with bounds on memory and time, three pipes, and no way to files, sockets or programs.
+//! hold of its validator or compiler, it finds a process with bounds on memory and time, three pipes, and no way to files, sockets or programs.
 
 use std::io;
+use std::time::Duration;
 
 use rlimit::{Resource, setrlimit};
 
-/// Address space of the compiling process. Components of 10 MB need about half of it.
-pub(super) const ADDRESS_SPACE_MAX: u64 = 1 << 30;
-/// Processor time of the compiling process, in seconds.
-pub(super) const CPU_SECONDS_MAX: u64 = 60;
+/// What one such process may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Bytes of address space.
+    pub(super) address_space: u64,
+    /// Seconds of processor time, of all threads together.
+    pub(super) cpu_seconds: u64,
+    /// Time after which the host kills it.
+    pub(super) wall: Duration,
+}
+
+impl Bounds {
+    /// For a check. CPython's component of 18 MiB takes 1.2 s of processor time and 50 MiB. The process has a low priority, so on a busy machine its wall
+    /// time is many times its processor time.
+    pub(super) const CHECK: Self = Self { address_space: 512 << 20, cpu_seconds: 10, wall: Duration::from_secs(120) };
+    /// For compiling. CPython's component takes 23 s of processor time, componentize-js's 25 s, each with 360 MiB.
+    pub(super) const COMPILE: Self = Self { address_space: 1 << 30, cpu_seconds: 60, wall: Duration::from_secs(900) };
+}
 
 /// Confines this process for good, which has one thread so far: those that it starts inherit all of it.
-pub(super) fn confine() -> io::Result<()> {
-    setrlimit(Resource::AS, ADDRESS_SPACE_MAX, ADDRESS_SPACE_MAX)?;
-    setrlimit(Resource::CPU, CPU_SECONDS_MAX, CPU_SECONDS_MAX)?;
+pub(super) fn confine(bounds: Bounds) -> io::Result<()> {
+    setrlimit(Resource::AS, bounds.address_space, bounds.address_space)?;
+    setrlimit(Resource::CPU, bounds.cpu_seconds, bounds.cpu_seconds)?;
     setrlimit(Resource::CORE, 0, 0)?;
     // Whoever starts guests on time goes first.
     crate::stand_back::stand_back();

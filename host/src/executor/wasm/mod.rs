@@ -11,8 +11,11 @@ mod bindings;
 mod capacity;
 mod code_dir;
 mod compile;
+mod compile_child;
+mod compile_request;
 mod component_cache;
 mod confine;
+mod counts;
 mod describe;
 mod engine;
 #[cfg(feature = "fuzzing")]
@@ -25,6 +28,7 @@ mod linkers;
 mod log;
 mod outcome;
 mod precheck;
+mod private;
 mod sockets;
 mod toolchain;
 mod uploads;
@@ -45,14 +49,18 @@ use crate::cancel::CancelSignal;
 use crate::clock::Clock;
 use crate::listeners::OwnListeners;
 use crate::model::limits::{GUEST_SOCKETS_MAX, Limits};
-use crate::model::{Digest, FailureReason, Grants, Invalid, NamespaceId, Outcome, RunId, TaskDefinition, WriteSet};
+use crate::model::{Digest, FailureReason, Invalid, NamespaceId, Outcome, RunId, TaskDefinition, WriteSet};
 use crate::zones::Zones;
 
-use super::{AttemptReport, AttemptRequest, ComponentSource, Executor};
+use super::{AttemptReport, AttemptRequest, ComponentSource, Executor, Inspection};
 
 pub use attempt::AttemptState;
 pub use bare::Bare;
-pub use compile::{Compiler, compile_child_main};
+pub use code_dir::code_key;
+pub use compile::Compiler;
+pub use compile_child::compile_child_main;
+#[cfg(any(test, feature = "test-util"))]
+pub use counts::component_counts;
 #[cfg(feature = "fuzzing")]
 pub(crate) use fuzzing::{fuzz_cached_code, fuzz_component};
 pub use linkers::ExtendLinker;
@@ -61,9 +69,8 @@ use capacity::Capacity;
 use component_cache::{ComponentCache, Loaded, Upload};
 use engine::EpochTicker;
 use outcome::Stop;
-use precheck::Outline;
 use sockets::HostSockets;
-use uploads::{Place, Uploads};
+use uploads::Uploads;
 
 /// The wasmtime that is built in. It has no constant of its own; a test compares this one with the lock file.
 pub const ENGINE_VERSION: &str = "48.0.8";
@@ -165,26 +172,18 @@ impl WasmExecutor {
         let (memories, tables) = engine::places(&config.limits, instances);
         let capacity = Arc::new(Capacity::new(&config.limits, config.guest_memory, memories, tables));
         let linkers = linkers::linkers(&engine, &config.extend).map_err(failed)?;
-        let dir = config.cache_dir.as_deref().map(|dir| (dir, config.cache_key));
-        let components =
-            ComponentCache::new(engine.clone(), linkers, source, config.compiler, config.limits.clone(), dir, config.code_bytes_max)?;
+        let (limits, zones, attempts_at_once) = (config.limits.clone(), config.zones.clone(), config.attempts_at_once as usize);
+        let (sockets, listeners) = (Arc::new(HostSockets::new(config.guest_sockets)), config.listeners.clone());
+        let extended = !config.extend.is_empty();
+        let components = ComponentCache::new(engine.clone(), linkers, source, config)?;
         let epochs = EpochTicker::start(&engine)?;
         Ok(Self {
-            host: Arc::new(Host {
-                engine,
-                limits: config.limits,
-                clock,
-                epochs,
-                zones: config.zones,
-                sockets: Arc::new(HostSockets::new(config.guest_sockets)),
-                listeners: config.listeners,
-                capacity,
-            }),
+            host: Arc::new(Host { engine, limits, clock, epochs, zones, sockets, listeners, capacity }),
             components,
             uploads: Uploads::new(),
-            attempts: Semaphore::new(config.attempts_at_once as usize),
+            attempts: Semaphore::new(attempts_at_once),
             describing: Semaphore::new(DESCRIBING_AT_ONCE as usize),
-            extended: !config.extend.is_empty(),
+            extended,
         })
     }
 
@@ -192,21 +191,31 @@ impl WasmExecutor {
     async fn component(&self, digest: Digest, cancel: &CancelSignal, shut_down: &CancelSignal) -> Result<Arc<Loaded>, NotStarted> {
         match self.components.get(&digest) {
             Some(loaded) => Ok(loaded),
-            None => Ok(watch::unless_stopped(self.components.load(digest, None), cancel, shut_down).await??),
+            None => Ok(watch::unless_stopped(self.components.load(digest), cancel, shut_down).await??),
         }
     }
 
-    /// Looks a component over where it delays nobody: the largest takes a second.
-    async fn precheck(&self, wasm: &Arc<[u8]>, place: &Arc<Place>) -> Result<Outline, Invalid> {
-        let (wasm, place, limits) = (Arc::clone(wasm), Arc::clone(place), self.host.limits.clone());
-        let looked = tokio::task::spawn_blocking(move || {
-            let outline = precheck::precheck(&wasm, &limits);
-            // Not before it is done, though whoever sent it may have gone away.
-            drop(place);
-            outline
-        });
-        let panicked = |_| Invalid::new("compile-failed", "component", "checking it panicked; it was reported to the host's log");
-        looked.await.map_err(panicked)?
+    async fn try_inspect(&self, inspection: Inspection) -> Result<Vec<TaskDefinition>, Invalid> {
+        let Inspection { namespace, wasm, grants, deployed } = inspection;
+        precheck::look(&wasm)?;
+        let sent = Arc::clone(&wasm);
+        let reworded = |refused| toolchain::reworded(refused, &sent);
+        let place = Arc::new(self.uploads.place(namespace).await?);
+        let upload = Upload { namespace, wasm, deployed, place };
+        let outline = self.components.check(&upload).await.map_err(reworded)?;
+        let foreign = imports::check(&outline, &grants).map_err(reworded)?;
+        if let Some(import) = foreign.first()
+            && !self.extended
+        {
+            return Err(imports::unknown(import));
+        }
+        let loaded = self.components.upload(&upload).await?;
+        let tasks = loaded.linked(&self.components, &grants).map_err(|refused| match foreign.first() {
+            Some(import) => imports::unknown(import),
+            None => refused,
+        })?;
+        let _slot = self.describing.acquire().await.expect("the semaphore is never closed");
+        describe::describe(&self.host, tasks, namespace, loaded.need()).await
     }
 
     async fn try_execute(&self, request: AttemptRequest) -> Result<AttemptReport, NotStarted> {
@@ -244,23 +253,16 @@ impl From<Invalid> for NotStarted {
 
 #[async_trait]
 impl Executor for WasmExecutor {
-    async fn inspect(&self, namespace: NamespaceId, wasm: Arc<[u8]>, grants: &Grants) -> Result<Vec<TaskDefinition>, Invalid> {
-        let place = Arc::new(self.uploads.place(namespace).await?);
-        let reworded = |refused| toolchain::reworded(refused, &wasm);
-        let outline = self.precheck(&wasm, &place).await.map_err(reworded)?;
-        let foreign = imports::check(&outline, grants).map_err(reworded)?;
-        if let Some(import) = foreign.first()
-            && !self.extended
-        {
-            return Err(imports::unknown(import));
+    async fn inspect(&self, inspection: Inspection) -> Result<Vec<TaskDefinition>, Invalid> {
+        tokio::select! {
+            biased;
+            () = self.components.stop().wait() => Err(compile::stopping()),
+            inspected = self.try_inspect(inspection) => inspected,
         }
-        let loaded = self.components.load(Digest::of(&wasm), Some(Upload { wasm, place: Arc::clone(&place) })).await?;
-        let tasks = loaded.linked(&self.components, grants).map_err(|refused| match foreign.first() {
-            Some(import) => imports::unknown(import),
-            None => refused,
-        })?;
-        let _slot = self.describing.acquire().await.expect("the semaphore is never closed");
-        describe::describe(&self.host, tasks, namespace, loaded.need()).await
+    }
+
+    fn stop_inspecting(&self) {
+        self.components.stop().set();
     }
 
     fn awaited_memory(&self, namespace: NamespaceId, run: RunId) -> Option<u64> {

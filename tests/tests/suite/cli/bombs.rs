@@ -4,7 +4,7 @@ use super::{Server, command, ran};
 use crate::built;
 
 /// A number in LEB128.
-fn leb(mut number: usize) -> Vec<u8> {
+pub(super) fn leb(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let low = (number & 127) as u8;
@@ -16,8 +16,13 @@ fn leb(mut number: usize) -> Vec<u8> {
     }
 }
 
-fn section(id: u8, content: &[u8]) -> Vec<u8> {
+pub(super) fn section(id: u8, content: &[u8]) -> Vec<u8> {
     [&[id], &leb(content.len())[..], content].concat()
+}
+
+/// A core module of these sections.
+pub(super) fn module(sections: &[Vec<u8>]) -> Vec<u8> {
+    [&b"\0asm\x01\0\0\0"[..], &sections.concat()].concat()
 }
 
 /// A module with one function of about so many bytes and as many locals as it may have. Each of its blocks may be left early, so what each
@@ -37,13 +42,53 @@ fn module_of_blocks(bytes: usize) -> Vec<u8> {
     let kind = section(1, &[1, 0x60, 1, 0x7f, 1, 0x7f]);
     let function = section(3, &[1, 0]);
     let code = section(10, &[leb(1), leb(body.len()), body].concat());
-    [b"\0asm\x01\0\0\0", &kind[..], &function, &code].concat()
+    module(&[kind, function, code])
 }
 
 /// A sound component, and in it a module that nobody calls and that takes the compiler some seconds or more.
 fn bomb() -> Vec<u8> {
     let sound = std::fs::read(built::guest("hello")).unwrap();
     [sound, section(1, &module_of_blocks(100_000))].concat()
+}
+
+/// A component of 32 KB within all counts, for which a validator needs gigabytes: the innermost component has 500 types that depend on a resource
+/// that it is given, and each of its 270,000 instances has types of its own.
+fn bomb_of_instances() -> Vec<u8> {
+    let given = r#"(import "r" (type $r (sub resource)))"#;
+    let with = r#"(with "r" (type $r))"#;
+    let each = |number: usize| format!(r#"(type $t{number} (record (field "f" (own $r)))) (export "t{number}" (type $t{number}))"#);
+    let types: String = (0..500).map(each).collect();
+    let each = |number: usize| format!(r#"(instance $i{number} (instantiate $c {with})) (export "i{number}" (instance $i{number}))"#);
+    let instances: String = (0..300).map(each).collect();
+    let many = format!("(instance (instantiate $b {with}))").repeat(900);
+    let text = format!("(component {given} (component $b {given} (component $c {given} {types}) {instances}) {many})");
+    wat::parse_str(text).unwrap()
+}
+
+/// Bytes of memory that a process has.
+#[cfg(target_os = "linux")]
+fn memory(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    kib.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+#[test]
+fn one_that_takes_too_much_to_check_is_refused_while_others_are_served() {
+    let server = Server::with(&["behaviours"]);
+    std::fs::write(server.path("bomb.wasm"), bomb_of_instances()).unwrap();
+    #[cfg(target_os = "linux")]
+    let before = memory(server.child.id());
+    let mut registering = command(server.folder.path(), &["register", "bomb.wasm"]).spawn().unwrap();
+    let mut served = 0;
+    while registering.try_wait().unwrap().is_none() {
+        server.run(&["schedule", "touch", "--wait"]).ok();
+        served += 1;
+    }
+    ran(registering.wait_with_output().unwrap()).fails(3, &["checking it takes more than", "512 MiB", "nest types and instances less"]);
+    assert!(served > 1, "runs were executed while it was being checked: {served}");
+    #[cfg(target_os = "linux")]
+    assert!(memory(server.child.id()) < before + (128 << 20), "the host has none of it");
 }
 
 #[test]
@@ -88,12 +133,36 @@ mod compiler {
     }
 
     #[test]
+    fn it_ends_at_once_when_the_host_is_told_to_stop() {
+        let server = Server::start();
+        fs::write(server.path("bomb.wasm"), super::bomb()).unwrap();
+        let mut registering = command(server.folder.path(), &["register", "bomb.wasm"]).spawn().unwrap();
+        // The one that compiles, not the one that checked before.
+        let process = loop {
+            let found = of(server.child.id());
+            if let Some(process) =
+                found.filter(|process| fs::read_to_string(process.join("limits")).is_ok_and(|it| it.contains("1073741824")))
+            {
+                break process;
+            }
+            assert!(registering.try_wait().unwrap().is_none(), "it was never seen confined: {registering:?}");
+        };
+        assert_eq!(server.stop().code, Some(0));
+        assert!(!process.exists(), "it ended with the host");
+        // Not what a compiler says of a bomb, which takes a minute, and not a connection that was cut after the grace.
+        ran(registering.wait_with_output().unwrap()).fails(3, &["shutting down"]);
+    }
+
+    #[test]
     fn it_has_three_pipes_and_nothing_else() {
         let server = Server::start();
         fs::write(server.path("bomb.wasm"), super::bomb()).unwrap();
         let mut registering = command(server.folder.path(), &["register", "bomb.wasm"]).spawn().unwrap();
         let process = loop {
-            if let Some(process) = of(server.child.id()) {
+            let found = of(server.child.id());
+            if let Some(process) =
+                found.filter(|process| fs::read_to_string(process.join("limits")).is_ok_and(|it| it.contains("1073741824")))
+            {
                 break process;
             }
             assert!(registering.try_wait().unwrap().is_none(), "it was never seen confined: {registering:?}");

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 
 use runlater::SystemClock;
 use runlater::executor::wasm::{WasmConfig, WasmExecutor};
-use runlater::executor::{AttemptReport, AttemptRequest, ComponentSource, Executor};
-use runlater::model::{Digest, Grants, Invalid, NamespaceId, Outcome, TaskDefinition, Write};
+use runlater::executor::{AttemptReport, AttemptRequest, ComponentSource, Executor, Inspection};
+use runlater::model::{Digest, Invalid, Outcome, TaskDefinition, Write};
 use runlater::{Payload, RunId};
 
 use super::ledger::Entry;
@@ -46,8 +46,8 @@ impl ComponentSource for OneComponent {
 
 #[async_trait]
 impl Executor for Telling {
-    async fn inspect(&self, namespace: NamespaceId, wasm: Arc<[u8]>, grants: &Grants) -> Result<Vec<TaskDefinition>, Invalid> {
-        self.0.inspect(namespace, wasm, grants).await
+    async fn inspect(&self, inspection: Inspection) -> Result<Vec<TaskDefinition>, Invalid> {
+        self.0.inspect(inspection).await
     }
 
     async fn execute(&self, attempt: AttemptRequest) -> AttemptReport {

@@ -151,7 +151,7 @@ async fn a_guest_that_returns_within_the_grace_is_done() {
     let request = host.request(SOUND);
     request.cancel.set();
     // In memory already, so that it is not the loading that is cancelled.
-    host.executor.components.load(request.task.digest, None).await.map(drop).unwrap();
+    host.executor.components.load(request.task.digest).await.map(drop).unwrap();
     assert_eq!(host.executor.execute(request).await.outcome, Outcome::Done(None));
 }
 

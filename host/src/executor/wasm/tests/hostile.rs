@@ -96,7 +96,7 @@ async fn endless_loops_everywhere_are_timed_out() {
     ] {
         let request = host.request(guest);
         // In memory already, so that it is not the compiler that takes long.
-        host.executor.components.load(request.task.digest, None).await.map(drop).unwrap();
+        host.executor.components.load(request.task.digest).await.map(drop).unwrap();
         let started = Instant::now();
         let report = host.executor.execute(AttemptRequest { timeout: Duration::from_millis(50), ..request }).await;
         assert!(words(&report).starts_with("timeout"), "{}", words(&report));

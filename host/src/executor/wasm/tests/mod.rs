@@ -22,8 +22,8 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::executor::{CallError, CronCalls, HostCalls, PauseCalls, ScheduleRequest, Selected};
 use crate::model::{
-    BulkChange, BulkFilter, Cron, CronFilter, CronSettings, Cursor, Due, Existing, Grant, Metadata, Name, NamespaceId, Occurrence, Origin,
-    Page, Pause, Payload, Progress, Run, RunFilter, RunId, Task, TaskId, TaskPolicy, Timestamp, UniqueKey, Write,
+    BulkChange, BulkFilter, Cron, CronFilter, CronSettings, Cursor, Due, Existing, Grant, Grants, Metadata, Name, NamespaceId, Occurrence,
+    Origin, Page, Pause, Payload, Progress, Run, RunFilter, RunId, Task, TaskId, TaskPolicy, Timestamp, UniqueKey, Write,
 };
 
 /// The parts of WASI that the guests here use, and an interface of an embedder.

@@ -6,7 +6,8 @@ use crate::model::PolicySettings;
 /// The tasks, or the refusal as `code field: reason`.
 pub(super) async fn inspect(host: &Host, wasm: impl Into<Arc<[u8]>>, grants: &[&str]) -> Result<Vec<TaskDefinition>, String> {
     let grants = grants.iter().map(|grant| Grant::parse(grant).unwrap()).collect();
-    let inspected = host.executor.inspect(NamespaceId(1), wasm.into(), &grants).await;
+    let inspection = Inspection { namespace: NamespaceId(1), wasm: wasm.into(), grants, deployed: false };
+    let inspected = host.executor.inspect(inspection).await;
     inspected.map_err(|invalid| format!("{} {invalid}", invalid.code))
 }
 
@@ -110,12 +111,8 @@ async fn imports_and_exports_are_checked() {
             "import-not-granted component: imports wasi:http/outgoing-handler@0.2.3: no grant offers it",
         ),
         (
-            with("wasi:sockets/tcp@0.2.3", task),
-            "import-not-granted component: imports wasi:sockets/tcp@0.2.3: needs a grant; register with --grant tcp=",
-        ),
-        (
             with("runlater:scheduler/runs@0.1.0", task),
-            "import-not-granted component: imports runlater:scheduler/runs@0.1.0: needs a grant; register with --grant runs",
+            "import-not-granted component: imports runlater:scheduler/runs@0.1.0: needs a grant; register with `runlater register FILE --grant runs`",
         ),
         (with("wasi:io/streams@0.2.0", "runlater:scheduler/task@0.2.0"), "missing-export"),
         // The right name with nothing in it.
