@@ -1,4 +1,4 @@
-//! Opens a socket, so that its component imports `wasi:sockets`. A host that grants no network must refuse it.
+//! Opens a socket, so that its component imports `wasi:sockets`. Without a grant, the host must deny the connection.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use runlater_task::prelude::*;
 
 #[derive(Deserialize, JsonSchema)]
 struct Connect {
-    /// Where to: an address and a port, for example `127.0.0.1:8080`.
+    /// Where to: an address or a name, and a port, for example `127.0.0.1:8080`.
     address: String,
     /// What is sent.
     #[serde(default)]

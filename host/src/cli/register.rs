@@ -18,12 +18,12 @@ use crate::model::limits::COMPONENT_BYTES_MAX;
   runlater register target/wasm32-wasip2/guest/remind.wasm
   runlater register remind.wasm --grant runs
   runlater register remind.wasm --grant runs --dry-run
-  runlater register report.wasm --grant tcp=192.0.2.7:5432
+  runlater register report.wasm --grant tcp=192.0.2.7:5432 --grant tcp=db.example.com:5432
   runlater register report.wasm --policy report.concurrency=1 --policy report.keep-for=7d")]
 pub(super) struct Register {
     /// The component, as built for wasm32-wasip2
     file: PathBuf,
-    /// Allow it something beyond computing: `runs`, `crons`, `pauses` or `tcp=ADDRESS:PORT` (repeat for several)
+    /// Allow it something beyond computing: `runs`, `crons`, `pauses` or `tcp=HOST:PORT` (repeat for several)
     #[arg(long, value_name = "GRANT")]
     grant: Vec<String>,
     /// Say otherwise than the component does of a task's policy, now and at later registrations; the value `default` takes it back

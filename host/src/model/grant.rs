@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::Invalid;
+use super::{HostName, Invalid};
 
 /// One capability. Its text is what `--grant` takes and what is stored.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,8 +15,10 @@ pub enum Grant {
     Crons,
     /// `pauses`: pause the tasks of its namespace, and let them go on.
     Pauses,
-    /// `tcp=ADDRESS:PORT`: open TCP connections to exactly this address. No name lookup comes with it.
+    /// `tcp=ADDRESS:PORT`: open TCP connections to exactly this address.
     Tcp(SocketAddr),
+    /// `tcp=NAME:PORT`: look this name up, and open TCP connections to this port of the addresses that it resolved to during the attempt.
+    TcpName(HostName, u16),
 }
 
 impl Grant {
@@ -27,11 +29,17 @@ impl Grant {
             None if text == "runs" => Ok(Self::Runs),
             None if text == "crons" => Ok(Self::Crons),
             None if text == "pauses" => Ok(Self::Pauses),
-            Some(("tcp", address)) => match address.parse() {
-                Ok(address) => Ok(Self::Tcp(address)),
-                Err(_) => refused("tcp takes a numeric address and a port, for example tcp=192.0.2.7:5432"),
-            },
-            _ => refused("unknown; there are `runs`, `crons`, `pauses` and `tcp=ADDRESS:PORT`"),
+            Some(("tcp", host)) => {
+                let named = |(name, port): (&str, &str)| Some(Self::TcpName(HostName::parse(name)?, port.parse().ok()?));
+                match host.parse().map(Self::Tcp).ok().or_else(|| host.rsplit_once(':').and_then(named)) {
+                    Some(Self::TcpName(_, 0)) => refused("port 0 is none; name the port to connect to"),
+                    Some(grant) => Ok(grant),
+                    None => {
+                        refused("tcp takes an address or a name, and a port, for example tcp=192.0.2.7:5432 or tcp=db.example.com:5432")
+                    }
+                }
+            }
+            _ => refused("unknown; there are `runs`, `crons`, `pauses` and `tcp=HOST:PORT`"),
         }
     }
 }
@@ -43,6 +51,7 @@ impl fmt::Display for Grant {
             Self::Crons => f.write_str("crons"),
             Self::Pauses => f.write_str("pauses"),
             Self::Tcp(address) => write!(f, "tcp={address}"),
+            Self::TcpName(name, port) => write!(f, "tcp={name}:{port}"),
         }
     }
 }
@@ -88,7 +97,15 @@ impl Grants {
     pub fn tcp(&self) -> impl Iterator<Item = SocketAddr> {
         self.0.iter().filter_map(|grant| match grant {
             Grant::Tcp(address) => Some(*address),
-            Grant::Runs | Grant::Crons | Grant::Pauses => None,
+            Grant::Runs | Grant::Crons | Grant::Pauses | Grant::TcpName(..) => None,
+        })
+    }
+
+    /// The names that may be looked up, each with the port that may be connected to.
+    pub fn tcp_names(&self) -> impl Iterator<Item = (&HostName, u16)> {
+        self.0.iter().filter_map(|grant| match grant {
+            Grant::TcpName(name, port) => Some((name, *port)),
+            Grant::Runs | Grant::Crons | Grant::Pauses | Grant::Tcp(_) => None,
         })
     }
 
@@ -110,10 +127,26 @@ mod tests {
 
     #[test]
     fn text_forms() {
-        for text in ["runs", "crons", "pauses", "tcp=192.0.2.7:5432", "tcp=[::1]:80"] {
+        for text in ["runs", "crons", "pauses", "tcp=192.0.2.7:5432", "tcp=[::1]:80", "tcp=localhost:80", "tcp=db.example.com:5432"] {
             assert_eq!(Grant::parse(text).unwrap().to_string(), text);
         }
-        for text in ["", "Runs", "tcp", "tcp=", "tcp=localhost:80", "tcp=1.2.3.4", "env=X", "runs=1"] {
+        assert_eq!(Grant::parse("tcp=DB.Example.com.:5432").unwrap().to_string(), "tcp=db.example.com:5432");
+        for text in [
+            "",
+            "Runs",
+            "tcp",
+            "tcp=",
+            "tcp=localhost",
+            "tcp=1.2.3.4",
+            "tcp=127.1:80",
+            "tcp=::1:80",
+            "tcp=localhost:0",
+            "tcp=localhost:65536",
+            "tcp=a b:80",
+            "tcp=:80",
+            "env=X",
+            "runs=1",
+        ] {
             assert_eq!(Grant::parse(text).unwrap_err().code, "invalid-grant", "{text}");
         }
     }

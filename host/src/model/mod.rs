@@ -21,6 +21,7 @@ mod forecast;
 mod grant;
 mod grant_pattern;
 mod hold;
+mod host_name;
 mod id;
 mod idempotency;
 mod input_schema;
@@ -72,6 +73,7 @@ pub use forecast::{Ahead, CronAhead, Cut, Forecast, ForecastNote, HourCount, for
 pub use grant::{Grant, Grants};
 pub use grant_pattern::{AllowedGrants, GrantPattern};
 pub use hold::{HeldBy, Hold};
+pub use host_name::HostName;
 pub use id::RunId;
 pub use idempotency::{Idempotency, Remembered, Request};
 pub use input_schema::{Effort, InputSchema, Misfit};

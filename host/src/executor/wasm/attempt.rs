@@ -17,6 +17,7 @@ use super::capacity::Reservation;
 use super::limiter::{Limiter, Reserved};
 use super::log::LogSink;
 use super::outcome::{Fault, TooManyHostCalls, outcome};
+use super::reach::Reach;
 use super::sockets::AttemptSockets;
 use super::wasi;
 use super::watch::{Watch, until_ended};
@@ -32,6 +33,8 @@ pub struct AttemptState {
     /// Made when the guest first writes to it, or asks WASI for anything: most tasks do neither.
     log: Option<LogSink>,
     wasi: Option<Box<WasiCtx>>,
+    /// Where it may connect to. Made when it first asks.
+    reach: Option<Arc<Reach>>,
     /// Made with the first socket. After the table, so that sockets are closed before they are given back.
     sockets: Option<AttemptSockets>,
     /// What a setter refused first, should the guest ignore it.
@@ -56,6 +59,7 @@ impl AttemptState {
             host_calls: 0,
             log: None,
             wasi: None,
+            reach: None,
             sockets: None,
             refused_definition: None,
             host: Arc::clone(host),
@@ -114,6 +118,11 @@ impl AttemptState {
         self.sockets.get_or_insert_with(|| AttemptSockets::new(&self.host.sockets, self.host.limits.sockets))
     }
 
+    /// Where the guest may connect to.
+    pub(super) fn reach(&mut self) -> &Arc<Reach> {
+        self.reach.get_or_insert_with(|| Arc::new(Reach::of(&self.request.task.grants)))
+    }
+
     fn log_sink(&mut self) -> &LogSink {
         self.log.get_or_insert_with(|| LogSink::new(self.host.limits.log_bytes))
     }
@@ -124,8 +133,8 @@ impl WasiView for AttemptState {
         // WASI asks for its context in each of its calls, and can't be refused it.
         self.host_calls += 1;
         if self.wasi.is_none() {
-            let log = self.log_sink().clone();
-            let wasi = wasi::context(&self.request.task.grants, &self.host.limits, &self.host.clock, &self.host.listeners, &log);
+            let (log, reach) = (self.log_sink().clone(), Arc::clone(self.reach()));
+            let wasi = wasi::context(&reach, &self.host.limits, &self.host.clock, &self.host.listeners, &log);
             self.wasi = Some(Box::new(wasi));
         }
         let Some(ctx) = &mut self.wasi else { unreachable!("it was made above") };

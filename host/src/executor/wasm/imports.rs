@@ -3,7 +3,7 @@
 //! Called at registration. Pure: names in, verdict out. What is not granted is also not linked (`linkers`), so this check only
 //! says early and clearly what would fail anyway.
 
-use crate::model::{Grants, Invalid};
+use crate::model::{Grant, Grants, Invalid};
 
 use super::precheck::Outline;
 use super::toolchain::{EXPORT_HINT, LIBRARY_HINT, TARGET_HINT};
@@ -17,7 +17,10 @@ const OURS: [&str; 3] = ["types", "context", "definition"];
 /// Our interfaces that need a grant of their name.
 const GRANTED: [&str; 3] = ["runs", "crons", "pauses"];
 /// What the standard libraries of languages need. There is nothing in it: no environment, arguments, files or input.
-const WASI: [&str; 5] = ["cli", "io", "clocks", "filesystem", "random"];
+/// Sockets are refused to attempts that were granted no address, when they ask for one.
+const WASI: [&str; 6] = ["cli", "io", "clocks", "filesystem", "random", "sockets"];
+/// Imports that one refusal names.
+const NAMED_MAX: usize = 10;
 /// Letters in which a name may differ from the one that was meant.
 const TYPOS_MAX: usize = 2;
 
@@ -27,28 +30,27 @@ pub(super) struct LinkSet {
     pub(super) runs: bool,
     pub(super) crons: bool,
     pub(super) pauses: bool,
-    pub(super) sockets: bool,
 }
 
 impl LinkSet {
-    pub(super) const COUNT: usize = 16;
+    pub(super) const COUNT: usize = 8;
     pub(super) const ALL: [Self; Self::COUNT] = {
-        let mut all = [Self { runs: false, crons: false, pauses: false, sockets: false }; Self::COUNT];
+        let mut all = [Self { runs: false, crons: false, pauses: false }; Self::COUNT];
         let mut index = 0;
         while index < Self::COUNT {
-            all[index] = Self { runs: index & 1 != 0, crons: index & 2 != 0, pauses: index & 4 != 0, sockets: index & 8 != 0 };
+            all[index] = Self { runs: index & 1 != 0, crons: index & 2 != 0, pauses: index & 4 != 0 };
             index += 1;
         }
         all
     };
 
     pub(super) fn of(grants: &Grants) -> Self {
-        Self { runs: grants.runs(), crons: grants.crons(), pauses: grants.pauses(), sockets: grants.tcp().next().is_some() }
+        Self { runs: grants.runs(), crons: grants.crons(), pauses: grants.pauses() }
     }
 
     /// Its place in [`ALL`](Self::ALL).
     pub(super) const fn index(self) -> usize {
-        self.runs as usize | (self.crons as usize) << 1 | (self.pauses as usize) << 2 | (self.sockets as usize) << 3
+        self.runs as usize | (self.crons as usize) << 1 | (self.pauses as usize) << 2
     }
 }
 
@@ -56,21 +58,36 @@ impl LinkSet {
 /// functions can satisfy: whether they do is for the linker to say.
 pub(super) fn check(outline: &Outline, grants: &Grants) -> Result<Vec<String>, Invalid> {
     check_exports(&outline.exports)?;
-    let mut foreign = Vec::new();
+    let (mut foreign, mut missing) = (Vec::new(), Vec::new());
     for import in &outline.imports {
         match verdict(import, LinkSet::of(grants)) {
             Verdict::Linked => {}
             Verdict::Foreign => foreign.push(import.clone()),
+            Verdict::NotGranted(grant) => missing.push((import.as_str(), grant)),
             Verdict::Refused(code, reason) => return Err(Invalid::new(code, "component", format!("imports {import}: {reason}"))),
         }
     }
-    Ok(foreign)
+    if missing.is_empty() { Ok(foreign) } else { Err(not_granted(&missing, grants)) }
+}
+
+/// Names all grants that are missing, and the command that gives them with those that were given already: each registration says all of them.
+fn not_granted(missing: &[(&str, Grant)], given: &Grants) -> Invalid {
+    let mut imports = missing.iter().take(NAMED_MAX).map(|(import, _)| *import).collect::<Vec<_>>().join(", ");
+    if missing.len() > NAMED_MAX {
+        imports.push_str(", …");
+    }
+    let all: Grants = given.iter().cloned().chain(missing.iter().map(|(_, grant)| grant.clone())).collect();
+    let flags: String = all.iter().map(|grant| format!(" --grant {grant}")).collect();
+    let needs = if missing.len() == 1 { "needs a grant" } else { "need grants" };
+    Invalid::new("import-not-granted", "component", format!("imports {imports}: {needs}; register with `runlater register FILE{flags}`"))
 }
 
 /// The refusal of an import that neither we nor the embedder know.
 pub(super) fn unknown(import: &str) -> Invalid {
     let reason = if import.starts_with("wasi:http/") {
-        "no grant offers it: there is no outgoing HTTP; `--grant tcp=ADDRESS:PORT` allows TCP connections to one address".into()
+        "no grant offers it: there is no outgoing HTTP; `--grant tcp=HOST:PORT` allows TCP connections to one host. With componentize-js, build with \
+         `--disable http --disable fetch-event`"
+            .into()
     } else if let Some(nearest) = nearest(import) {
         format!("no grant offers it; did you mean {nearest}?")
     } else {
@@ -82,6 +99,8 @@ pub(super) fn unknown(import: &str) -> Invalid {
 enum Verdict {
     Linked,
     Foreign,
+    /// This grant links it.
+    NotGranted(Grant),
     Refused(&'static str, String),
 }
 
@@ -92,9 +111,9 @@ fn verdict(import: &str, linked: LinkSet) -> Verdict {
     };
     let refused = |reason: &str| Verdict::Refused("import-not-granted", reason.to_owned());
     match package {
-        "runlater:scheduler" if interface == "runs" && !linked.runs => refused("needs a grant; register with --grant runs"),
-        "runlater:scheduler" if interface == "crons" && !linked.crons => refused("needs a grant; register with --grant crons"),
-        "runlater:scheduler" if interface == "pauses" && !linked.pauses => refused("needs a grant; register with --grant pauses"),
+        "runlater:scheduler" if interface == "runs" && !linked.runs => Verdict::NotGranted(Grant::Runs),
+        "runlater:scheduler" if interface == "crons" && !linked.crons => Verdict::NotGranted(Grant::Crons),
+        "runlater:scheduler" if interface == "pauses" && !linked.pauses => Verdict::NotGranted(Grant::Pauses),
         "runlater:scheduler" if version != Some(VERSION) && (OURS.contains(&interface) || GRANTED.contains(&interface)) => {
             let reason = format!("this host offers version {VERSION}, that is {package}/{interface}@{VERSION}; build against its wit/");
             Verdict::Refused("unsupported-version", reason)
@@ -104,8 +123,6 @@ fn verdict(import: &str, linked: LinkSet) -> Verdict {
             Some(nearest) => refused(&format!("there is no such interface; did you mean {nearest}?")),
             None => refused("there is no such interface; build against the host's wit/"),
         },
-        "wasi:sockets" if linked.sockets => Verdict::Linked,
-        "wasi:sockets" => refused("needs a grant; register with --grant tcp=ADDRESS:PORT for each address it connects to"),
         _ => match package.strip_prefix("wasi:") {
             Some(wasi) if WASI.contains(&wasi) && version.is_some_and(|version| version.starts_with("0.2.")) => Verdict::Linked,
             Some(wasi) if WASI.contains(&wasi) => {
@@ -155,8 +172,6 @@ fn check_exports(exports: &[String]) -> Result<(), Invalid> {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::Grant;
-
     use super::*;
 
     /// The verdict on one import, as `code reason`, `linked` or `foreign`.
@@ -184,7 +199,7 @@ mod tests {
         assert_eq!(of("runlater:scheduler/runs@0.1.0", &["runs"]), "linked");
         assert_eq!(of("runlater:scheduler/crons@0.1.0", &["crons"]), "linked");
         assert_eq!(of("runlater:scheduler/pauses@0.1.0", &["pauses"]), "linked");
-        assert_eq!(of("wasi:sockets/tcp@0.2.3", &["tcp=192.0.2.7:80"]), "linked");
+        assert_eq!(of("wasi:sockets/tcp@0.2.3", &[]), "linked", "what it may do is decided by the attempt");
         for foreign in ["acme:billing/api@1.0.0", "wasi:http/outgoing-handler@0.2.3", "log", "wasi:keyvalue/store@0.2.0"] {
             assert_eq!(of(foreign, &["runs"]), "foreign");
         }
@@ -192,16 +207,17 @@ mod tests {
             (
                 "runlater:scheduler/runs@0.1.0",
                 &["tcp=192.0.2.7:80"][..],
-                "import-not-granted: imports runlater:scheduler/runs@0.1.0: needs a grant; register with --grant runs",
+                "import-not-granted: imports runlater:scheduler/runs@0.1.0: needs a grant; \
+                 register with `runlater register FILE --grant runs --grant tcp=192.0.2.7:80`",
             ),
-            ("wasi:sockets/tcp@0.2.3", &["runs"], "register with --grant tcp=ADDRESS:PORT"),
+            ("wasi:sockets/tcp@0.3.0", &["runs"], "unsupported-version"),
             (
                 "runlater:scheduler/types@0.2.0",
                 &[],
                 "unsupported-version: imports runlater:scheduler/types@0.2.0: this host offers version 0.1.0",
             ),
-            ("runlater:scheduler/crons@0.1.0", &["runs"], "register with --grant crons"),
-            ("runlater:scheduler/pauses@0.1.0", &["runs", "crons"], "register with --grant pauses"),
+            ("runlater:scheduler/crons@0.1.0", &["runs"], "FILE --grant runs --grant crons`"),
+            ("runlater:scheduler/pauses@0.1.0", &["runs", "crons"], "FILE --grant runs --grant crons --grant pauses`"),
             ("runlater:scheduler/state@0.1.0", &[], "there is no such interface; build against the host's wit/"),
             ("runlater:scheduler/run@0.1.0", &[], "there is no such interface; did you mean runlater:scheduler/runs@0.1.0?"),
             ("runlater:scheduler/contxet", &[], "there is no such interface; did you mean runlater:scheduler/context@0.1.0?"),
@@ -220,6 +236,18 @@ mod tests {
         );
         assert!(unknown("runlater:schedule/context@0.1.0").reason.ends_with("did you mean runlater:scheduler/context@0.1.0?"));
         assert!(unknown(&"é".repeat(1 << 20)).reason.contains("build without"));
+    }
+
+    #[test]
+    fn all_missing_grants_are_named_at_once() {
+        let imports = ["runs", "types", "pauses", "crons"].map(|name| format!("runlater:scheduler/{name}@0.1.0")).to_vec();
+        let outline = Outline { imports, exports: vec![TASK_EXPORT.into()] };
+        let refused = check(&outline, &[Grant::parse("tcp=db.example.com:5432").unwrap()].into_iter().collect()).unwrap_err();
+        assert_eq!(
+            refused.reason,
+            "imports runlater:scheduler/runs@0.1.0, runlater:scheduler/pauses@0.1.0, runlater:scheduler/crons@0.1.0: need grants; \
+             register with `runlater register FILE --grant runs --grant crons --grant pauses --grant tcp=db.example.com:5432`"
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 use super::attempt::AttemptState;
 use super::bindings::{context, crons, definition, pauses, runs, types};
 use super::imports::LinkSet;
+use super::name_lookup;
 
 /// Adds an embedder's own imports. Called once for each linker that guests are linked with.
 pub type ExtendLinker = Arc<dyn Fn(&mut Linker<AttemptState>) -> wasmtime::Result<()> + Send + Sync>;
@@ -41,9 +42,8 @@ fn linker(engine: &Engine, set: LinkSet, extend: &[ExtendLinker]) -> wasmtime::R
         pauses::add_to_linker::<_, Own>(l, |state| state)?;
     }
     wasi(l)?;
-    if set.sockets {
-        wasi_sockets(l)?;
-    }
+    wasi_sockets(l)?;
+    name_lookup::add_to_linker(l)?;
     for extend in extend {
         extend(l)?;
     }
@@ -67,11 +67,11 @@ fn wasi(l: &mut Linker<AttemptState>) -> wasmtime::Result<()> {
     filesystem::types::add_to_linker::<_, WasiFilesystem>(l, AttemptState::filesystem)
 }
 
-/// All of `wasi:sockets`, because libc imports it together. What it may do is decided by the attempt's WASI context.
+/// `wasi:sockets`, which CPython and other language runtimes import even if no program opens a socket. The attempt's WASI context decides what it
+/// may do: nothing, unless addresses were granted. Name lookup is [`name_lookup`]'s.
 fn wasi_sockets(l: &mut Linker<AttemptState>) -> wasmtime::Result<()> {
     sockets::network::add_to_linker::<_, WasiSockets>(l, &sockets::network::LinkOptions::default(), AttemptState::sockets)?;
     sockets::instance_network::add_to_linker::<_, WasiSockets>(l, AttemptState::sockets)?;
-    sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(l, AttemptState::sockets)?;
     sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(l, AttemptState::sockets)?;
     sockets::tcp::add_to_linker::<_, WasiSockets>(l, AttemptState::sockets)?;
     sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(l, AttemptState::sockets)?;

@@ -26,9 +26,12 @@ mod imports;
 mod limiter;
 mod linkers;
 mod log;
+mod name_lookup;
 mod outcome;
 mod precheck;
 mod private;
+mod reach;
+mod resolver;
 mod sockets;
 mod toolchain;
 mod uploads;
@@ -69,6 +72,7 @@ use capacity::Capacity;
 use component_cache::{ComponentCache, Loaded, Upload};
 use engine::EpochTicker;
 use outcome::Stop;
+use resolver::Resolver;
 use sockets::HostSockets;
 use uploads::Uploads;
 
@@ -158,6 +162,7 @@ struct Host {
     sockets: Arc<HostSockets>,
     listeners: OwnListeners,
     capacity: Arc<Capacity>,
+    resolver: Resolver,
 }
 
 impl WasmExecutor {
@@ -178,7 +183,7 @@ impl WasmExecutor {
         let components = ComponentCache::new(engine.clone(), linkers, source, config)?;
         let epochs = EpochTicker::start(&engine)?;
         Ok(Self {
-            host: Arc::new(Host { engine, limits, clock, epochs, zones, sockets, listeners, capacity }),
+            host: Arc::new(Host { engine, limits, clock, epochs, zones, sockets, listeners, capacity, resolver: Resolver::new() }),
             components,
             uploads: Uploads::new(),
             attempts: Semaphore::new(attempts_at_once),

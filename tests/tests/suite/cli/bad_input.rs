@@ -71,8 +71,8 @@ fn mistakes_that_the_server_sees_name_the_field() {
     std::fs::write(server.path("letter.wasm"), "Dear scheduler,").unwrap();
     assert!(std::process::Command::new("mkfifo").arg(server.path("pipe")).status().unwrap().success());
     std::fs::File::create(server.path("endless.json")).unwrap().set_len(10 << 30).unwrap();
-    let sockets = crate::built::guest("sockets");
-    let sockets = sockets.to_string_lossy();
+    let behaviours = crate::built::guest("behaviours");
+    let behaviours = behaviours.to_string_lossy();
     for (arguments, code, words) in [
         (&["schedule", "touch", "--at", "tomorrow"][..], 3, &["at:", "RFC 3339", "tomorrow"][..]),
         (&["schedule", "touch", "--at", "2100-02-30T00:00:00Z"], 3, &["at:", "2100-02-30"]),
@@ -85,7 +85,7 @@ fn mistakes_that_the_server_sees_name_the_field() {
         (&["schedule", "touch", "--metadata", "=x"], 3, &["metadata"]),
         (&["register", "letter.wasm"], 3, &["wasm32-wasip2"]),
         (&["register", "letter.wasm", "--grant", "everything"], 3, &["grant", "everything"]),
-        (&["register", &sockets, "--grant", "runs"], 3, &["wasi:sockets", "tcp="]),
+        (&["register", &behaviours, "--grant", "crons"], 3, &["scheduler/runs@0.1.0", "runlater register FILE --grant runs --grant crons"]),
         (&["runs", "list", "--trigger-from", "now"], 3, &["trigger_from", "now"]),
         (&["runs", "list", "--cursor", "forged"], 3, &["cursor"]),
         (&["runs", "reschedule", ID, "--by", "+1"], 3, &["by", "unit"]),

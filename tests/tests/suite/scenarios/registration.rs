@@ -32,8 +32,8 @@ fn another_version(wasm: &[u8]) -> Arc<[u8]> {
 async fn what_is_not_granted_is_refused_with_the_flag_that_grants_it() {
     let world = World::with(&[]).await;
     for (guest, import, flag) in [
-        ("sockets", "imports wasi:sockets/", "--grant tcp=ADDRESS:PORT"),
-        ("behaviours", "imports runlater:scheduler/runs@0.1.0", "--grant runs"),
+        ("behaviours", "imports runlater:scheduler/runs@0.1.0", "FILE --grant runs`"),
+        ("crontab", "imports runlater:scheduler/crons@0.1.0", "FILE --grant crons`"),
     ] {
         let (code, words) = refusal(&world.scheduler, guests::component(guest)).await;
         assert_eq!(code, "import-not-granted", "{guest}: {words}");
@@ -105,6 +105,44 @@ async fn a_listener_of_the_host_is_reached_by_no_grant() {
         other => panic!("{other:?}"),
     };
     assert!(code == "grant-not-allowed" && said.contains("the host itself"), "{said}");
+}
+
+#[tokio::test]
+async fn without_a_grant_sockets_are_there_and_denied() {
+    let world = World::with(&["sockets"]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    for address in [address.to_string(), format!("localhost:{}", address.port())] {
+        let run = world.run("connect", json!({ "address": address })).await;
+        assert_eq!((run.status, run.reason.as_deref()), (Status::Failed, Some("failed")), "{:?}", run.message);
+    }
+    listener.set_nonblocking(true).unwrap();
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "nobody came");
+}
+
+#[tokio::test]
+async fn a_granted_name_is_looked_up_and_connected_to_on_its_port() {
+    let world = World::with(&[]).await;
+    let (granted, other) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let (port, other_port) = (granted.local_addr().unwrap().port(), other.local_addr().unwrap().port());
+    let grant = Grant::parse(&format!("tcp=localhost:{port}")).unwrap();
+    world.scheduler.register(guests::component("sockets")).grant(grant).send().await.unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = granted.accept().unwrap();
+        stream.write_all(b"pong").unwrap();
+    });
+    let run = world.run("connect", json!({ "address": format!("LOCALHOST:{port}") })).await;
+    assert_eq!((run.status, output(&run)), (Status::Succeeded, json!({ "received": "pong" })), "{:?}", run.message);
+    server.join().unwrap();
+    // Another port of it, an address that it resolves to but that was not looked up in this attempt, a name below it, and any other name.
+    for address in
+        [format!("localhost:{other_port}"), format!("127.0.0.1:{port}"), format!("x.localhost:{port}"), format!("example.com:{port}")]
+    {
+        let run = world.run("connect", json!({ "address": address })).await;
+        assert_eq!((run.status, run.reason.as_deref()), (Status::Failed, Some("failed")), "{address}: {:?}", run.message);
+    }
+    other.set_nonblocking(true).unwrap();
+    assert_eq!(other.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "nobody came");
 }
 
 #[tokio::test]
