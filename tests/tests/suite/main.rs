@@ -20,5 +20,6 @@ mod hatchet;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod http;
+mod registries;
 mod scenarios;
 mod tidy;

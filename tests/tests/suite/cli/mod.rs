@@ -27,6 +27,7 @@ mod terminal;
 mod time_zones;
 mod tls;
 mod tokens;
+mod toolchains;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
