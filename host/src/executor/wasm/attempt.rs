@@ -107,7 +107,13 @@ impl AttemptState {
 
     /// The end of what the guest wrote to stderr.
     pub(super) fn said(&self) -> String {
-        self.log.as_ref().map(LogSink::said).unwrap_or_default()
+        self.log.as_ref().map(LogSink::stderr_end).unwrap_or_default()
+    }
+
+    /// The same, or the end of the log if nothing was written to stderr: for a call whose log is not kept.
+    pub(super) fn said_or_logged(&self) -> String {
+        let log_end = || self.log.as_ref().map(LogSink::log_end).unwrap_or_default();
+        Some(self.said()).filter(|said| !said.is_empty()).unwrap_or_else(log_end)
     }
 
     pub(super) fn take_log(&mut self) -> Vec<u8> {

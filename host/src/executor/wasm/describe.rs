@@ -67,7 +67,7 @@ pub(super) async fn describe(
         if matches!(fault, Fault::InWant) {
             return no_room();
         }
-        let said = state.said();
+        let said = state.said_or_logged();
         let (reason, message) = explain(fault, state.limiter.refused(), &host.limits, TIMEOUT, &said);
         // The author's own lines begin on a line of their own.
         let gap = if said.is_empty() { ' ' } else { '\n' };

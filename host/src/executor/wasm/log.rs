@@ -59,10 +59,15 @@ impl LogSink {
         buffer.write(bytes);
     }
 
-    /// The end of stderr, or of the whole log if nothing was written to stderr: at most 2 KiB of whole characters.
-    pub(super) fn said(&self) -> String {
+    /// The end of stderr: at most 2 KiB of whole characters.
+    pub(super) fn stderr_end(&self) -> String {
         let buffer = self.lock();
-        if buffer.stderr.is_empty() { end(&buffer.bytes, false) } else { end(&buffer.stderr, buffer.stderr_cut) }
+        end(&buffer.stderr, buffer.stderr_cut)
+    }
+
+    /// The end of the whole log, as long.
+    pub(super) fn log_end(&self) -> String {
+        end(&self.lock().bytes, false)
     }
 
     /// What was written, with a mark at the end if something was cut.
@@ -196,9 +201,12 @@ mod tests {
             let log = LogSink::new(1 << 20);
             log.write(b"on stdout\n");
             parts.iter().for_each(|part| log.stderr().write(part));
-            log.said()
+            log.stderr_end()
         };
-        assert_eq!(said(&[]), "on stdout", "without any, the log speaks");
+        assert_eq!(said(&[]), "");
+        let log = LogSink::new(1 << 20);
+        log.write(b"on stdout\n");
+        assert_eq!((log.stderr_end().as_str(), log.log_end().as_str()), ("", "on stdout"));
         assert_eq!(said(&[b"\nTraceback:\n", b"  File 1\nKeyError: 'a'\n"]), "Traceback:\n  File 1\nKeyError: 'a'");
         assert_eq!(said(&[b"not \xff text\n"]), "not \u{fffd} text");
         // Cut at a line; in one long line, at a character.

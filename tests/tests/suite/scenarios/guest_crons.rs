@@ -108,6 +108,24 @@ async fn a_guest_keeps_crons_as_it_keeps_runs() {
 }
 
 #[tokio::test]
+async fn pages_of_large_crons_end_early_and_are_whole() {
+    let world = world().await;
+    // More than a page of crons may have in bytes.
+    let input = json!({ "n": 7, "more": "x".repeat(250 << 10) });
+    for number in 0..40 {
+        world.scheduler.cron(&format!("large-{number:02}"), "tick").expression("@daily").input(&input).unwrap().create().await.unwrap();
+    }
+    let steps = json!([{ "verb": "pause", "name": "large-10" }, { "verb": "delete", "name": "large-20" }]);
+    let (said, seen) = keep(&world, steps, false).await.unwrap();
+    assert_eq!(said, json!(["ok", "ok"]));
+    let seen: Vec<_> = seen.as_array().unwrap().iter().map(|cron| (cron[0].as_str().unwrap().to_owned(), cron[3] == json!(true))).collect();
+    let large = (0..40).filter(|number| *number != 20).map(|number| (format!("large-{number:02}"), number == 10));
+    assert_eq!(seen, large.chain(["tick.beat", "tick.cron"].map(|name| (name.to_owned(), false))).collect::<Vec<_>>());
+    let paused = world.scheduler.get_cron("large-10").await.unwrap();
+    assert_eq!(paused.spec.input.bytes().len(), serde_json::to_vec(&input).unwrap().len(), "a pause leaves the input");
+}
+
+#[tokio::test]
 async fn a_guest_makes_runs_of_crons_by_hand_and_of_the_past() {
     let world = world().await;
     let start = world.now();
