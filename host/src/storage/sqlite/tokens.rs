@@ -29,8 +29,11 @@ pub(super) fn create(conn: &Connection, token: &TokenRecord, max: Option<u64>) -
              ORDER BY min(coalesce(revoked_at, expires_at), coalesce(expires_at, revoked_at)) DESC, id LIMIT -1 OFFSET ?3)",
     )?
     .execute((namespace, now, DEAD_MAX))?;
-    conn.prepare_cached(&format!("-- create token\nINSERT INTO runlater_tokens ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"))?
-        .execute((
+    conn.prepare_cached(
+        "-- create token
+         INSERT INTO runlater_tokens (id, hash, namespace, role, note, created_at, expires_at, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute((
             &token.id,
             &token.hash[..],
             namespace,
