@@ -2,7 +2,7 @@
 //! the command line (`cli`), of the API (`http`) and of the library (`embedding`), what Hatchet's SDKs make of it (`hatchet`), what
 //! compiled guests live through from being scheduled to their outcome (`scenarios`, built by `guests`), what a killed host leaves
 //! behind (`crash`), what a host makes of a disk that fails, is full or loses its power (`faults`), what callers that mean harm cost it
-//! (`hostile`), and what the source must look like (`tidy`).
+//! (`hostile`), what namespaces do to each other (`neighbours`), and what the source must look like (`tidy`).
 
 #![allow(clippy::type_complexity, reason = "a table of cases is a list of tuples")]
 
@@ -20,6 +20,8 @@ mod hatchet;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod http;
+#[cfg(target_os = "linux")]
+mod neighbours;
 mod registries;
 mod scenarios;
 mod tidy;

@@ -67,8 +67,7 @@ fn hold(host: &Host, connections: usize, sent: &'static [u8]) -> Box<dyn Any> {
         for place in &mut held {
             let closed = place.as_mut().is_none_or(|stream| {
                 let mut seen = [0; 1 << 10];
-                stream.set_nonblocking(true).is_err()
-                    || matches!(stream.read(&mut seen), Ok(0)) // What it says is of no interest; whether it hangs up is.
+                stream.set_nonblocking(true).is_err() || matches!(stream.read(&mut seen), Ok(0)) // What it says is of no interest; whether it hangs up is.
             });
             if closed {
                 *place = connect(&url).ok().filter(|stream| (&mut &*stream).write_all(sent).is_ok());
@@ -108,7 +107,7 @@ fn unread(host: &Host, name: &str) -> Box<dyn Any> {
     under_way.add(move || {
         // As many as there may be, and none of them reads.
         match connect(&url) {
-            Ok(mut stream) if held.len() < 200 && stream.write_all(request.as_bytes()).is_ok() => held.push(stream),
+            Ok(stream) if held.len() < 200 && (&mut &stream).write_all(request.as_bytes()).is_ok() => held.push(stream),
             _ => std::thread::sleep(Duration::from_millis(50)),
         }
     });

@@ -30,7 +30,9 @@ impl Host {
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = Command::new(built::program());
         // What an address may send at all is not what is tried here: all of them come from the same one.
-        command.args(["serve", "--db", "runs.db", "--listen", "127.0.0.1:0", "--json", "--guest-memory", "1GiB"]).current_dir(folder.path());
+        command
+            .args(["serve", "--db", "runs.db", "--listen", "127.0.0.1:0", "--json", "--guest-memory", "1GiB"])
+            .current_dir(folder.path());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");

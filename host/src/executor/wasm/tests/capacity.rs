@@ -101,6 +101,10 @@ async fn a_guest_whose_growth_finds_no_memory_is_given_back_and_fits_the_next_ti
     assert_eq!(words(&end_of(again).await), "done None");
 }
 
+fn asked_by_another(wasm: Arc<[u8]>) -> Inspection {
+    Inspection { namespace: NamespaceId(2), wasm, grants: Grants::none(), deployed: false }
+}
+
 #[tokio::test]
 async fn a_component_is_asked_for_its_tasks_when_there_is_memory_or_refused_for_the_moment() {
     let clock = crate::clock::ManualClock::new(Timestamp::MIN);
@@ -112,7 +116,7 @@ async fn a_component_is_asked_for_its_tasks_when_there_is_memory_or_refused_for_
     let inspect = {
         let (host, large) = (host.clone(), large.clone());
         let mut inspect = JoinSet::new();
-        inspect.spawn(async move { host.executor.inspect(NamespaceId(2), large, &Grants::none()).await });
+        inspect.spawn(async move { host.executor.inspect(asked_by_another(large)).await });
         inspect
     };
     until_waiting(&host, 1).await;
@@ -121,5 +125,5 @@ async fn a_component_is_asked_for_its_tasks_when_there_is_memory_or_refused_for_
     assert!(refused.code == "compiler-busy" && refused.reason.starts_with("the host has no memory free"), "{refused}");
     end.set();
     end_of(sleeper).await;
-    assert_eq!(host.executor.inspect(NamespaceId(2), large, &Grants::none()).await.unwrap().len(), 1);
+    assert_eq!(host.executor.inspect(asked_by_another(large)).await.unwrap().len(), 1);
 }
