@@ -99,8 +99,7 @@ CREATE TABLE runlater_meta (
 CREATE TABLE runlater_namespaces (
     id   INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE
-, run_bytes INTEGER NOT NULL DEFAULT 0) STRICT;
-, quotas TEXT NOT NULL DEFAULT '{}', made_at INTEGER, deleting_since INTEGER) STRICT;
+, run_bytes INTEGER NOT NULL DEFAULT 0, quotas TEXT NOT NULL DEFAULT '{}', made_at INTEGER, deleting_since INTEGER) STRICT;
 
 CREATE TABLE runlater_rates (
     task       INTEGER NOT NULL,

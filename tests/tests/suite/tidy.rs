@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. A layer may use those before it.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     // Marks for tests, anywhere.
     ("failpoint", &[]),
     ("model", &[]),
@@ -42,6 +42,8 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("http", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config"]),
     // Shares the listener, the gate and the form of refusals of `http`, which does not know it.
     ("hatchet", &["model", "cancel", "clock", "telemetry", "storage", "executor", "scheduler", "config", "http"]),
+    // Calls the parsers of each layer; nothing knows it.
+    ("fuzzing", &["model", "zones", "storage", "executor", "http", "hatchet"]),
     // Measures all of it; only the command line knows it.
     ("bench", &["model", "cancel", "clock", "stand_back", "telemetry", "storage", "executor", "scheduler", "config", "http"]),
     ("cli", &["model", "cancel", "clock", "telemetry", "zones", "storage", "executor", "scheduler", "config", "http", "hatchet", "bench"]),

@@ -42,6 +42,7 @@ mod miss;
 mod namespaces;
 mod on_failure;
 mod open;
+mod open_file;
 mod ownership;
 mod pause;
 mod permissions;
@@ -68,9 +69,8 @@ mod write_set;
 mod writer;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 
@@ -88,6 +88,7 @@ use due_queue::Counts;
 #[cfg(feature = "fuzzing")]
 pub(crate) use fuzzing::fuzz_row;
 use list::Reader;
+pub use open_file::OpenFile;
 use queue::Op;
 pub use room::Room;
 use writer::Shared;
@@ -99,19 +100,6 @@ pub struct SqliteStorage {
     file: Arc<OpenFile>,
     /// The token on whose behalf changes are made, if they are to be put on record.
     token: Option<Arc<str>>,
-}
-
-/// The file and those who work on it. All storages on whoever's behalf share one; the last that goes lets go of the file.
-pub struct OpenFile {
-    path: PathBuf,
-    shared: Arc<Shared>,
-    readers: Arc<readers::Readers>,
-    foreign: foreign::Foreign,
-    signs_of_life: Vec<Timestamp>,
-    secret: [u8; 32],
-    threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Lets go of the file when the storage is dropped.
-    lock: Mutex<Option<connection::OwnerLock>>,
 }
 
 impl SqliteStorage {
@@ -148,38 +136,6 @@ impl SqliteStorage {
     #[cfg(feature = "test-util")]
     pub async fn settings(&self) -> Result<String, StorageError> {
         self.shared.call(|tx| connection::settings(tx.conn)).await
-    }
-}
-
-/// What is open is reached without a detour.
-impl std::ops::Deref for SqliteStorage {
-    type Target = OpenFile;
-
-    fn deref(&self) -> &OpenFile {
-        &self.file
-    }
-}
-
-impl OpenFile {
-    fn stop(&self) {
-        self.shared.due.stop();
-        self.shared.close();
-        self.foreign.close();
-        let threads = std::mem::take(&mut *self.threads.lock().expect("nothing panics while it holds this"));
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a storage thread panicked; start the host again, so that it reads what is true");
-            }
-        }
-        self.shared.watch.close();
-        self.readers.close();
-        *self.lock.lock().expect("nothing panics while it holds this") = None;
-    }
-}
-
-impl Drop for OpenFile {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
