@@ -91,7 +91,6 @@ use list::Reader;
 pub use open_file::OpenFile;
 use queue::Op;
 pub use room::Room;
-use writer::Shared;
 
 use crate::zones::Zones;
 
