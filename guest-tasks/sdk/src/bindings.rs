@@ -28431,7 +28431,7 @@ pub type TaskDefinition = super::super::super::super::runlater::scheduler::defin
 pub enum Outcome {
 /// The run succeeded, with this output of at most 256 KiB.
 Done(::core::option::Option<Payload>),
-/// Nothing to do yet: run me again this much later. Its writes are committed; it is not counted as a failure.
+/// Nothing to do yet: run me again this much later, and after 1 s at the earliest. Its writes are committed; it is not counted as a failure.
 Snooze(Duration),
 }
 impl ::core::fmt::Debug for Outcome {

@@ -243,7 +243,8 @@ pub trait Storage: Namespaces {
     /// Reads one cron.
     fn cron(&self, namespace: NamespaceId, name: &Name) -> Result<Option<Cron>, StorageError>;
 
-    /// Reads a page of the crons that match, in order of name. A pause that has ended by `now` is none.
+    /// Reads a page of the crons that match, in order of name. A pause that has ended by `now` is none. A page ends early when its inputs are large:
+    /// only an empty one says that there are no more.
     fn crons(&self, namespace: NamespaceId, filter: &CronFilter, now: Timestamp) -> Result<Vec<Cron>, StorageError>;
 
     /// The planned times of a cron that have their run, from `from` to `until`, both included.

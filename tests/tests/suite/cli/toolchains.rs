@@ -59,6 +59,7 @@ fn greets(server: &Server, component: &Path, language: &str) {
     server.run(&["register", &component.to_string_lossy()]).ok();
     let task = format!("greet-from-{language}");
     let run = server.json(&["schedule", &task, "--input", r#"{"name":"Ada"}"#, "--wait"]);
+    let run = &run["run"];
     assert_eq!((&run["status"], &run["output"]), (&json!("succeeded"), &json!({ "greeting": "Hello, Ada!" })), "{run}");
     assert!(server.run(&["runs", "logs", run["id"].as_str().unwrap()]).ok().contains("attempt 1"));
     let refused = server.run(&["schedule", &task, "--input", "{}", "--wait"]);

@@ -119,7 +119,7 @@ fn forecasts(host: &Host, name: &str) -> Box<dyn Any> {
     let token = host.namespace(name, &["hello"]);
     let mut client = host.client(&token);
     for number in 0..500 {
-        let cron = json!({ "name": format!("c{number}"), "task": "hello", "cron": "* * * * * *", "input": { "name": "Ada" }, "start": "2100-01-01T00:00:00Z" });
+        let cron = json!({ "name": format!("c{number}"), "task": "hello", "expression": "* * * * * *", "input": { "name": "Ada" }, "start": "2100-01-01T00:00:00Z" });
         let made = client.ask("POST", "/v1/crons", &cron.to_string()).expect("the host answers");
         assert_eq!(made.status, 201, "{}", made.body);
     }

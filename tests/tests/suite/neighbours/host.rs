@@ -93,8 +93,9 @@ impl Drop for Host {
 }
 
 /// A namespace that only wants its runs to start in time and to succeed.
-pub(super) struct Neighbour {
-    client: std::cell::RefCell<Client>,
+pub(super) struct Neighbour<'a> {
+    host: &'a Host,
+    token: String,
 }
 
 /// How its runs fared.
@@ -110,15 +111,15 @@ impl fmt::Display for Seen {
     }
 }
 
-impl Neighbour {
-    pub(super) fn in_namespace(host: &Host, name: &str) -> Self {
+impl<'a> Neighbour<'a> {
+    pub(super) fn in_namespace(host: &'a Host, name: &str) -> Self {
         let token = host.namespace(name, &["hello"]);
-        Self { client: host.client(&token).into() }
+        Self { host, token }
     }
 
     /// Schedules a hundred runs a second for so long. All of them succeed, and none is lost.
     pub(super) fn runs_for(&self, span: Duration) -> Seen {
-        let mut client = self.client.borrow_mut();
+        let mut client = self.host.client(&self.token);
         let (began, mut ids) = (Instant::now(), Vec::new());
         while began.elapsed() < span {
             let asked = client.ask("POST", "/v1/runs", &json!({ "task": "hello", "input": { "name": "Ada" } }).to_string());
