@@ -141,7 +141,7 @@ fn ended(client: &mut Client, id: &str, deadline: Instant) -> Duration {
     loop {
         let run = client.ask("GET", &format!("/v1/runs/{id}"), "").expect("the host answers").body;
         if let Some(finished) = run["finished_at"].as_str() {
-            assert_eq!((run["status"].as_str(), run["failures"].as_u64()), (Some("succeeded"), Some(0)), "{run}");
+            assert_eq!((run["status"].as_str(), run["attempts"].as_u64()), (Some("succeeded"), Some(1)), "{run}");
             let at = |text: &str| runlater::Timestamp::parse(text, "at").expect("a time");
             return at(finished).since(at(run["trigger_at"].as_str().expect("a time")));
         }
