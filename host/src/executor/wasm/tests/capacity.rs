@@ -62,6 +62,7 @@ async fn sleepers_that_fill_the_pool_make_others_of_their_namespace_wait_and_fai
     let (sleeper, quick) = (host.components.add(&tables(34, SLEEP)), host.components.add(&tables(34, "")));
     let small = host.components.add(&tables(8, ""));
     let (end, first) = spawn(&host, of(1, 1, sleeper));
+    until_held(&host).await;
     let (_, second) = spawn(&host, of(1, 2, quick));
     until_waiting(&host, 1).await;
     assert_eq!(host.executor.awaited_memory(NamespaceId(1), RunId::from_key(2, 0)), Some(4 * MIB + 35 * 8));
