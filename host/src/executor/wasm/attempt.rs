@@ -121,7 +121,7 @@ impl AttemptState {
     }
 
     pub(super) fn open_sockets(&mut self) -> &mut AttemptSockets {
-        self.sockets.get_or_insert_with(|| AttemptSockets::new(&self.host.sockets, self.host.limits.sockets))
+        self.sockets.get_or_insert_with(|| AttemptSockets::new(&self.host.sockets, self.request.task.namespace, self.host.limits.sockets))
     }
 
     /// Where the guest may connect to.

@@ -178,7 +178,7 @@ impl WasmExecutor {
         let capacity = Arc::new(Capacity::new(&config.limits, config.guest_memory, memories, tables));
         let linkers = linkers::linkers(&engine, &config.extend).map_err(failed)?;
         let (limits, zones, attempts_at_once) = (config.limits.clone(), config.zones.clone(), config.attempts_at_once as usize);
-        let (sockets, listeners) = (Arc::new(HostSockets::new(config.guest_sockets)), config.listeners.clone());
+        let (sockets, listeners) = (Arc::new(HostSockets::new(config.guest_sockets, &config.limits)), config.listeners.clone());
         let extended = !config.extend.is_empty();
         let components = ComponentCache::new(engine.clone(), linkers, source, config)?;
         let epochs = EpochTicker::start(&engine)?;
