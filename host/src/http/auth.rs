@@ -60,11 +60,17 @@ pub struct Caller {
     /// The scheduler, in the namespace and on behalf of the token.
     pub scheduler: Scheduler,
     role: Role,
+    token: Arc<Token>,
     meters: Arc<Meters>,
     held: Held,
 }
 
 impl Caller {
+    /// Refuses a caller whose token was revoked, or whose namespace was deleted, since the request began. For requests that take their time.
+    pub(crate) fn check(&self) -> Result<(), Problem> {
+        self.scheduler.open(&self.token)?.map(drop).ok_or_else(Problem::unauthorized)
+    }
+
     /// Whether the caller may do what this role may.
     pub(super) fn is(&self, role: Role) -> bool {
         self.role.allows(role)
@@ -164,7 +170,7 @@ impl Gate {
                 scheduler.find_namespace(name).ok_or_else(|| Error::from(NamespaceError::NotFound(name.chars().take(128).collect())))?
             }
         };
-        Ok(Some(Caller { scheduler, role, meters: self.meters.clone(), held: self.held.clone() }))
+        Ok(Some(Caller { scheduler, role, token: Arc::new(token), meters: self.meters.clone(), held: self.held.clone() }))
     }
 }
 

@@ -17,7 +17,7 @@ const IDLE_MAX: Duration = Duration::from_secs(10);
 const TOTAL_MAX: Duration = Duration::from_secs(60);
 
 /// Reads a body of at most `limit` bytes; refuses it as soon as it is known to be longer.
-pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<(Vec<u8>, Slow), Problem> {
     let too_large = || {
         let detail = format!("the body has more than {limit} bytes, which is the limit here");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail)
@@ -49,13 +49,16 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
             }
         };
         match piece {
-            None => return Ok(bytes),
+            None => return Ok((bytes, Slow(ends_at.is_some()))),
             Some(Err(_)) => return Err(Problem::new(StatusCode::BAD_REQUEST, "body-cut", "the body ended before it was complete")),
             Some(Ok(piece)) if bytes.len() + piece.len() > limit => return Err(too_large()),
             Some(Ok(piece)) => bytes.extend_from_slice(&piece),
         }
     }
 }
+
+/// Whether a body did not come with its head. Much may have changed since its request was admitted.
+pub(super) struct Slow(pub(super) bool);
 
 fn slow() -> Problem {
     Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", "the body did not arrive in time: 10 s between two pieces, 60 s in all")
@@ -87,7 +90,7 @@ mod tests {
             (sent < pieces).then_some((Ok::<_, Infallible>("x"), sent + 1))
         });
         let read = read(&HeaderMap::new(), Body::from_stream(body), 1_000).await;
-        read.map(|bytes| bytes.len()).map_err(|problem| format!("{} {}", problem.status, problem.code))
+        read.map(|(bytes, _)| bytes.len()).map_err(|problem| format!("{} {}", problem.status, problem.code))
     }
 
     #[tokio::test(start_paused = true)]

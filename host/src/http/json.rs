@@ -10,6 +10,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::auth::Caller;
 use super::body;
 use super::error::Problem;
 use super::filter::EMPTY_CONDITION;
@@ -28,7 +29,11 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let (head, content) = request.into_parts();
         body::check_media_type(&head.headers, "application/json")?;
-        parse(&body::read(&head.headers, content, JSON_BYTES_MAX).await?).map(Self)
+        let (bytes, slow) = body::read(&head.headers, content, JSON_BYTES_MAX).await?;
+        if let (body::Slow(true), Some(caller)) = (slow, head.extensions.get::<Caller>()) {
+            caller.check()?;
+        }
+        parse(&bytes).map(Self)
     }
 }
 

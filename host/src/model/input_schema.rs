@@ -398,6 +398,20 @@ mod tests {
         // Twice for each level of the input.
         let deep = r##"{"properties":{"x":{"allOf":[{"$ref":"#"},{"$ref":"#"}]}}}"##;
         assert!(ways(&InputSchema::parse(deep).unwrap_err().reason));
+        // One large part under many spellings of its name, each of which counts the ways through all of it.
+        let large = (0..3_000).map(|number| format!("\"a{number}\":{{}},")).collect::<String>();
+        let spelt = |number: usize| {
+            let letters = "defs/larg".char_indices().map(|(place, letter)| match number >> place & 1 {
+                1 if letter != '/' => format!("%{:02x}", letter as u32),
+                _ => letter.to_string(),
+            });
+            format!(r##"{{"$ref":"#/${}e"}}"##, letters.collect::<String>())
+        };
+        let spellings = (0..200).map(spelt).collect::<Vec<_>>().join(",");
+        let again = format!(
+            r##"{{"allOf":[{spellings}],"$defs":{{"large":{{"properties":{{{large}"z":{{}}}},"items":{{"$ref":"#/$defs/large"}},"$ref":"#/$defs/leaf"}},"leaf":{{}}}}}}"##
+        );
+        assert!(InputSchema::parse(&again).unwrap_err().reason.contains("again and again"));
         for circle in [r##"{"$ref":"#"}"##, r##"{"allOf":[{"not":{"$ref":"#"}}]}"##] {
             assert_eq!(InputSchema::parse(circle).unwrap_err().reason, "a reference in a circle says nothing");
         }

@@ -137,6 +137,8 @@ pub const SCHEMA_BYTES_MAX: usize = 64 << 10;
 pub const SCHEMA_REFERENCES_MAX: usize = 256;
 /// Ways through a task's input schema, each followed once for each value of an input that it fits.
 pub const SCHEMA_WAYS_MAX: u64 = 10_000;
+/// Values of a task's input schema that are looked at to count these ways: some 50 ms of work.
+pub const SCHEMA_NODES_MAX: u64 = 2_000_000;
 /// Different patterns in a task's input schema.
 pub const SCHEMA_PATTERNS_MAX: usize = 1_000;
 /// Bytes that one pattern of a schema is compiled to.

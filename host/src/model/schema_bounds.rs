@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::Invalid;
-use super::limits::{SCHEMA_REFERENCES_MAX, SCHEMA_WAYS_MAX};
+use super::limits::{SCHEMA_NODES_MAX, SCHEMA_REFERENCES_MAX, SCHEMA_WAYS_MAX};
 
 /// Keywords whose schemas judge the same value.
 const IN_PLACE: [&str; 8] = ["allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"];
@@ -28,7 +28,15 @@ pub(super) fn check(schema: &Value) -> Result<(), Invalid> {
     }
     // Ways of so many hops: what multiplies does so within one round through all targets, and fourteen doublings are beyond the limit.
     let mut ways: BTreeMap<&str, u64> = targets.keys().map(|target| (*target, 1)).collect();
+    let of_a_round: u64 = nodes(schema) + targets.values().map(|part| nodes(part)).sum::<u64>();
+    let mut work = 0_u64;
     for _ in 0..14 * (targets.len() + 1) {
+        work = work.saturating_add(of_a_round);
+        if work > SCHEMA_NODES_MAX {
+            let reason =
+                "its references lead again and again through large parts of it; refer to smaller definitions, or from fewer places";
+            return Err(invalid(reason.into()));
+        }
         let next: BTreeMap<_, _> = targets.iter().map(|(target, part)| (*target, count_ways(part, &ways).max(1))).collect();
         if count_ways(schema, &next).max(next.values().copied().max().unwrap_or(0)) > SCHEMA_WAYS_MAX {
             let reason =
@@ -41,6 +49,15 @@ pub(super) fn check(schema: &Value) -> Result<(), Invalid> {
         ways = next;
     }
     Ok(())
+}
+
+/// Values within a value, itself included.
+fn nodes(part: &Value) -> u64 {
+    1 + match part {
+        Value::Object(entries) => entries.values().map(nodes).sum(),
+        Value::Array(items) => items.iter().map(nodes).sum(),
+        _ => 0,
+    }
 }
 
 fn invalid(reason: String) -> Invalid {

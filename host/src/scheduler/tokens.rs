@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq;
 
 use super::{Error, Scheduler};
 use crate::model::{Invalid, Namespace, NamespaceId, Timestamp};
-use crate::storage::{Storage, StorageError, TokenRecord};
+use crate::storage::{Storage, StorageError, TokenRecord, TokenRefused};
 
 /// Bytes of a token's note.
 const NOTE_BYTES_MAX: usize = 256;
@@ -251,14 +251,19 @@ impl Scheduler {
             expires_at: new.expires,
             revoked_at: None,
         };
-        if let Err(max) = self.changes.create_token(record.clone()).await? {
-            let why = format!(
-                "the namespace has {max} tokens in force, which is the limit; revoke one that nobody uses, or ask the operator for more"
-            );
-            return Err(Error::Quota(why));
+        match self.changes.create_token(record.clone()).await? {
+            Ok(()) => {}
+            Err(TokenRefused::Namespace(refused)) => return Err(refused.into()),
+            Err(full @ TokenRefused::Full(_)) => {
+                return Err(Error::Quota(format!("{full}; revoke one that nobody uses, or ask the operator for more")));
+            }
         }
         let known = self.known(record.clone(), self.namespace.clone());
         self.core.tokens.change(|tokens| known.into_iter().for_each(|known| tokens.insert(known, now)));
+        // The deletion of the namespace may have begun meanwhile, and have had the tokens forgotten before this one was inserted.
+        if !self.core.storage.namespaces().iter().any(|served| served.id == self.namespace.id) {
+            self.reload_tokens();
+        }
         Ok((token, record))
     }
 

@@ -99,6 +99,17 @@ pub enum RegisterError {
     Storage(#[from] StorageError),
 }
 
+/// Why a token is not created.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRefused {
+    /// The namespace is being deleted, or is gone.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// The namespace has this many tokens in force, and may have no more.
+    #[error("the namespace has {0} tokens in force, which is the limit")]
+    Full(u64),
+}
+
 /// Why the database was not copied.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum BackupError {

@@ -32,7 +32,7 @@ use crate::zones::Zones;
 
 pub use crate::cancel::CancelSignal;
 pub use crate::model::Gap;
-pub use error::{BackupError, ChangeError, CreateError, CronError, RegisterError, RunBytesFull, StorageError};
+pub use error::{BackupError, ChangeError, CreateError, CronError, RegisterError, RunBytesFull, StorageError, TokenRefused};
 pub use namespaces::{Erased, Holdings, NamespaceError, NamespaceLoad, Namespaces};
 pub use slots::Slot;
 
@@ -324,7 +324,7 @@ pub trait Storage: Namespaces {
     ///
     /// Refused with the limit if a caller creates it whose namespace has as many tokens in force as it may. Of the tokens that are revoked or expired, the
     /// last 1,000 of the namespace are kept.
-    async fn create_token(&self, token: TokenRecord) -> Result<Result<(), u64>, StorageError>;
+    async fn create_token(&self, token: TokenRecord) -> Result<Result<(), TokenRefused>, StorageError>;
     /// All tokens, revoked ones too, in order of creation.
     fn tokens(&self) -> Result<Vec<TokenRecord>, StorageError>;
     /// The same, of one namespace.

@@ -34,7 +34,7 @@ const INVALID_ID_BYTES_MAX: usize = 256;
 
 /// One stream.
 struct Subscription {
-    scheduler: Scheduler,
+    caller: Caller,
     messages: Messages,
     waits: FuturesUnordered<BoxFuture<'static, Result<(WorkflowRunEvent, Charge), Problem>>>,
     /// Whether the client may name more.
@@ -65,7 +65,7 @@ pub(super) async fn subscribe_to_workflow_runs(caller: Caller, request: Request)
         waiting: caller.charge_of_waits(),
         of_connection: of_connection.unwrap_or_else(|| Arc::new(Semaphore::new(WAITS_MAX))),
         reads: Arc::new(Semaphore::new(READS_MAX)),
-        scheduler: caller.scheduler,
+        caller,
     };
     let frames = unfold(Some(subscription), |subscription| async {
         let mut subscription = subscription?;
@@ -81,7 +81,7 @@ pub(super) async fn subscribe_to_workflow_runs(caller: Caller, request: Request)
 impl Subscription {
     /// The next run that has ended; `None` when there will be no more.
     async fn next(&mut self) -> Result<Option<(WorkflowRunEvent, Charge)>, Problem> {
-        let Self { scheduler, messages, waits, open, message: none, waiting, of_connection, reads } = self;
+        let Self { caller, messages, waits, open, message: none, waiting, of_connection, reads } = self;
         loop {
             let named = async {
                 // The room first. Until there is some, the client is not read.
@@ -89,11 +89,15 @@ impl Subscription {
                 Ok::<_, Problem>((messages.next::<SubscribeToWorkflowRunsRequest>().await?, wait))
             };
             tokio::select! {
-                Some(event) = waits.next(), if !waits.is_empty() => return event.map(Some),
-                named = named, if *open && waits.len() < WAITS_MAX => match named? {
+                Some(event) = waits.next(), if !waits.is_empty() => {
+                    // A stream may outlive its token.
+                    caller.check()?;
+                    return event.map(Some);
+                }
+                named = named, if *open && waits.len() < WAITS_MAX => match named.and_then(|named| caller.check().map(|()| named))? {
                     (Some(message), wait) => match RunId::parse(&message.workflow_run_id, "workflow_run_id") {
-                        Ok(run) => waits.push(Box::pin(ended(scheduler.clone(), run, message.workflow_run_id, none.another(), wait, reads.clone()))),
-                        Err(invalid) => return Ok(Some((event(invalid_id(message), scheduler, failed(invalid.to_string())), none.another()))),
+                        Ok(run) => waits.push(Box::pin(ended(caller.scheduler.clone(), run, message.workflow_run_id, none.another(), wait, reads.clone()))),
+                        Err(invalid) => return Ok(Some((event(invalid_id(message), &caller.scheduler, failed(invalid.to_string())), none.another()))),
                     },
                     (None, _) => *open = false,
                 },

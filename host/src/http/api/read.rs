@@ -54,6 +54,7 @@ pub(super) async fn wait(caller: Caller, PathRun(run): PathRun, QueryPairs(query
         Ok(ended) => ended?,
         Err(_) => caller.scheduler.get(run).await?,
     };
+    caller.check()?;
     Ok(Json(ended.into()))
 }
 

@@ -30,7 +30,8 @@ pub(super) async fn register(caller: Caller, QueryPairs(query): QueryPairs, requ
     // First the room for it, then its bytes: they are held until it is registered.
     let announced = content.size_hint().exact().unwrap_or(limits::COMPONENT_BYTES_MAX as u64);
     let _held = caller.begin_upload(announced.min(limits::COMPONENT_BYTES_MAX as u64))?;
-    let wasm = body::read(&head.headers, content, limits::COMPONENT_BYTES_MAX).await?;
+    let (wasm, _) = body::read(&head.headers, content, limits::COMPONENT_BYTES_MAX).await?;
+    caller.check()?;
     let mut register = caller.scheduler.register(wasm).grants(grants);
     for (task, said) in policies {
         register = match said {

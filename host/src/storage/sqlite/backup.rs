@@ -39,6 +39,12 @@ pub(super) fn backup(from: &Path, to: &Path, progress: &dyn Fn(u64, u64)) -> Res
     if to.symlink_metadata().is_ok() {
         return refused("there is a file of this name, and a backup never overwrites".into());
     }
+    // SQLite would take it for the log of the database of that name.
+    let asked = to.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let of_log = ["-journal", "-wal", "-shm"].into_iter().find_map(|suffix| asked.strip_suffix(suffix));
+    if let Some(database) = of_log.filter(|database| to.with_file_name(database).symlink_metadata().is_ok()) {
+        return refused(format!("SQLite keeps a log of {database} under this name; choose another one"));
+    }
     refuse_orphaned_log(&std::fs::canonicalize(from).unwrap_or_else(|_| from.to_path_buf()))?;
     let draft = beside(to, ".partial");
     let mut options = std::fs::OpenOptions::new();

@@ -77,6 +77,7 @@ use async_trait::async_trait;
 use super::{
     Amendment, BackupError, Cancelled, ChangeError, Claim, CreateError, Created, CronError, Finish, Forgotten, Gap, Health, Move,
     NamespaceError, PrunePlace, Pruned, Quotas, RegisterError, Registration, RunBytesFull, RunEvent, Storage, StorageError, TokenRecord,
+    TokenRefused,
 };
 use crate::model::{
     Ahead, AttemptPage, AttemptQuery, AuditAction, AuditEntry, AuditQuery, Component, Cron, CronChange, CronFilter, CronSpec, Cursor,
@@ -574,12 +575,22 @@ impl Storage for SqliteStorage {
         done.unwrap_or_else(|error| Err(StorageError::Unavailable(error.to_string()).into()))
     }
 
-    async fn create_token(&self, token: TokenRecord) -> Result<Result<(), u64>, StorageError> {
+    async fn create_token(&self, token: TokenRecord) -> Result<Result<(), TokenRefused>, StorageError> {
         let (namespace, at, note) = (token.namespace, token.created_at, Note::of(&token.id).detail(&token.role));
         let own = self.shared.registry.quotas(token.namespace).tokens;
         let max = self.token.as_ref().map(|_| own.unwrap_or_else(|| self.shared.tokens_max.load(Ordering::Relaxed)));
-        let noted = |created: &Result<(), u64>| created.is_ok().then_some(note).into_iter().collect();
-        self.change(namespace, at, AuditAction::CreateToken, move |tx| tokens::create(tx.conn, &token, max), noted).await
+        let noted = |created: &Result<(), TokenRefused>| created.is_ok().then_some(note).into_iter().collect();
+        self.change(
+            namespace,
+            at,
+            AuditAction::CreateToken,
+            move |tx| match tx.shared.registry.refusal(namespace) {
+                Some(refused) => Ok(Err(refused.into())),
+                None => Ok(tokens::create(tx.conn, &token, max)?.map_err(TokenRefused::Full)),
+            },
+            noted,
+        )
+        .await
     }
 
     fn tokens(&self) -> Result<Vec<TokenRecord>, StorageError> {

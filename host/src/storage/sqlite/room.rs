@@ -100,7 +100,11 @@ impl Disk {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
         #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            // A link would have another file filled with zeros.
+            options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        }
         let made = options.open(&self.ballast).and_then(|file| allocate(&file, self.room.ballast));
         if made.is_err() {
             // What there is of it serves nobody.

@@ -135,3 +135,25 @@ fn rates_are_set_where_the_host_is_started() {
     server.run(&["tasks"]).ok();
     server.run(&["tasks"]).fails(3, &["token-rate", "2/h", "wait 1"]);
 }
+
+#[test]
+fn a_request_that_was_begun_with_a_token_that_is_revoked_stores_nothing() {
+    use std::io::{Read, Write};
+
+    let server = Server::with(&["hello"]);
+    let created = server.json(&["token", "create", "--role", "trigger"]);
+    let (token, id) = (created["token"].as_str().unwrap(), created["id"].as_str().unwrap());
+    let body = r#"{"task":"hello","input":{"name":"Ada"}}"#;
+    let mut stream = std::net::TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
+    let head = format!(
+        "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{}", &body[..5]).as_bytes()).unwrap();
+    server.run(&["token", "revoke", id, "--yes"]).ok();
+    stream.write_all(&body.as_bytes()[5..]).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    assert_eq!(server.json(&["runs", "list"])["runs"].as_array().unwrap().len(), 0);
+}

@@ -6,7 +6,7 @@ use runlater::model::{
     AuditAction, AuditQuery, CronFilter, CronSettings, CronSpec, NamespaceId, NamespaceQuotas, Origin, TaskDefinition, TaskPolicy,
     UniqueKey, UniqueMode, ZoneDatabase,
 };
-use runlater::storage::{CreateError, Created, CronError, Erased, Holdings, NamespaceError, RegisterError, TokenRecord};
+use runlater::storage::{CreateError, Created, CronError, Erased, Holdings, NamespaceError, RegisterError, TokenRecord, TokenRefused};
 use runlater::{Metadata, Page, RunFilter, RunId};
 
 impl World {
@@ -134,6 +134,18 @@ fn what_is_being_deleted_starts_nothing_and_takes_nothing() {
     let due = world.create(vec![world.new_run(5, 0)], 0);
     assert_eq!(world.doom(1), Ok(()));
     assert_eq!(world.doom(2), Ok(()), "once more changes nothing");
+    let late = TokenRecord {
+        id: "late".into(),
+        hash: [7; 32],
+        namespace: world.other,
+        role: "admin".into(),
+        note: String::new(),
+        created_at: at(2),
+        expires_at: None,
+        revoked_at: None,
+    };
+    let refused = world.wait(world.storage.on_behalf_of("somebody").create_token(late)).unwrap();
+    assert!(matches!(refused, Err(TokenRefused::Namespace(_))), "{refused:?}");
     assert_eq!(world.wait(world.storage.namespace(&name("other"), false)).unwrap(), None, "it is not found any more");
     assert!(world.storage.namespaces().iter().all(|namespace| namespace.id != world.other));
     let records = world.storage.namespace_records();

@@ -2,7 +2,7 @@
 
 use super::place;
 use crate::conformance::world::{World, at};
-use runlater::storage::{Quotas, TokenRecord};
+use runlater::storage::{Quotas, TokenRecord, TokenRefused};
 
 #[test]
 fn a_token_is_kept_until_it_is_revoked_and_listed_after() {
@@ -51,12 +51,12 @@ fn a_caller_may_create_so_many_and_old_ones_are_forgotten() {
     for id in ["a", "b", "c"] {
         create(&world, token(namespace, id.into(), (id == "c").then_some(9), 1)).unwrap();
     }
-    assert_eq!(create(&world, token(namespace, "d".into(), None, 2)), Err(3));
+    assert_eq!(create(&world, token(namespace, "d".into(), None, 2)), Err(TokenRefused::Full(3)));
     create(&world, token(other, "e".into(), None, 2)).unwrap();
     // One that is revoked or expired is not counted.
     assert!(world.wait(caller.revoke_token(namespace, "a", at(3))).unwrap());
     create(&world, token(namespace, "f".into(), None, 4)).unwrap();
-    assert_eq!(create(&world, token(namespace, "g".into(), None, 5)), Err(3));
+    assert_eq!(create(&world, token(namespace, "g".into(), None, 5)), Err(TokenRefused::Full(3)));
     create(&world, token(namespace, "g".into(), None, 10)).unwrap();
     // The host itself is not a caller.
     world.wait(world.storage.create_token(token(namespace, "host".into(), None, 11))).unwrap().unwrap();

@@ -454,7 +454,13 @@ async fn a_backup_names_the_place_where_no_file_can_be_made() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
-    for place in [folder.path().join("no/such/folder.db"), file.join("below-a-file.db"), folder.path().join("x".repeat(300))] {
+    for place in [
+        folder.path().join("no/such/folder.db"),
+        file.join("below-a-file.db"),
+        folder.path().join("x".repeat(300)),
+        // SQLite would take it for the log of a database.
+        folder.path().join("file-journal"),
+    ] {
         let place = place.to_string_lossy();
         let refused = world.ask("POST", "/v1/backup", serde_json::json!({ "path": place })).await;
         assert_eq!((refused.status.as_u16(), refused.code()), (422, "invalid-path"), "{}", refused.body);
