@@ -600,10 +600,13 @@ fn more_wait_than_are_kept_in_memory_and_each_gets_its_turn() {
     world.govern(&[("concurrency", "100"), ("lane", "metadata.of")], 2);
     let mut expected = blocked[710..].to_vec();
     while !expected.is_empty() {
-        let mut claimed = looks(&world, 12);
-        claimed.sort();
-        assert_eq!(claimed, expected.drain(..claimed.len().min(expected.len())).collect::<Vec<_>>());
+        // How many of them are in memory by then, a busy machine decides: so not each look takes the very next ones.
+        let claimed = looks(&world, 12);
         assert!(!claimed.is_empty(), "{} are lost", expected.len());
+        for run in &claimed {
+            let place = expected.iter().position(|expected| expected == run);
+            expected.remove(place.unwrap_or_else(|| panic!("{run} had its turn before")));
+        }
         claimed.into_iter().for_each(|run| world.storage.finish(world.end_of(run, 1, succeeded(), Default::default(), 2), at(2)));
         world.settle();
     }
