@@ -299,7 +299,7 @@ impl Scheduler {
                     tokens.remember_revoked(id);
                 }
             }),
-            // Whether it is revoked is read anew.
+            // The next look-up reads from the database whether it is revoked.
             Err(_) => self.reload_tokens(),
         }
         Ok(revoked?)

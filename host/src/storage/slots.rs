@@ -56,7 +56,7 @@ impl Slots {
     /// Sets whether several namespaces have tasks.
     pub(super) fn set_shared(&self, shared: bool) {
         if self.shared.swap(shared, Ordering::SeqCst) && !shared {
-            // Whoever waits may take the rest.
+            // The runs that wait may take the rest.
             self.awaited.store(false, Ordering::SeqCst);
             self.wake();
         }

@@ -1,9 +1,9 @@
-//! What the host has for all guests together (bytes of memories and tables, and places in the pool), who holds it, and who waits for it.
+//! What the host has for all guests together: bytes of memories and tables, and places in the pool. Which attempts hold it, and which wait for it.
 //!
 //! An attempt reserves what it needs to start, and waits while that is not free; what it grows by later is reserved then. Which namespace may take how
 //! much, [`Shares`] says. What is given back goes to those who wait: the namespaces take turns, and within one those that grow go first, because they
-//! give back soonest, then those that start, in the order in which they came. Nobody who waits to start holds anything, so they can't block each other;
-//! who waits to grow holds something, and so must not wait for ever (`limiter.rs`).
+//! give back soonest, then those that start, in the order in which they came. An attempt that waits to start holds nothing, so such attempts can't block
+//! each other. An attempt that waits to grow holds something, so its wait is bounded (`limiter.rs`).
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -304,7 +304,7 @@ impl Drop for Reservation {
     }
 }
 
-/// Somebody who waits. If it goes away, those behind it are looked at again.
+/// An attempt that waits. If it is dropped, the attempts behind it are looked at again.
 struct Waiting {
     capacity: Arc<Capacity>,
     told: Option<oneshot::Receiver<Reservation>>,

@@ -131,7 +131,7 @@ impl Shared {
         self.apply_quotas(&served);
     }
 
-    /// Hands the quotas of single namespaces to whoever keeps a count of its own. Who asks at each use finds them in the registry.
+    /// Hands the quotas of single namespaces to the parts that keep a count of their own. The other parts read them from the registry at each use.
     fn apply_quotas(&self, records: &[NamespaceRecord]) {
         for record in records {
             self.run_bytes.set_limit(record.namespace.id, record.quotas.run_bytes);

@@ -59,7 +59,7 @@ fn connect(url: &str) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// So many connections that send this and then nothing; each is made anew when the host closes it.
+/// So many connections that send this and then nothing; each is replaced when the host closes it.
 fn hold(host: &Host, connections: usize, sent: &'static [u8]) -> Box<dyn Any> {
     let (url, mut under_way) = (host.url.clone(), UnderWay::default());
     let mut held: Vec<Option<TcpStream>> = (0..connections).map(|_| None).collect();
